@@ -1,0 +1,12 @@
+"""argv to cli.dispatch.main; nothing else. Started by the launcher without site, or by `python -m pyman`."""
+
+import os
+import sys
+
+if not __package__:
+    # Started by path under -SI: put the package's parent first and nothing of the current directory.
+    sys.path[0:1] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+
+from pyman.cli.dispatch import main
+
+main(sys.argv[1:])

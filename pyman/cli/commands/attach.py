@@ -1,0 +1,33 @@
+"""`pyman attach`: attach to a running container. CLI process."""
+
+from __future__ import annotations
+
+from pyman.cli import selection
+from pyman.engine import attach
+from pyman.errors import PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """The container's exit code, or 0 after the detach keys."""
+    found = selection.select(opts, args)
+    if len(found) != 1:
+        raise UsageError("cannot attach to several containers", "give one name or id")
+    container = found[0][1]
+    if isinstance(container, PymanError):
+        raise container
+    container.sync()
+    container.require_running("attach to")
+    options = container.config["options"]
+    code = attach.attach_container(
+        container,
+        attach.open_attach(container),
+        stdin=bool(options.get("interactive")) and not opts.get("no_stdin"),
+        tty=bool(options.get("tty")),
+        detach_keys=opts.get("detach_keys") or options.get("detach_keys") or "ctrl-p,ctrl-q",
+        sig_proxy=opts.get("sig_proxy") is not False,
+    )
+    return 0 if code == attach.DETACHED else code

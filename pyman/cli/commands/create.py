@@ -1,0 +1,21 @@
+"""`pyman create`: create a container without starting it. CLI process."""
+
+from __future__ import annotations
+
+import sys
+
+from pyman.cli.commands import run
+from pyman.engine import create
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Print the new container's id."""
+    run.check(opts)
+    container = create.create_container(opts, args, run.progress(opts))
+    run.write_cidfile(opts, container.id)
+    sys.stdout.write(container.id + "\n")
+    return 0

@@ -1,0 +1,31 @@
+"""`pyman exec`: run a command in a running container. CLI process."""
+
+from __future__ import annotations
+
+from pyman.engine import container as containers
+from pyman.engine import exec as execution
+from pyman.errors import NoSuchContainer, UsageError
+from pyman.monitor import attach
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """The command's exit code; 125 if pyman failed, 126/127 if the command cannot be run."""
+    if opts.get("latest"):
+        container, command = containers.latest(), args
+    elif args:
+        container, command = containers.lookup(args[0]), args[1:]
+    else:
+        raise UsageError("no container given", "exec needs a container and a command", "pyman exec CONTAINER COMMAND [ARG...]")
+    if not command:
+        raise UsageError("no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls")
+    try:
+        started = execution.exec_container(container, command, opts)
+    except NoSuchContainer as err:
+        raise UsageError(err.what, err.why) from err
+    if opts.get("detach"):
+        return 0
+    return attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=opts.get("detach_keys"))

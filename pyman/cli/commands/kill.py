@@ -1,0 +1,27 @@
+"""`pyman kill`: send a signal to containers. CLI process."""
+
+from __future__ import annotations
+
+from pyman.cli import selection
+from pyman.engine import kill
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.container import Container
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Send --signal (default KILL) to each container."""
+    signum = kill.parse_signal(opts.get("signal") or "KILL")
+
+    def action(container: Container) -> bool:
+        if opts.get("all"):
+            container.sync()
+            if container.state["status"] not in ("running", "paused"):
+                return False
+        kill.kill_container(container, signum)
+        return True
+
+    return selection.each(opts, args, action)

@@ -1,0 +1,74 @@
+"""`pyman run`: create and start a container. CLI process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyman.engine import run
+from pyman.errors import PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.container import Container
+
+
+def check(opts: Any) -> None:
+    """Combinations that make no sense. UsageError."""
+    if opts.get("cidfile") and os.path.exists(opts["cidfile"]):
+        raise UsageError(f"cannot write container id file {opts['cidfile']}", "it exists already", "remove it if its container is gone")
+
+
+def write_cidfile(opts: Any, container_id: str) -> None:
+    """--cidfile: the id, in a file that must not exist yet."""
+    if not opts.get("cidfile"):
+        return
+    try:
+        fd = os.open(opts["cidfile"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as err:
+        raise UsageError(f"cannot write container id file {opts['cidfile']}", err.strerror or str(err)) from err
+    with os.fdopen(fd, "w") as file:
+        file.write(container_id)
+
+
+def progress(opts: Any) -> Any:
+    """What reports a pull: bars on a terminal, lines otherwise, nothing with --quiet. None until something is pulled."""
+    from pyman.cli.reporter import lazy_reporter
+
+    return lazy_reporter(quiet=bool(opts.get("quiet")))
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Exit code: the container's, or 125/126/127 for a failure before it ran."""
+    from pyman.engine import create
+
+    check(opts)
+    if opts.get("detach") and opts.get("attach"):
+        raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
+    container = create.create_container(opts, args, progress(opts))
+    try:
+        write_cidfile(opts, container.id)
+    except PymanError:
+        from pyman.engine import remove
+
+        remove.remove_container(container, force=True)
+        raise
+
+    def detached(started: Container) -> None:
+        sys.stdout.write(started.id + "\n")
+
+    code = run.start_attached(container, opts, detached)
+    if opts.get("rmi") and opts.get("rm"):
+        _remove_image(container)
+    return code
+
+
+def _remove_image(container: Container) -> None:
+    from pyman.engine import images
+
+    try:
+        images.remove(container.config["image"]["id"])
+    except PymanError:
+        pass  # used by another container: --rmi removes it only if nobody else needs it

@@ -1,0 +1,62 @@
+"""`pyman start`: start containers that exist. CLI process."""
+
+from __future__ import annotations
+
+from pyman.cli import selection
+from pyman.cli.dispatch import print_error
+from pyman.engine import run, start
+from pyman.errors import NoSuchContainer, PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.container import Container
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Start each container; with --attach exactly one, and its exit code is returned."""
+    if opts.get("attach") or opts.get("interactive"):
+        return _attached(opts, args)
+
+    def action(container: Container) -> bool:
+        try:
+            return start.start_container(container, cleanup=run.cleanup_command(container)) or not opts.get("all")
+        except PymanError:
+            _remove_failed(container)
+            raise
+
+    chosen = dict(opts)
+    if opts.get("all"):
+        chosen["filter"] = [*(opts.get("filter") or []), "status=created", "status=exited"]
+    return selection.each(chosen, args, action)
+
+
+def _remove_failed(container: Container) -> None:
+    if container.config["options"].get("rm"):
+        from pyman.engine import remove
+
+        remove.remove_container(container, force=True)
+
+
+def _attached(opts: Any, args: list[str]) -> int:
+    found = selection.select(opts, args)
+    if len(found) != 1:
+        raise UsageError("cannot attach to several containers", "--attach and --interactive work on one container")
+    container = found[0][1]
+    if isinstance(container, PymanError):
+        print_error(container)
+        return 1 if isinstance(container, NoSuchContainer) else 125
+    merged = dict(container.config["options"])
+    merged.update(detach=False, attach=[])
+    merged["interactive"] = bool(opts.get("interactive")) and bool(merged.get("interactive"))
+    merged["sig_proxy"] = opts.get("sig_proxy")
+    if opts.get("detach_keys"):
+        merged["detach_keys"] = opts["detach_keys"]
+    with container:
+        running = container.state["status"] in ("running", "paused")
+    if running:
+        from pyman.cli.commands import attach
+
+        return attach.main(opts, [container.id])
+    return run.start_attached(container, merged, lambda _: None)

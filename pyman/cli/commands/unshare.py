@@ -1,0 +1,32 @@
+"""`pyman unshare`: run a command in the user namespace, for instance to look at a volume's files. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import UsageError
+from pyman.linux import process
+from pyman.rootless import userns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Execute the command (default: $SHELL) as uid 0 of the user namespace; returns its exit code."""
+    command = args or [os.environ.get("SHELL") or "/bin/sh"]
+    if opts.get("rootless_netns"):
+        raise UsageError("cannot use --rootless-netns", "there is no shared network namespace in this release")
+
+    def body() -> int:
+        try:
+            os.execvp(command[0], command)
+        except FileNotFoundError:
+            os.write(2, f"Error: cannot execute {command[0]}: no such program\n".encode())
+            return 127
+        except OSError as err:
+            os.write(2, f"Error: cannot execute {command[0]}: {err.strerror}\n".encode())
+            return 126
+
+    return process.wait(userns.fork_in_userns(body, "pyman:[unshare]"))

@@ -1,0 +1,101 @@
+"""From argv to an exit code: parse, call one command, turn errors into text, end without teardown. CLI process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyman.errors import PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def escape(text: str) -> str:
+    """Text from untrusted sources for a terminal: control, bidi and formatting characters as visible escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\t\n" else ascii(char)[1:-1] for char in text)
+
+
+def print_error(err: PymanError) -> None:
+    """`Error: what: why` and the hint, on stderr."""
+    sys.stdout.flush()
+    sys.stderr.write(f"Error: {escape(str(err))}\n")
+    if err.hint:
+        sys.stderr.write(f"  hint: {escape(err.hint)}\n")
+    sys.stderr.flush()
+
+
+def _globals(options: dict[str, object]) -> None:
+    for option, variable in (("root", "PYMAN_GRAPHROOT"), ("runroot", "PYMAN_RUNROOT"), ("storage_driver", "PYMAN_STORAGE_DRIVER")):
+        if options.get(option):
+            value = str(options[option])
+            os.environ[variable] = value if option == "storage_driver" else os.path.abspath(value)
+
+
+def _run(argv: list[str]) -> int:
+    from pyman.cli import parse
+
+    try:
+        parsed = parse.parse(argv)
+    except UsageError:
+        from pyman.cli import help as slow  # typer knows the nearest option
+
+        slow.explain(argv)
+        raise
+    if parsed.globals.get("version"):
+        from pyman.version import VERSION
+
+        sys.stdout.write(f"pyman version {VERSION}\n")
+        return 0
+    if parsed.help or parsed.command is None:
+        from pyman.cli import help as slow
+
+        return slow.show(parsed)
+    _globals(parsed.globals)
+    from pyman.rootless import asroot
+
+    asroot.drop_root()
+    if parsed.globals.get("runtime") and "runtime" in parsed.options and not parsed.options["runtime"]:
+        parsed.options["runtime"] = parsed.globals["runtime"]
+    module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
+    return int(module.main(parsed.options, parsed.args))
+
+
+def main(argv: list[str]) -> NoReturn:
+    """Run the command line and end the process; the only place (but forked children) that does."""
+    code = 125
+    try:
+        code = _run(argv)
+    except PymanError as err:
+        if "--log-level=debug" in argv or "debug" in argv[:2]:
+            import traceback
+
+            traceback.print_exc()
+        print_error(err)
+        code = err.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        code = 141  # the reader went away: what a shell reports for SIGPIPE
+    except OSError as err:
+        if "--log-level=debug" in argv:
+            raise
+        print_error(PymanError("cannot finish the command", f"{err.filename or ''} {err.strerror or err}".strip(), "run it again with --log-level=debug"))
+    _write_modules()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        pass
+    os._exit(code)
+
+
+def _write_modules() -> None:
+    """The modules loaded, for the test that keeps hot commands free of heavy imports."""
+    path = os.environ.get("PYMAN_DEBUG_MODULES")
+    if path:
+        with open(path, "w") as file:
+            file.write("\n".join(sorted(sys.modules)))

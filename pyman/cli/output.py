@@ -1,0 +1,120 @@
+"""Tables, sizes, ages and --format for hot commands, without imports. CLI process."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from pyman.cli.dispatch import escape
+from pyman.errors import UsageError
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def print_table(headings: list[str], rows: list[list[str]], heading: bool = True) -> None:
+    """Left-aligned columns two blanks apart; cells are escaped, so that no name can forge a row."""
+    cells = [[escape(cell).replace("\n", " ").replace("\t", " ") for cell in row] for row in rows]
+    shown = ([headings] if heading else []) + cells
+    if not shown:
+        return
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    text = "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n" for row in shown)
+    sys.stdout.write(text)
+
+
+def human_size(size: float) -> str:
+    """Bytes with three significant digits in powers of 1000: 4.29 MB."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            text = f"{size:.3g}" if size < 1000 else f"{size:.0f}"
+            return f"{text} {unit}"
+        size /= 1000
+    return ""
+
+
+def duration(seconds: float) -> str:
+    """`5 seconds`, `About a minute`, `3 hours`, as Podman and Docker say it."""
+    whole = int(max(0, seconds))
+    if whole < 1:
+        return "Less than a second"
+    if whole == 1:
+        return "1 second"
+    if whole < 60:
+        return f"{whole} seconds"
+    minutes = whole // 60
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 46:
+        return f"{minutes} minutes"
+    hours = int(whole / 3600 + 0.5)
+    if hours == 1:
+        return "About an hour"
+    if hours < 48:
+        return f"{hours} hours"
+    days = hours // 24
+    if days < 14:
+        return f"{days} days"
+    if days < 60:
+        return f"{days // 7} weeks"
+    if days < 730:
+        return f"{days // 30} months"
+    return f"{days // 365} years"
+
+
+def ago(moment: float) -> str:
+    """`5 minutes ago`."""
+    return duration(time.time() - moment) + " ago"
+
+
+def rfc3339(moment: float) -> str:
+    """2026-01-31T12:00:00.000000000Z; the zero time for 0."""
+    if not moment:
+        return "0001-01-01T00:00:00Z"
+    fraction = int((moment % 1) * 1e6)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{fraction:06d}000Z"
+
+
+def go_time(moment: float) -> str:
+    """2026-01-31 12:00:00.000000000 +0000 UTC, as Go prints a time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment)) + f".{int((moment % 1) * 1e6):06d} +0000 UTC"
+
+
+def print_json(value: Any) -> None:
+    """Indented JSON, as Podman prints it."""
+    sys.stdout.write(fastjson.dumps(value, indent=4) + "\n")
+
+
+def print_formatted(template: str, rows: list[dict[str, Any]], json_rows: list[dict[str, Any]]) -> None:
+    """--format: `json`, `table TEMPLATE` (with a heading), or a template per row. UsageError with the position of a mistake."""
+    if template in ("json", "{{json .}}") and template == "json":
+        print_json(json_rows)
+        return
+    from pyman.cli import gotemplate
+
+    table = template.startswith("table")
+    text = template[5:].lstrip() if table else template
+    compiled = gotemplate.compile_template(text.replace("\\t", "\t").replace("\\n", "\n"))
+    lines = []
+    if table:
+        lines.append(gotemplate.heading(text.replace("\\t", "\t")).split("\t"))
+    out = []
+    for row in rows:
+        result = compiled(row)
+        if table:
+            lines.append(result.split("\t"))
+        else:
+            out.append(result)
+    if table:
+        width = max(len(line) for line in lines)
+        print_table([], [line + [""] * (width - len(line)) for line in lines], heading=False)
+        return
+    for result in out:
+        sys.stdout.write((escape(result) if sys.stdout.isatty() else result) + "\n")
+
+
+def bad_value(option: str, value: str, allowed: str) -> UsageError:
+    """The error for a value that is none of `allowed`."""
+    return UsageError(f"invalid value {value!r} for {option}", f"it must be one of {allowed}")

@@ -1,0 +1,166 @@
+"""The small parser: argv against the option table, without any import. CLI process.
+
+What it does not accept is a UsageError; dispatch then lets the Typer application say more (nearest option, help).
+"""
+
+from __future__ import annotations
+
+from pyman.cli import options as rows
+from pyman.cli.table import ALIASES, COMMANDS, GROUPS, Command
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.cli.options import Row
+
+_TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
+
+
+class Options(dict):  # type: ignore[type-arg]
+    """Every option of the command under its long name with _ for -; `given`: those the user wrote."""
+
+    __slots__ = ("given",)
+
+    def __init__(self, table: list[Row]) -> None:
+        super().__init__({row[0].replace("-", "_"): [] if row[2] == "list" else row[3] for row in table})
+        self.given: set[str] = set()
+
+
+class Parsed:
+    """A command line: path of the command, its options, positionals, and the global options."""
+
+    __slots__ = ("args", "command", "globals", "help", "options", "path")
+
+    def __init__(self, path: tuple[str, ...], command: Command | None, options: Options, args: list[str], global_options: Options) -> None:
+        self.path = path
+        self.command = command
+        self.options = options
+        self.args = args
+        self.globals = global_options
+        self.help = False
+
+
+def _value(row: Row, text: str, spelled: str) -> Any:
+    kind = row[2]
+    if kind == "bool":
+        if text.lower() in _TRUE or text.lower() in _FALSE:
+            return text.lower() in _TRUE
+        raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be true or false")
+    if kind == "int":
+        try:
+            return int(text)
+        except ValueError:
+            raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number") from None
+    if kind == "float":
+        try:
+            return float(text)
+        except ValueError:
+            raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a number") from None
+    return text
+
+
+def _store(options: Options, row: Row, text: str, spelled: str) -> None:
+    if row[5]:
+        raise UsageError(f"cannot use option {spelled}", row[5])
+    key = row[0].replace("-", "_")
+    value = _value(row, text, spelled)
+    if row[2] == "list":
+        options[key].append(value)
+    else:
+        options[key] = value
+    options.given.add(key)
+
+
+def parse_options(argv: list[str], table: list[Row], stop: bool, command: str) -> tuple[Options, list[str], bool]:
+    """(options, positionals, --help seen). `stop`: the first positional ends the options. UsageError."""
+    options = Options(table)
+    longs = {row[0]: row for row in table}
+    shorts = {row[1]: row for row in table if row[1]}
+    args: list[str] = []
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        at += 1
+        if word == "--":
+            args += argv[at:]
+            break
+        if word == "--help" or (word == "-h" and "h" not in shorts):
+            return options, args, True
+        if word.startswith("--"):
+            name, equals, text = word[2:].partition("=")
+            row = longs.get(name)
+            if row is None:
+                raise UsageError(f"unknown option --{name}", f"the command {command} does not have it", f"pyman {command} --help")
+            if not equals and row[2] == "bool":
+                text = "true"
+            elif not equals:
+                if at >= len(argv):
+                    raise UsageError(f"option --{name} needs a value", "none was given", f"pyman {command} --help")
+                text, at = argv[at], at + 1
+            _store(options, row, text, f"--{name}")
+        elif word.startswith("-") and len(word) > 1:
+            at = _shorts(word, argv, at, shorts, options, command)
+        else:
+            args.append(word)
+            if stop:
+                args += argv[at:]
+                break
+    return options, args, False
+
+
+def _shorts(word: str, argv: list[str], at: int, shorts: dict[str, Row], options: Options, command: str) -> int:
+    """-it, -p8080:80, -p 8080:80, -p=8080:80; returns the next position."""
+    index = 1
+    while index < len(word):
+        letter = word[index]
+        index += 1
+        row = shorts.get(letter)
+        if row is None:
+            raise UsageError(f"unknown option -{letter}", f"the command {command} does not have it", f"pyman {command} --help")
+        rest = word[index:]
+        if row[2] == "bool" and not rest.startswith("="):
+            _store(options, row, "true", f"-{letter}")
+            continue
+        if rest:
+            text = rest.removeprefix("=")
+        elif at < len(argv):
+            text, at = argv[at], at + 1
+        else:
+            raise UsageError(f"option -{letter} needs a value", "none was given", f"pyman {command} --help")
+        _store(options, row, text, f"-{letter}")
+        return at
+    return at
+
+
+def parse(argv: list[str]) -> Parsed:
+    """Global options, command, its options, positionals. UsageError."""
+    global_options, rest, helped = parse_options(argv, rows.GLOBAL, True, "pyman")
+    empty = Options([])
+    if helped or not rest:
+        parsed = Parsed((), None, empty, [], global_options)
+        parsed.help = helped
+        return parsed
+    path: tuple[str, ...] = (rest[0],)
+    rest = rest[1:]
+    if path[0] in GROUPS:
+        if not rest or rest[0] in ("--help", "-h"):
+            parsed = Parsed(path, None, empty, [], global_options)
+            parsed.help = True
+            return parsed
+        path, rest = (path[0], rest[0]), rest[1:]
+    path = ALIASES.get(path, path)
+    command = COMMANDS.get(path)
+    if command is None:
+        raise UsageError(f"unknown command {' '.join(path)!r}", "pyman does not have it", "pyman --help lists the commands")
+    name = " ".join(path)
+    options, args, helped = parse_options(rest, command.rows, command.stop, name)
+    if "net" in options and options["net"]:
+        options["network"] = [*options["network"], *options["net"]]
+        options.given.add("network")
+    if command.most >= 0 and len(args) > command.most and not helped:
+        raise UsageError(f"too many arguments for {name}", f"{len(args)} given, at most {command.most} allowed", f"pyman {name} --help")
+    parsed = Parsed(path, command, options, args, global_options)
+    parsed.help = helped
+    return parsed

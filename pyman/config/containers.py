@@ -1,0 +1,74 @@
+"""containers.toml, merged over its defaults; hot commands read a parsed copy and import no TOML parser. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.config import schema
+from pyman.errors import PymanError
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_cached: dict[str, Any] | None = None
+
+
+def sources() -> list[str]:
+    """The files that may exist, in the order in which they are read. PYMAN_CONF names one file instead of all."""
+    if os.environ.get("PYMAN_CONF"):
+        return [os.environ["PYMAN_CONF"]]
+    found = []
+    for directory in ("/usr/share/pyman", "/etc/pyman", os.path.join(paths.confdir(), "pyman")):
+        found.append(os.path.join(directory, "containers.toml"))
+        try:
+            extra = sorted(os.listdir(os.path.join(directory, "containers.toml.d")))
+        except OSError:
+            continue
+        found += [os.path.join(directory, "containers.toml.d", name) for name in extra if name.endswith(".toml")]
+    return found
+
+
+def _key(files: list[str]) -> tuple[str, bool]:
+    """(what identifies the files' content, whether any exists)."""
+    parts, any_file = [], False
+    for path in files:
+        try:
+            info = os.stat(path)
+        except OSError:
+            parts.append(f"{path} -")
+            continue
+        any_file = True
+        parts.append(f"{path} {info.st_mtime_ns} {info.st_size} {info.st_ino}")
+    return f"{len(schema.KEYS)}|" + "|".join(parts), any_file
+
+
+def load() -> dict[str, Any]:
+    """{table: {key: value}} with all defaults filled in. ConfigError names file, line and the nearest valid key."""
+    global _cached
+    if _cached is not None:
+        return _cached
+    files = sources()
+    key, any_file = _key(files)
+    if not any_file and not os.environ.get("PYMAN_CONF"):
+        _cached = schema.defaults()
+        return _cached
+    snapshot = os.path.join(paths.cachedir(), "config.json")
+    try:
+        saved = store.read_json(snapshot)
+        if saved and saved.get("key") == key and os.stat(snapshot).st_uid == os.geteuid():
+            _cached = saved["value"]
+            return _cached
+    except (PymanError, OSError):
+        pass
+    from pyman.config import load as loader  # tomli: only when a file changed
+
+    _cached = loader.load_files(files)
+    try:
+        paths.ensure_private(paths.cachedir())
+        store.write_json(snapshot, {"key": key, "value": _cached})
+    except PymanError:
+        pass  # only a cache
+    return _cached

@@ -1,0 +1,65 @@
+"""Every key of containers.toml: table, key, type, default, one line of comment. Data only; any process."""
+
+from __future__ import annotations
+
+# (table, key, type, default, comment); types: str, int, bool, list (of strings), map (name -> list of strings)
+KEYS: tuple[tuple[str, str, str, object, str], ...] = (
+    ("containers", "default_capabilities", "list", [], "Capabilities of a container; empty: the built-in list (as Podman's)"),
+    ("containers", "default_ulimits", "list", [], 'Limits of a container, as for --ulimit: ["nofile=1024:2048"]'),
+    ("containers", "default_sysctls", "list", [], 'Sysctls of a container, as for --sysctl: ["net.ipv4.ping_group_range=0 0"]'),
+    ("containers", "devices", "list", [], "Devices added to every container, as for --device"),
+    ("containers", "dns_servers", "list", [], "Name servers of a container; empty: the host's"),
+    ("containers", "dns_searches", "list", [], "Search domains of a container; empty: the host's"),
+    ("containers", "dns_options", "list", [], "Resolver options of a container"),
+    ("containers", "env", "list", [], 'Environment of every container: ["NAME=value"]'),
+    ("containers", "http_proxy", "bool", True, "Pass the host's http_proxy variables into containers"),
+    ("containers", "init", "bool", False, "Run an init program in every container, as for --init"),
+    ("containers", "init_path", "str", "", "The init program; empty: catatonit or tini, where they are found"),
+    ("containers", "log_driver", "str", "k8s-file", "Log driver: k8s-file, json-file, none or passthrough"),
+    ("containers", "log_size_max", "int", 0, "Bytes after which a log file is rotated; 0: never"),
+    ("containers", "netns", "str", "private", "Network of a container: private (the default program below), pasta, slirp4netns, host, none"),
+    ("containers", "no_hosts", "bool", False, "Leave /etc/hosts of the image as it is"),
+    ("containers", "pids_limit", "int", 0, "Most processes in a container; 0: no limit"),
+    ("containers", "read_only", "bool", False, "Read-only root file system, as for --read-only"),
+    ("containers", "seccomp_profile", "str", "", "Path of a seccomp profile; empty: the built-in one"),
+    ("containers", "shm_size", "str", "64m", "Size of /dev/shm"),
+    ("containers", "umask", "str", "0022", "umask of a container's processes"),
+    ("containers", "userns", "str", "", "User namespace of a container: host, keep-id, nomap; empty: host"),
+    ("engine", "detach_keys", "str", "ctrl-p,ctrl-q", "Keys that detach from a container; empty: none"),
+    ("engine", "image_parallel_copies", "int", 3, "Layers downloaded at a time"),
+    ("engine", "pull_policy", "str", "missing", "When run and create pull: always, missing, never or newer"),
+    ("engine", "runtime", "str", "", "OCI runtime: empty for pyman's own, or a name from [engine.runtimes], or a path"),
+    ("engine", "runtimes", "map", {}, 'Paths of other OCI runtimes: crun = ["/usr/bin/crun"]'),
+    ("engine", "stop_timeout", "int", 10, "Seconds from the stop signal to SIGKILL"),
+    ("network", "default_rootless_network_cmd", "str", "pasta", "Program that connects containers: pasta or slirp4netns"),
+    ("network", "pasta_options", "list", [], "Options added to every pasta command"),
+    ("storage", "driver", "str", "", "overlay (the kernel's), fuse-overlayfs, or empty: overlay where it works"),
+    ("storage", "mount_program", "str", "", "Path of fuse-overlayfs; when set, it is used"),
+)
+
+
+def defaults() -> dict[str, dict[str, object]]:
+    """All tables with their default values, lists and maps fresh."""
+    result: dict[str, dict[str, object]] = {}
+    for table, key, kind, default, _ in KEYS:
+        value: object = default
+        if kind == "list":
+            value = []
+        elif kind == "map":
+            value = {}
+        result.setdefault(table, {})[key] = value
+    return result
+
+
+def example() -> str:
+    """The text of containers.toml.example."""
+    lines = ["# pyman's configuration. Each key stands with its default; remove the # to change it.", "# Read in this order, later files win: /usr/share/pyman, /etc/pyman, $XDG_CONFIG_HOME/pyman,",
+             "# each with containers.toml and then containers.toml.d/*.toml."]
+    table = ""
+    for name, key, kind, default, comment in KEYS:
+        if name != table:
+            table = name
+            lines += ["", f"[{table}]"]
+        text = {"str": f'"{default}"', "bool": str(default).lower(), "list": "[]", "map": "{}"}.get(kind, str(default))
+        lines += [f"# {comment}", f"#{key} = {text}"]
+    return "\n".join(lines) + "\n"

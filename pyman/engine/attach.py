@@ -1,0 +1,74 @@
+"""Attach the caller's terminal or pipes to a running container through its monitor. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import kill
+from pyman.engine.container import Container
+from pyman.linux import process
+from pyman.monitor import attach as client
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DETACHED = -1  # attach_container's result after the detach keys
+SIGHUP = 1
+
+
+def open_attach(container: Container) -> Any:
+    """A connection to the monitor's attach socket; a wiped runtime directory is mended by asking the monitor for a new one."""
+    try:
+        return client.connect(container.run_dir)
+    except OSError:
+        state = container.state
+        if not process.alive(state["monitor_pid"], state["monitor_start"]):
+            raise
+    os.makedirs(container.run_dir, 0o700, exist_ok=True)
+    os.kill(state["monitor_pid"], SIGHUP)
+    import time
+
+    for _ in range(200):
+        try:
+            return client.connect(container.run_dir)
+        except OSError:
+            time.sleep(0.005)
+    return client.connect(container.run_dir)
+
+
+def attach_container(
+    container: Container,
+    sock: Any,
+    *,
+    stdin: bool,
+    tty: bool,
+    streams: tuple[bool, bool] = (True, True),
+    detach_keys: str = "ctrl-p,ctrl-q",
+    sig_proxy: bool = True,
+) -> int:
+    """Pass data until the container ends (its exit code) or the user detaches (DETACHED).
+
+    streams: whether stdout and stderr are shown. Signals are passed on to the container's init with sig_proxy.
+    """
+
+    def forward(signum: int) -> None:
+        kill.send(container, signum)
+
+    result = client.attach(
+        sock,
+        stdin=0 if stdin else -1,
+        stdout=1 if streams[0] else -1,
+        stderr=2 if streams[1] else -1,
+        tty=tty,
+        detach_keys=detach_keys,
+        sig_proxy=sig_proxy,
+        on_signal=forward,
+    )
+    if result.detached:
+        return DETACHED
+    if result.exit_code is not None:
+        return int(result.exit_code)
+    record = store.read_json(container.exit_path)  # the monitor was lost before it could say
+    return int(record["exit_code"]) if record else 137

@@ -1,0 +1,262 @@
+"""A container on disk: its directory, immutable config, mutable state, lock, and how state follows reality. CLI process.
+
+Protocol of every public engine function: lock -> sync -> check -> act -> save. `sync` believes a pid only with its
+start time, and the monitor's exit record before anything else.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.errors import NoSuchContainer, StateError
+from pyman.linux import process
+from pyman.state import store
+from pyman.state.lock import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+RUNNING = ("running", "paused")
+
+
+def containers_dir() -> str:
+    """graphroot/containers."""
+    return os.path.join(paths.graphroot(), "containers")
+
+
+def names_dir() -> str:
+    """graphroot/names: one symlink per container name, made by symlink(2), so a name cannot be given twice."""
+    return os.path.join(paths.graphroot(), "names")
+
+
+class Container:
+    """One container; `config` and `state` are read when first asked for."""
+
+    __slots__ = ("_config", "_lock", "_state", "dir", "id")
+
+    def __init__(self, container_id: str) -> None:
+        self.id = container_id
+        self.dir = os.path.join(containers_dir(), container_id)
+        self._config: dict[str, Any] | None = None
+        self._state: dict[str, Any] | None = None
+        self._lock: Lock | None = None
+
+    @property
+    def run_dir(self) -> str:
+        """Where its sockets and generated files lie while it runs."""
+        return os.path.join(paths.runroot(), "containers", self.id)
+
+    @property
+    def exit_path(self) -> str:
+        """The monitor's exit record."""
+        return os.path.join(self.dir, "exit.json")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What create wrote; never changes."""
+        if self._config is None:
+            self._config = store.read_json(os.path.join(self.dir, "config.json"))
+            if self._config is None:
+                raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
+        return self._config
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The mutable state as last read or saved."""
+        if self._state is None:
+            self._state = store.read_json(os.path.join(self.dir, "state.json"))
+            if self._state is None:
+                raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
+        return self._state
+
+    @property
+    def name(self) -> str:
+        """Its current name."""
+        return str(self.state["name"])
+
+    @property
+    def lock_fd(self) -> int:
+        """The descriptor of the lock held, for a child that goes on with the action; -1 if not held."""
+        return self._lock.fd if self._lock else -1
+
+    def __enter__(self) -> Container:
+        """Take the lock and read the state afresh. NoSuchContainer if it has gone meanwhile."""
+        lock = Lock(self.dir)
+        try:
+            lock.acquire()
+        except FileNotFoundError:
+            raise NoSuchContainer(f"no container with name or ID {self.id[:12]} found", "it was removed meanwhile") from None
+        self._lock = lock
+        self._state = None
+        try:
+            self.sync()
+        except BaseException:
+            self.unlock()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Give the lock back, if it is held."""
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def save(self) -> None:
+        """Write the state. The caller holds the lock."""
+        store.write_json(os.path.join(self.dir, "state.json"), self.state)
+
+    def sync(self) -> bool:
+        """Make the state agree with reality; true if it changed. Writes only under the lock."""
+        state = self.state
+        if state["status"] not in RUNNING:
+            return False
+        same_boot = state.get("boot_id") == process.boot_id()
+        record = store.read_json(self.exit_path)
+        if record is None and same_boot and process.alive(state["pid"], state["pid_start"]):
+            return False
+        if record is None and same_boot and process.alive(state["monitor_pid"], state["monitor_start"]):
+            return False  # init has ended, the monitor is still reading its last output
+        if record is None:
+            record = store.read_json(self.exit_path)  # written between the first look and the monitor's end
+        finished(state, record, "" if same_boot else "the machine was restarted")
+        if self._lock:
+            self.save()
+        return True
+
+    def require_running(self, action: str) -> None:
+        """StateError unless the container runs. Call after sync."""
+        if self.state["status"] not in RUNNING:
+            raise StateError(
+                f"cannot {action} container {self.name}",
+                f"it is not running (state: {self.state['status']})",
+                f"pyman start {self.name}",
+            )
+
+
+def finished(state: dict[str, Any], record: dict[str, Any] | None, reason: str) -> None:
+    """Note the end of a run in `state`, from the exit record, or without one if the monitor was lost."""
+    state["status"] = "exited"
+    state["pid"] = state["pid_start"] = state["monitor_pid"] = state["monitor_start"] = 0
+    if record:
+        state["exit_code"] = record.get("exit_code", 255)
+        state["finished"] = record.get("time", state.get("started", 0.0))
+        state["oom_killed"] = bool(record.get("oom"))
+    else:
+        # Nobody saw it end: killed from the host together with its monitor, or by a reboot.
+        state["exit_code"] = 137
+        state["finished"] = state.get("started", 0.0)
+        state["note"] = reason or "the monitor was killed; the exit code is not known"
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= 64 and not text.strip("0123456789abcdef")
+
+
+def lookup(name_or_id: str) -> Container:
+    """The container of that name, full id, or unambiguous id prefix. NoSuchContainer, StateError (ambiguous)."""
+    if name_or_id and "/" not in name_or_id and name_or_id not in (".", ".."):
+        try:
+            target = os.readlink(os.path.join(names_dir(), name_or_id))
+        except OSError:
+            target = ""
+        if _is_id(target) and os.path.exists(os.path.join(containers_dir(), target, "config.json")):
+            return Container(target)
+    if name_or_id and _is_id(name_or_id):
+        matches = [entry for entry in _ids() if entry.startswith(name_or_id)]
+        if len(matches) == 1:
+            return Container(matches[0])
+        if len(matches) > 1:
+            raise StateError(f"cannot choose a container for {name_or_id}", "several ids begin so: " + ", ".join(m[:16] for m in matches[:5]), "give more of the id")
+    raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
+
+
+def _ids() -> list[str]:
+    try:
+        entries = os.listdir(containers_dir())
+    except FileNotFoundError:
+        return []
+    return [e for e in entries if len(e) == 64 and _is_id(e)]
+
+
+def list_containers() -> list[Container]:
+    """All complete containers, newest first, synced; those whose `--rm` end was interrupted are removed on the way."""
+    found = []
+    for entry in _ids():
+        container = Container(entry)
+        try:
+            changed = container.sync()
+        except NoSuchContainer:
+            _collect_unfinished(container)
+            continue
+        if container.state.get("auto_remove") and container.state["status"] == "exited":
+            if _collect_ended(container):
+                continue
+        elif changed and container.state["status"] == "exited":
+            _save_if_free(container)
+        found.append(container)
+    found.sort(key=lambda c: c.state["created"], reverse=True)
+    return found
+
+
+def list_states() -> list[dict[str, Any]]:
+    """The states of all containers, newest first (see `list_containers`)."""
+    return [container.state for container in list_containers()]
+
+
+def _collect_unfinished(container: Container) -> None:
+    """A directory without config.json: being created (its maker holds the lock), or left by a killed command."""
+    from pyman.storage import trash
+
+    lock = Lock(container.dir)
+    try:
+        if not lock.try_acquire():
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        if not os.path.exists(os.path.join(container.dir, "config.json")):
+            trash.discard(container.dir)
+    finally:
+        lock.release()
+
+
+def _collect_ended(container: Container) -> bool:
+    """Remove an ended `--rm` container nobody is working on; true if it is gone."""
+    from pyman.engine import remove
+
+    lock = Lock(container.dir)
+    try:
+        if not lock.try_acquire():
+            return True  # its own command is removing it just now
+    except FileNotFoundError:
+        return True
+    try:
+        remove.discard_container(container)
+    finally:
+        lock.release()
+    return True
+
+
+def _save_if_free(container: Container) -> None:
+    """Keep a newly seen end, unless somebody is at work on the container: they will see it too."""
+    lock = Lock(container.dir)
+    try:
+        if lock.try_acquire():
+            container.save()
+    except FileNotFoundError:
+        pass
+    finally:
+        lock.release()
+
+
+def latest() -> Container:
+    """The newest container (`--latest`). NoSuchContainer if there is none."""
+    found = list_containers()
+    if not found:
+        raise NoSuchContainer("no container found", "there are no containers")
+    return found[0]

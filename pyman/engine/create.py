@@ -1,0 +1,253 @@
+"""Create a container: image found or pulled, name reserved, directory written; nothing runs yet. CLI process."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyman import paths
+from pyman.config import containers as containers_conf
+from pyman.engine import names
+from pyman.engine.container import Container, containers_dir
+from pyman.errors import NoSuchImage, StorageError, UsageError
+from pyman.state import store
+from pyman.state.lock import Lock
+from pyman.storage import images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+STATE_VERSION = 1
+
+
+def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None) -> Container:
+    """Create a container from the options and positionals of run/create (IMAGE [COMMAND...]).
+
+    Returns the new container, in state "created". NoSuchImage, NameInUse, UsageError, StorageError.
+    """
+    conf = containers_conf.load()
+    prepare_roots()
+    if opts.get("name"):
+        names.check(opts["name"])
+    image: dict[str, Any] | None = None
+    if opts.get("rootfs"):
+        rootfs, command = _plain_rootfs(args)
+    else:
+        rootfs, command = "", args[1:]
+        image = find_image(args[0] if args else "", opts, conf, reporter)
+    image_config = images.read_config(image) if image else {}
+    config = {
+        "version": STATE_VERSION,
+        "created": time.time(),
+        "image": {"name": _image_name(image, args), "id": image["id"], "digest": image.get("digest", "")} if image else {"name": "", "id": "", "digest": ""},
+        "layers": image["layers"] if image else [],
+        "rootfs": rootfs,
+        "options": stored_options(opts),
+        "command": command,
+        "image_config": image_config.get("config") or {},
+        "stop_signal": opts.get("stop_signal") or "",
+        "stop_timeout": _stop_timeout(opts, conf),
+        "create_command": ["pyman", *opts.get("_argv", [])],
+    }
+    if opts.get("replace") and opts.get("name"):
+        _replace(opts["name"])
+    return _write(config, opts)
+
+
+def prepare_roots() -> None:
+    """Make graphroot and runroot, refusing directories others can write to. StorageError."""
+    paths.ensure_private(paths.graphroot())
+    paths.ensure_private(paths.runroot())
+    for part in ("containers", "names", "tmp"):
+        path = os.path.join(paths.graphroot(), part)
+        if not os.path.isdir(path):
+            os.makedirs(path, 0o700, exist_ok=True)
+
+
+def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    """The image record for `name`, pulled first as `--pull` asks. NoSuchImage, RegistryError, ImageError."""
+    if not name:
+        raise UsageError("no image given", "an image name, or --rootfs with a directory, is needed", "pyman run --help")
+    policy = opts.get("pull") or conf["engine"].get("pull_policy") or "missing"
+    policy = {"true": "always", "false": "never"}.get(policy, policy)
+    if policy not in ("always", "missing", "never", "newer"):
+        raise UsageError(f"invalid value {policy!r} for option --pull", "it must be one of always, missing, never, newer")
+    transport = ":" in name and name.split(":", 1)[0] in ("oci", "oci-archive", "docker-archive", "docker")
+    if not transport and policy in ("missing", "never"):
+        try:
+            record = images.load().resolve(name)
+            if _platform_fits(record, opts):
+                return record
+        except NoSuchImage:
+            if policy == "never":
+                raise
+        if policy == "never":
+            raise NoSuchImage(f"no image {name} for the platform asked for", "the local image is for another platform, and --pull=never forbids to look further")
+    from pyman.image import pull  # the slow path: oras and requests
+
+    return pull.pull(
+        name,
+        policy=policy,
+        platform=_platform(opts),
+        tls_verify=opts.get("tls_verify"),
+        creds=opts.get("creds") or "",
+        authfile=opts.get("authfile") or "",
+        reporter=reporter,
+        conf=conf,
+    )
+
+
+def _platform(opts: dict[str, Any]) -> str:
+    if opts.get("platform"):
+        return str(opts["platform"])
+    if opts.get("arch") or opts.get("os") or opts.get("variant"):
+        from pyman.image.manifest import host_platform  # only with --arch, --os or --variant
+
+        host = host_platform().split("/")
+        parts = [opts.get("os") or host[0], opts.get("arch") or host[1]]
+        return "/".join(parts + ([opts["variant"]] if opts.get("variant") else []))
+    return ""
+
+
+def _platform_fits(record: dict[str, Any], opts: dict[str, Any]) -> bool:
+    wanted = _platform(opts).split("/") if _platform(opts) else []
+    have = [record.get("os", "linux"), record.get("architecture", ""), record.get("variant", "")]
+    return all(a == b for a, b in zip(wanted, have))
+
+
+def _image_name(image: dict[str, Any] | None, args: list[str]) -> str:
+    if image is None:
+        return ""
+    known = image.get("names") or []
+    given = args[0]
+    for name in known:
+        if name == given or name.endswith(("/" + given, "/" + given + ":latest")) or name == given + ":latest":
+            return str(name)
+    return str(known[0]) if known else given
+
+
+def _plain_rootfs(args: list[str]) -> tuple[str, list[str]]:
+    """--rootfs: the first positional is a directory. UsageError."""
+    if not args:
+        raise UsageError("no root file system given", "--rootfs needs the path of a directory")
+    path = os.path.abspath(args[0])
+    if not os.path.isdir(path):
+        raise UsageError(f"cannot use root file system {args[0]}", "no such directory", "give the path of an unpacked root file system")
+    return path, args[1:]
+
+
+def stored_options(opts: dict[str, Any]) -> dict[str, Any]:
+    """What config.json keeps of the options: those with a value, and which of them were given."""
+    kept = {key: value for key, value in opts.items() if value not in (False, "", None, []) and not key.startswith("_")}
+    # An option given with an empty or false value (--entrypoint "", --sig-proxy=false) says something too.
+    given = sorted(getattr(opts, "given", ()))
+    kept.update({key: opts[key] for key in given if key in opts})
+    kept["_given"] = given
+    for secret in ("creds",):
+        kept.pop(secret, None)
+    return kept
+
+
+def _stop_timeout(opts: dict[str, Any], conf: dict[str, Any]) -> int:
+    value = opts.get("stop_timeout")
+    if value in (None, ""):
+        value = conf["engine"].get("stop_timeout", 10)
+    return int(value) if value is not None else 10
+
+
+def _replace(name: str) -> None:
+    from pyman.engine import container, remove
+    from pyman.errors import NoSuchContainer
+
+    try:
+        remove.remove_container(container.lookup(name), force=True)
+    except NoSuchContainer:
+        pass
+
+
+def _write(config: dict[str, Any], opts: dict[str, Any]) -> Container:
+    """Make the directory, reserve the name, write state and then config, which makes the container exist."""
+    container_id = os.urandom(32).hex()
+    container = Container(container_id)
+    try:
+        os.makedirs(container.dir, 0o700)
+    except OSError as err:
+        raise StorageError(f"cannot create a container below {containers_dir()}", err.strerror or str(err)) from err
+    lock = Lock(container.dir)
+    lock.acquire()
+    name = ""
+    try:
+        name = opts.get("name") or ""
+        if name:
+            try:
+                names.reserve(name, container_id)
+            except BaseException:
+                name = ""  # it belongs to another container
+                raise
+        else:
+            name = names.reserve_random(container_id)
+        config.update(id=container_id, name=name)
+        # `run --rm` needs no fsync: after a power loss the container is unwanted anyway.
+        durable = not opts.get("rm")
+        store.write_json(os.path.join(container.dir, "state.json"), new_state(config, opts))
+        store.write_json(os.path.join(container.dir, "config.json"), config, sync=durable)
+        return container
+    except BaseException:
+        from pyman.storage import trash
+
+        if name:
+            names.release(name, container_id)
+        trash.discard(container.dir)
+        raise
+    finally:
+        lock.release()
+
+
+def new_state(config: dict[str, Any], opts: dict[str, Any]) -> dict[str, Any]:
+    """The first state: everything `ps` shows, so that it reads one small file per container."""
+    image_config = config["image_config"]
+    return {
+        "id": config["id"],
+        "name": config["name"],
+        "image": config["image"]["name"] or config["rootfs"],
+        "image_id": config["image"]["id"],
+        "command": config["command"] or [str(a) for a in image_config.get("Cmd") or image_config.get("Entrypoint") or []],
+        "created": config["created"],
+        "labels": labels(opts, image_config),
+        "ports": [],
+        "mounts": [],
+        "networks": [],
+        "network_mode": (opts.get("network") or [""])[0] if isinstance(opts.get("network"), list) else opts.get("network") or "",
+        "status": "created",
+        "auto_remove": bool(opts.get("rm")),
+        "pid": 0,
+        "pid_start": 0,
+        "monitor_pid": 0,
+        "monitor_start": 0,
+        "boot_id": "",
+        "started": 0.0,
+        "finished": 0.0,
+        "exit_code": 0,
+        "oom_killed": False,
+        "restarts": 0,
+        "driver": "",
+    }
+
+
+def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]:
+    """Image labels, then --label-file, then --label. UsageError for an unreadable file."""
+    result = {str(k): str(v) for k, v in (image_config.get("Labels") or {}).items()}
+    lines: list[str] = []
+    for path in opts.get("label_file") or []:
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines += [line.strip() for line in file if line.strip() and not line.startswith("#")]
+        except (OSError, UnicodeDecodeError) as err:
+            raise UsageError(f"cannot read label file {path}", str(err)) from err
+    for item in [*lines, *(opts.get("label") or [])]:
+        key, _, value = item.partition("=")
+        if not key:
+            raise UsageError(f"invalid label {item!r}", "a label is KEY or KEY=VALUE")
+        result[key] = value
+    return result

@@ -1,0 +1,117 @@
+"""Run a further command in a running container. CLI process: it joins the container's user namespace itself."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import caps, users
+from pyman.engine import env as environment
+from pyman.engine.container import Container
+from pyman.errors import StateError
+from pyman.rootless import userns
+from pyman.runtime import exec as runtime_exec
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class ExecPipes:
+    """A started exec: its process and the caller's ends of its stdio (-1 where there is none)."""
+
+    __slots__ = ("console", "pid", "stderr", "stdin", "stdout")
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.stdin = self.stdout = self.stderr = self.console = -1
+
+
+def exec_container(container: Container, command: list[str], opts: dict[str, Any]) -> ExecPipes:
+    """Start `command` in a running container. StateError, CommandNotFound (127), CannotInvoke (126), UsageError.
+
+    Afterwards this process is uid 0 of the container's user namespace (its own namespaces otherwise unchanged).
+    """
+    container._state = None
+    container.sync()
+    container.require_running("execute a command in")
+    state = container.state
+    if state["status"] == "paused":
+        raise StateError(f"cannot execute a command in container {container.name}", "it is paused", f"pyman unpause {container.name}")
+    spec = read_spec(container)
+    process = process_spec(spec, command, opts)
+    seccomp = None if opts.get("privileged") else spec.get("linux", {}).get("seccomp")
+    _join_userns(container)
+    _resolve_user(process, container, opts)
+    pipes, stdio = _stdio(opts)
+    created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve_fds=int(opts.get("preserve_fds") or 0), seccomp_spec=seccomp)
+    for fd in set(stdio):
+        os.close(fd)
+    pipes.pid = created.pid
+    pipes.console = created.console
+    return pipes
+
+
+def read_spec(container: Container) -> dict[str, Any]:
+    """The OCI spec the running container was started with. StateError if it is gone."""
+    spec = store.read_json(os.path.join(container.dir, "spec.json"))
+    if spec is None:
+        raise StateError(f"cannot execute a command in container {container.name}", "its spec.json is missing", "restart the container")
+    return spec
+
+
+def process_spec(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> dict[str, Any]:
+    """The OCI process object: the container's own, changed by the options of exec."""
+    process = dict(spec["process"])
+    process["args"] = command
+    process["env"] = environment.merge(list(process.get("env") or []), opts, terminal=bool(opts.get("tty")), host=dict(os.environ))
+    process["terminal"] = bool(opts.get("tty"))
+    process.pop("consoleSize", None)
+    if opts.get("workdir"):
+        process["cwd"] = opts["workdir"]
+    if opts.get("privileged"):
+        names = list(caps.ALL)
+        process["capabilities"] = {"bounding": names, "effective": names, "permitted": names}
+    return process
+
+
+def _join_userns(container: Container) -> None:
+    if userns.in_userns():
+        return
+    state = container.state
+    fd = userns.userns_of(state["monitor_pid"], state["monitor_start"])
+    if fd < 0:
+        fd = userns.userns_of(state["pid"], state["pid_start"])
+    if fd < 0:
+        raise StateError(f"cannot execute a command in container {container.name}", "it ended just now")
+    userns.join(fd)
+    os.close(fd)
+
+
+def _resolve_user(process: dict[str, Any], container: Container, opts: dict[str, Any]) -> None:
+    """--user NAME[:GROUP] by the container's own /etc/passwd, opened inside its root."""
+    if not opts.get("user"):
+        return
+    root_fd = os.open(f"/proc/{container.state['pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        process["user"] = users.resolve(str(opts["user"]), root_fd)
+    finally:
+        os.close(root_fd)
+
+
+def _stdio(opts: dict[str, Any]) -> tuple[ExecPipes, tuple[int, int, int]]:
+    pipes = ExecPipes()
+    if opts.get("tty") or opts.get("detach"):
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        return pipes, (null, null, null)
+    if opts.get("interactive"):
+        stdin, pipes.stdin = os.pipe()
+    else:
+        stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    pipes.stdout, stdout = os.pipe()
+    pipes.stderr, stderr = os.pipe()
+    for fd in (stdout, stderr):
+        os.fchmod(fd, 0o666)
+    return pipes, (stdin, stdout, stderr)
+
+

@@ -1,0 +1,117 @@
+"""Another OCI runtime (--runtime crun, runc, or a path) instead of ours: the same border, by its command line. Runs in C.
+
+C is a child subreaper, so the runtime's orphaned init becomes its child, exactly as with our own runtime.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, RuntimeFailure
+from pyman.linux import process
+from pyman.state import fastjson, store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SEARCH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def find(name: str, conf: dict[str, Any]) -> str:
+    """The program of a runtime: a path, or a name looked up in containers.toml's runtimes and the usual places."""
+    if "/" in name:
+        candidates = [name]
+    else:
+        configured = (conf["engine"].get("runtimes") or {}).get(name) or []
+        candidates = [*configured, *(f"{directory}/{name}" for directory in _SEARCH)]
+    for candidate in candidates:
+        if os.access(candidate, os.X_OK):
+            return str(candidate)
+    raise MissingProgram(f"cannot find the OCI runtime {name}", "no such program", f"install it (as root: apt-get install {name}), or give its path with --runtime")
+
+
+class Runtime:
+    """A container created by an external runtime; has the attributes of runtime.create.Created."""
+
+    __slots__ = ("channel", "command", "console", "id", "name", "pid", "start_time")
+
+    def __init__(self, container_id: str, name: str, conf: dict[str, Any], bundle: str) -> None:
+        program = find(name, conf)
+        self.id = container_id
+        self.name = os.path.basename(program)
+        self.channel = self.console = -1
+        self.pid = self.start_time = 0
+        # No cgroup manager: limits come through our own driver, and a rootless runtime may not write the hierarchy.
+        extra = ["--cgroup-manager=disabled"] if self.name == "crun" else []
+        self.command = [program, "--root", os.path.join(bundle, "oci"), *extra]
+
+    def create(self, spec: dict[str, Any], bundle: str, stdio: tuple[int, int, int]) -> None:
+        """`RUNTIME create`; afterwards init waits for `start`. RuntimeFailure with the runtime's own text."""
+        store.write_text(os.path.join(bundle, "config.json"), fastjson.dumps(spec))
+        pid_file = os.path.join(bundle, "init.pid")
+        argv = [*self.command, "create", "--bundle", bundle, "--pid-file", pid_file]
+        receiver: Any = None
+        if spec["process"].get("terminal"):
+            receiver, path = _console_socket(bundle)
+            argv += ["--console-socket", path]
+        self._run([*argv, self.id], "create", stdio)
+        if receiver is not None:
+            self.console = _receive_console(receiver)
+        self.pid = int(store.read_text(pid_file) or "0")
+        self.start_time = process.start_time(self.pid)
+
+    def start(self) -> None:
+        """`RUNTIME start`."""
+        self._run([*self.command, "start", self.id], "start", None)
+
+    def _run(self, argv: list[str], verb: str, stdio: tuple[int, int, int] | None) -> None:
+        """Run the runtime; its messages are collected through --log (its stderr is the container's)."""
+        log = os.path.join(os.path.dirname(self.command[2]), "runtime.log")
+        full = [argv[0], "--log", log, *argv[1:]]
+        actions: list[tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio or ())]
+        # PATH and the runtime directory only: the caller's environment is no business of the runtime.
+        env = {"PATH": ":".join(_SEARCH), "XDG_RUNTIME_DIR": os.path.dirname(self.command[2])}
+        pid = os.posix_spawn(full[0], full, env, file_actions=actions)
+        code = process.wait(pid)
+        if code == 0:
+            return
+        text = (store.read_text(log) or "").strip().split("\n")[-1]
+        what = f"cannot {verb} container {self.id[:12]} with runtime {self.name}"
+        lowered = text.lower()
+        # Another program's text is all there is to tell these apart, as everywhere at the OCI border.
+        if "no such file" in lowered and "exec" in lowered or "not found in $path" in lowered:
+            raise CommandNotFound(what, text)
+        if "permission denied" in lowered and "exec" in lowered:
+            raise CannotInvoke(what, text)
+        raise RuntimeFailure(what, text or f"exit code {code}", f"run {self.name} --version to see whether it works")
+
+
+def _console_socket(bundle: str) -> tuple[Any, str]:
+    import _socket
+
+    path = os.path.join(bundle, "console")
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    sock.bind(path)
+    sock.listen(1)
+    return sock, path
+
+
+def _receive_console(sock: Any) -> int:
+    """The pty master sent with SCM_RIGHTS over the console socket."""
+    import _socket
+    import _struct
+
+    fd, _ = sock._accept()
+    connection = _socket.socket(fileno=fd)
+    _, ancillary, _, _ = connection.recvmsg(4096, 64)
+    connection.close()
+    sock.close()
+    for level, kind, data in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            return int(_struct.unpack("i", data[:4])[0])
+    raise RuntimeFailure("cannot get the container's terminal", "the runtime sent no descriptor over the console socket")

@@ -1,0 +1,60 @@
+"""Send a signal to a container's init, by pidfd. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine.container import Container
+from pyman.errors import StateError, UsageError
+from pyman.linux import libc, process
+
+# signal(7), x86 and arm: names are accepted with and without SIG.
+SIGNALS = {
+    name: number
+    for number, name in enumerate(
+        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS".split(),
+        start=1,
+    )
+}
+SIGNALS.update({"IOT": 6, "POLL": 29, "CLD": 17, "RTMIN": 34, "RTMAX": 64})
+
+
+def parse_signal(text: str) -> int:
+    """Signal number of a name (TERM, SIGTERM, RTMIN+3) or a number 1..64. UsageError."""
+    name = text.strip().upper()
+    if name.isdigit() and 1 <= int(name) <= 64:
+        return int(name)
+    name = name[3:] if name.startswith("SIG") else name
+    if name in SIGNALS:
+        return SIGNALS[name]
+    for base, sign in (("RTMIN+", 1), ("RTMAX-", -1)):
+        if name.startswith(base) and name[6:].isdigit() and int(name[6:]) <= 30:
+            return SIGNALS[base[:5]] + sign * int(name[6:])
+    raise UsageError(f"invalid signal {text!r}", "it is neither a signal's name nor a number from 1 to 64", "kill -l lists the names")
+
+
+def kill_container(container: Container, signum: int) -> None:
+    """Send signal `signum` to the container's init. StateError if it does not run."""
+    with container:
+        container.require_running("send a signal to")
+        send(container, signum)
+
+
+def send(container: Container, signum: int) -> bool:
+    """Send a signal; false if init has ended meanwhile. The caller has synced the state."""
+    state = container.state
+    try:
+        pidfd = libc.pidfd_open(state["pid"])
+    except ProcessLookupError:
+        return False
+    try:
+        if not process.alive(state["pid"], state["pid_start"]):
+            return False
+        libc.pidfd_send_signal(pidfd, signum)
+        return True
+    except ProcessLookupError:
+        return False
+    except PermissionError as err:
+        raise StateError(f"cannot send signal {signum} to container {container.name}", "the kernel does not permit it: the container belongs to another user") from err
+    finally:
+        os.close(pidfd)

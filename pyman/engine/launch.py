@@ -1,0 +1,267 @@
+"""The child C of a start: rootfs, init, network, then it becomes the monitor. Runs in U1 with its own mounts.
+
+Order: rootfs mounted -> spec completed from it -> init cloned -> network helper started while init builds its mounts ->
+both awaited -> init executes the command -> state saved -> C executes the monitor, so that the monitor is init's parent.
+All mounts of the container live in C's mount namespace and end with the monitor: there is nothing to unmount, ever.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyman.engine import specgen_rootfs
+from pyman.engine import volumes as volume_store
+from pyman.errors import PymanError, RuntimeFailure
+from pyman.linux import libc, process
+from pyman.monitor import spawn
+from pyman.network import hosts
+from pyman.network import setup as network
+from pyman.runtime import create as runtime_create
+from pyman.runtime import start as runtime_start
+from pyman.state import fastjson, store
+from pyman.storage import layers, overlay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.container import Container
+
+
+class VolumeStore:
+    """Named and anonymous volumes that specgen asks for; anonymous ones are noted in the container's state."""
+
+    __slots__ = ("anonymous", "container", "used")
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.anonymous: list[str] = list(container.state.get("anonymous_volumes") or [])
+        self.used: dict[str, str] = dict(container.state.get("volume_at") or {})
+
+    def __call__(self, name: str, destination: str = "", anonymous: bool = False, options: dict[str, Any] | None = None) -> str:
+        """Path of the volume's data; created if needed. The same anonymous volume for the same destination at each start."""
+        if anonymous or not name:
+            name = self.used.get(destination) or ""
+            record = volume_store.create(name or os.urandom(32).hex(), anonymous=True) if not name or not volume_store.exists(name) else volume_store.get(name)
+            if record["name"] not in self.anonymous:
+                self.anonymous.append(record["name"])
+            self.used[destination] = record["name"]
+        else:
+            record = volume_store.get(name) if volume_store.exists(name) else volume_store.create(name)
+        return volume_store.data_path(record["name"])
+
+
+class Plan:
+    """What a start needs, made by engine/start.py in the CLI process."""
+
+    __slots__ = (
+        "attach_fd",
+        "cleanup",
+        "conf",
+        "container",
+        "ctx",
+        "driver",
+        "idmap",
+        "interactive",
+        "joined",
+        "network_mode",
+        "opts",
+        "pins",
+        "ports",
+        "report_fd",
+        "rootfs",
+        "spec",
+        "terminal",
+        "userns_fd",
+        "volumes",
+        "warnings",
+    )
+
+    container: Container
+    ctx: Any
+    driver: Any
+    idmap: Any
+    spec: dict[str, Any]
+    volumes: VolumeStore
+
+    def __init__(self) -> None:
+        self.attach_fd = self.report_fd = self.userns_fd = -1
+        self.cleanup: list[str] = []
+        self.conf: dict[str, Any] = {}
+        self.opts: dict[str, Any] = {}
+        self.joined: dict[str, str] = {}
+        self.pins: list[int] = []
+        self.ports: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
+        self.network_mode = self.rootfs = ""
+        self.terminal = self.interactive = False
+
+    def close(self) -> None:
+        """Close the descriptors that pinned joined namespaces."""
+        for fd in self.pins:
+            os.close(fd)
+        self.pins = []
+
+
+def run(plan: Plan) -> int:
+    """C's body. Never returns after a good start: the monitor replaces it. Reports one JSON line to the CLI."""
+    started: list[int] = []  # what to kill when a later step fails
+    try:
+        _run(plan, started)
+    except PymanError as err:
+        _report(plan, {"error": err.to_record()})
+    except OSError as err:
+        where = f"{err.filename}: " if err.filename else ""
+        failure = RuntimeFailure(f"cannot start container {plan.container.name}", f"{where}{err.strerror or err}", errno=err.errno or 0)
+        _report(plan, {"error": failure.to_record()})
+    for pid in started:
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+    return 125
+
+
+def _report(plan: Plan, record: dict[str, Any]) -> None:
+    os.write(plan.report_fd, fastjson.dumps(record).encode() + b"\n")
+
+
+def _run(plan: Plan, started: list[int]) -> None:
+    container, spec = plan.container, plan.spec
+    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    mount_rootfs(plan)
+    root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    specgen_rootfs.finish(spec, root_fd, plan.ctx, plan.opts)
+    os.close(root_fd)
+    for warning in getattr(plan.ctx, "warnings", None) or []:
+        _report(plan, {"warning": warning})
+    stdio, monitor_ends = _make_stdio(plan)
+    created = _begin(plan, spec, stdio)
+    started.append(created.pid)
+    net = network.begin(plan.network_mode, plan.opts, created.pid, container.run_dir, plan.conf, plan.ports)
+    for fd in set(stdio):
+        os.close(fd)
+    own = isinstance(created, runtime_create.Created)
+    if own:
+        runtime_create.wait_created(created)
+    info = network.finish(net)
+    started.extend(pid for pid, _ in info.pids)
+    _write_files(plan, info)
+    if own:
+        runtime_start.start(created)
+    else:
+        created.start()
+    _become_monitor(plan, created, info, monitor_ends)
+
+
+def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any:
+    """Init, cloned by our runtime (it builds its rootfs meanwhile) or fully created by an external one."""
+    container = plan.container
+    name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
+    if name in ("", "pyman-runtime", "pyman"):
+        return runtime_create.begin(spec, bundle=container.run_dir, container_id=container.id, stdio=stdio)
+    from pyman.engine import external  # --runtime crun or runc only
+
+    runtime = external.Runtime(container.id, name, plan.conf, container.run_dir)
+    runtime.create(spec, container.run_dir, stdio)
+    return runtime
+
+
+def mount_rootfs(plan: Plan) -> None:
+    """Mount the image's layers below the container's upper directory; a plain --rootfs needs only a bind mount."""
+    container, config = plan.container, plan.container.config
+    if config["rootfs"]:
+        libc.mount(plan.rootfs, plan.rootfs, None, libc.MS_BIND | libc.MS_REC)
+        return
+    lowers = [layers.layer_path(diff_id) for diff_id in config["layers"]]
+    overlay.mount_rootfs(
+        plan.driver,
+        lowers,
+        os.path.join(container.dir, "upper"),
+        os.path.join(container.dir, "work"),
+        plan.rootfs,
+        uid_shift=plan.ctx.uid_shift or None,
+        gid_shift=plan.ctx.gid_shift or None,
+    )
+
+
+def _make_stdio(plan: Plan) -> tuple[tuple[int, int, int], dict[str, int]]:
+    """(stdin, stdout, stderr) of the container and the monitor's ends of them."""
+    if plan.terminal:
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        return (null, null, null), {"stdin_fd": -1, "stdout_fd": -1, "stderr_fd": -1}
+    if plan.opts.get("log_driver") == "passthrough":
+        return (os.dup(0), os.dup(1), os.dup(2)), {"stdin_fd": -1, "stdout_fd": -1, "stderr_fd": -1}
+    if plan.interactive:
+        stdin_r, stdin_w = os.pipe()
+    else:
+        stdin_r, stdin_w = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
+    out_r, out_w = os.pipe()
+    err_r, err_w = os.pipe()
+    for fd in (stdin_r, out_w, err_w):
+        os.fchmod(fd, 0o666) if fd != stdin_r or stdin_w >= 0 else None  # a USER may open /dev/stdout by name
+    return (stdin_r, out_w, err_w), {"stdin_fd": stdin_w, "stdout_fd": out_r, "stderr_fd": err_r}
+
+
+def _write_files(plan: Plan, info: Any) -> None:
+    """/etc/hosts, /etc/resolv.conf and /etc/hostname, in place: they are bound into the rootfs already."""
+    run_dir = plan.container.run_dir
+    hosts.write_hosts(os.path.join(run_dir, "hosts"), plan.ctx.hostname, plan.container.name, info, plan.opts, plan.conf)
+    hosts.write_resolv_conf(os.path.join(run_dir, "resolv.conf"), info, plan.opts, plan.conf)
+    with open(os.path.join(run_dir, "hostname"), "w") as file:
+        file.write(plan.ctx.hostname + "\n")
+
+
+def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:
+    container = plan.container
+    state = container.state
+    now = time.time()
+    me = os.getpid()
+    state.update(
+        status="running",
+        pid=created.pid,
+        pid_start=created.start_time,
+        monitor_pid=me,
+        monitor_start=process.start_time(me),
+        boot_id=process.boot_id(),
+        started=now,
+        finished=0.0,
+        exit_code=0,
+        oom_killed=False,
+        driver=plan.driver.name if plan.driver else "",
+        ports=info.ports if hasattr(info, "ports") else plan.ports,
+        mounts=[mount["destination"] for mount in plan.spec["mounts"] if mount.get("type") == "bind" and not _generated(plan, mount)],
+        network_mode=plan.network_mode,
+        ip=getattr(info, "ip", ""),
+        runtime=plan.opts.get("runtime") or "pyman-runtime",
+        anonymous_volumes=plan.volumes.anonymous,
+        volume_at=plan.volumes.used,
+    )
+    state.pop("note", None)
+    state.pop("stopped_by", None)
+    # exec and inspect read the spec; it lies with the container because the runtime directory may be wiped.
+    store.write_json(os.path.join(container.dir, "spec.json"), plan.spec)
+    container.save()
+    _report(plan, {"started": True, "pid": created.pid, "monitor_start": state["monitor_start"]})
+    args = spawn.MonitorArgs()
+    args.init_pid = created.pid
+    args.stdin_fd, args.stdout_fd, args.stderr_fd, args.console_fd = ends["stdin_fd"], ends["stdout_fd"], ends["stderr_fd"], created.console
+    args.log_driver, args.log_path, args.log_max_size, args.log_max_files = log_settings(plan)
+    args.run_dir, args.exit_path = container.run_dir, container.exit_path
+    args.attach_fd = plan.attach_fd
+    args.kill_pids = info.pids
+    args.exit_command = plan.cleanup
+    args.timeout = int(plan.opts.get("timeout") or 0)
+    spawn.exec_monitor(args)
+
+
+def _generated(plan: Plan, mount: dict[str, Any]) -> bool:
+    return str(mount.get("source", "")).startswith(plan.container.run_dir + "/")
+
+
+def log_settings(plan: Plan) -> tuple[str, str, int, int]:
+    """(driver, path, bytes until rotation or 0, rotated files kept) from --log-driver, --log-opt and containers.toml."""
+    from pyman.engine import logopts
+
+    return logopts.settings(plan.opts, plan.conf, os.path.join(plan.container.dir, "ctr.log"))

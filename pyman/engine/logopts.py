@@ -1,0 +1,46 @@
+"""--log-driver and --log-opt: which driver, which file, when it is rotated. CLI process and C."""
+
+from __future__ import annotations
+
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DRIVERS = ("k8s-file", "json-file", "none", "passthrough")
+DEFAULT_FILES = 1
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30}
+
+
+def parse_size(text: str, option: str) -> int:
+    """Bytes of a size such as 10m or 1GB (powers of 1024). UsageError."""
+    number = text.strip().lower().rstrip("bkmg")
+    unit = text.strip().lower()[len(number) :]
+    if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
+        raise UsageError(f"invalid size {text!r} for {option}", "a size is a number and a unit b, k, m or g", "for example: 10m")
+    return int(float(number) * _UNITS[unit])
+
+
+def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> tuple[str, str, int, int]:
+    """(driver, log path, bytes until rotation or 0, files kept). UsageError."""
+    driver = opts.get("log_driver") or conf["containers"].get("log_driver") or "k8s-file"
+    if driver == "journald":
+        raise UsageError("cannot use log driver journald", "this release does not write to the journal", "use --log-driver k8s-file")
+    if driver not in DRIVERS:
+        raise UsageError(f"invalid log driver {driver!r}", "it must be one of " + ", ".join(DRIVERS))
+    limit = conf["containers"].get("log_size_max") or 0
+    path, size, files = default_path, max(0, int(limit)), DEFAULT_FILES
+    for item in opts.get("log_opt") or []:
+        key, _, value = item.partition("=")
+        if key in ("max-size", "max_size"):
+            size = 0 if value == "-1" else parse_size(value, "--log-opt max-size")
+        elif key in ("max-file", "max_file"):
+            if not value.isdigit() or int(value) < 1:
+                raise UsageError(f"invalid value {value!r} for --log-opt max-file", "it must be a positive number")
+            files = int(value)
+        elif key == "path":
+            path = value
+        elif key != "tag":
+            raise UsageError(f"invalid log option {key!r}", "known are path, tag, max-size and max-file")
+    return driver, path, size, files

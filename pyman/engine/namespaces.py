@@ -1,0 +1,138 @@
+"""Which namespaces a container gets, shares or joins, and the id maps of its own user namespace. CLI process, pure."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.specgen import SpecContext
+
+_OCI = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroupns": "cgroup"}
+
+
+class Namespaces:
+    """OCI namespace entries, nested id maps (relative to U1), and what follows from them for the mounts."""
+
+    __slots__ = ("default_user", "entries", "gid_mappings", "shares_host_pid", "shm_source", "sysfs_allowed", "uid_mappings")
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = [{"type": "mount"}]
+        self.uid_mappings: list[dict[str, int]] = []
+        self.gid_mappings: list[dict[str, int]] = []
+        self.shares_host_pid = False
+        self.sysfs_allowed = True
+        self.shm_source = "/dev/shm"
+        self.default_user = ""
+
+    def own(self, kind: str) -> bool:
+        """Whether the container gets a fresh namespace of this kind."""
+        return any(entry["type"] == kind and "path" not in entry for entry in self.entries)
+
+
+def build(opts: dict[str, Any], ctx: SpecContext) -> Namespaces:
+    """From --pid, --ipc, --uts, --cgroupns, --network and --userns. UsageError."""
+    result = Namespaces()
+    for option, kind in _OCI.items():
+        mode = opts.get(option) or "private"
+        if mode in ("private", "shareable", "none"):
+            result.entries.append({"type": kind})
+        elif mode == "host":
+            result.shares_host_pid = result.shares_host_pid or kind == "pid"
+        elif mode.startswith("ns:"):
+            result.entries.append({"type": kind, "path": mode[3:]})
+        elif option in ctx.joined:
+            result.entries.append({"type": kind, "path": ctx.joined[option]})
+        else:
+            raise UsageError(f"invalid value {mode!r} for --{option}", "it must be private, host, container:NAME or ns:PATH")
+    if "ipc" in ctx.joined:
+        result.shm_source = ctx.joined["ipc"].replace("/ns/ipc", "/root/dev/shm") if "/ns/" in ctx.joined["ipc"] else "/dev/shm"
+    _network(result, ctx)
+    _user(result, opts, ctx)
+    return result
+
+
+def _network(result: Namespaces, ctx: SpecContext) -> None:
+    name, _, rest = ctx.network_mode.partition(":")
+    if name in ("pasta", "slirp4netns", "none"):
+        result.entries.append({"type": "network"})
+    elif name == "ns":
+        result.entries.append({"type": "network", "path": rest})
+    elif name == "container":
+        result.entries.append({"type": "network", "path": ctx.joined["network"]})
+
+
+def _user(result: Namespaces, opts: dict[str, Any], ctx: SpecContext) -> None:
+    mode = str(opts.get("userns") or ctx.conf["containers"].get("userns") or "host")
+    name, _, rest = mode.partition(":")
+    if opts.get("uidmap") or opts.get("gidmap"):
+        result.uid_mappings = _explicit(opts.get("uidmap") or opts.get("gidmap") or [], ctx.idmap.uids)
+        result.gid_mappings = _explicit(opts.get("gidmap") or opts.get("uidmap") or [], ctx.idmap.gids)
+    elif name in ("host", "private", ""):
+        return
+    elif name == "keep-id":
+        uid, gid = _keep_id(rest)
+        result.uid_mappings, result.gid_mappings = _kept(uid, _count(ctx.idmap.uids)), _kept(gid, _count(ctx.idmap.gids))
+        result.default_user = f"{uid}:{gid}"
+    elif name == "nomap":
+        result.uid_mappings = [{"containerID": 0, "hostID": 1, "size": _count(ctx.idmap.uids) - 1}]
+        result.gid_mappings = [{"containerID": 0, "hostID": 1, "size": _count(ctx.idmap.gids) - 1}]
+    elif name == "container":
+        result.entries.append({"type": "user", "path": ctx.joined["userns"]})
+        return
+    elif name == "auto":
+        raise UsageError("cannot use --userns auto", "ranges of their own for each container are not part of this release", "use --userns keep-id, or --uidmap and --gidmap")
+    else:
+        raise UsageError(f"invalid value {mode!r} for --userns", "it must be host, keep-id[:uid=N,gid=N], nomap or container:NAME")
+    if any(entry["size"] < 1 for entry in result.uid_mappings + result.gid_mappings):
+        raise UsageError(f"cannot use --userns {mode}", "you have no subordinate ids", f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {os.getuid()}")
+    result.entries.append({"type": "user"})
+    ctx.uid_shift = _shift(result.uid_mappings)
+    ctx.gid_shift = _shift(result.gid_mappings)
+
+
+def _count(ranges: list[tuple[int, int, int]]) -> int:
+    return sum(size for _, _, size in ranges)
+
+
+def _keep_id(text: str) -> tuple[int, int]:
+    values = {"uid": os.getuid(), "gid": os.getgid()}
+    for item in text.split(",") if text else []:
+        key, _, value = item.partition("=")
+        if key not in values or not value.isdigit():
+            raise UsageError(f"invalid keep-id option {item!r}", "known are uid=N and gid=N")
+        values[key] = int(value)
+    return values["uid"], values["gid"]
+
+
+def _kept(own: int, count: int) -> list[dict[str, int]]:
+    """Container id `own` is U1's 0 (the caller); the ids around it are U1's 1, 2, ..."""
+    below = min(own, count - 1)
+    maps = [{"containerID": 0, "hostID": 1, "size": below}] if below else []
+    maps.append({"containerID": own, "hostID": 0, "size": 1})
+    if count - 1 - below > 0:
+        maps.append({"containerID": own + 1, "hostID": below + 1, "size": count - 1 - below})
+    return maps
+
+
+def _explicit(items: list[str], ranges: list[tuple[int, int, int]]) -> list[dict[str, int]]:
+    """--uidmap CONTAINER:U1[:COUNT]; ids in U1 as Podman counts them: 0 the caller, 1.. the subordinate ones."""
+    result = []
+    for item in items:
+        parts = item.lstrip("+").split(":")
+        if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts) or item.startswith("+"):
+            raise UsageError(f"invalid id map {item!r}", "the form is CONTAINER-ID:ID:COUNT", "for example: --uidmap 0:1:1000")
+        container, host, size = int(parts[0]), int(parts[1]), int(parts[2]) if len(parts) == 3 else 1
+        if host + size > _count(ranges):
+            raise UsageError(f"cannot map {item!r}", f"your user namespace has {_count(ranges)} ids only", "see /etc/subuid and /etc/subgid")
+        result.append({"containerID": container, "hostID": host, "size": size})
+    return result
+
+
+def _shift(mappings: list[dict[str, int]]) -> list[tuple[int, int, int]]:
+    """(image id, count, id in U1): how the image's owners must appear so that the container sees them unshifted."""
+    return [(entry["containerID"], entry["size"], entry["hostID"]) for entry in mappings]

@@ -1,0 +1,70 @@
+"""Listing containers: filters, order, and the fields that --format knows. CLI process."""
+
+from __future__ import annotations
+
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_KNOWN = ("id", "name", "label", "status", "exited", "ancestor", "before", "since", "volume", "network", "command", "should-start-on-boot")
+
+
+def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str, Any]] | None = None) -> bool:
+    """Whether a container passes all filters (equal keys are alternatives, but for label). UsageError for an unknown key."""
+    groups: dict[str, list[str]] = {}
+    for item in filters:
+        key, separator, value = item.partition("=")
+        if not separator or key.rstrip("!") not in _KNOWN:
+            raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE", "keys are " + ", ".join(_KNOWN))
+        groups.setdefault(key, []).append(value)
+    for key, values in groups.items():
+        hits = [_one(state, key.rstrip("!"), value, everything or []) for value in values]
+        found = all(hits) if key == "label" else any(hits)
+        if found == key.endswith("!"):
+            return False
+    return True
+
+
+def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str, Any]]) -> bool:
+    if key == "id":
+        return bool(state["id"].startswith(value))
+    if key == "name":
+        import re  # a filter by name is a regular expression, as in Podman
+
+        return re.search(value, state["name"]) is not None
+    if key == "label":
+        name, separator, wanted = value.partition("=")
+        return name in state["labels"] and (not separator or state["labels"][name] == wanted)
+    if key == "status":
+        return bool(state["status"] == {"stopped": "exited"}.get(value, value))
+    if key == "exited":
+        if not value.lstrip("-").isdigit():
+            raise UsageError(f"invalid filter exited={value}", "an exit code is a number")
+        return state["status"] == "exited" and state["exit_code"] == int(value)
+    if key == "ancestor":
+        return value in state["image"] or (len(value) > 3 and state["image_id"].startswith(value))
+    if key in ("before", "since"):
+        other = next((s for s in everything if s["name"] == value or s["id"].startswith(value)), None)
+        if other is None:
+            raise UsageError(f"invalid filter {key}={value}", "no such container")
+        return bool(state["created"] < other["created"] if key == "before" else state["created"] > other["created"])
+    if key == "volume":
+        return any(value == mount or value in mount for mount in state["mounts"])
+    if key == "network":
+        return bool(state.get("network_mode", "").split(":")[0] == value)
+    if key == "command":
+        return value in " ".join(state["command"])
+    return value in ("false", "0")
+
+
+def port_text(ports: list[dict[str, Any]]) -> str:
+    """0.0.0.0:8080->80/tcp, ..."""
+    parts = []
+    for port in ports:
+        last = port["range"] - 1
+        host = f"{port['host_port']}" + (f"-{port['host_port'] + last}" if last else "")
+        inner = f"{port['container_port']}" + (f"-{port['container_port'] + last}" if last else "")
+        parts.append(f"{port['host_ip'] or '0.0.0.0'}:{host}->{inner}/{port['protocol']}")
+    return ", ".join(parts)

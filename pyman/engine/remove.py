@@ -1,0 +1,84 @@
+"""Remove containers: stop if forced, give the name back, rename to the trash, delete after. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import names
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import PymanError, StateError
+from pyman.storage import trash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    pass
+
+
+def remove_container(container: Container, *, force: bool = False, timeout: int | None = None, volumes: bool = False) -> None:
+    """Remove one container. StateError if it runs and `force` is not given.
+
+    timeout: seconds to wait for its end before it is killed (default: its own stop timeout).
+    volumes: its anonymous volumes go too.
+    """
+    with container:
+        if container.state["status"] in RUNNING:
+            if not force:
+                raise StateError(
+                    f"cannot remove container {container.name}",
+                    f"it is {container.state['status']}",
+                    f"stop it first (pyman stop {container.name}), or use: pyman rm --force {container.name}",
+                )
+            from pyman.engine import stop
+
+            stop.stop_locked(container, timeout)
+        discard_container(container, volumes=volumes or bool(container.state.get("auto_remove")))
+
+
+def discard_container(container: Container, *, volumes: bool = True) -> None:
+    """Take an ended container away. The caller holds its lock."""
+    try:
+        anonymous = list(container.state.get("anonymous_volumes") or []) if volumes else []
+        names.release(container.name, container.id)
+    except PymanError:
+        anonymous = []  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
+    _discard_run_dir(container)
+    trash.discard(container.dir)
+    for volume in anonymous:
+        from pyman.engine import volumes as volume_store
+
+        try:
+            volume_store.remove(volume)
+        except PymanError:
+            pass  # in use by another container by name, or gone
+
+
+def _discard_run_dir(container: Container) -> None:
+    path = container.run_dir
+    try:
+        entries = os.listdir(path)
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            os.unlink(os.path.join(path, entry))
+        except IsADirectoryError:
+            _remove_tree(os.path.join(path, entry))
+        except OSError:
+            pass
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass
+
+
+def _remove_tree(path: str) -> None:
+    for root, dirs, files in os.walk(path, topdown=False):
+        for entry in files:
+            os.unlink(os.path.join(root, entry))
+        for entry in dirs:
+            full = os.path.join(root, entry)
+            if os.path.islink(full):
+                os.unlink(full)
+            else:
+                os.rmdir(full)
+    os.rmdir(path)

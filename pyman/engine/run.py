@@ -1,0 +1,89 @@
+"""Create and start in one command, attached or detached, and remove at the end with --rm. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import attach, create, remove, start
+from pyman.engine.container import Container
+from pyman.errors import PymanError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def run_container(opts: dict[str, Any], args: list[str], reporter: Any, detached: Callable[[Container], None]) -> int:
+    """`pyman run`: the container's exit code, or 0 once it runs detached (`detached` is called with the container)."""
+    container = create.create_container(opts, args, reporter)
+    return start_attached(container, opts, detached)
+
+
+def cleanup_command(container: Container) -> list[str]:
+    """What the monitor executes after the end of a `--rm` container whose command has gone."""
+    if not container.state.get("auto_remove"):
+        return []
+    import sys
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return [sys.executable, "-SI", os.path.join(package, "__main__.py"), "container", "cleanup", "--rm", container.id]
+
+
+def start_attached(container: Container, opts: dict[str, Any], detached: Callable[[Container], None]) -> int:
+    """Start a created container; attach unless --detach. With --rm it is gone afterwards, whatever happened."""
+    sock: Any = None
+    theirs: Any = None
+    foreground = not opts.get("detach") and opts.get("log_driver") != "passthrough"
+    auto_remove = bool(container.state.get("auto_remove"))
+    if foreground:
+        import _socket  # the C half of socket
+
+        sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, cleanup=cleanup_command(container))
+    except PymanError:
+        if auto_remove:
+            remove.remove_container(container, force=True)
+        raise
+    finally:
+        if theirs:
+            theirs.close()
+    write_pidfiles(container, opts)
+    if not foreground:
+        detached(container)
+        return 0
+    streams = opts.get("attach") or []
+    shown = ("stdout" in streams, "stderr" in streams) if streams else (True, True)
+    code = attach.attach_container(
+        container,
+        sock,
+        stdin=bool(opts.get("interactive")) or "stdin" in streams,
+        tty=bool(opts.get("tty")),
+        streams=shown,
+        detach_keys=_detach_keys(opts),
+        sig_proxy=opts.get("sig_proxy") is not False,
+    )
+    if code == attach.DETACHED:
+        return 0
+    if auto_remove:
+        with container:
+            remove.discard_container(container)
+    return code
+
+
+def _detach_keys(opts: dict[str, Any]) -> str:
+    if "detach_keys" in getattr(opts, "given", ()):
+        return str(opts["detach_keys"])
+    from pyman.config import containers
+
+    return str(containers.load()["engine"].get("detach_keys") or "ctrl-p,ctrl-q")
+
+
+def write_pidfiles(container: Container, opts: dict[str, Any]) -> None:
+    """--pidfile and --conmon-pidfile, written once the container runs."""
+    from pyman.state import store
+
+    for option, key in (("pidfile", "pid"), ("conmon_pidfile", "monitor_pid")):
+        if opts.get(option):
+            store.write_text(opts[option], f"{container.state[key]}", mode=0o644)

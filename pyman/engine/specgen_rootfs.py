@@ -1,0 +1,165 @@
+"""What the spec needs from the mounted root: users, home, working directory, volumes' first content. Process C.
+
+All look-ups go through the root's descriptor with openat2, so the image's symlinks cannot lead out.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyman.engine import caps, users
+from pyman.errors import UsageError
+from pyman.linux import libc
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.mounts import Mount
+    from pyman.engine.specgen import SpecContext
+
+
+def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str, Any]) -> None:
+    """Complete `spec` in place. UsageError for an unknown user or group, or an id outside the container's map."""
+    user = users.resolve(ctx.user, root_fd) if ctx.user else users.resolve("0", root_fd)
+    extra = [name for item in opts.get("group_add") or [] for name in item.split(",")]
+    process = spec["process"]
+    if "keep-groups" in extra:
+        ctx.warnings.append("--group-add keep-groups: the groups stay, shown as nogroup in the container")
+        extra = [name for name in extra if name != "keep-groups"]
+    groups = sorted({*user.get("additionalGids", []), *users.group_ids(extra, root_fd)})
+    _check_mapped(spec, ctx, user["uid"], user["gid"], groups)
+    process["user"] = {"uid": user["uid"], "gid": user["gid"], "umask": process["user"]["umask"], **({"additionalGids": groups} if groups and not ctx.idmap.single else {})}
+    if user["uid"] != 0:
+        process["capabilities"] = caps.process_sets(process["capabilities"]["bounding"], False, list(opts.get("cap_add") or []) if not opts.get("privileged") else [])
+    if not any(entry.startswith("HOME=") for entry in process["env"]):
+        process["env"].append(f"HOME={user.get('home') or '/'}")
+    _make_workdir(root_fd, ctx.workdir, user["uid"], user["gid"], spec)
+    _identity_files(spec, root_fd, ctx, user)
+    for mount in ctx.copy_up:
+        _fill_volume(root_fd, mount, user)
+
+
+def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, groups: list[int]) -> None:
+    linux = spec["linux"]
+    for kind, wanted, ranges in (("user", [uid], ctx.idmap.uids), ("group", [gid, *groups], ctx.idmap.gids)):
+        key = "uidMappings" if kind == "user" else "gidMappings"
+        inside = [(m["containerID"], m["size"]) for m in linux[key]] if linux.get(key) else [(first, count) for first, _, count in ranges]
+        for number in wanted:
+            if not any(first <= number < first + count for first, count in inside):
+                last = max(first + count for first, count in inside) - 1
+                if ctx.idmap.single and number != 0 and kind == "group" and number in groups:
+                    continue
+                raise UsageError(
+                    f"cannot run as {kind} {number}",
+                    f"your user namespace has ids up to {last} only",
+                    "as root: give the user a range in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)",
+                )
+
+
+def _make_workdir(root_fd: int, path: str, uid: int, gid: int, spec: dict[str, Any]) -> None:
+    """Create a missing working directory inside the root, owned by the user; mounts over it are made later."""
+    if any(path == m["destination"] or path.startswith(m["destination"] + "/") for m in spec["mounts"]):
+        return
+    parts = [part for part in path.split("/") if part]
+    fd = os.dup(root_fd)
+    try:
+        for index in range(len(parts)):
+            so_far = "/".join(parts[: index + 1])
+            try:
+                step = libc.openat2(root_fd, so_far, os.O_PATH | os.O_DIRECTORY)
+            except FileNotFoundError:
+                parent = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.mkdir(parts[index], 0o755, dir_fd=parent)
+                    os.chown(parts[index], uid, gid, dir_fd=parent, follow_symlinks=False)
+                finally:
+                    os.close(parent)
+                step = libc.openat2(root_fd, so_far, os.O_PATH | os.O_DIRECTORY)
+            os.close(fd)
+            fd = step
+    except OSError:
+        return  # a symlink that leads nowhere, a read-only root: entering it will give the error
+    finally:
+        os.close(fd)
+
+
+def _identity_files(spec: dict[str, Any], root_fd: int, ctx: SpecContext, user: dict[str, Any]) -> None:
+    """--userns keep-id: the caller's id gets a name in passwd and group, in edited copies bound over the image's."""
+    if not spec["linux"].get("uidMappings") or user["uid"] == 0 or user.get("name"):
+        return
+    from pyman.rootless.idmap import user_name
+
+    name = user_name(os.getuid()) if not os.environ.get("USER") else os.environ["USER"]
+    name = "".join(char for char in name if char.isalnum() or char in "_-.") or "user"
+    home = next((entry[5:] for entry in spec["process"]["env"] if entry.startswith("HOME=")), "/")
+    for file, line in (("passwd", f"{name}:*:{user['uid']}:{user['gid']}:{name}:{home}:/bin/sh"), ("group", f"{name}:x:{user['gid']}:{name}")):
+        lines = [":".join(entry) for entry in users.read_file(root_fd, f"etc/{file}")]
+        path = os.path.join(ctx.run_dir, file)
+        store.write_text(path, "\n".join([*lines, line]) + "\n", mode=0o644)
+        os.chmod(path, 0o644)
+        spec["mounts"].append({"destination": f"/etc/{file}", "type": "bind", "source": path, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]})
+
+
+def _fill_volume(root_fd: int, mount: Mount, user: dict[str, Any]) -> None:
+    """An empty volume gets the image's files at its place, with owner and mode; one with content is left as it is."""
+    source = mount.entry["source"]
+    target = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC) if os.path.isdir(source) else -1
+    if target < 0:
+        return
+    try:
+        if mount.chown:
+            os.fchown(target, user["uid"], user["gid"])
+        if not mount.copy_up or os.listdir(target):
+            return
+        try:
+            image = libc.openat2(root_fd, mount.entry["destination"].lstrip("/"), os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return  # the image has nothing there
+        info = os.fstat(image)
+        os.fchown(target, info.st_uid, info.st_gid)
+        os.fchmod(target, stat.S_IMODE(info.st_mode))
+        copy_tree(image, target)
+        os.close(image)
+    finally:
+        os.close(target)
+
+
+def copy_tree(source: int, target: int) -> None:
+    """Copy the content of directory `source` into `target`, by descriptors; never follows a link, never overwrites."""
+    for name in os.listdir(source):
+        info = os.stat(name, dir_fd=source, follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            os.mkdir(name, 0o700, dir_fd=target)
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+            outer = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
+            copy_tree(inner, outer)
+            os.close(inner)
+            os.close(outer)
+        elif stat.S_ISLNK(info.st_mode):
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        elif stat.S_ISREG(info.st_mode):
+            _copy_file(source, target, name)
+        else:
+            continue
+        os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+        if not stat.S_ISLNK(info.st_mode):
+            os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
+        os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+
+
+def _copy_file(source: int, target: int, name: str) -> None:
+    inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
+    outer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target)
+    try:
+        while True:
+            data = os.read(inner, 1 << 20)
+            if not data:
+                return
+            while data:
+                data = data[os.write(outer, data) :]
+    finally:
+        os.close(inner)
+        os.close(outer)

@@ -1,0 +1,188 @@
+"""Start a container: what the CLI process does. The child C that does the rest is in engine/launch.py."""
+
+from __future__ import annotations
+
+import os
+
+from pyman import errors, paths
+from pyman.config import containers as containers_conf
+from pyman.engine import launch, specgen
+from pyman.engine.container import RUNNING, Container, lookup
+from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
+from pyman.linux import process
+from pyman.network import ports as network_ports
+from pyman.rootless import idmap as idmaps
+from pyman.rootless import userns
+from pyman.state import fastjson
+from pyman.storage import driver as drivers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+JOINABLE = ("ipc", "network", "pid", "uts", "userns", "cgroupns")
+_NS_FILE = {"network": "net", "userns": "user", "cgroupns": "cgroup"}
+
+
+def start_container(container: Container, *, attach_fd: int = -1, cleanup: list[str] | None = None) -> bool:
+    """Start a container; false if it already runs.
+
+    attach_fd: one end of a SOCK_SEQPACKET socketpair for the monitor's first client, or -1.
+    cleanup: command the monitor executes after the container's end.
+    Raises what the start failed with: CommandNotFound (127), CannotInvoke (126), RuntimeFailure, NetworkError, ...
+    """
+    with container:
+        if container.state["status"] in RUNNING:
+            return False
+        plan = _plan(container)
+        plan.attach_fd = attach_fd
+        plan.cleanup = cleanup or []
+        try:
+            _launch(container, plan)
+        finally:
+            plan.close()
+        container._state = None  # C wrote it
+        return True
+
+
+def _plan(container: Container) -> launch.Plan:
+    """Everything that can be decided outside the user namespace, without touching the kernel."""
+    config = container.config
+    conf = containers_conf.load()
+    opts = dict(config["options"])
+    opts["_command"] = config["command"]
+    plan = launch.Plan()
+    plan.container = container
+    plan.conf = conf
+    plan.opts = opts
+    plan.idmap = idmaps.load_idmap()
+    plan.network_mode = network_mode(opts, conf)
+    plan.rootfs = config["rootfs"] or os.path.join(container.dir, "merged")
+    _make_dirs(container)
+    plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
+    plan.ports = network_ports.parse_publish(_published(opts, config)) if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "") else []
+    plan.driver = None if config["rootfs"] else drivers.choose_driver(conf)
+    ctx = specgen.SpecContext()
+    ctx.id, ctx.name = container.id, container.name
+    ctx.hostname = opts.get("hostname") or container.id[:12]
+    ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, conf, plan.idmap
+    ctx.env, ctx.cwd = dict(os.environ), os.getcwd()
+    ctx.network_mode, ctx.joined = plan.network_mode, plan.joined
+    ctx.hosts_path = os.path.join(container.run_dir, "hosts")
+    ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")
+    ctx.hostname_path = os.path.join(container.run_dir, "hostname")
+    ctx.volumes = launch.VolumeStore(container)
+    plan.ctx = ctx
+    plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
+    plan.volumes = ctx.volumes
+    plan.terminal = bool(opts.get("tty"))
+    plan.interactive = bool(opts.get("interactive"))
+    return plan
+
+
+def network_mode(opts: dict[str, Any], conf: dict[str, Any]) -> str:
+    """The one network mode: --network, else containers.toml's netns, else pasta (or slirp4netns where configured)."""
+    given = opts.get("network") or []
+    given = [given] if isinstance(given, str) else list(given)
+    if len(given) > 1:
+        raise UsageError("cannot use several networks", "this release attaches a container to one network", "give --network once")
+    mode = given[0] if given else conf["containers"].get("netns") or "private"
+    if mode in ("private", "", "default"):
+        mode = conf["network"].get("default_rootless_network_cmd") or "pasta"
+    return str(mode)
+
+
+def _published(opts: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    specs = list(opts.get("publish") or [])
+    if opts.get("publish_all"):
+        exposed = list(opts.get("expose") or []) + list(config["image_config"].get("ExposedPorts") or {})
+        published = {spec.rsplit(":", 1)[-1] for spec in specs}
+        specs += [port for port in exposed if port not in published and port.removesuffix("/tcp") not in published]
+    return specs
+
+
+def _make_dirs(container: Container) -> None:
+    path = os.path.join(paths.runroot(), "containers")
+    if not os.path.isdir(path):
+        os.makedirs(path, 0o700, exist_ok=True)
+    for directory in (container.run_dir, *(os.path.join(container.dir, d) for d in ("upper", "work", "merged"))):
+        try:
+            os.mkdir(directory, 0o755 if directory.endswith("upper") else 0o700)
+        except FileExistsError:
+            pass
+    for path in ("hosts", "resolv.conf", "hostname"):
+        with open(os.path.join(container.run_dir, path), "w"):
+            pass
+    try:
+        os.unlink(container.exit_path)
+    except FileNotFoundError:
+        pass
+
+
+def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, list[int]]:
+    """For every `container:ID` mode the namespace's path; the user namespace to join; descriptors that pin both."""
+    joined: dict[str, str] = {}
+    pins: list[int] = []
+    userns_fd = -1
+    for option in JOINABLE:
+        value = net_mode if option == "network" else opts.get(option) or ""
+        if not value.startswith("container:"):
+            continue
+        target = lookup(value.split(":", 1)[1])
+        target.sync()
+        if target.state["status"] not in RUNNING:
+            raise StateError(f"cannot join the {option} namespace of container {target.name}", f"it is not running (state: {target.state['status']})", f"pyman start {target.name}")
+        pid, started = target.state["pid"], target.state["pid_start"]
+        # A descriptor keeps the namespace alive and right even if the target ends meanwhile.
+        fd = os.open(f"/proc/{pid}/ns/{_NS_FILE.get(option, option)}", os.O_RDONLY | os.O_CLOEXEC)
+        pins.append(fd)
+        owner = userns.userns_of(target.state["monitor_pid"], target.state["monitor_start"])
+        if not process.alive(pid, started) or owner < 0:
+            raise StateError(f"cannot join the {option} namespace of container {target.name}", "it ended just now")
+        pins.append(owner)
+        if userns_fd >= 0 and os.fstat(owner).st_ino != os.fstat(userns_fd).st_ino:
+            raise StateError("cannot join namespaces of these containers together", "they live in different user namespaces", "restart them one after the other, so that they share one")
+        userns_fd = owner
+        joined[option] = f"/proc/self/fd/{fd}"
+    return joined, userns_fd, pins
+
+
+def _launch(container: Container, plan: launch.Plan) -> None:
+    """Fork C, wait for its report, raise its error."""
+    report_r, report_w = os.pipe()
+    plan.report_fd = report_w
+    keep = tuple(fd for fd in (report_w, plan.attach_fd, container.lock_fd, *plan.pins) if fd >= 0)
+    try:
+        pid = userns.fork_in_userns(lambda: launch.run(plan), "pyman:[start]", keep, plan.userns_fd)
+    finally:
+        os.close(report_w)
+    with os.fdopen(report_r, "rb") as pipe:
+        lines = pipe.read().split(b"\n")
+    outcome: dict[str, Any] = {}
+    for line in lines:
+        if line:
+            record = fastjson.loads(line)
+            if record.get("warning"):
+                plan.warnings.append(record["warning"])
+            else:
+                outcome = record
+    if "started" in outcome:
+        try:
+            userns.remember(pid, outcome["monitor_start"], plan.idmap)
+        except PymanError:
+            pass  # only a hint: the next command makes its own user namespace
+        return
+    _, status = os.waitpid(pid, 0)
+    _cleanup_failed(container)
+    if "error" in outcome:
+        raise errors.from_record(outcome["error"])
+    raise RuntimeFailure(f"cannot start container {container.name}", f"the starting process ended without a report (status {status})", "run it again with --log-level=debug")
+
+
+def _cleanup_failed(container: Container) -> None:
+    """A start that failed leaves the container as it was; mounts and helpers went with C's namespaces."""
+    for entry in ("attach", "pasta.pid", "config.json"):
+        try:
+            os.unlink(os.path.join(container.run_dir, entry))
+        except OSError:
+            pass

@@ -1,0 +1,58 @@
+"""Wait for containers to reach a condition. CLI process."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import NoSuchContainer
+from pyman.linux import libc, process
+
+CONDITIONS = ("configured", "created", "exited", "paused", "running", "stopped", "removing", "stopping", "initialized")
+
+
+def wait_container(container: Container, conditions: list[str], interval: float = 0.25) -> int:
+    """Block until the container is in one of `conditions` (default: stopped or exited); returns its exit code.
+
+    -1 when a condition other than an end was met, as Podman prints.
+    """
+    wanted = set(conditions or ["stopped"])
+    if wanted & {"stopped", "exited"}:
+        wanted |= {"stopped", "exited"}
+    while True:
+        container._state = None
+        try:
+            container.sync()
+        except NoSuchContainer:
+            return _last_code(container)
+        state = container.state
+        if state["status"] in wanted or ("stopped" in wanted and state["status"] == "created" and not conditions):
+            return int(state["exit_code"]) if state["status"] == "exited" else (0 if state["status"] == "created" else -1)
+        if state["status"] in RUNNING and "stopped" in wanted and len(wanted) == 2:
+            if process.alive(state["monitor_pid"], state["monitor_start"]):
+                _wait_process(state["monitor_pid"], interval)
+            else:
+                _wait_process(state["pid"], interval)
+        else:
+            time.sleep(interval)
+
+
+def _wait_process(pid: int, interval: float) -> None:
+    """Until the process ends, but look at the exit record once per `interval`: a monitor may clean up after it."""
+    try:
+        pidfd = libc.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(max(1, int(interval * 1000)))
+    finally:
+        os.close(pidfd)
+
+
+def _last_code(container: Container) -> int:
+    """The container was removed while we waited: the code of the state we last saw."""
+    return 0

@@ -1,0 +1,98 @@
+"""oci:DIR[:TAG]: an OCI image layout (image-spec, image-layout.md) as a source. Slow path.
+
+The directory may be anybody's: blobs are opened by validated digest below it, and verified like a registry's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from pyman.errors import ImageError, NoSuchImage
+from pyman.image import manifest as manifests
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_REF = "org.opencontainers.image.ref.name"
+
+
+class LayoutSource:
+    """The image `DIR[:TAG]` names; without a tag the layout must hold one image."""
+
+    def __init__(self, text: str) -> None:
+        self.path, self.tag = _split(text)
+        self.label = f"image oci:{text}"
+        self.index = manifests.loads(self._read_file("index.json", manifests.MAX_MANIFEST), self.label, manifests.MAX_MANIFEST)
+
+    def _read_file(self, name: str, limit: int) -> bytes:
+        path = os.path.join(self.path, name)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(fd, "rb") as file:
+                data = file.read(limit + 1)
+        except OSError as err:
+            raise NoSuchImage(f"cannot read {self.label}", f"{path}: {err.strerror}", "the transport oci: wants the directory of an OCI image layout") from err
+        return data
+
+    def names(self) -> list[str]:
+        """The name the image gets in the store, as in Podman: localhost/DIRECTORY:TAG."""
+        base = os.path.basename(os.path.abspath(self.path)).lower()
+        base = "".join(char if char.isalnum() or char in "._-" else "-" for char in base).strip("._-") or "image"
+        return [f"localhost/{base}:{self.tag or 'latest'}"]
+
+    def _top(self) -> dict[str, Any]:
+        entries = [entry for entry in self.index.get("manifests") or [] if isinstance(entry, dict)]
+        tags = [(entry.get("annotations") or {}).get(_REF, "") for entry in entries]
+        if not self.tag:
+            if len(entries) != 1:
+                raise NoSuchImage(f"cannot choose an image of {self.path}", f"it holds {len(entries)} images: {', '.join(t for t in tags if t) or 'without tags'}", "add :TAG")
+            return manifests.descriptor(entries[0], self.label)
+        for entry, tag in zip(entries, tags):
+            if tag == self.tag:
+                return manifests.descriptor(entry, self.label)
+        raise NoSuchImage(f"no image tagged {self.tag!r} in {self.path}", f"the layout has: {', '.join(t for t in tags if t) or 'no tags'}")
+
+    def manifest(self, descriptor: dict[str, Any] | None = None) -> tuple[bytes, str, str]:
+        """(bytes, media type, digest), verified."""
+        entry = descriptor or self._top()
+        return self.small_blob(entry, manifests.MAX_MANIFEST), entry["mediaType"], entry["digest"]
+
+    def small_blob(self, descriptor: dict[str, Any], limit: int) -> bytes:
+        """A whole small blob, verified. ImageError."""
+        data = self._read_file(f"blobs/sha256/{descriptor['hex']}", limit)
+        if hashlib.sha256(data).hexdigest() != descriptor["hex"]:
+            raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} has another digest")
+        return data
+
+    def copy_blob(self, descriptor: dict[str, Any], fd: int) -> None:
+        """Write a blob's bytes to `fd`; the unpacker verifies them."""
+        path = os.path.join(self.path, "blobs", "sha256", descriptor["hex"])
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as err:
+            raise ImageError(f"damaged {self.label}", f"{path}: {err.strerror}") from err
+        try:
+            while True:
+                data = os.read(source, 1 << 20)
+                if not data:
+                    return
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+        finally:
+            os.close(source)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _split(text: str) -> tuple[str, str]:
+    """(directory, tag): a tag follows the last colon, unless the whole text is a directory."""
+    if os.path.isdir(text):
+        return text, ""
+    directory, colon, tag = text.rpartition(":")
+    return (directory, tag) if colon else (text, "")
+
+

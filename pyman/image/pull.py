@@ -1,0 +1,214 @@
+"""Pull: from a source (registry, layout, archive) into the store, several layers at a time. CLI process, slow path.
+
+Unpack workers are forked before any thread exists. Everything is verified while it streams; the image's record is
+written last, so a killed pull leaves complete layers, which the next one finds, and garbage, which it sweeps.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from pyman import paths
+from pyman.errors import ImageError, NoSuchImage, PymanError, StorageError, UsageError
+from pyman.image import manifest as manifests
+from pyman.image import reference
+from pyman.storage import images, layers, trash
+from pyman.storage.unpacker import Unpacker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+POLICIES = ("always", "missing", "never", "newer")
+
+
+def pull(
+    name: str,
+    *,
+    policy: str = "always",
+    platform: str = "",
+    tls_verify: bool | None = None,
+    creds: str = "",
+    authfile: str = "",
+    reporter: Any = None,
+    conf: dict[str, Any] | None = None,
+    retry: int | None = None,
+) -> dict[str, Any]:
+    """Bring an image into the store and return its record. RegistryError, ImageError, NoSuchImage, StorageError."""
+    if policy not in POLICIES:
+        raise UsageError(f"invalid pull policy {policy!r}", "it must be one of " + ", ".join(POLICIES))
+    for path in (paths.graphroot(), paths.runroot()):
+        paths.ensure_private(path)
+    trash.sweep()
+    if policy in ("missing", "never"):
+        try:
+            return images.load().resolve(name)
+        except NoSuchImage:
+            if policy == "never":
+                raise
+    source = _source(name, tls_verify=tls_verify, creds=creds, authfile=authfile, retry=retry)
+    try:
+        record, names = _fetch(source, platform, reporter, conf or {})
+        return images.add(record, names)
+    finally:
+        source.close()
+
+
+def _source(name: str, **options: Any) -> Any:
+    """The source of a transport. UsageError for an unknown transport, or a short name nobody resolves."""
+    transport, colon, rest = name.partition(":")
+    if colon and transport == "oci":
+        from pyman.image import layout
+
+        return layout.LayoutSource(rest)
+    if colon and transport in ("oci-archive", "docker-archive"):
+        from pyman.image import archive
+
+        return archive.open_archive(transport, rest)
+    if transport in ("dir", "docker-daemon", "containers-storage", "sif", "ostree"):
+        raise UsageError(f"cannot pull {name}", f"the transport {transport}: is not part of this release", "use docker://, oci:, oci-archive: or docker-archive:")
+    plain = name.removeprefix("docker://")
+    if reference.is_short(plain):
+        from pyman.image import shortnames
+
+        plain = shortnames.resolve(plain)
+    from pyman.image import registry
+
+    return registry.RegistrySource(reference.parse(plain), **options)
+
+
+def _fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Verify and store everything the image consists of; (record, names it gets)."""
+    what = source.label
+    data, media_type, digest = source.manifest()
+    value = manifests.loads(data, what, manifests.MAX_MANIFEST)
+    top_digest = digest
+    if manifests.kind_of(value, media_type, what) == "index":
+        chosen = manifests.choose(value, platform, what)
+        data, media_type, digest = source.manifest(chosen)
+        value = manifests.loads(data, what, manifests.MAX_MANIFEST)
+        if manifests.kind_of(value, media_type, what) != "manifest":
+            raise ImageError(f"cannot use {what}", "its index points to another index")
+    config_descriptor, layer_descriptors = manifests.parse_manifest(value, what)
+    config_data = source.small_blob(config_descriptor, manifests.MAX_CONFIG)
+    config, diff_ids = manifests.parse_config(config_data, len(layer_descriptors), what)
+    _check_platform(config, platform, what)
+    missing = {}
+    for layer, diff_id in zip(layer_descriptors, diff_ids):
+        if not layers.has_layer(diff_id):
+            missing[diff_id] = layer
+    if missing:
+        _fetch_layers(source, missing, reporter, int((conf.get("engine") or {}).get("image_parallel_copies", 3)))
+    images.write_blob(config_descriptor["hex"], config_data)
+    images.write_blob(digest[7:], data)
+    record = {
+        "id": config_descriptor["hex"],
+        "names": [],
+        "digest": digest,
+        "digests": sorted({digest, top_digest}),
+        "manifest": digest[7:],
+        "config": config_descriptor["hex"],
+        "layers": diff_ids,
+        "size": sum(int(layers.read_info(diff_id).get("size", 0)) for diff_id in diff_ids),
+        "created": _epoch(config.get("created") or ""),
+        "labels": (config.get("config") or {}).get("Labels") or {},
+        "architecture": config.get("architecture") or "",
+        "os": config.get("os") or "linux",
+        "variant": config.get("variant") or "",
+    }
+    return record, source.names()
+
+
+def _check_platform(config: dict[str, Any], platform: str, what: str) -> None:
+    host = (platform or manifests.host_platform()).split("/")
+    found = config.get("architecture") or ""
+    if platform and found and found != host[1]:
+        raise ImageError(f"cannot use {what}", f"it is for {config.get('os') or 'linux'}/{found}, not for {platform}", "choose another --platform")
+
+
+def _epoch(text: str) -> float:
+    """Seconds since 1970 of an RFC 3339 time; 0 if it is none."""
+    import datetime
+
+    try:
+        cleaned = text.replace("Z", "+00:00")
+        head, dot, tail = cleaned.partition(".")
+        if dot:
+            digits = tail.rstrip("+-:0123456789")
+            zone_at = max(tail.rfind("+"), tail.rfind("-"))
+            cleaned = f"{head}.{tail[:zone_at][:6].ljust(6, '0')}{tail[zone_at:]}{digits}"
+        return max(0.0, datetime.datetime.fromisoformat(cleaned).timestamp())
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _fetch_layers(source: Any, missing: dict[str, dict[str, Any]], reporter: Any, parallel: int) -> None:
+    """Download and unpack all missing layers; the first error ends the others."""
+    count = max(1, min(parallel, len(missing), 8))
+    unpacker = Unpacker(count)
+    queue = list(missing.items())
+    failures: list[BaseException] = []
+    guard = threading.Lock()
+
+    def lane(worker: Any) -> None:
+        while True:
+            with guard:
+                if failures or not queue:
+                    return
+                diff_id, layer = queue.pop(0)
+            try:
+                _one_layer(source, worker, diff_id, layer, reporter, failures)
+            except BaseException as err:  # handed to the main thread, which raises it
+                with guard:
+                    failures.append(err)
+                return
+
+    threads = [threading.Thread(target=lane, args=(worker,), daemon=True) for worker in unpacker.workers]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        unpacker.close()
+    # The cause, not its consequence: a broken pipe is what the download sees when unpacking has failed.
+    for failure in sorted(failures, key=lambda err: not isinstance(err, PymanError)):
+        raise failure
+
+
+def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], reporter: Any, failures: list[BaseException]) -> None:
+    key = layer["hex"]
+    if reporter:
+        reporter.start(key, f"layer {key[:12]}", layer["size"])
+    read_end, write_end = os.pipe()
+    download_error: list[BaseException] = []
+
+    def download() -> None:
+        try:
+            source.copy_blob(layer, write_end)
+        except BaseException as err:  # handed over: the unpacker will report a truncated layer, this is why
+            download_error.append(err)
+        finally:
+            os.close(write_end)
+
+    thread = threading.Thread(target=download, daemon=True)
+    thread.start()
+    job = {"media_type": layer["mediaType"], "digest": layer["hex"], "size": layer["size"], "diff_id": diff_id}
+    try:
+        worker.unpack(read_end, job, (lambda done: reporter.update(key, done)) if reporter else None)
+    except PymanError:
+        os.close(read_end)
+        read_end = -1
+        thread.join()
+        # A refused layer closes the pipe under the download; only a download's own failure is the cause.
+        causes = [err for err in download_error if isinstance(err, (PymanError, StorageError))]
+        if causes:
+            raise causes[0] from None
+        raise
+    finally:
+        if read_end >= 0:
+            os.close(read_end)
+    thread.join()
+    if reporter:
+        reporter.finish(key, "done")

@@ -1,0 +1,65 @@
+"""Capabilities by raw capset(2) and prctl(2), and their names. Init and exec-init."""
+
+from __future__ import annotations
+
+import ctypes
+
+from pyman.linux import libc
+
+# capabilities(7), in the kernel's order: the index is the number.
+NAMES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW "
+    "IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD "
+    "LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+NUMBERS = {"CAP_" + name: number for number, name in enumerate(NAMES)}
+
+_VERSION_3 = 0x20080522
+
+
+class _Header(ctypes.Structure):  # struct __user_cap_header_struct
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Data(ctypes.Structure):  # struct __user_cap_data_struct
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def mask(names: list[str]) -> int:
+    """The bit set of capability names (CAP_X). ValueError for an unknown name."""
+    result = 0
+    for name in names:
+        if name not in NUMBERS:
+            raise ValueError(f"unknown capability {name}")
+        result |= 1 << NUMBERS[name]
+    return result
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set this process's three capability sets."""
+    header = _Header(_VERSION_3, 0)
+    data = (_Data * 2)()
+    for half in (0, 1):
+        data[half].effective = effective >> (32 * half) & 0xFFFFFFFF
+        data[half].permitted = permitted >> (32 * half) & 0xFFFFFFFF
+        data[half].inheritable = inheritable >> (32 * half) & 0xFFFFFFFF
+    if libc.libc.syscall(ctypes.c_long(libc.NR_capset), ctypes.byref(header), ctypes.byref(data)) < 0:
+        libc.raise_errno("capset")
+
+
+def drop_bounding(keep: int) -> None:
+    """Drop every capability outside `keep` from the bounding set (needs CAP_SETPCAP)."""
+    for number in range(64):
+        if keep >> number & 1:
+            continue
+        if libc.libc.prctl(libc.PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
+            if ctypes.get_errno() == 22:  # EINVAL: beyond the kernel's last capability
+                return
+            libc.raise_errno("prctl(PR_CAPBSET_DROP)")
+
+
+def raise_ambient(wanted: int) -> None:
+    """Put capabilities into the ambient set; each must be permitted and inheritable."""
+    for number in range(len(NAMES)):
+        if wanted >> number & 1:
+            libc.prctl(libc.PR_CAP_AMBIENT, 2, number)

@@ -1,0 +1,73 @@
+"""File system calls beyond os: statfs magic numbers, syncfs. Any process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from pyman.linux import libc
+
+PROC_SUPER_MAGIC = 0x9FA0
+OVERLAYFS_SUPER_MAGIC = 0x794C7630
+NFS_SUPER_MAGIC = 0x6969
+FUSE_SUPER_MAGIC = 0x65735546
+
+libc.libc.fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
+libc.libc.syncfs.argtypes = (ctypes.c_int,)
+
+
+def magic(fd: int) -> int:
+    """f_type of the file system that `fd` (O_PATH allowed) lies on."""
+    buffer = (ctypes.c_long * 32)()
+    if libc.libc.fstatfs(fd, ctypes.byref(buffer)) < 0:
+        libc.raise_errno("fstatfs")
+    return int(buffer[0]) & 0xFFFFFFFF
+
+
+def syncfs(path: str) -> None:
+    """Write everything of the file system below `path` to disk, in one call instead of one per file."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.libc.syncfs(fd) < 0:
+            libc.raise_errno("syncfs", path)
+    finally:
+        os.close(fd)
+
+
+_NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 430, 431, 432
+
+
+def mount_overlay(target: str, lowers: list[str], writable: list[tuple[str, str]], volatile: bool) -> None:
+    """An overlay of any number of layers (top first) by fsopen(2): `lowerdir+` (Linux 6.5) has no page limit."""
+    fs_fd = libc.libc.syscall(ctypes.c_long(_NR_FSOPEN), ctypes.c_char_p(b"overlay"), ctypes.c_uint(1))
+    if fs_fd < 0:
+        libc.raise_errno("fsopen", target)
+    try:
+        _fsconfig(fs_fd, 0, "userxattr", None)
+        for lower in lowers:
+            _fsconfig(fs_fd, 1, "lowerdir+", lower)
+        for key, value in writable:
+            _fsconfig(fs_fd, 1, key, value)
+        if volatile and writable:
+            _fsconfig(fs_fd, 0, "volatile", None)
+        _fsconfig(fs_fd, 6, None, None)
+        mount_fd = libc.libc.syscall(ctypes.c_long(_NR_FSMOUNT), ctypes.c_int(fs_fd), ctypes.c_uint(1), ctypes.c_uint(0))
+        if mount_fd < 0:
+            libc.raise_errno("fsmount", target)
+        libc.move_mount(mount_fd, libc.AT_FDCWD, "", target, libc.MOVE_MOUNT_F_EMPTY_PATH)
+        os.close(mount_fd)
+    finally:
+        os.close(fs_fd)
+
+
+def _fsconfig(fs_fd: int, command: int, key: str | None, value: str | None) -> None:
+    result = libc.libc.syscall(
+        ctypes.c_long(_NR_FSCONFIG),
+        ctypes.c_int(fs_fd),
+        ctypes.c_uint(command),
+        ctypes.c_char_p(key.encode() if key else None),
+        ctypes.c_char_p(os.fsencode(value) if value is not None else None),
+        ctypes.c_int(0),
+    )
+    if result < 0:
+        libc.raise_errno("fsconfig", key or "")

@@ -1,0 +1,158 @@
+"""Seccomp filters: compiled by libseccomp from the OCI description, cached by content, loaded by one call.
+
+The compiled program depends on the description, the architecture and libseccomp only, so the hot path reads it from
+the cache directory (private, owner checked) and libseccomp is not even opened. Process C compiles, init loads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from pyman import paths
+from pyman.errors import MissingProgram, PymanError, RuntimeFailure
+from pyman.linux import libc
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ACTIONS = {
+    "SCMP_ACT_KILL": 0x00000000,
+    "SCMP_ACT_KILL_THREAD": 0x00000000,
+    "SCMP_ACT_KILL_PROCESS": 0x80000000,
+    "SCMP_ACT_TRAP": 0x00030000,
+    "SCMP_ACT_ERRNO": 0x00050000,
+    "SCMP_ACT_TRACE": 0x7FF00000,
+    "SCMP_ACT_LOG": 0x7FFC0000,
+    "SCMP_ACT_ALLOW": 0x7FFF0000,
+}
+_OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
+_ARCHES = {
+    "SCMP_ARCH_X86_64": 0xC000003E,
+    "SCMP_ARCH_X86": 0x40000003,
+    "SCMP_ARCH_X32": 0x4000003E,
+    "SCMP_ARCH_AARCH64": 0xC00000B7,
+    "SCMP_ARCH_ARM": 0x40000028,
+}
+
+
+class _Compare(ctypes.Structure):  # struct scmp_arg_cmp
+    _fields_ = (("arg", ctypes.c_uint), ("op", ctypes.c_int), ("datum_a", ctypes.c_uint64), ("datum_b", ctypes.c_uint64))
+
+
+def program(description: dict[str, Any]) -> bytes:
+    """The BPF program of an OCI linux.seccomp object, from the cache or freshly compiled.
+
+    MissingProgram without libseccomp; RuntimeFailure for a description it refuses.
+    """
+    import _blake2  # the C half of hashlib
+
+    text = fastjson.dumps(description)
+    key = _blake2.blake2b(f"1 {os.uname().machine} {text}".encode(), digest_size=24).hexdigest()
+    directory = os.path.join(paths.cachedir(), "seccomp")
+    path = os.path.join(directory, key + ".bpf")
+    cached = _read_cached(path)
+    if cached is not None:
+        return cached
+    data = _compile(description)
+    try:
+        paths.ensure_private(directory)
+        temp = f"{path}.{os.getpid()}"
+        with open(temp, "wb") as file:
+            file.write(_blake2.blake2b(data, digest_size=16).digest() + data)
+        os.rename(temp, path)
+    except (OSError, PymanError):
+        pass  # a full disk costs time at the next start, nothing else
+    return data
+
+
+def _read_cached(path: str) -> bytes | None:
+    import _blake2
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        info = os.fstat(fd)
+        if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+            return None
+        data = file.read()
+    body = data[16:]
+    if not body or len(body) % 8 or _blake2.blake2b(body, digest_size=16).digest() != data[:16]:
+        return None
+    return body
+
+
+def _compile(description: dict[str, Any]) -> bytes:
+    try:
+        lib = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    except OSError as err:
+        raise MissingProgram(
+            "cannot compile the seccomp profile", "the library libseccomp.so.2 is not installed", "as root: apt-get install libseccomp2", stage="seccomp"
+        ) from err
+    lib.seccomp_init.restype = ctypes.c_void_p
+    lib.seccomp_init.argtypes = (ctypes.c_uint32,)
+    lib.seccomp_arch_add.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+    lib.seccomp_rule_add_array.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
+    lib.seccomp_export_bpf.argtypes = (ctypes.c_void_p, ctypes.c_int)
+    lib.seccomp_release.argtypes = (ctypes.c_void_p,)
+    lib.seccomp_syscall_resolve_name.argtypes = (ctypes.c_char_p,)
+    lib.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32)
+    default = _action(description.get("defaultAction", "SCMP_ACT_ERRNO"), description.get("defaultErrnoRet"))
+    ctx = lib.seccomp_init(default)
+    if not ctx:
+        raise RuntimeFailure("cannot compile the seccomp profile", "libseccomp refused its default action", stage="seccomp")
+    try:
+        lib.seccomp_attr_set(ctx, 3, 0)  # SCMP_FLTATR_CTL_NNP: init decides about no_new_privs itself
+        lib.seccomp_attr_set(ctx, 8, 2)  # SCMP_FLTATR_CTL_OPTIMIZE: binary tree, fewer instructions per call
+        for arch in description.get("architectures") or []:
+            if arch in _ARCHES:
+                lib.seccomp_arch_add(ctx, _ARCHES[arch])  # -EEXIST for the native one
+        for rule in description.get("syscalls") or []:
+            _add_rule(lib, ctx, rule, default)
+        fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+        with os.fdopen(fd, "r+b") as file:
+            if lib.seccomp_export_bpf(ctx, fd) < 0:
+                raise RuntimeFailure("cannot compile the seccomp profile", "libseccomp could not write the program", stage="seccomp")
+            file.seek(0)
+            return file.read()
+    finally:
+        lib.seccomp_release(ctx)
+
+
+def _action(name: str, errno_ret: object) -> int:
+    if name not in _ACTIONS:
+        raise RuntimeFailure("cannot compile the seccomp profile", f"action {name!r} is not supported", "use SCMP_ACT_ALLOW, _ERRNO, _KILL_PROCESS, _LOG or _TRAP", stage="seccomp")
+    value = _ACTIONS[name]
+    if name in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
+        value |= errno_ret if isinstance(errno_ret, int) else 1
+    return value
+
+
+def _add_rule(lib: Any, ctx: int, rule: dict[str, Any], default: int) -> None:
+    action = _action(rule.get("action", ""), rule.get("errnoRet"))
+    if action == default:
+        return  # libseccomp refuses rules that say what the default says
+    compares = [_Compare(a["index"], _OPERATORS[a["op"]], a["value"], a.get("valueTwo", 0)) for a in rule.get("args") or []]
+    array = (_Compare * len(compares))(*compares) if compares else None
+    for name in rule.get("names") or []:
+        number = lib.seccomp_syscall_resolve_name(str(name).encode())
+        if number == -1:  # a call this libseccomp does not know: its default action applies
+            continue
+        result = lib.seccomp_rule_add_array(ctx, action, number, len(compares), ctypes.cast(array, ctypes.c_void_p) if array else None)
+        if result < 0 and result != -17:
+            raise RuntimeFailure("cannot compile the seccomp profile", f"rule for {name}: {os.strerror(-result)}", stage="seccomp")
+
+
+class _Program(ctypes.Structure):  # struct sock_fprog
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def load(bpf: bytes) -> None:
+    """Install a compiled filter for this process (needs no_new_privs or CAP_SYS_ADMIN)."""
+    buffer = ctypes.create_string_buffer(bpf, len(bpf))
+    fprog = _Program(len(bpf) // 8, ctypes.addressof(buffer))
+    libc.prctl(libc.PR_SET_SECCOMP, 2, ctypes.addressof(fprog))

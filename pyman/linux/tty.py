@@ -1,0 +1,30 @@
+"""Pseudo-terminals by descriptor: no look-up of /dev/pts/N, which a hostile rootfs could exchange. Init, exec-init, CLI."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import termios
+
+
+_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
+
+
+def open_pty(ptmx_fd: int) -> int:
+    """Unlock the pty master `ptmx_fd` and return its slave (TIOCGPTPEER, Linux 4.13)."""
+    fcntl.ioctl(ptmx_fd, _TIOCSPTLCK, b"\0\0\0\0")
+    return fcntl.ioctl(ptmx_fd, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def make_controlling(fd: int) -> None:
+    """Make `fd` the controlling terminal of this session (its leader calls) and its stdin, stdout, stderr."""
+    fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
+    for number in (0, 1, 2):
+        os.dup2(fd, number)
+
+
+def set_size(fd: int, rows: int, cols: int) -> None:
+    """TIOCSWINSZ."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, rows.to_bytes(2, "little") + cols.to_bytes(2, "little") + b"\0\0\0\0")
+
+

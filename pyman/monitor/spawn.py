@@ -1,0 +1,74 @@
+"""Become the monitor: C executes the native program with what it needs to know. Runs in process C."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import MissingProgram
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+class MonitorArgs:
+    """The monitor's arguments; descriptors are -1 where there is none.
+
+    log_max_size: bytes until rotation (0: never); log_max_files: files kept; kill_pids: (pid, start time) of helpers;
+    timeout: seconds until init is killed (0: never); exit_command: run after the end if the starting command is gone.
+    """
+
+    __slots__ = (
+        "attach_fd",
+        "console_fd",
+        "exit_command",
+        "exit_path",
+        "init_pid",
+        "kill_pids",
+        "log_driver",
+        "log_max_files",
+        "log_max_size",
+        "log_path",
+        "run_dir",
+        "stderr_fd",
+        "stdin_fd",
+        "stdout_fd",
+        "timeout",
+    )
+
+    def __init__(self) -> None:
+        self.attach_fd = self.console_fd = self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
+        self.init_pid = 0
+        self.log_driver = self.log_path = self.run_dir = self.exit_path = ""
+        self.log_max_size = self.timeout = 0
+        self.log_max_files = 1
+        self.kill_pids: list[tuple[int, int]] = []
+        self.exit_command: list[str] = []
+
+
+def program() -> str:
+    """The native monitor beside the package. MissingProgram if it was not built."""
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-monitor")
+    if not os.access(path, os.X_OK):
+        raise MissingProgram("cannot find the monitor program", f"{path} does not exist or cannot be executed", "install pyman again with a C compiler present (gcc, libc6-dev)")
+    return path
+
+
+def exec_monitor(args: MonitorArgs) -> NoReturn:
+    """Replace this process by the monitor; the caller is init's parent. OSError if that fails."""
+    path = program()
+    argv = ["pyman-monitor", "--init", str(args.init_pid), "--run-dir", args.run_dir, "--exit-file", args.exit_path]
+    for option, fd in (("--stdin", args.stdin_fd), ("--stdout", args.stdout_fd), ("--stderr", args.stderr_fd), ("--console", args.console_fd), ("--attach", args.attach_fd)):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
+            argv += [option, str(fd)]
+    if args.log_driver in ("k8s-file", "json-file"):
+        argv += ["--log", args.log_path, "--log-json", str(int(args.log_driver == "json-file"))]
+        argv += ["--log-max", str(args.log_max_size), "--log-files", str(args.log_max_files)]
+    if args.timeout:
+        argv += ["--timeout", str(args.timeout)]
+    for pid, started in args.kill_pids:
+        argv += ["--kill", f"{pid}:{started}"]
+    if args.exit_command:
+        argv += ["--cleanup-alone", "1", "--", *args.exit_command]
+    os.execv(path, argv)

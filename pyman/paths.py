@@ -1,0 +1,70 @@
+"""Where pyman keeps things: one function per XDG directory. Any process; no import beyond os.
+
+Environment (for tests and systemd units): PYMAN_GRAPHROOT and PYMAN_RUNROOT override the first two.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import StorageError
+
+
+def home() -> str:
+    """The caller's home directory: $HOME, else the password database."""
+    value = os.environ.get("HOME")
+    if value and value.startswith("/"):
+        return value
+    import pwd  # a C module; only for callers without $HOME
+
+    return pwd.getpwuid(os.getuid()).pw_dir
+
+
+def _xdg(variable: str, default: str) -> str:
+    value = os.environ.get(variable)
+    return value if value and value.startswith("/") else os.path.join(home(), default)
+
+
+def graphroot() -> str:
+    """Images, layers, containers, volumes: $XDG_DATA_HOME/pyman."""
+    return os.environ.get("PYMAN_GRAPHROOT") or os.path.join(_xdg("XDG_DATA_HOME", ".local/share"), "pyman")
+
+
+def runroot() -> str:
+    """Sockets and other run state: $XDG_RUNTIME_DIR/pyman, else /run/user/UID, else a private directory in /tmp."""
+    value = os.environ.get("PYMAN_RUNROOT")
+    if value:
+        return value
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and base.startswith("/") and os.access(base, os.W_OK):
+        return os.path.join(base, "pyman")
+    base = f"/run/user/{os.getuid()}"
+    if os.access(base, os.W_OK):
+        return os.path.join(base, "pyman")
+    return f"/tmp/pyman-run-{os.getuid()}"
+
+
+def cachedir() -> str:
+    """Compiled seccomp filters, parsed configuration, probe results: $XDG_CACHE_HOME/pyman."""
+    return os.path.join(_xdg("XDG_CACHE_HOME", ".cache"), "pyman")
+
+
+def confdir() -> str:
+    """The user's configuration: $XDG_CONFIG_HOME (containers/ and pyman/ lie below it)."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def ensure_private(path: str) -> str:
+    """Create `path` (mode 0700) if needed, and refuse it if somebody else owns it or may write to it."""
+    try:
+        os.makedirs(path, 0o700, exist_ok=True)
+    except OSError as err:
+        raise StorageError(f"cannot create directory {path}", err.strerror or str(err), "check the owner and mode of its parent") from err
+    info = os.lstat(path)
+    if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        raise StorageError(
+            f"refusing to use directory {path}",
+            f"it has owner {info.st_uid} and mode {info.st_mode & 0o7777:04o}, so others could write to it",
+            "set XDG_DATA_HOME and XDG_RUNTIME_DIR to directories that only you can write to",
+        )
+    return path

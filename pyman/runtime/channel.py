@@ -1,0 +1,77 @@
+"""Typed messages between the caller of the runtime and init: one JSON object per packet, descriptors beside it.
+
+Kinds: go (maps are written), pid, console (+ descriptor), ready, start, error (an error record). The exec of the
+user's program is seen as end of file: init's end is close-on-exec.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from pyman import errors
+from pyman.errors import RuntimeFailure
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Channel:
+    """One end of a SOCK_SEQPACKET pair."""
+
+    __slots__ = ("sock",)
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return int(self.sock.fileno())
+
+    def send(self, kind: str, fd: int = -1, **fields: Any) -> None:
+        """Send one message; BrokenPipeError if the other side has gone."""
+        fields["kind"] = kind
+        data = fastjson.dumps(fields).encode()
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))] if fd >= 0 else []
+        self.sock.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+
+    def receive(self) -> tuple[dict[str, Any] | None, int]:
+        """(message, descriptor or -1); (None, -1) when the other end is closed. Raises the error of an error message."""
+        data, ancillary, _, _ = self.sock.recvmsg(65536, 64, _socket.MSG_CMSG_CLOEXEC)
+        fd = -1
+        for level, kind, payload in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                fd = int.from_bytes(payload[:4], "little")
+        if not data:
+            return None, -1
+        message = fastjson.loads(data)
+        if message["kind"] == "error":
+            raise errors.from_record(message["error"])
+        return message, fd
+
+    def expect(self, kind: str, stage: str) -> tuple[dict[str, Any], int]:
+        """The next message, which must be of `kind`. RuntimeFailure if init ended or said something else."""
+        message, fd = self.receive()
+        if message is None:
+            raise RuntimeFailure("cannot start the container", f"its init process was killed at stage {stage}", "look for an out-of-memory kill in the kernel log", stage=stage)
+        if message["kind"] != kind:
+            raise RuntimeFailure("cannot start the container", f"unexpected message {message['kind']} at stage {stage}", stage=stage)
+        return message, fd
+
+    def close(self) -> None:
+        """Close this end."""
+        self.sock.close()
+
+
+def pair() -> tuple[Channel, Channel]:
+    """Two connected ends, both close-on-exec."""
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    return Channel(ours), Channel(theirs)
+
+
+def failure(stage: str, err: OSError) -> RuntimeFailure:
+    """An OSError inside init, as the error its parent raises."""
+    where = f" {os.fspath(err.filename)}" if err.filename else ""
+    return RuntimeFailure(f"cannot start the container: stage {stage}", f"{err.strerror or err}{where}", stage=stage, errno=err.errno or 0)

@@ -1,0 +1,129 @@
+"""OCI create: clone init into its namespaces and wait until its root is built. The caller becomes init's parent.
+
+Called by process C (uid 0 with all capabilities in U1) or by the pyman-runtime program.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import RuntimeFailure
+from pyman.linux import libc, process, seccomp
+from pyman.runtime import channel as channels
+from pyman.runtime.init import Init
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.runtime.channel import Channel
+
+_FLAGS = {
+    "mount": libc.CLONE_NEWNS,
+    "pid": libc.CLONE_NEWPID,
+    "network": libc.CLONE_NEWNET,
+    "ipc": libc.CLONE_NEWIPC,
+    "uts": libc.CLONE_NEWUTS,
+    "cgroup": libc.CLONE_NEWCGROUP,
+    "user": libc.CLONE_NEWUSER,
+    "time": libc.CLONE_NEWTIME,
+}
+
+
+class Created:
+    """A container's init, cloned and not yet started. `console`: the pty's master, or -1."""
+
+    __slots__ = ("channel", "console", "pid", "start_time", "terminal")
+
+    def __init__(self, pid: int, channel: Channel, terminal: bool) -> None:
+        self.pid = pid
+        self.start_time = process.start_time(pid)
+        self.channel = channel
+        self.console = -1
+        self.terminal = terminal
+
+
+def begin(spec: dict[str, Any], *, bundle: str, container_id: str, stdio: tuple[int, int, int], preserve_fds: int = 0) -> Created:
+    """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
+
+    stdio: descriptors for its standard streams (unused with a terminal). preserve_fds: how many from 3 on it keeps.
+    RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
+    """
+    namespaces = spec["linux"]["namespaces"]
+    root = spec["root"]["path"]
+    if not root.startswith("/"):
+        spec["root"]["path"] = os.path.join(bundle, root)
+    bpf = seccomp.program(spec["linux"]["seccomp"]) if spec["linux"].get("seccomp") else b""
+    flags, join, pid_ns = 0, [], -1
+    for namespace in namespaces:
+        kind, path = namespace["type"], namespace.get("path")
+        if kind not in _FLAGS:
+            raise RuntimeFailure(f"cannot create namespace {kind!r}", "unknown type", stage="namespaces")
+        if not path:
+            flags |= _FLAGS[kind]
+            continue
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if kind == "pid":
+            pid_ns = fd
+        elif kind == "user":
+            join.insert(0, fd)  # first: it gives the rights over the others
+        else:
+            join.append(fd)
+    ours, theirs = channels.pair()
+    new_user = bool(flags & libc.CLONE_NEWUSER)
+    init = Init(spec, theirs, stdio, join, new_user, bpf, preserve_fds)
+    keep = (theirs.fileno(), *stdio, *join, *range(3, 3 + preserve_fds))
+    try:
+        pid = _clone(flags, init, keep, pid_ns)
+    except OSError as err:
+        raise RuntimeFailure("cannot create the container's namespaces", err.strerror or str(err), "pyman doctor tries each of them", stage="namespaces", errno=err.errno or 0) from err
+    theirs.close()
+    for fd in join:
+        os.close(fd)
+    if new_user:
+        _write_maps(pid, spec["linux"])
+        ours.send("go")
+    return Created(pid, ours, bool(spec["process"].get("terminal")))
+
+
+def _clone(flags: int, init: Init, keep: tuple[int, ...], pid_ns: int) -> int:
+    if pid_ns < 0:
+        return process.clone(flags, init.main, "pyman:[init]", keep)
+    # setns(pid) changes where the caller's next children live, for good: an intermediate process does it, and its
+    # child is made with CLONE_PARENT, so that it is ours.
+    read_end, write_end = os.pipe()
+
+    def intermediate() -> int:
+        libc.setns(pid_ns, libc.CLONE_NEWPID)
+        pid = process.clone(flags | libc.CLONE_PARENT, init.main, "pyman:[init]", keep)
+        os.write(write_end, b"%d" % pid)
+        return 0
+
+    helper = process.fork(intermediate, "pyman:[join]", (*keep, pid_ns, write_end))
+    os.close(write_end)
+    text = os.read(read_end, 32)
+    os.close(read_end)
+    process.wait(helper)
+    os.close(pid_ns)
+    if not text:
+        raise OSError(1, "cannot join the pid namespace")
+    return int(text)
+
+
+def _write_maps(pid: int, linux: dict[str, Any]) -> None:
+    """The nested user namespace's maps; the caller has all capabilities over the ids it maps."""
+    for file, key in (("uid_map", "uidMappings"), ("gid_map", "gidMappings")):
+        text = "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in linux.get(key) or [])
+        try:
+            with open(f"/proc/{pid}/{file}", "w") as out:
+                out.write(text)
+        except OSError as err:
+            os.kill(pid, 9)
+            raise RuntimeFailure(f"cannot write the container's {file}", f"{err.strerror}: {text.strip()}", "the ids must lie inside your subordinate ranges", stage="userns", errno=err.errno or 0) from err
+
+
+def wait_created(created: Created) -> None:
+    """Wait until init has built and entered its root. Raises the error init reports, with its stage."""
+    if created.terminal:
+        _, created.console = created.channel.expect("console", "console")
+    created.channel.expect("ready", "ready")

@@ -1,0 +1,127 @@
+"""Run a further process in a running container: join init's namespaces, then the same last steps as init."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import PymanError, RuntimeFailure, StateError
+from pyman.linux import libc, process, seccomp, tty
+from pyman.runtime import channel as channels
+from pyman.runtime.create import Created
+from pyman.runtime.init import run_program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.runtime.channel import Channel
+
+_KINDS = {
+    "user": libc.CLONE_NEWUSER,
+    "cgroup": libc.CLONE_NEWCGROUP,
+    "ipc": libc.CLONE_NEWIPC,
+    "uts": libc.CLONE_NEWUTS,
+    "net": libc.CLONE_NEWNET,
+    "pid": libc.CLONE_NEWPID,
+    "mnt": libc.CLONE_NEWNS,
+}
+
+
+class ExecInit:
+    """The process that becomes the command; see runtime/init.py for the protocol."""
+
+    __slots__ = ("bpf", "channel", "keep_fds", "process", "stage", "stdio")
+
+    def __init__(self, process_spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], bpf: bytes, keep_fds: int) -> None:
+        self.process = process_spec
+        self.channel = channel
+        self.stdio = stdio
+        self.bpf = bpf
+        self.keep_fds = keep_fds
+        self.stage = "start"
+
+    def main(self) -> int:
+        """Body of the process inside the container; returns only on failure, which the caller has been told."""
+        try:
+            self._run()
+        except PymanError as err:
+            err.stage = err.stage or self.stage
+            self.channel.send("error", error=err.to_record())
+        except OSError as err:
+            self.channel.send("error", error=channels.failure(self.stage, err).to_record())
+        except Exception as err:  # the process edge: silence would look like a good exec to the parent
+            self.channel.send("error", error=channels.failure(self.stage, OSError(22, f"{type(err).__name__}: {err}")).to_record())
+        return 1
+
+    def _run(self) -> None:
+        os.setsid()
+        if self.process.get("terminal"):
+            self.stage = "console"
+            master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            slave = tty.open_pty(master)
+            os.fchown(slave, (self.process.get("user") or {}).get("uid", 0), -1)
+            self.channel.send("console", master)
+            os.close(master)
+            tty.make_controlling(slave)
+        else:
+            for number, fd in enumerate(self.stdio):
+                os.dup2(fd, number)
+        libc.close_range(3 + self.keep_fds, flags=4)
+        run_program(self, self.process)
+
+
+def exec_process(
+    init_pid: int, process_spec: dict[str, Any], *, stdio: tuple[int, int, int], preserve_fds: int = 0, seccomp_spec: dict[str, Any] | None = None
+) -> Created:
+    """Start a process in the namespaces of `init_pid`. The caller is uid 0 of init's (outer) user namespace and its parent afterwards.
+
+    StateError if init has ended; CommandNotFound (127), CannotInvoke (126), RuntimeFailure.
+    """
+    bpf = seccomp.program(seccomp_spec) if seccomp_spec else b""
+    try:
+        pidfd = libc.pidfd_open(init_pid)
+    except ProcessLookupError:
+        raise StateError("cannot execute a command in the container", "it has ended") from None
+    flags = 0
+    for kind, flag in _KINDS.items():
+        # Joining a namespace one already is in is refused for user namespaces, and useless for the others.
+        if os.stat(f"/proc/{init_pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
+            flags |= flag
+    ours, theirs = channels.pair()
+    init = ExecInit(process_spec, theirs, stdio, bpf, preserve_fds)
+    read_end, write_end = os.pipe()
+    keep = (theirs.fileno(), *stdio, *range(3, 3 + preserve_fds))
+
+    def joiner() -> int:
+        # Before the container's processes can see this one: its memory and descriptors must not be theirs to open.
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
+        libc.setns(pidfd, flags)
+        if flags & libc.CLONE_NEWUSER:
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+            libc.prctl(libc.PR_SET_DUMPABLE, 0)
+        pid = process.clone(libc.CLONE_PARENT, init.main, "pyman:[exec]", keep)
+        os.write(write_end, b"%d" % pid)
+        return 0
+
+    helper = process.fork(joiner, "pyman:[join]", (*keep, pidfd, write_end))
+    os.close(write_end)
+    os.close(pidfd)
+    theirs.close()
+    text = os.read(read_end, 32)
+    os.close(read_end)
+    process.wait(helper)
+    if not text:
+        raise RuntimeFailure("cannot execute a command in the container", "joining its namespaces failed; did it just end?", stage="join")
+    created = Created(int(text), ours, bool(process_spec.get("terminal")))
+    try:
+        if created.terminal:
+            _, created.console = ours.expect("console", "console")
+        message, _ = ours.receive()
+    except PymanError:
+        process.wait(created.pid)
+        raise
+    if message is not None:
+        raise RuntimeFailure("cannot execute a command in the container", f"unexpected message {message['kind']}", stage="exec")
+    ours.close()
+    return created

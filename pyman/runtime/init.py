@@ -1,0 +1,171 @@
+"""The container's init until it executes the user's program. Runs in the new namespaces; imports nothing after the clone.
+
+Stages, in order: userns, join, hostname, loopback, mounts, devices, console, mask, sysctl, pivot, (ready, start),
+workdir, user, exec. Each failure is sent to the parent with its stage.
+"""
+
+from __future__ import annotations
+
+import _socket
+import fcntl
+import os
+
+from pyman.errors import PymanError
+from pyman.linux import libc, tty
+from pyman.runtime import channel as channels
+from pyman.runtime import program, rootfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.runtime.channel import Channel
+
+
+class Init:
+    """What init needs, gathered before the clone."""
+
+    __slots__ = ("bpf", "channel", "join", "keep_fds", "new_user", "spec", "stage", "stdio")
+
+    def __init__(self, spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], join: list[int], new_user: bool, bpf: bytes, keep_fds: int) -> None:
+        self.spec = spec
+        self.channel = channel
+        self.stdio = stdio
+        self.join = join
+        self.new_user = new_user
+        self.bpf = bpf
+        self.keep_fds = keep_fds
+        self.stage = "start"
+
+    def main(self) -> int:
+        """Body of the cloned process; returns only on failure, which the parent has been told."""
+        try:
+            self._run()
+        except PymanError as err:
+            err.stage = err.stage or self.stage
+            self._tell(err)
+        except OSError as err:
+            self._tell(channels.failure(self.stage, err))
+        except Exception as err:  # the process edge: silence would look like a good exec to the parent
+            self._tell(channels.failure(self.stage, OSError(22, f"invalid configuration: {type(err).__name__}: {err}")))
+        return 1
+
+    def _tell(self, err: PymanError) -> None:
+        try:
+            self.channel.send("error", error=err.to_record())
+        except OSError:
+            pass  # the parent has gone: nobody to tell
+
+    def _run(self) -> None:
+        spec, process = self.spec, self.spec["process"]
+        linux = spec.get("linux") or {}
+        self._enter_namespaces()
+        os.setsid()
+        self.stage = "hostname"
+        if spec.get("hostname"):
+            _socket.sethostname(spec["hostname"])
+        root = None
+        if self._has("mount"):
+            root = self._build_root(spec, linux)
+        slave = self._console(root, process) if process.get("terminal") else -1
+        if root is not None:
+            self.stage = "sysctl"
+            rootfs.write_sysctls(root, linux.get("sysctl") or {})
+            self.stage = "mask"
+            rootfs.mask(root, linux.get("maskedPaths") or [], linux.get("readonlyPaths") or [])
+            self.stage = "pivot"
+            rootfs.pivot(root, bool(spec["root"].get("readonly")))
+        self._finish(process, slave)
+
+    def _has(self, kind: str) -> bool:
+        return any(ns["type"] == kind for ns in self.spec["linux"]["namespaces"])
+
+    def _created(self, kind: str) -> bool:
+        return any(ns["type"] == kind and not ns.get("path") for ns in self.spec["linux"]["namespaces"])
+
+    def _enter_namespaces(self) -> None:
+        self.stage = "userns"
+        if self.new_user:
+            self.channel.expect("go", "userns")
+        self.stage = "join"
+        for fd in self.join:
+            libc.setns(fd)
+            os.close(fd)
+        if self.new_user:
+            try:
+                os.setgroups([])
+            except PermissionError:
+                pass
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        self.stage = "loopback"
+        if self._created("network"):
+            _loopback_up()
+
+    def _build_root(self, spec: dict[str, Any], linux: dict[str, Any]) -> rootfs.Root:
+        self.stage = "root"
+        root = rootfs.Root(spec["root"]["path"])
+        self.stage = "mounts"
+        rootfs.mount_all(root, spec.get("mounts") or [])
+        self.stage = "devices"
+        if any(mount["destination"] == "/dev" and mount.get("type") == "tmpfs" for mount in spec.get("mounts") or []):
+            rootfs.make_devices(root, linux.get("devices") or [])
+        return root
+
+    def _console(self, root: rootfs.Root | None, process: dict[str, Any]) -> int:
+        """Allocate the pty in the container's own devpts, bind it at /dev/console, send its master to the parent."""
+        self.stage = "console"
+        if root is not None:
+            master = root.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY, strict=True)
+        else:
+            master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        slave = tty.open_pty(master)
+        user = process.get("user") or {}
+        os.fchown(slave, user.get("uid", 0), -1)
+        size = process.get("consoleSize") or {}
+        if size.get("height") and size.get("width"):
+            tty.set_size(master, size["height"], size["width"])
+        if root is not None:
+            target = root.make_file("/dev/console")
+            tree = libc.open_tree(slave, "", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH)
+            libc.move_mount(tree, target)
+            os.close(tree)
+            os.close(target)
+        self.channel.send("console", master)
+        os.close(master)
+        return slave
+
+    def _finish(self, process: dict[str, Any], slave: int) -> None:
+        self.stage = "ready"
+        self.channel.send("ready")
+        self.channel.expect("start", "start")
+        if slave >= 0:
+            tty.make_controlling(slave)
+        else:
+            for number, fd in enumerate(self.stdio):
+                os.dup2(fd, number)
+        libc.close_range(3 + self.keep_fds, flags=4)  # CLOSE_RANGE_CLOEXEC: the channel must live until exec
+        run_program(self, process)
+
+
+def run_program(init: Any, process: dict[str, Any]) -> None:
+    """The last steps, shared with exec-init. Does not return."""
+    init.stage = "rlimits"
+    program.set_limits(process)
+    env = program.environment(process)
+    init.stage = "user"
+    program.become(process, init.bpf)
+    init.stage = "workdir"
+    program.enter_directory(process.get("cwd") or "/")
+    init.stage = "exec"
+    path = program.find_program(process["args"], env)
+    program.execute(path, process["args"], env)
+
+
+def _loopback_up() -> None:
+    """SIOCSIFFLAGS IFF_UP on lo: a new network namespace has it down."""
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    fcntl.ioctl(sock.fileno(), 0x8914, b"lo".ljust(16, b"\0") + (1).to_bytes(2, "little") + b"\0" * 22)
+    sock.close()
+
+

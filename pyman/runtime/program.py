@@ -1,0 +1,177 @@
+"""From a built root to the user's program: directory, limits, ids, capabilities, seccomp, exec. Init and exec-init."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+
+from pyman.errors import CannotInvoke, CommandNotFound, RuntimeFailure
+from pyman.linux import caps, libc, seccomp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_RLIMITS = {
+    name: number
+    for number, name in enumerate(
+        "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME".split()
+    )
+}
+_ARCH_NAMES = {0x3E: "x86-64", 0xB7: "arm64", 0x28: "arm", 0x03: "x86", 0xF3: "riscv64", 0x15: "ppc64", 0x16: "s390x"}
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def enter_directory(path: str) -> None:
+    """chdir to the process's cwd and prove that it lies inside the root. RuntimeFailure."""
+    try:
+        fd = libc.openat2(libc.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0, libc.RESOLVE_NO_MAGICLINKS)
+        os.fchdir(fd)
+        os.close(fd)
+        # A directory outside the root shows as "(unreachable)...": the guard against descriptors leaked from the host.
+        inside = os.getcwd().startswith("/")
+    except FileNotFoundError as err:
+        raise RuntimeFailure(f"cannot enter working directory {path}", "it does not exist in the container", "create it in the image, or choose another --workdir", stage="workdir") from err
+    except OSError as err:
+        raise RuntimeFailure(f"cannot enter working directory {path}", err.strerror or str(err), stage="workdir", errno=err.errno or 0) from err
+    if not inside:
+        raise RuntimeFailure(f"cannot enter working directory {path}", "it lies outside the container's root", stage="workdir")
+
+
+def set_limits(process: dict[str, Any]) -> None:
+    """rlimits and oom_score_adj. RuntimeFailure names the limit."""
+    for limit in process.get("rlimits") or []:
+        name = str(limit["type"]).removeprefix("RLIMIT_")
+        if name not in _RLIMITS:
+            raise RuntimeFailure(f"cannot set limit {limit['type']}", "no such limit", stage="rlimits")
+        try:
+            resource.setrlimit(_RLIMITS[name], (_limit(limit["soft"]), _limit(limit["hard"])))
+        except (OSError, ValueError) as err:
+            raise RuntimeFailure(
+                f"cannot set limit {name.lower()} to {limit['soft']}:{limit['hard']}", f"{err}", f"the hard limit of your session is {resource.getrlimit(_RLIMITS[name])[1]}", stage="rlimits"
+            ) from err
+    if process.get("oomScoreAdj") is not None:
+        try:
+            with open("/proc/self/oom_score_adj", "w") as file:
+                file.write(str(process["oomScoreAdj"]))
+        except OSError:
+            pass  # lowering needs privilege; the caller's value stays, as with other rootless runtimes
+
+
+def _limit(value: int) -> int:
+    return -1 if value < 0 or value >= 1 << 63 else value
+
+
+def become(process: dict[str, Any], bpf: bytes) -> None:
+    """Ids, capabilities, no_new_privs, seccomp, umask: after this the process has what the user's program gets."""
+    wanted = process.get("capabilities") or {}
+    sets = {kind: caps.mask(wanted.get(kind) or []) for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}
+    no_new_privs = bool(process.get("noNewPrivileges"))
+    user = process.get("user") or {}
+    uid, gid = user.get("uid", 0), user.get("gid", 0)
+    if bpf and not no_new_privs:
+        seccomp.load(bpf)  # needs CAP_SYS_ADMIN, so before the capabilities go
+    caps.drop_bounding(sets["bounding"])
+    try:
+        os.setgroups(user.get("additionalGids") or [])
+    except PermissionError:
+        if user.get("additionalGids"):
+            raise RuntimeFailure("cannot set supplementary groups", "your user namespace has one group only (single-id mode)", "as root: usermod --add-subgids 100000-165535 " + str(os.getuid()), stage="user") from None
+    libc.prctl(libc.PR_SET_KEEPCAPS, 1)
+    try:
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as err:
+        raise RuntimeFailure(f"cannot become user {uid}:{gid}", f"{err.strerror}: the id is not mapped in the user namespace", "pyman doctor shows your id ranges", stage="user") from err
+    os.umask(user.get("umask", 0o022))
+    caps.capset(sets["effective"], sets["permitted"], sets["inheritable"])
+    if sets["ambient"]:
+        caps.raise_ambient(sets["ambient"])
+    libc.prctl(libc.PR_SET_KEEPCAPS, 0)
+    if no_new_privs:
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+        if bpf:
+            seccomp.load(bpf)
+
+
+def environment(process: dict[str, Any]) -> dict[str, str]:
+    """The environment as a mapping; the last of equal names counts, entries without `=` are dropped."""
+    result = {}
+    for entry in process.get("env") or []:
+        name, separator, value = entry.partition("=")
+        if separator and name:
+            result[name] = value
+    return result
+
+
+def find_program(args: list[str], env: dict[str, str]) -> str:
+    """args[0] looked up in the container's PATH. CommandNotFound (127), CannotInvoke (126)."""
+    name = args[0]
+    if not name:
+        raise CannotInvoke("cannot run the container's command", "its name is empty")
+    if "/" in name:
+        _check_executable(name)
+        return name
+    found_but = ""
+    for directory in (env.get("PATH") or DEFAULT_PATH).split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        try:
+            info = os.stat(candidate)
+        except OSError:
+            continue
+        if stat.S_ISREG(info.st_mode) and info.st_mode & 0o111:
+            return candidate
+        found_but = found_but or candidate
+    if found_but:
+        raise CannotInvoke(f"cannot run {name}", f"{found_but} is not an executable file", f"in the image: chmod +x {found_but}")
+    raise CommandNotFound(f"cannot run {name}", "no such program in the container's PATH", f"PATH is {env.get('PATH') or DEFAULT_PATH}")
+
+
+def _check_executable(path: str) -> None:
+    try:
+        info = os.stat(path)
+    except FileNotFoundError:
+        raise CommandNotFound(f"cannot run {path}", "no such file in the container") from None
+    except OSError as err:
+        raise CannotInvoke(f"cannot run {path}", err.strerror or str(err)) from err
+    if stat.S_ISDIR(info.st_mode):
+        raise CannotInvoke(f"cannot run {path}", "it is a directory")
+    if not info.st_mode & 0o111:
+        raise CannotInvoke(f"cannot run {path}", f"it is not executable (mode {info.st_mode & 0o7777:04o})", f"in the image: chmod +x {path}")
+
+
+def execute(path: str, args: list[str], env: dict[str, str]) -> None:
+    """execve(2); does not return. The error says why the kernel refused: interpreter, format, permission."""
+    try:
+        os.execve(path, args, env)
+    except OSError as err:
+        raise _explain(path, err) from err
+
+
+def _explain(path: str, err: OSError) -> RuntimeFailure:
+    head = b""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(256)
+    except OSError:
+        pass
+    what = f"cannot run {path}"
+    if err.errno == errno.ENOENT:
+        if head.startswith(b"#!"):
+            line = head[2:].split(b"\n")[0].decode(errors="replace")
+            if line.endswith("\r"):
+                return CommandNotFound(what, f"its first line ends with a carriage return, so the kernel looks for {line.strip()!r} + CR", "save the script with Unix line ends (dos2unix)")
+            return CommandNotFound(what, f"its interpreter {line.split()[0] if line.split() else ''!r} does not exist in the container", "install the interpreter in the image, or correct the first line")
+        if head.startswith(b"\x7fELF"):
+            return CommandNotFound(what, "its dynamic loader does not exist in the container", "the image lacks the C library this program was built for (glibc or musl); use a static build")
+        return CommandNotFound(what, "no such file in the container")
+    if err.errno == errno.ENOEXEC:
+        if head.startswith(b"\x7fELF"):
+            machine = int.from_bytes(head[18:20], "little")
+            return CannotInvoke(what, f"exec format error: the program is for {_ARCH_NAMES.get(machine, hex(machine))}, this machine is {os.uname().machine}", "use an image for this platform, or install qemu-user-static (binfmt)")
+        return CannotInvoke(what, "exec format error: it is neither an ELF program nor a script with a #! line", "add a first line such as #!/bin/sh")
+    if err.errno == errno.EACCES:
+        return CannotInvoke(what, "permission denied: it is not executable for this user, or its file system is mounted noexec", "check its mode and --user")
+    return CannotInvoke(what, err.strerror or str(err))

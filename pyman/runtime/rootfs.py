@@ -1,0 +1,345 @@
+"""Build the container's root: mounts, devices, masks, pivot. Init, inside its new mount namespace.
+
+Every path inside the root is resolved by the kernel (openat2, RESOLVE_IN_ROOT, no magic links) to a descriptor, and the
+mount is made on that descriptor; nothing is looked up by name twice.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyman.errors import RuntimeFailure
+from pyman.linux import fs, libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# mount option -> (mount_attr bits to set, bits to clear)
+_ATTR = {
+    "ro": (1, 0),
+    "rw": (0, 1),
+    "nosuid": (2, 0),
+    "suid": (0, 2),
+    "nodev": (4, 0),
+    "dev": (0, 4),
+    "noexec": (8, 0),
+    "exec": (0, 8),
+    "noatime": (0x10, 0x70),
+    "strictatime": (0x20, 0x70),
+    "relatime": (0, 0x70),
+    "nodiratime": (0x80, 0),
+    "nosymfollow": (0x200000, 0),
+}
+_PROPAGATION = {"private": libc.MS_PRIVATE, "slave": libc.MS_SLAVE, "shared": libc.MS_SHARED, "unbindable": libc.MS_UNBINDABLE}
+_MS = {
+    "ro": libc.MS_RDONLY,
+    "nosuid": libc.MS_NOSUID,
+    "nodev": libc.MS_NODEV,
+    "noexec": libc.MS_NOEXEC,
+    "sync": libc.MS_SYNCHRONOUS,
+    "noatime": libc.MS_NOATIME,
+    "nodiratime": libc.MS_NODIRATIME,
+    "relatime": libc.MS_RELATIME,
+    "strictatime": libc.MS_STRICTATIME,
+}
+_IGNORED = {"bind", "rbind", "defaults", "rw", "suid", "dev", "exec", "async", "atime", "tmpcopyup"}
+_STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
+
+
+class Root:
+    """The container's root while it is built: `fd` is its (bind-mounted) top directory."""
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        # In a nested user namespace inherited mounts are locked, and pivot_root refuses them: a bind mount of the root
+        # onto itself is ours. It also is what pivot_root needs: a mount point.
+        libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
+        libc.mount(path, path, None, libc.MS_BIND | libc.MS_REC)
+        self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def open(self, path: str, flags: int = os.O_PATH, strict: bool = False) -> int:
+        """Open `path` inside the root; with `strict` no symlink may be on the way."""
+        resolve = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS | (libc.RESOLVE_NO_SYMLINKS if strict else 0)
+        return libc.openat2(self.fd, path.lstrip("/") or ".", flags, 0, resolve)
+
+    def make_dirs(self, path: str, strict: bool = False) -> int:
+        """O_PATH descriptor of directory `path`, missing parts created (0755)."""
+        try:
+            return self.open(path, os.O_PATH | os.O_DIRECTORY, strict)
+        except FileNotFoundError:
+            parent, _, name = path.rstrip("/").rpartition("/")
+            parent_fd = self.make_dirs(parent or "/", strict)
+            try:
+                os.mkdir(name, 0o755, dir_fd=parent_fd)
+            except FileExistsError:
+                pass  # a dangling symlink, or made by somebody else: the next open decides
+            finally:
+                os.close(parent_fd)
+            return self.open(path, os.O_PATH | os.O_DIRECTORY, strict)
+
+    def make_file(self, path: str) -> int:
+        """O_PATH descriptor of file `path`, created empty (with its directories) if missing."""
+        try:
+            return self.open(path)
+        except FileNotFoundError:
+            os.close(self.make_dirs(path.rpartition("/")[0] or "/"))
+            resolve = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS
+            os.close(libc.openat2(self.fd, path.lstrip("/"), os.O_CREAT | os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY, 0o644, resolve))
+            return self.open(path)
+
+
+def _proc(fd: int) -> str:
+    return f"/proc/self/fd/{fd}"
+
+
+def mount_all(root: Root, mounts: list[dict[str, Any]]) -> None:
+    """The spec's mounts, in order. RuntimeFailure names the one that failed."""
+    for entry in mounts:
+        try:
+            _mount_one(root, entry)
+        except OSError as err:
+            target, kind = entry["destination"], entry.get("type") or "bind"
+            source = f" from {entry['source']}" if kind == "bind" else ""
+            why = err.strerror or str(err)
+            if err.errno == 40:  # ELOOP: RESOLVE_NO_SYMLINKS
+                why = "the image has a symbolic link there"
+            elif err.errno == 20:
+                why = "the image has something there that is not a directory"
+            raise RuntimeFailure(f"cannot mount {target}{source}", why, stage="mounts", errno=err.errno or 0) from err
+
+
+def _options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], bool]:
+    """(attr_set, attr_clr, propagation, data options, recursive) of a mount's options."""
+    attr_set = attr_clr = propagation = 0
+    data: list[str] = []
+    recursive = False
+    for option in entry.get("options") or []:
+        if option in _ATTR:
+            attr_set, attr_clr = (attr_set | _ATTR[option][0]) & ~_ATTR[option][1], (attr_clr | _ATTR[option][1]) & ~_ATTR[option][0]
+        elif option.startswith("r") and option[1:] in _ATTR:
+            recursive = True
+            attr_set, attr_clr = attr_set | _ATTR[option[1:]][0], attr_clr | _ATTR[option[1:]][1]
+        elif option in _PROPAGATION:
+            propagation = _PROPAGATION[option]
+        elif option.startswith("r") and option[1:] in _PROPAGATION:
+            propagation = _PROPAGATION[option[1:]] | libc.MS_REC
+        elif option not in _IGNORED:
+            data.append(option)
+    return attr_set, attr_clr, propagation, data, recursive
+
+
+def _mount_one(root: Root, entry: dict[str, Any]) -> None:
+    kind, target = entry.get("type") or "bind", entry["destination"]
+    options = entry.get("options") or []
+    if kind == "bind" or "bind" in options or "rbind" in options:
+        _bind(root, entry, options)
+        return
+    # The kernel's own file systems must not land where the image points with a symbolic link.
+    strict = kind in _STRICT_TYPES or target in ("/dev", "/proc", "/sys")
+    fd = root.make_dirs(target, strict)
+    copy = os.open(_proc(fd), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if "tmpcopyup" in options else -1
+    _, _, propagation, data, _ = _options(entry)
+    flags = 0
+    for option in options:
+        flags |= _MS.get(option, 0)
+    late_readonly = copy >= 0 and flags & libc.MS_RDONLY
+    if late_readonly:
+        flags &= ~libc.MS_RDONLY
+    _mount_type(kind, entry.get("source") or kind, _proc(fd), flags, data)
+    os.close(fd)
+    fd = root.open(target, strict=strict)
+    if copy >= 0:
+        _copy_up(copy, fd)
+        os.close(copy)
+        if late_readonly:
+            libc.mount_setattr(fd, "", libc.AT_EMPTY_PATH, attr_set=1)
+    if propagation:
+        libc.mount(None, _proc(fd), None, propagation)
+    if kind == "proc" and fs.magic(fd) != fs.PROC_SUPER_MAGIC:
+        raise RuntimeFailure(f"cannot mount {target}", "what was mounted there is not procfs", stage="mounts")
+    os.close(fd)
+
+
+def _mount_type(kind: str, source: str, target: str, flags: int, data: list[str]) -> None:
+    if kind == "cgroup":
+        try:
+            libc.mount("cgroup2", target, "cgroup2", flags, None)
+        except OSError:
+            # cgroup v1, or a hierarchy the namespace may not mount: an empty read-only directory instead.
+            libc.mount("tmpfs", target, "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755")
+        return
+    try:
+        libc.mount(source, target, kind, flags, ",".join(data) or None)
+    except OSError as err:
+        if kind == "devpts" and err.errno == 22:  # gid 5 is not mapped in single-id mode
+            libc.mount(source, target, kind, flags, ",".join(d for d in data if not d.startswith("gid=")))
+        else:
+            raise
+
+
+def _bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
+    recursive = "rbind" in options
+    source = entry["source"]
+    tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if recursive else 0))
+    try:
+        directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+        target = root.make_dirs(entry["destination"]) if directory else root.make_file(entry["destination"])
+        attr_set, attr_clr, propagation, _, deep = _options(entry)
+        _set_attributes(tree, attr_set, attr_clr, recursive and deep)
+        libc.move_mount(tree, target)
+        os.close(target)
+        libc.mount(None, _mounted(root, entry["destination"]), None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
+    finally:
+        os.close(tree)
+
+
+def _mounted(root: Root, path: str) -> str:
+    """A path to what is mounted at `path` now; the descriptor stays open until exec (it is close-on-exec)."""
+    return _proc(root.open(path))
+
+
+def _set_attributes(tree: int, attr_set: int, attr_clr: int, recursive: bool) -> None:
+    flags = libc.AT_EMPTY_PATH | (libc.AT_RECURSIVE if recursive else 0)
+    if attr_set:
+        libc.mount_setattr(tree, "", flags, attr_set=attr_set & ~0x70, attr_clr=0)
+        if attr_set & 0x70:
+            libc.mount_setattr(tree, "", flags, attr_set=attr_set & 0x70, attr_clr=0x70)
+    if attr_clr & 0xF:
+        try:
+            libc.mount_setattr(tree, "", flags, attr_clr=attr_clr & 0xF)
+        except PermissionError:
+            # Flags of the host's mount are locked in a user namespace. `rw`, `exec` ... are defaults that nobody may
+            # have asked for, and the stricter mount is safe.
+            pass
+
+
+def _copy_up(source: int, target: int) -> None:
+    """tmpcopyup: the image's files below a tmpfs, copied into it; device nodes and sockets are left out."""
+    for name in os.listdir(source):
+        info = os.stat(name, dir_fd=source, follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            os.mkdir(name, stat.S_IMODE(info.st_mode), dir_fd=target)
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+            outer = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
+            _copy_up(inner, outer)
+            os.close(inner)
+            os.close(outer)
+        elif stat.S_ISLNK(info.st_mode):
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        elif stat.S_ISREG(info.st_mode):
+            _copy_file(source, target, name, stat.S_IMODE(info.st_mode))
+        else:
+            continue
+        os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+
+
+def _copy_file(source: int, target: int, name: str, mode: int) -> None:
+    inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
+    outer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=target)
+    while os.sendfile(outer, inner, None, 1 << 20):  # type: ignore[arg-type]
+        pass
+    os.close(inner)
+    os.close(outer)
+
+
+def make_devices(root: Root, devices: list[dict[str, Any]]) -> None:
+    """/dev's standard nodes, bound from the host (a user namespace may make none), the spec's devices and the links."""
+    for name in _DEVICES:
+        bind_device(root, f"/dev/{name}", f"/dev/{name}")
+    for device in devices:
+        bind_device(root, device.get("source") or device["path"], device["path"])
+    dev = root.open("/dev", os.O_PATH | os.O_DIRECTORY, strict=True)
+    for name, link in _LINKS.items():
+        try:
+            os.symlink(link, name, dir_fd=dev)
+        except FileExistsError:
+            pass
+    os.close(dev)
+
+
+def bind_device(root: Root, source: str, target: str) -> None:
+    """Bind one device node of the host. RuntimeFailure if it is missing or no device."""
+    try:
+        tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE)
+        mode = os.fstat(tree).st_mode
+        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+            raise RuntimeFailure(f"cannot add device {source}", "it is not a device node", stage="devices")
+        fd = root.make_file(target)
+        libc.move_mount(tree, fd)
+        os.close(fd)
+        os.close(tree)
+    except OSError as err:
+        raise RuntimeFailure(f"cannot add device {source} as {target}", err.strerror or str(err), stage="devices", errno=err.errno or 0) from err
+
+
+def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
+    """Hide the masked paths and make the read-only ones read-only; a path that does not exist needs neither."""
+    null = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    info = os.fstat(null)
+    if not stat.S_ISCHR(info.st_mode) or (os.major(info.st_rdev), os.minor(info.st_rdev)) != (1, 3):
+        raise RuntimeFailure("cannot mask paths", "/dev/null of the host is not the null device", stage="mask")
+    for path in readonly:
+        fd = _existing(root, path)
+        if fd >= 0:
+            tree = libc.open_tree(fd, "", libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE | libc.AT_EMPTY_PATH)
+            libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=1)
+            libc.move_mount(tree, fd)
+            os.close(tree)
+            os.close(fd)
+    for path in masked:
+        fd = _existing(root, path)
+        if fd < 0:
+            continue
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            libc.mount("tmpfs", _proc(fd), "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755,nr_inodes=1")
+        else:
+            tree = libc.open_tree(null, "", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH)
+            libc.move_mount(tree, fd)
+            os.close(tree)
+        os.close(fd)
+    os.close(null)
+
+
+def _existing(root: Root, path: str) -> int:
+    try:
+        return root.open(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return -1
+
+
+def write_sysctls(root: Root, sysctls: dict[str, str]) -> None:
+    """Namespaced sysctls, through the container's own fresh procfs, verified to be procfs."""
+    for key, value in sysctls.items():
+        path = "/proc/sys/" + key.replace(".", "/")
+        try:
+            fd = root.open(path, os.O_WRONLY, strict=True)
+            try:
+                if fs.magic(fd) != fs.PROC_SUPER_MAGIC:
+                    raise RuntimeFailure(f"cannot set sysctl {key}", "the container's /proc is not procfs", stage="sysctl")
+                os.write(fd, value.encode())
+            finally:
+                os.close(fd)
+        except OSError as err:
+            raise RuntimeFailure(f"cannot set sysctl {key}={value}", err.strerror or str(err), stage="sysctl", errno=err.errno or 0) from err
+
+
+def pivot(root: Root, readonly: bool) -> None:
+    """Make the root `/` and forget the host's tree; with `readonly` remount it so."""
+    old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.fchdir(root.fd)
+    # pivot_root(".", "."): old and new root stacked at one place, so no directory for the old one is needed in the image.
+    libc.pivot_root(".", ".")
+    os.fchdir(old)
+    libc.mount(None, ".", None, libc.MS_SLAVE | libc.MS_REC)
+    libc.umount2(".", libc.MNT_DETACH)
+    os.chdir("/")
+    os.close(old)
+    os.close(root.fd)
+    if readonly:
+        libc.mount_setattr(libc.AT_FDCWD, "/", 0, attr_set=1)

@@ -1,0 +1,67 @@
+"""Locks are flock(2) on the directory or file they protect, so a dead process holds nothing. Any process.
+
+Order, where several are held: pod, container, volume, store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from pyman.errors import StorageError
+
+WAIT = 60.0  # seconds until a wait is given up: no two commands may deadlock for ever
+
+
+class Lock:
+    """`with Lock(path):` holds the lock of an existing directory or file; `shared` for readers.
+
+    The descriptor (`fd`) may be handed to a forked child: the lock ends with its last copy.
+    """
+
+    __slots__ = ("fd", "path", "shared")
+
+    def __init__(self, path: str, shared: bool = False) -> None:
+        self.path = path
+        self.shared = shared
+        self.fd = -1
+
+    def __enter__(self) -> Lock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Take the lock, waiting at most WAIT seconds. StorageError (with the holder, if it can be seen), or FileNotFoundError."""
+        if self.try_acquire():
+            return
+        deadline = time.monotonic() + WAIT
+        pause = 0.001
+        while not self.try_acquire():
+            if time.monotonic() > deadline:
+                raise StorageError(f"cannot lock {self.path}", f"another pyman process has held it for {WAIT:.0f} seconds", f"see which: fuser {self.path}")
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free. FileNotFoundError if its directory has gone."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        except BaseException:
+            os.close(fd)
+            raise
+        self.fd = fd
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; harmless if it is not held."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1

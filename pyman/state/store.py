@@ -1,0 +1,77 @@
+"""Atomic JSON files: a reader sees the old content or the new, never half of one. Any process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import StorageError
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MAX_STATE = 64 << 20  # bytes; nothing pyman writes comes near
+
+
+def read_text(path: str, limit: int = _MAX_STATE) -> str | None:
+    """The text of a file, or None if it does not exist. StorageError if it is larger than `limit` bytes."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise StorageError(f"cannot read {path}", err.strerror or str(err)) from err
+    try:
+        size = os.fstat(fd).st_size
+        if size > limit:
+            raise StorageError(f"cannot read {path}", f"it has {size} bytes, more than the {limit} allowed")
+        chunks = []
+        while True:
+            chunk = os.read(fd, size + 1)
+            if not chunk:
+                return b"".join(chunks).decode("utf-8", "replace")
+            chunks.append(chunk)
+    finally:
+        os.close(fd)
+
+
+def read_json(path: str) -> dict[str, Any] | None:
+    """The object in a JSON file, or None if the file does not exist. StorageError for anything but one JSON object."""
+    text = read_text(path)
+    if text is None:
+        return None
+    try:
+        value = fastjson.loads(text)
+    except ValueError as err:
+        raise StorageError(f"cannot use {path}", f"it is damaged: {err}", "remove the object it describes, or restore the file") from err
+    if not isinstance(value, dict):
+        raise StorageError(f"cannot use {path}", "it does not hold a JSON object")
+    return value
+
+
+def write_text(path: str, text: str, mode: int = 0o600, sync: bool = False) -> None:
+    """Replace a file: temp + rename in its directory; with `sync` the data is on disk before the name is."""
+    temp = f"{path}.{os.getpid()}.tmp"
+    try:
+        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            data = text.encode("utf-8", "surrogateescape")
+            while data:
+                data = data[os.write(fd, data) :]
+            if sync:
+                os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temp, path)
+    except OSError as err:
+        try:
+            os.unlink(temp)
+        except OSError:
+            pass
+        raise StorageError(f"cannot write {path}", err.strerror or str(err), "free some disk space" if err.errno == 28 else "", errno=err.errno or 0) from err
+
+
+def write_json(path: str, value: object, sync: bool = False) -> None:
+    """Replace a JSON file; see `write_text`."""
+    write_text(path, fastjson.dumps(value), sync=sync)

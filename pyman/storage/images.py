@@ -1,0 +1,147 @@
+"""The index of images: one small JSON file, read by hot commands, replaced under a lock. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.errors import ImageError, NoSuchImage, StateError
+from pyman.state import fastjson, store
+from pyman.state.lock import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_HEX = "0123456789abcdef"
+
+
+class ImageIndex:
+    """All images: {id: record}. A record: id, names, digest, digests, manifest, config, layers (diff ids, bottom
+    first), size (bytes), created (epoch), labels, architecture, os, variant, pulled_from."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, records: dict[str, dict[str, Any]]) -> None:
+        self.records = records
+
+    def by_name(self, name: str) -> dict[str, Any] | None:
+        """The image with exactly this full name."""
+        for record in self.records.values():
+            if name in record["names"]:
+                return record
+        return None
+
+    def resolve(self, name: str) -> dict[str, Any]:
+        """The image for a name, short name, digest reference, id or unambiguous id prefix. NoSuchImage, StateError."""
+        text = name.removeprefix("docker://")
+        for candidate in candidates(text):
+            record = self.by_name(candidate)
+            if record:
+                return record
+        if "@sha256:" in text:
+            base, _, digest = text.partition("@")
+            for record in self.records.values():
+                if digest in (record["digest"], *record["digests"]) and any(_same_repository(known, base) for known in record["names"] or [base]):
+                    return record
+        # A short name also means the last component of a local image's name, as in Podman.
+        short = text if ":" in text.rsplit("/", 1)[-1] else text + ":latest"
+        found = {r["id"]: r for r in self.records.values() if any(known.endswith("/" + short) for known in r["names"])}
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if len(found) > 1:
+            names = sorted(known for r in found.values() for known in r["names"] if known.endswith("/" + short))
+            raise StateError(f"cannot choose an image for {name}", "several local images are called so: " + ", ".join(names), "give the full name")
+        prefix = text.removeprefix("sha256:")
+        if len(prefix) >= 1 and not prefix.strip(_HEX) and len(prefix) <= 64:
+            matches = [r for key, r in self.records.items() if key.startswith(prefix)]
+            if len(matches) == 1:
+                return matches[0]
+            if len(matches) > 1:
+                raise StateError(f"cannot choose an image for {name}", "several image ids begin so", "give more of the id")
+        raise NoSuchImage(f"no image {name} in the local store", "image not known", f"pyman pull {name}")
+
+
+def _same_repository(known: str, wanted: str) -> bool:
+    repository = known.rsplit(":", 1)[0] if ":" in known.rsplit("/", 1)[-1] else known
+    repository = repository.partition("@")[0]
+    return repository == wanted or repository.endswith("/" + wanted)
+
+
+def candidates(name: str) -> list[str]:
+    """The full names a local look-up tries for `name`, in order."""
+    if not name or name.startswith("sha256:"):
+        return []
+    tagged = name if "@" in name or ":" in name.rsplit("/", 1)[-1] else name + ":latest"
+    first = tagged.split("/", 1)[0]
+    if "/" in tagged and ("." in first or ":" in first or first == "localhost"):
+        return [tagged]
+    library = tagged if "/" in tagged else f"library/{tagged}"
+    return [f"localhost/{tagged}", f"docker.io/{library}", tagged]
+
+
+def _path() -> str:
+    return os.path.join(paths.graphroot(), "images.json")
+
+
+def load() -> ImageIndex:
+    """The index as it is now; empty if nothing was ever pulled."""
+    data = store.read_json(_path())
+    return ImageIndex(data["images"] if data else {})
+
+
+def change(action: Callable[[ImageIndex], Any]) -> Any:
+    """Run `action` on the index under the store's lock and save it durably; returns what action returns."""
+    lock_path = os.path.join(paths.graphroot(), "images.lock")
+    paths.ensure_private(paths.graphroot())
+    os.close(os.open(lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    with Lock(lock_path):
+        index = load()
+        result = action(index)
+        store.write_json(_path(), {"version": 1, "images": index.records}, sync=True)
+        return result
+
+
+def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Add or update an image and give it `names` (taken from any other image). Its layers and blobs are in place already."""
+
+    def action(index: ImageIndex) -> dict[str, Any]:
+        known = index.records.get(record["id"])
+        if known:
+            record["names"] = known["names"]
+            record["digests"] = sorted({*known["digests"], *record["digests"]})
+        for name in names:
+            for other in index.records.values():
+                if name in other["names"]:
+                    other["names"] = [n for n in other["names"] if n != name]
+            if name not in record["names"]:
+                record["names"] = [*record["names"], name]
+        index.records[record["id"]] = record
+        return record
+
+    return dict(change(action))
+
+
+def blob_path(digest_hex: str) -> str:
+    """Where the blob (a manifest or config) with this sha256 lies."""
+    return os.path.join(paths.graphroot(), "blobs", "sha256", digest_hex)
+
+
+def write_blob(digest_hex: str, data: bytes) -> None:
+    """Store a verified blob durably."""
+    path = blob_path(digest_hex)
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        store.write_text(path, data.decode("utf-8", "surrogateescape"), sync=True)
+
+
+def read_config(record: dict[str, Any]) -> dict[str, Any]:
+    """The image's whole OCI config. ImageError if its blob is missing."""
+    text = store.read_text(blob_path(record["config"]))
+    if text is None:
+        raise ImageError(f"cannot use image {(record['names'] or [record['id'][:12]])[0]}", "its configuration is missing from the store", "pull it again")
+    value = fastjson.loads(text)
+    if not isinstance(value, dict):
+        raise ImageError("cannot use the image", "its configuration is not an object")
+    return value

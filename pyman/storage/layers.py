@@ -1,0 +1,92 @@
+"""Layers on disk: layers/<diff id>/diff, independent of their parents. CLI process and unpack workers.
+
+A layer exists when its directory has been renamed into place; until then it is an unfinished entry of tmp/, locked by
+its maker, and garbage once the maker is gone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.errors import StorageError
+from pyman.linux import fs
+from pyman.state import store
+from pyman.state.lock import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def layers_dir() -> str:
+    """graphroot/layers."""
+    return os.path.join(paths.graphroot(), "layers")
+
+
+def layer_path(diff_id: str) -> str:
+    """The tree of layer `diff_id` (64 hex digits)."""
+    return os.path.join(layers_dir(), diff_id, "diff")
+
+
+def has_layer(diff_id: str) -> bool:
+    """Whether the layer is complete in the store."""
+    return os.path.exists(os.path.join(layers_dir(), diff_id, "layer.json"))
+
+
+def read_info(diff_id: str) -> dict[str, Any]:
+    """{"diff_id", "digest", "size" (bytes of the files), "compressed_size", "entries"}; empty if unknown."""
+    return store.read_json(os.path.join(layers_dir(), diff_id, "layer.json")) or {}
+
+
+class Staging:
+    """A layer being made, in tmp/ under lock; `diff` is where its files go."""
+
+    __slots__ = ("_lock", "diff", "path")
+
+    def __init__(self) -> None:
+        base = os.path.join(paths.graphroot(), "tmp")
+        os.makedirs(base, 0o700, exist_ok=True)
+        self.path = os.path.join(base, f"layer-{os.urandom(8).hex()}")
+        os.mkdir(self.path, 0o700)
+        self._lock = Lock(self.path)
+        self._lock.acquire()
+        self.diff = os.path.join(self.path, "diff")
+        os.mkdir(self.diff, 0o755)
+
+    def commit(self, diff_id: str, info: dict[str, Any]) -> None:
+        """Data to disk with one syncfs, then the rename that makes the layer exist. Somebody else's equal layer wins."""
+        try:
+            store.write_json(os.path.join(self.path, "layer.json"), {**info, "diff_id": diff_id})
+            fs.syncfs(self.path)
+            os.makedirs(layers_dir(), 0o700, exist_ok=True)
+            os.rename(self.path, os.path.join(layers_dir(), diff_id))
+        except OSError as err:
+            if has_layer(diff_id):
+                self.abandon()
+                return
+            raise StorageError(f"cannot store layer {diff_id[:12]}", err.strerror or str(err), "free some disk space" if err.errno == 28 else "", errno=err.errno or 0) from err
+        finally:
+            self._lock.release()
+
+    def abandon(self) -> None:
+        """Throw the unfinished layer away."""
+        from pyman.storage import trash
+
+        self._lock.release()
+        trash.discard(self.path)
+
+
+def remove_layer(diff_id: str) -> None:
+    """Delete a layer no image needs."""
+    from pyman.storage import trash
+
+    trash.discard(os.path.join(layers_dir(), diff_id))
+
+
+def all_layers() -> list[str]:
+    """The diff ids of all complete layers."""
+    try:
+        return [entry for entry in os.listdir(layers_dir()) if has_layer(entry)]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,173 @@
+"""Tar headers from a stream: ustar, GNU long names, PAX; bounded in memory. Unpack workers.
+
+Every header is hostile: sizes, names and records are checked before use. tarfile's extraction is not used.
+"""
+
+from __future__ import annotations
+
+from pyman.errors import ImageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BLOCK = 512
+MAX_META = 1 << 20  # bytes of one PAX or long-name record: PATH_MAX and xattrs are far below
+_NAME_MAX = 4096
+
+
+class Member:
+    """One entry: type '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO."""
+
+    __slots__ = ("gid", "link", "major", "minor", "mode", "mtime_ns", "name", "size", "type", "uid", "xattrs")
+
+    def __init__(self) -> None:
+        self.name = self.link = b""
+        self.type = "0"
+        self.mode = self.uid = self.gid = self.size = self.mtime_ns = self.major = self.minor = 0
+        self.xattrs: dict[str, bytes] = {}
+
+
+def show(name: bytes) -> str:
+    """A member's name for messages: control characters and invalid UTF-8 escaped."""
+    return name[:200].decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
+
+
+def _number(field: bytes, what: str) -> int:
+    if field[0] & 0x80:  # GNU base-256
+        value = int.from_bytes(field, "big", signed=False) & ((1 << (8 * len(field) - 1)) - 1)
+        if field[0] & 0x40:
+            value -= 1 << (8 * len(field) - 1)
+        return value
+    text = field.split(b"\0", 1)[0].strip()
+    try:
+        return int(text, 8) if text else 0
+    except ValueError:
+        raise ImageError("damaged layer", f"the tar header's {what} is not a number") from None
+
+
+def _pax(data: bytes) -> dict[str, bytes]:
+    records: dict[str, bytes] = {}
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 20)
+        if space < 0 or not data[at:space].isdigit():
+            if data[at:].strip(b"\0") == b"":
+                break
+            raise ImageError("damaged layer", "a PAX record has no length")
+        length = int(data[at:space])
+        record = data[space + 1 : at + length]
+        if length < 5 or at + length > len(data) or not record.endswith(b"\n") or b"=" not in record:
+            raise ImageError("damaged layer", "a PAX record does not fit its length")
+        key, _, value = record[:-1].partition(b"=")
+        records[key.decode("utf-8", "surrogateescape")] = value
+        at += length
+    return records
+
+
+class TarStream:
+    """Iterates over the members read with `read(n)`, which returns exactly n bytes or raises."""
+
+    __slots__ = ("_left", "_read")
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._left = 0  # of the current member's data and padding
+
+    def data(self, size: int) -> Iterator[bytes]:
+        """The current member's content in pieces of at most 1 MiB."""
+        left = size
+        while left:
+            piece = self._read(min(left, 1 << 20))
+            left -= len(piece)
+            self._left -= len(piece)
+            yield piece
+
+    def _skip(self) -> None:
+        while self._left:
+            self._left -= len(self._read(min(self._left, 1 << 20)))
+
+    def _meta(self, size: int) -> bytes:
+        if size > MAX_META or size < 0:
+            raise ImageError("refused layer", f"a tar record of {size} bytes describes one file; at most {MAX_META} are allowed")
+        data = self._read(size)
+        self._read(-size % BLOCK)
+        return data
+
+    def __iter__(self) -> Iterator[Member]:
+        pending: dict[str, bytes] = {}
+        long_name = long_link = b""
+        everywhere: dict[str, bytes] = {}
+        while True:
+            self._skip()
+            header = self._read(BLOCK)
+            if header == b"\0" * BLOCK:
+                return
+            checksum = _number(header[148:156], "checksum")
+            if checksum != sum(header[:148]) + 256 + sum(header[156:]):
+                raise ImageError("damaged layer", "a tar header's checksum is wrong")
+            kind = chr(header[156]) if header[156] else "0"
+            size = _number(header[124:136], "size")
+            if kind in "xg":
+                (pending if kind == "x" else everywhere).update(_pax(self._meta(size)))
+                continue
+            if kind in "LK":
+                text = self._meta(size).rstrip(b"\0")
+                long_name, long_link = (text, long_link) if kind == "L" else (long_name, text)
+                continue
+            if kind == "S" or any(key.startswith("GNU.sparse.") for key in pending):
+                raise ImageError("refused layer", "it has a GNU sparse member", "build the image with plain tar members")
+            member = _member(header, kind, size, {**everywhere, **pending}, long_name, long_link)
+            pending, long_name, long_link = {}, b"", b""
+            if member.size < 0:
+                raise ImageError("damaged layer", f"{show(member.name)} has a negative size")
+            self._left = member.size + -member.size % BLOCK
+            yield member
+
+
+def _member(header: bytes, kind: str, size: int, pax: dict[str, bytes], long_name: bytes, long_link: bytes) -> Member:
+    member = Member()
+    member.type = "0" if kind == "7" else kind
+    name = header[:100].split(b"\0", 1)[0]
+    prefix = header[345:500].split(b"\0", 1)[0]
+    if header[257:262] == b"ustar" and header[257:265] != b"ustar  \0" and prefix:
+        name = prefix + b"/" + name
+    member.name = pax.get("path") or long_name or name
+    member.link = pax.get("linkpath") or long_link or header[157:257].split(b"\0", 1)[0]
+    member.mode = _number(header[100:108], "mode") & 0o7777
+    member.uid = _pax_number(pax, "uid", _number(header[108:116], "uid"))
+    member.gid = _pax_number(pax, "gid", _number(header[116:124], "gid"))
+    member.size = _pax_number(pax, "size", size) if member.type == "0" else 0
+    if member.type != "0" and size:
+        raise ImageError("refused layer", f"{show(member.name)} is no file and yet has data")
+    member.mtime_ns = _mtime(pax.get("mtime"), _number(header[136:148], "mtime"))
+    if member.type in "34":
+        member.major, member.minor = _number(header[329:337], "major"), _number(header[337:345], "minor")
+    for key, value in pax.items():
+        if key.startswith("SCHILY.xattr."):
+            member.xattrs[key[13:]] = value
+    if member.type not in "0123456":
+        raise ImageError("refused layer", f"{show(member.name)} has the unknown tar type {member.type!r}")
+    for text in (member.name, member.link):
+        if b"\0" in text or len(text) > _NAME_MAX:
+            raise ImageError("refused layer", f"a name with a NUL or more than {_NAME_MAX} bytes: {show(text)}")
+    return member
+
+
+def _pax_number(pax: dict[str, bytes], key: str, default: int) -> int:
+    text = pax.get(key)
+    if text is None:
+        return default
+    if not text.isdigit() or len(text) > 19:
+        raise ImageError("damaged layer", f"PAX {key} is not a number")
+    return int(text)
+
+
+def _mtime(text: bytes | None, default: int) -> int:
+    if text is None:
+        return default * 10**9
+    try:
+        whole, _, fraction = text.partition(b".")
+        return int(whole) * 10**9 + int((fraction + b"000000000")[:9])
+    except ValueError:
+        raise ImageError("damaged layer", "PAX mtime is not a number") from None

@@ -1,0 +1,122 @@
+"""Removal is rename first, delete after: what is in the trash no longer counts, whatever happens to the command. CLI process.
+
+Files with other owners (subordinate ids) are deleted inside the user namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyman import paths
+from pyman.linux import libc
+from pyman.rootless import userns
+from pyman.state.lock import Lock
+
+
+def discard(path: str) -> None:
+    """Make `path` (a file or tree of the store) disappear at once, then free its space. Missing is fine."""
+    trash = os.path.join(paths.graphroot(), "trash")
+    target = os.path.join(trash, f"{os.path.basename(path)[:80]}.{os.urandom(8).hex()}")
+    try:
+        os.rename(path, target)
+    except FileNotFoundError:
+        if os.path.lexists(path):
+            os.makedirs(trash, 0o700, exist_ok=True)
+            discard(path)
+        return
+    _delete(target)
+
+
+def _delete(path: str) -> None:
+    if not remove_tree(path) and not userns.in_userns():
+        userns.call_in_userns(lambda: remove_tree(path))
+
+
+def remove_tree(path: str) -> bool:
+    """Delete a tree without following symlinks, by descriptors; false if something could not be deleted."""
+    parent, name = os.path.split(path)
+    try:
+        parent_fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        return _remove_entry(parent_fd, name)
+    finally:
+        os.close(parent_fd)
+
+
+def _remove_entry(parent_fd: int, name: str) -> bool:
+    try:
+        os.unlink(name, dir_fd=parent_fd)
+        return True
+    except FileNotFoundError:
+        return True
+    except IsADirectoryError:
+        pass
+    except PermissionError:
+        try:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
+                return False
+        except OSError:
+            return False
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    except PermissionError:
+        fd = _force_open(parent_fd, name)
+        if fd < 0:
+            return False
+    except OSError:
+        return False
+    good = True
+    try:
+        if os.fstat(fd).st_mode & 0o300 != 0o300:
+            try:
+                os.fchmod(fd, 0o700)
+            except PermissionError:
+                good = False
+        for entry in os.listdir(fd):
+            good = _remove_entry(fd, entry) and good
+    finally:
+        os.close(fd)
+    try:
+        os.rmdir(name, dir_fd=parent_fd)
+    except OSError:
+        return False
+    return good
+
+
+def _force_open(parent_fd: int, name: str) -> int:
+    """A directory without read permission (overlay's work/work has mode 0): give it to the owner first."""
+    try:
+        path_fd = libc.openat2(parent_fd, name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, 0, libc.RESOLVE_NO_SYMLINKS)
+        try:
+            os.chmod(f"/proc/self/fd/{path_fd}", 0o700)
+        finally:
+            os.close(path_fd)
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    except OSError:
+        return -1
+
+
+def sweep() -> None:
+    """Delete what killed commands left: everything in the trash, and entries of tmp/ that nobody holds locked."""
+    for directory, guarded in (("trash", False), ("tmp", True)):
+        base = os.path.join(paths.graphroot(), directory)
+        try:
+            entries = os.listdir(base)
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            path = os.path.join(base, entry)
+            if not guarded:
+                _delete(path)
+                continue
+            lock = Lock(path)
+            try:
+                if lock.try_acquire():
+                    _delete(path)
+            except OSError:
+                pass
+            finally:
+                lock.release()

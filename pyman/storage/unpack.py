@@ -1,0 +1,336 @@
+"""Unpack one layer: decompress, hash, parse and write in one pass, confined to the layer's directory. Unpack worker in U1.
+
+Parents are opened with openat2(RESOLVE_IN_ROOT) below the layer's root, so `..`, absolute names and symlinks planted by
+earlier members cannot lead out; members are made by *at() calls on the parent's descriptor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+from pyman.errors import ImageError, StorageError
+from pyman.linux import libc
+from pyman.storage import tarstream
+from pyman.storage.decompress import Decompressor, kind_of
+from pyman.storage.tarstream import Member, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_ENTRIES = 3_000_000
+MAX_RATIO = 2000  # plain bytes per compressed byte, beyond the first GiB: real layers stay below 200
+_FREE_BYTES = 1 << 30
+_WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
+_OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
+
+
+class Source:
+    """Exact reads of the plain tar stream, hashing both sides."""
+
+    __slots__ = ("_buffer", "_compressed", "_decompressor", "_fd", "_media_type", "_plain", "_ready", "compressed_size", "plain_size", "progress")
+
+    def __init__(self, fd: int, media_type: str, progress: Callable[[int], None] | None) -> None:
+        self._fd = fd
+        self._media_type = media_type
+        self._decompressor: Decompressor | None = None
+        self._compressed, self._plain = hashlib.sha256(), hashlib.sha256()
+        self._ready: list[bytes] = []
+        self._buffer = b""
+        self.compressed_size = self.plain_size = 0
+        self.progress = progress
+
+    def _more(self) -> bool:
+        data = os.read(self._fd, 1 << 17)
+        if not data:
+            return False
+        self._compressed.update(data)
+        self.compressed_size += len(data)
+        if self._decompressor is None:
+            self._decompressor = Decompressor(kind_of(self._media_type, data))
+        for piece in self._decompressor.feed(data):
+            if piece:
+                self._plain.update(piece)
+                self.plain_size += len(piece)
+                self._ready.append(piece)
+        if self.plain_size > _FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
+            raise ImageError("refused layer", f"it expands more than {MAX_RATIO} times: a decompression bomb")
+        if self.progress:
+            self.progress(self.compressed_size)
+        return True
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes of the tar stream. ImageError at its end."""
+        if len(self._buffer) >= size:
+            result, self._buffer = self._buffer[:size], self._buffer[size:]
+            return result
+        parts, have = [self._buffer], len(self._buffer)
+        while have < size:
+            while self._ready and have < size:
+                piece = self._ready.pop(0)
+                parts.append(piece)
+                have += len(piece)
+            if have < size and not self._ready and not self._more():
+                raise ImageError("damaged layer", "it ends in the middle: the download was cut short or the layer is truncated")
+        data = b"".join(parts)
+        self._buffer = data[size:]
+        return data[:size]
+
+    def finish(self) -> tuple[str, str]:
+        """Read the rest; (digest of the compressed bytes, diff id), both 64 hex digits."""
+        self._ready = []
+        while self._more():
+            self._ready = []
+        return self._compressed.hexdigest(), self._plain.hexdigest()
+
+
+class Tree:
+    """The layer's directory being filled."""
+
+    __slots__ = ("_cached", "_cached_name", "_pending", "_root", "_seen", "bytes", "entries", "notes", "single")
+
+    def __init__(self, root_fd: int, single: bool) -> None:
+        self._root = root_fd
+        self._cached = -1  # descriptor of the last parent directory: members come in order
+        self._cached_name = b""
+        self._pending: list[tuple[bytes, int]] = []  # directories' times, set last: their members change them
+        self._seen: set[bytes] = set()
+        self.entries = self.bytes = 0
+        self.single = single
+        self.notes: list[str] = []
+
+    def parent(self, name: bytes) -> tuple[int, bytes]:
+        """(descriptor of the parent directory, last component)."""
+        directory, _, base = name.rpartition(b"/")
+        if directory == self._cached_name and self._cached >= 0:
+            return self._cached, base
+        self._forget()
+        self._cached = self._open_dir(directory)
+        self._cached_name = directory
+        return self._cached, base
+
+    def _forget(self) -> None:
+        if self._cached >= 0:
+            os.close(self._cached)
+            self._cached = -1
+
+    def _open_dir(self, path: bytes) -> int:
+        if not path:
+            return os.dup(self._root)
+        try:
+            return libc.openat2(self._root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            above, _, base = path.rpartition(b"/")
+            fd = self._open_dir(above)
+            try:
+                os.mkdir(base, 0o755, dir_fd=fd)
+            except FileExistsError:
+                pass
+            finally:
+                os.close(fd)
+            return libc.openat2(self._root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
+
+    def remove(self, parent: int, base: bytes) -> None:
+        """Remove what an earlier member put there (not below a directory that stays a directory)."""
+        try:
+            os.unlink(base, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            self._forget_below()
+            _rmtree(parent, base)
+
+    def _forget_below(self) -> None:
+        # The cached parent may lie inside the tree that goes; the caller's own descriptor is a duplicate.
+        self._cached_name = b"\0"
+
+    def set_meta(self, parent: int, base: bytes, member: Member) -> None:
+        """Owner, mode, xattrs, times of a freshly made entry, in the order in which they survive each other."""
+        if not self.single:
+            try:
+                os.chown(base, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+            except OSError as err:
+                if err.errno == 22:
+                    raise ImageError(
+                        "cannot unpack layer",
+                        f"{show(member.name)} belongs to {member.uid}:{member.gid}, which is outside your subordinate id range",
+                        "as root: give the user a larger range in /etc/subuid and /etc/subgid",
+                    ) from err
+                raise
+        if member.type != "2":
+            os.chmod(base, member.mode, dir_fd=parent)
+        for key, value in member.xattrs.items():
+            self._set_xattr(parent, base, key, value)
+        if member.type == "5":
+            self._pending.append((member.name, member.mtime_ns))
+        else:
+            os.utime(base, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+    def _set_xattr(self, parent: int, base: bytes, key: str, value: bytes) -> None:
+        if key.startswith(_OWN_XATTRS):
+            raise ImageError("refused layer", f"it sets the extended attribute {show(key.encode(errors='replace'))}, which steers the overlay file system")
+        if not key.startswith(("user.", "security.capability")):
+            return  # system.posix_acl, selinux labels: as other rootless tools
+        try:
+            os.setxattr(f"/proc/self/fd/{parent}/{os.fsdecode(base)}", key, value, follow_symlinks=False)
+        except OSError:
+            self.notes.append(f"xattr {key} not kept")
+
+    def finish(self) -> None:
+        """Directories' times, deepest last made first."""
+        self._forget()
+        for name, mtime in reversed(self._pending):
+            try:
+                fd = libc.openat2(self._root, os.fsdecode(name) or ".", os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                continue  # replaced by a later member
+            os.utime(fd, ns=(mtime, mtime))
+            os.close(fd)
+
+
+def _rmtree(parent: int, base: bytes) -> None:
+    fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        for entry in os.listdir(fd):
+            raw = os.fsencode(entry)
+            try:
+                os.unlink(raw, dir_fd=fd)
+            except IsADirectoryError:
+                _rmtree(fd, raw)
+    finally:
+        os.close(fd)
+    os.rmdir(base, dir_fd=parent)
+
+
+def clean_name(name: bytes) -> bytes:
+    """A member's name as a relative path. ImageError if it has a `..` component."""
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if b".." in parts:
+        raise ImageError("refused layer", f"the name {show(name)} has a .. component")
+    if any(len(part) > 255 for part in parts):
+        raise ImageError("refused layer", f"a component of {show(name)} is longer than 255 bytes")
+    return b"/".join(parts)
+
+
+def _place(tree: Tree, member: Member, content: Iterator[bytes]) -> None:
+    member.name = clean_name(member.name)
+    if not member.name:
+        if member.type == "5":
+            os.chmod(tree._root, member.mode)  # the root directory itself
+        return
+    parent, base = tree.parent(member.name)
+    if base.startswith(_WHITEOUT):
+        _whiteout(tree, parent, base, member)
+        return
+    if member.type == "5":
+        _directory(tree, parent, base, member)
+        return
+    tree.remove(parent, base)
+    if member.type == "0":
+        fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
+        try:
+            for piece in content:
+                tree.bytes += len(piece)
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(fd, view) :]
+        finally:
+            os.close(fd)
+    elif member.type == "1":
+        _hard_link(tree, parent, base, member)
+        return
+    elif member.type == "2":
+        os.symlink(member.link, base, dir_fd=parent)
+    elif member.type == "6":
+        os.mkfifo(base, 0o600, dir_fd=parent)
+    else:
+        # Device nodes need privileges a user namespace has not; /dev comes from the runtime anyway.
+        tree.notes.append(f"device {show(member.name)} left out")
+        return
+    tree.set_meta(parent, base, member)
+
+
+def _directory(tree: Tree, parent: int, base: bytes, member: Member) -> None:
+    try:
+        os.mkdir(base, 0o700, dir_fd=parent)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.stat(base, dir_fd=parent, follow_symlinks=False).st_mode):
+            os.unlink(base, dir_fd=parent)
+            os.mkdir(base, 0o700, dir_fd=parent)
+    tree.set_meta(parent, base, member)
+
+
+def _hard_link(tree: Tree, parent: int, base: bytes, member: Member) -> None:
+    target = clean_name(member.link)
+    directory, _, name = target.rpartition(b"/")
+    if not name or name.startswith(_WHITEOUT):
+        raise ImageError("refused layer", f"{show(member.name)} is a hard link to {show(member.link)}")
+    try:
+        source = libc.openat2(tree._root, os.fsdecode(directory) or ".", os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError as err:
+        raise ImageError("damaged layer", f"{show(member.name)} is a hard link to {show(member.link)}, which does not exist") from err
+    try:
+        if stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
+            raise ImageError("refused layer", f"{show(member.name)} is a hard link to a directory")
+        os.link(name, base, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError as err:
+        raise ImageError("damaged layer", f"{show(member.name)} is a hard link to {show(member.link)}, which does not exist") from err
+    finally:
+        os.close(source)
+
+
+def _whiteout(tree: Tree, parent: int, base: bytes, member: Member) -> None:
+    if base == _OPAQUE:
+        os.setxattr(parent, "user.overlay.opaque", b"y")
+        return
+    name = base[len(_WHITEOUT) :]
+    if name in (b"", b".", b"..") or name.startswith(_WHITEOUT):
+        raise ImageError("refused layer", f"the whiteout {show(member.name)} names nothing that can be removed")
+    tree.remove(parent, name)
+    os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)  # 0:0 is allowed in a user namespace since Linux 5.8
+
+
+def unpack_layer(
+    fd_in: int, dest: str, *, media_type: str, digest: str = "", size: int = -1, diff_id: str = "", single: bool = False, progress: Callable[[int], None] | None = None
+) -> dict[str, object]:
+    """Unpack the layer read from `fd_in` into directory `dest`; what it was, as data for layer.json.
+
+    digest, diff_id: 64 hex digits to be matched, or empty; size: compressed bytes expected, or -1.
+    single: one id only, so owners are not set. ImageError (damaged, hostile, wrong digest), StorageError (disk).
+    """
+    source = Source(fd_in, media_type, progress)
+    root = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    tree = Tree(root, single)
+    old_mask = os.umask(0)
+    try:
+        stream = tarstream.TarStream(source.read)
+        for member in stream:
+            tree.entries += 1
+            if tree.entries > MAX_ENTRIES:
+                raise ImageError("refused layer", f"it has more than {MAX_ENTRIES} entries")
+            _place_safely(tree, member, stream)
+        tree.finish()
+        found_digest, found_diff = source.finish()
+    finally:
+        os.umask(old_mask)
+        os.close(root)
+    if size >= 0 and source.compressed_size != size:
+        raise ImageError("damaged layer", f"it has {source.compressed_size} bytes, the manifest says {size}")
+    for kind, found, wanted in (("digest", found_digest, digest), ("diff id", found_diff, diff_id)):
+        if wanted and found != wanted:
+            raise ImageError("damaged layer", f"its {kind} is sha256:{found}, expected sha256:{wanted}", "pull again; if it stays, the registry's copy is damaged")
+    return {"digest": found_digest, "diff_id": found_diff, "size": tree.bytes, "compressed_size": source.compressed_size, "entries": tree.entries, "notes": tree.notes[:20]}
+
+
+def _place_safely(tree: Tree, member: Member, stream: tarstream.TarStream) -> None:
+    shown = show(member.name)
+    try:
+        _place(tree, member, stream.data(member.size))
+    except OSError as err:
+        if err.errno in (28, 122):
+            raise StorageError(
+                f"cannot unpack layer: {shown}", err.strerror or str(err), "free some disk space (pyman image prune), or move the store (XDG_DATA_HOME)", errno=err.errno
+            ) from err
+        raise ImageError("cannot unpack layer", f"{shown}: {err.strerror or err}") from err

@@ -1,0 +1,612 @@
+/* pyman-monitor: the parent of one container's init. Copies its output to the log and to attached clients, waits for its
+ * end, writes the exit record, ends the helpers, runs the clean-up command. Runs in the container's user and mount
+ * namespaces (U1, M1), which it keeps alive; never allocates memory after its start.
+ *
+ * Attach protocol (SOCK_SEQPACKET, one byte of type first):
+ *   monitor -> client: 2 stdout data, 3 stderr data, x + exit code (le32)
+ *   client -> monitor: i stdin data, e end of stdin, w + rows, columns (le16 each)
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_CLIENTS = 16, MAX_HELPERS = 8, CHUNK = 16384, OUT_SIZE = 4 * CHUNK + 256 };
+
+struct client {
+    int fd;
+    int primary; /* the command that started the container: it may slow the container down, but loses nothing */
+};
+
+static struct client clients[MAX_CLIENTS];
+static int n_clients;
+static int stdin_fd = -1, stream_fd[2] = {-1, -1}, console_fd = -1, listen_fd = -1, log_fd = -1, run_dir_fd = -1;
+static const char *log_path, *exit_file, *run_dir;
+static int log_json, log_files = 1, log_full;
+static long long log_max, log_size;
+static int mid_line[2];
+static char chunk[CHUNK + 1];
+static char out[OUT_SIZE];
+static char pending[CHUNK + 1]; /* a packet the primary client could not take yet */
+static int pending_len;
+static char input[CHUNK + 1]; /* stdin data the container could not take yet */
+static int input_len, input_at, input_eof;
+
+static void note(const char *what)
+{
+    dprintf(2, "pyman-monitor: %s: %s\n", what, strerror(errno));
+}
+
+static void write_all(int fd, const char *data, size_t length)
+{
+    while (length > 0) {
+        ssize_t n = write(fd, data, length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return;
+        data += n;
+        length -= (size_t)n;
+    }
+}
+
+/* ---- log ---- */
+
+static void log_open(int flags)
+{
+    struct stat info;
+    log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+    log_size = log_fd >= 0 && fstat(log_fd, &info) == 0 ? info.st_size : 0;
+}
+
+/* path.N-2 -> path.N-1, ..., path -> path.1, then a new file; with one file it is replaced. Renames keep readers' files. */
+static void log_rotate(void)
+{
+    char from[4200], to[4200];
+    close(log_fd);
+    if (log_files < 2)
+        unlink(log_path);
+    for (int i = log_files - 1; i > 0; i--) {
+        snprintf(to, sizeof to, "%s.%d", log_path, i);
+        if (i > 1)
+            snprintf(from, sizeof from, "%s.%d", log_path, i - 1);
+        else
+            snprintf(from, sizeof from, "%s", log_path);
+        rename(from, to);
+    }
+    log_open(0);
+}
+
+static void log_emit(const char *data, size_t length)
+{
+    if (log_max > 0 && log_size > 0 && log_size + (long long)length > log_max)
+        log_rotate();
+    if (log_fd < 0)
+        return;
+    struct stat info;
+    ssize_t n = write(log_fd, data, length);
+    if (n == (ssize_t)length) {
+        log_size += n;
+        log_full = 0;
+        return;
+    }
+    /* A full disk must not stop the container: take half a line back, drop, and go on when there is room. */
+    if (n > 0 && fstat(log_fd, &info) == 0 && ftruncate(log_fd, info.st_size - n) < 0)
+        note("log");
+    if (!log_full)
+        note("log");
+    log_full = 1;
+}
+
+static size_t stamp(char *to, size_t size)
+{
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    return (size_t)snprintf(to, size, "%04d-%02d-%02dT%02d:%02d:%02d.%09ld%s", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                            tm.tm_sec, now.tv_nsec, log_json ? "Z" : "+00:00");
+}
+
+static size_t json_text(char *to, const char *data, size_t length)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)data[i];
+        if (c == '"' || c == '\\') {
+            to[n++] = '\\';
+            to[n++] = (char)c;
+        } else if (c == '\n') {
+            to[n++] = '\\';
+            to[n++] = 'n';
+        } else if (c < 0x20 || c == 0x7f) {
+            n += (size_t)sprintf(to + n, "\\u%04x", c);
+        } else {
+            to[n++] = (char)c;
+        }
+    }
+    return n;
+}
+
+/* One line, or a part of one without its end. */
+static void log_line(int stream, const char *data, size_t length, int whole)
+{
+    char when[128];
+    size_t n;
+    stamp(when, sizeof when);
+    if (log_json) {
+        static char body[CHUNK * 6 + 8];
+        size_t m = json_text(body, data, length);
+        if (whole) {
+            memcpy(body + m, "\\n", 2);
+            m += 2;
+        }
+        static char line[CHUNK * 6 + 256];
+        n = (size_t)snprintf(line, sizeof line, "{\"log\":\"%.*s\",\"stream\":\"%s\",\"time\":\"%s\"}\n", (int)m, body, stream ? "stderr" : "stdout", when);
+        log_emit(line, n);
+        return;
+    }
+    n = (size_t)snprintf(out, sizeof out, "%s %s %c ", when, stream ? "stderr" : "stdout", whole ? 'F' : 'P');
+    memcpy(out + n, data, length);
+    n += length;
+    out[n++] = '\n';
+    log_emit(out, n);
+}
+
+static void log_chunk(int stream, const char *data, size_t length)
+{
+    if (!log_path)
+        return;
+    while (length > 0) {
+        const char *end = memchr(data, '\n', length);
+        size_t part = end ? (size_t)(end - data) : length;
+        log_line(stream, data, part, end != NULL);
+        mid_line[stream] = end == NULL;
+        part += end != NULL;
+        data += part;
+        length -= part;
+    }
+}
+
+/* ---- clients ---- */
+
+static void client_drop(int index)
+{
+    if (clients[index].primary)
+        pending_len = 0;
+    close(clients[index].fd);
+    clients[index] = clients[--n_clients];
+}
+
+static void client_add(int fd, int primary)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (n_clients == MAX_CLIENTS || (!primary && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid()))) {
+        close(fd);
+        return;
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    clients[n_clients++] = (struct client){fd, primary};
+}
+
+static int primary_index(void)
+{
+    for (int i = 0; i < n_clients; i++)
+        if (clients[i].primary)
+            return i;
+    return -1;
+}
+
+static void broadcast(const char *data, int length)
+{
+    for (int i = n_clients - 1; i >= 0; i--) {
+        if (send(clients[i].fd, data, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+            continue;
+        if (errno == EAGAIN && clients[i].primary) {
+            memcpy(pending, data, (size_t)length);
+            pending_len = length;
+        } else {
+            client_drop(i); /* gone, or too slow for the others to wait for it */
+        }
+    }
+}
+
+static void pending_flush(int index)
+{
+    if (send(clients[index].fd, pending, (size_t)pending_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        pending_len = 0;
+    else if (errno != EAGAIN)
+        client_drop(index);
+}
+
+static void input_flush(void)
+{
+    int fd = console_fd >= 0 ? console_fd : stdin_fd;
+    while (fd >= 0 && input_at < input_len) {
+        ssize_t n = write(fd, input + input_at, (size_t)(input_len - input_at));
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break; /* the container closed its stdin */
+        input_at += (int)n;
+    }
+    input_at = input_len = 0;
+    if (input_eof && stdin_fd >= 0) {
+        close(stdin_fd);
+        stdin_fd = -1;
+    }
+}
+
+static void client_read(int index)
+{
+    ssize_t n = recv(clients[index].fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        /* The starting command went away: nobody will ever write to the container's stdin again unless one attaches. */
+        client_drop(index);
+        return;
+    }
+    if (chunk[0] == 'i' && n > 1) {
+        memcpy(input, chunk + 1, (size_t)n - 1);
+        input_len = (int)n - 1;
+        input_at = 0;
+        input_flush();
+    } else if (chunk[0] == 'e') {
+        input_eof = 1;
+        input_flush();
+    } else if (chunk[0] == 'w' && n == 5 && console_fd >= 0) {
+        uint16_t rows, cols;
+        memcpy(&rows, chunk + 1, 2);
+        memcpy(&cols, chunk + 3, 2);
+        struct winsize size = {.ws_row = rows, .ws_col = cols};
+        ioctl(console_fd, TIOCSWINSZ, &size);
+    }
+}
+
+/* The socket is bound through the directory's descriptor, so the length of its path does not matter. */
+static void attach_listen(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (listen_fd >= 0)
+        close(listen_fd);
+    if (run_dir_fd >= 0)
+        close(run_dir_fd);
+    listen_fd = -1;
+    run_dir_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (run_dir_fd < 0)
+        return;
+    unlinkat(run_dir_fd, "attach", 0);
+    listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/attach", run_dir_fd);
+    mode_t mask = umask(0177);
+    if (bind(listen_fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(listen_fd, 8) < 0)
+        note("attach socket");
+    umask(mask);
+}
+
+/* ---- streams ---- */
+
+/* Reads once; 0: nothing more for now or ever. */
+static int stream_read(int stream)
+{
+    int *fd = console_fd >= 0 ? &console_fd : &stream_fd[stream];
+    if (*fd < 0)
+        return 0;
+    ssize_t n = read(*fd, chunk + 1, CHUNK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n <= 0) { /* EIO: the last slave of the pty was closed */
+        if (fd != &console_fd) {
+            close(*fd);
+            *fd = -1;
+        }
+        return 0;
+    }
+    chunk[0] = stream ? 3 : 2;
+    log_chunk(stream, chunk + 1, (size_t)n);
+    broadcast(chunk, (int)n + 1);
+    return 1;
+}
+
+/* ---- end ---- */
+
+static void write_exit(int status, int oom)
+{
+    char temp[4200], text[256];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig;
+    snprintf(temp, sizeof temp, "%s.tmp", exit_file);
+    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s}", code, sig, (long long)now.tv_sec, now.tv_nsec / 1000,
+                     oom ? "true" : "false");
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        note("exit record");
+        return;
+    }
+    write_all(fd, text, (size_t)n);
+    close(fd);
+    if (rename(temp, exit_file) < 0)
+        note("exit record");
+}
+
+static unsigned long long start_time(int pid)
+{
+    char path[64], data[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, data, sizeof data - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    data[n] = 0;
+    char *at = strrchr(data, ')');
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+/* A helper is killed only if the number still means the process it meant at the start. */
+static void kill_helper(int pid, unsigned long long started)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return;
+    if (start_time(pid) == started)
+        syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
+    close(fd);
+}
+
+static int number(const char *text)
+{
+    return text ? atoi(text) : -1;
+}
+
+static void nonblocking(int fd)
+{
+    if (fd >= 0) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+}
+
+static int oom_kills(const char *path)
+{
+    char data[1024];
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t n = fd >= 0 ? read(fd, data, sizeof data - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    data[n] = 0;
+    char *at = strstr(data, "oom_kill ");
+    return at ? atoi(at + 9) : 0;
+}
+
+int main(int argc, char **argv)
+{
+    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, i, killed_oom;
+    int helpers[MAX_HELPERS], n_helpers = 0;
+    unsigned long long helper_start[MAX_HELPERS];
+    const char *oom_path = NULL;
+    struct pollfd fds[8 + MAX_CLIENTS];
+
+    for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
+        const char *name = argv[i], *value = argv[i + 1];
+        if (!strcmp(name, "--init"))
+            init_pid = number(value);
+        else if (!strcmp(name, "--stdin"))
+            stdin_fd = number(value);
+        else if (!strcmp(name, "--stdout"))
+            stream_fd[0] = number(value);
+        else if (!strcmp(name, "--stderr"))
+            stream_fd[1] = number(value);
+        else if (!strcmp(name, "--console"))
+            console_fd = number(value);
+        else if (!strcmp(name, "--attach"))
+            attach_fd = number(value);
+        else if (!strcmp(name, "--log"))
+            log_path = value;
+        else if (!strcmp(name, "--log-json"))
+            log_json = number(value);
+        else if (!strcmp(name, "--log-max"))
+            log_max = atoll(value);
+        else if (!strcmp(name, "--log-files"))
+            log_files = number(value);
+        else if (!strcmp(name, "--run-dir"))
+            run_dir = value;
+        else if (!strcmp(name, "--exit-file"))
+            exit_file = value;
+        else if (!strcmp(name, "--timeout"))
+            timeout = number(value);
+        else if (!strcmp(name, "--oom"))
+            oom_path = value;
+        else if (!strcmp(name, "--cleanup-alone"))
+            cleanup_alone = number(value);
+        else if (!strcmp(name, "--kill") && n_helpers < MAX_HELPERS) {
+            helpers[n_helpers] = number(value);
+            const char *colon = strchr(value, ':');
+            helper_start[n_helpers++] = colon ? strtoull(colon + 1, NULL, 10) : 0;
+        } else {
+            fprintf(stderr, "pyman-monitor: unknown option %s\n", name);
+            return 125;
+        }
+    }
+    if (init_pid < 1 || !run_dir || !exit_file) {
+        fprintf(stderr, "usage: pyman-monitor --init PID --run-dir DIR --exit-file FILE [...] [-- CLEANUP...]\n");
+        return 125;
+    }
+    char **cleanup = i + 1 < argc ? argv + i + 1 : NULL;
+
+    setsid();
+    prctl(PR_SET_NAME, "pyman:[monitor]", 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    /* The memory of a dead monitor is not worth a container. Lowering needs privilege, so a failure is no news. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGHUP); /* "the runtime directory was wiped: bind the attach socket again" */
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    int timer_fd = -1;
+    if (timeout > 0) {
+        struct itimerspec when = {.it_value = {.tv_sec = timeout}};
+        timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        timerfd_settime(timer_fd, 0, &when, NULL);
+    }
+    nonblocking(stdin_fd);
+    nonblocking(stream_fd[0]);
+    nonblocking(stream_fd[1]);
+    nonblocking(console_fd);
+    if (log_path)
+        log_open(0);
+    attach_listen();
+    if (attach_fd >= 0) {
+        fcntl(attach_fd, F_SETFD, FD_CLOEXEC);
+        client_add(attach_fd, 1);
+    }
+    /* Nothing of the caller's terminal or pipes may be kept open by a container that outlives it. */
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3 && null >= 0; fd++)
+        dup2(null, fd);
+    killed_oom = oom_kills(oom_path);
+
+    while (!ended) {
+        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, first_client, polled_clients;
+        fds[at_signal = n++] = (struct pollfd){signal_fd, POLLIN, 0};
+        if (listen_fd >= 0)
+            fds[at_listen = n++] = (struct pollfd){listen_fd, POLLIN, 0};
+        if (timer_fd >= 0)
+            fds[at_timer = n++] = (struct pollfd){timer_fd, POLLIN, 0};
+        if (!pending_len) {
+            if (console_fd >= 0) {
+                fds[at_stream[0] = n++] = (struct pollfd){console_fd, POLLIN, 0};
+            } else {
+                for (int s = 0; s < 2; s++)
+                    if (stream_fd[s] >= 0)
+                        fds[at_stream[s] = n++] = (struct pollfd){stream_fd[s], POLLIN, 0};
+            }
+        }
+        if (input_len > input_at)
+            fds[at_input = n++] = (struct pollfd){console_fd >= 0 ? console_fd : stdin_fd, POLLOUT, 0};
+        first_client = n;
+        polled_clients = n_clients;
+        for (int c = 0; c < n_clients; c++) {
+            short events = input_len > input_at ? 0 : POLLIN;
+            if (pending_len && clients[c].primary)
+                events |= POLLOUT;
+            fds[n++] = (struct pollfd){clients[c].fd, events, 0};
+        }
+        if (poll(fds, (nfds_t)n, -1) < 0)
+            continue;
+        for (int c = polled_clients - 1; c >= 0; c--) {
+            short got = fds[first_client + c].revents;
+            if (clients[c].fd != fds[first_client + c].fd)
+                continue; /* dropped above it in this round */
+            if (got & POLLOUT && pending_len && clients[c].primary)
+                pending_flush(c);
+            else if (got & (POLLIN | POLLHUP | POLLERR))
+                client_read(c);
+        }
+        if (at_input >= 0 && fds[at_input].revents)
+            input_flush();
+        for (int s = 0; s < 2; s++)
+            if (at_stream[s] >= 0 && fds[at_stream[s]].revents && !stream_read(s) && console_fd >= 0 && fds[at_stream[s]].revents & POLLHUP) {
+                /* A pty without slaves hangs up for good only when init has ended; until then do not spin on it. */
+                struct timespec pause = {0, 20 * 1000 * 1000};
+                nanosleep(&pause, NULL);
+            }
+        if (at_listen >= 0 && fds[at_listen].revents) {
+            int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+            if (fd >= 0)
+                client_add(fd, 0);
+        }
+        if (at_timer >= 0 && fds[at_timer].revents) {
+            kill(init_pid, SIGKILL);
+            close(timer_fd);
+            timer_fd = -1;
+        }
+        if (fds[at_signal].revents) {
+            struct signalfd_siginfo info;
+            while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+                if (info.ssi_signo == SIGHUP)
+                    attach_listen();
+        }
+        int child_status;
+        pid_t pid;
+        while ((pid = waitpid(-1, &child_status, WNOHANG)) > 0)
+            if (pid == init_pid) {
+                status = child_status;
+                ended = 1;
+            }
+        if (pid < 0 && errno == ECHILD && !ended)
+            ended = 1; /* init is not our child (cannot happen with our runtime): nothing left to wait for */
+    }
+
+    /* The pid namespace died with init, so nobody writes any more: take what lies in the pipes, then stop. With
+     * --pid=host left-over processes may hold them open; what they write later is theirs to lose. */
+    for (int s = 0; s < 2; s++)
+        for (;;) {
+            while (pending_len) { /* the primary client still reads: wait for it, it loses nothing */
+                int p = primary_index();
+                if (p < 0) {
+                    pending_len = 0;
+                    break;
+                }
+                struct pollfd one = {clients[p].fd, POLLOUT, 0};
+                poll(&one, 1, -1);
+                pending_flush(p);
+            }
+            if (!stream_read(s))
+                break;
+        }
+    if (log_fd >= 0)
+        close(log_fd);
+    write_exit(status, oom_kills(oom_path) > killed_oom);
+    for (int h = 0; h < n_helpers; h++)
+        kill_helper(helpers[h], helper_start[h]);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
+    int alone = primary_index() < 0;
+    for (int c = 0; c < n_clients; c++) {
+        fcntl(clients[c].fd, F_SETFL, 0); /* the last packet may wait for a slow primary client, not for others */
+        if (send(clients[c].fd, packet, sizeof packet, MSG_NOSIGNAL | (clients[c].primary ? 0 : MSG_DONTWAIT)) < 0 && clients[c].primary)
+            alone = 1;
+        close(clients[c].fd);
+    }
+    unlinkat(run_dir_fd, "attach", 0);
+    if (cleanup && (alone || !cleanup_alone)) {
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        execv(cleanup[0], cleanup);
+    }
+    return 0;
+}
