@@ -16,31 +16,38 @@ _TYPES = {"str": (str,), "int": (int,), "bool": (bool,), "list": (list,), "map":
 _WORDS = {"str": "a string", "int": "a whole number", "bool": "true or false", "list": "a list of strings", "map": "a table of lists of strings"}
 
 
-def load_files(files: list[str]) -> dict[str, Any]:
-    """Merge the files that exist over the defaults, later ones winning. ConfigError."""
-    import site  # the launcher starts without it, and tomli lies in site-packages
-
+def parse_file(path: str) -> dict[str, Any]:
+    """The TOML document in `path`. FileNotFoundError; ConfigError with the line of a mistake."""
     try:
         import tomli
     except ImportError:
+        import site  # the launcher starts without it, and tomli lies in site-packages
+
         site.main()
         import tomli
+    try:
+        with open(path, "rb") as file:
+            return tomli.loads(file.read().decode("utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"cannot read {path}", str(err)) from err
+    except tomli.TOMLDecodeError as err:
+        raise ConfigError(f"cannot parse {path}", str(err), "correct that line") from err
+
+
+def load_files(files: list[str]) -> dict[str, Any]:
+    """Merge the files that exist over the defaults, later ones winning. ConfigError."""
     result: dict[str, Any] = schema.defaults()
     for path in files:
         try:
-            with open(path, "rb") as file:
-                text = file.read().decode("utf-8")
+            data = parse_file(path)
         except FileNotFoundError:
             if os.environ.get("PYMAN_CONF") == path:
                 raise ConfigError(f"cannot read {path}", "no such file", "PYMAN_CONF names it") from None
             continue
-        except (OSError, UnicodeDecodeError) as err:
-            raise ConfigError(f"cannot read {path}", str(err)) from err
-        try:
-            data = tomli.loads(text)
-        except tomli.TOMLDecodeError as err:
-            raise ConfigError(f"cannot parse {path}", str(err), "correct that line") from err
-        _merge(result, data, path, text)
+        with open(path, encoding="utf-8") as file:
+            _merge(result, data, path, file.read())
     return result
 
 

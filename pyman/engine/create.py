@@ -89,8 +89,8 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
     return pull.pull(
         name,
         policy=policy,
-        platform=_platform(opts),
-        tls_verify=opts.get("tls_verify"),
+        platform=platform(opts),
+        tls_verify=opts.get("tls_verify") if "tls_verify" in getattr(opts, "given", ()) else None,
         creds=opts.get("creds") or "",
         authfile=opts.get("authfile") or "",
         reporter=reporter,
@@ -98,7 +98,8 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
     )
 
 
-def _platform(opts: dict[str, Any]) -> str:
+def platform(opts: dict[str, Any]) -> str:
+    """os/arch[/variant] asked for by --platform or --arch, --os, --variant; empty for the host's."""
     if opts.get("platform"):
         return str(opts["platform"])
     if opts.get("arch") or opts.get("os") or opts.get("variant"):
@@ -111,7 +112,7 @@ def _platform(opts: dict[str, Any]) -> str:
 
 
 def _platform_fits(record: dict[str, Any], opts: dict[str, Any]) -> bool:
-    wanted = _platform(opts).split("/") if _platform(opts) else []
+    wanted = platform(opts).split("/") if platform(opts) else []
     have = [record.get("os", "linux"), record.get("architecture", ""), record.get("variant", "")]
     return all(a == b for a, b in zip(wanted, have))
 

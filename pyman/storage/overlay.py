@@ -86,6 +86,7 @@ def _forget_volatile(work: str) -> None:
     """
     mark = os.path.join(work, "work", "incompat", "volatile")
     try:
+        os.unlink(os.path.join(mark, "dirty"))
         os.rmdir(mark)
     except OSError:
         pass

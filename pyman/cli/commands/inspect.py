@@ -1,0 +1,62 @@
+"""`pyman inspect`: everything about containers or images. CLI process."""
+
+from __future__ import annotations
+
+import sys
+
+from pyman.cli import output
+from pyman.cli.dispatch import print_error
+from pyman.engine import container as containers
+from pyman.engine import inspect
+from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Print a JSON list, or a template's result per object. 125 if one does not exist."""
+    if opts["type"] not in ("all", "container", "image"):
+        raise output.bad_value("--type", opts["type"], "all, container, image")
+    names = [containers.latest().id] if opts["latest"] else args
+    if not names:
+        raise UsageError("no name given", "inspect needs at least one container or image")
+    found, code = [], 0
+    for name in names:
+        try:
+            found.append(_one(name, opts["type"]))
+        except PymanError as err:
+            print_error(err)
+            code = 125
+    show(found, opts["format"])
+    return code
+
+
+def _one(name: str, kind: str) -> dict[str, Any]:
+    if kind in ("all", "container"):
+        try:
+            return inspect.inspect_container(containers.lookup(name), output.rfc3339)
+        except NoSuchContainer:
+            if kind == "container":
+                raise
+    from pyman.engine import images
+
+    try:
+        return images.inspect_image(name, output.rfc3339)
+    except NoSuchObject as err:
+        if kind == "all":
+            raise NoSuchObject(f"no container or image {name!r} found", "no such object") from err
+        raise
+
+
+def show(found: list[dict[str, Any]], template: str) -> None:
+    """JSON without a template (or for `json`), else the template for each."""
+    if not template or template == "json":
+        output.print_json(found)
+        return
+    from pyman.cli import gotemplate
+
+    compiled = gotemplate.compile_template(template)
+    for value in found:
+        sys.stdout.write(compiled(value) + "\n")

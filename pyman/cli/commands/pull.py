@@ -1,0 +1,45 @@
+"""`pyman pull`: bring images into the store. CLI process."""
+
+from __future__ import annotations
+
+import sys
+
+from pyman.cli.dispatch import print_error
+from pyman.cli.reporter import lazy_reporter
+from pyman.config import containers
+from pyman.engine import create
+from pyman.errors import PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Print the id of each image pulled."""
+    from pyman.image import pull  # oras and requests
+
+    if not args:
+        raise UsageError("no image given", "pull needs at least one name")
+    reporter = lazy_reporter(opts["quiet"])
+    code = 0
+    for name in args:
+        try:
+            record = pull.pull(
+                name,
+                policy=opts["policy"],
+                platform=create.platform(opts),
+                tls_verify=opts["tls_verify"] if "tls_verify" in opts.given else None,
+                creds=opts["creds"],
+                authfile=opts["authfile"],
+                reporter=reporter,
+                conf=containers.load(),
+                retry=opts["retry"],
+            )
+            reporter.close()
+            sys.stdout.write(record["id"] + "\n")
+        except PymanError as err:
+            reporter.close()
+            print_error(err)
+            code = 125
+    return code

@@ -1,0 +1,180 @@
+"""Images in the store: rows, names, removal with the layers and blobs nobody else needs. CLI process."""
+
+from __future__ import annotations
+
+
+from pyman.engine.container import list_containers
+from pyman.errors import NoSuchImage, StateError, UsageError
+from pyman.storage import images, layers, trash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pyman.storage.images import ImageIndex
+
+
+def rows(filters: list[str], name: str = "") -> list[dict[str, Any]]:
+    """One row per name (or one without): repository, tag, record. UsageError for an unknown filter."""
+    index = images.load()
+    found = []
+    wanted = index.resolve(name) if name and not any(char in name for char in "*?[") else None
+    for record in index.records.values():
+        if wanted is not None and record["id"] != wanted["id"]:
+            continue
+        if not all(_passes(record, item, index) for item in filters):
+            continue
+        for full in record["names"] or ["<none>:<none>"]:
+            repository, _, tag = full.rpartition(":")
+            found.append({"repository": repository, "tag": tag, "record": record})
+    return found
+
+
+def _passes(record: dict[str, Any], item: str, index: ImageIndex) -> bool:
+    key, separator, value = item.partition("=")
+    if not separator:
+        raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE")
+    if key == "dangling":
+        return (not record["names"]) == (value.lower() in ("true", "1"))
+    if key == "label":
+        name, equals, text = value.partition("=")
+        return name in record["labels"] and (not equals or record["labels"][name] == text)
+    if key == "id":
+        return bool(record["id"].startswith(value))
+    if key == "reference":
+        import fnmatch  # only with this filter
+
+        return any(fnmatch.fnmatch(part, pattern) for full in record["names"] for part in (full, full.rpartition(":")[0], full.rsplit("/", 1)[-1]) for pattern in (value, f"*/{value}", f"{value}:*"))
+    if key in ("before", "since"):
+        other = index.resolve(value)
+        return bool(record["created"] < other["created"] if key == "before" else record["created"] > other["created"])
+    raise UsageError(f"invalid filter {item!r}", "pyman does not know it", "keys are reference, dangling, label, id, before, since")
+
+
+def users(image_id: str) -> list[str]:
+    """Ids of the containers made from this image."""
+    return [container.id for container in list_containers() if container.state["image_id"] == image_id]
+
+
+def tag(name: str, new_names: list[str]) -> None:
+    """Give an image further names. NoSuchImage, UsageError."""
+    record = images.load().resolve(name)
+    images.add(record, new_names)
+
+
+def untag(name: str, old_names: list[str]) -> None:
+    """Take names (all if none are given) from an image. NoSuchImage."""
+
+    def action(index: ImageIndex) -> None:
+        record = index.resolve(name)
+        for old in old_names or list(record["names"]):
+            known = next((candidate for candidate in [old, *images.candidates(old)] if candidate in record["names"]), None)
+            if known is None:
+                raise NoSuchImage(f"cannot take name {old} from image {record['id'][:12]}", "the image does not have it")
+            record["names"] = [kept for kept in record["names"] if kept != known]
+
+    images.change(action)
+
+
+def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
+    """Remove a name, or the image with its last one; (names taken, id deleted or ""). NoSuchImage, StateError."""
+    record = images.load().resolve(name)
+    by_id = record["id"].startswith(name.removeprefix("sha256:"))
+    taken = [] if by_id else [candidate for candidate in [name, *images.candidates(name)] if candidate in record["names"]][:1]
+    if not by_id and not taken:
+        taken = [known for known in record["names"] if known.endswith("/" + name) or known.endswith(f"/{name}:latest")][:1]
+    if by_id and len(record["names"]) > 1 and not force:
+        raise StateError(f"cannot remove image {name}", f"it has several names: {', '.join(record['names'])}", "remove the names one by one, or use --force")
+    last = by_id or set(record["names"]) <= set(taken)
+    if last:
+        _release_users(record, force)
+
+    def action(index: ImageIndex) -> tuple[list[str], str]:
+        current = index.records.get(record["id"])
+        if current is None:
+            raise NoSuchImage(f"no image {name}", "it was removed meanwhile")
+        gone = list(current["names"]) if by_id else taken
+        current["names"] = [kept for kept in current["names"] if kept not in gone]
+        if last and not current["names"]:
+            del index.records[record["id"]]
+            _collect(index, current)
+            return gone, str(record["id"])
+        return gone, ""
+
+    result: tuple[list[str], str] = images.change(action)
+    return result
+
+
+def _release_users(record: dict[str, Any], force: bool) -> None:
+    holders = users(record["id"])
+    if not holders:
+        return
+    if not force:
+        raise StateError(
+            f"cannot remove image {(record['names'] or [record['id'][:12]])[0]}",
+            f"it is used by container {holders[0][:12]}" + (f" and {len(holders) - 1} more" if len(holders) > 1 else ""),
+            "remove the containers first, or use --force",
+        )
+    from pyman.engine import container, remove
+
+    for holder in holders:
+        remove.remove_container(container.lookup(holder), force=True)
+
+
+def _collect(index: ImageIndex, gone: dict[str, Any]) -> None:
+    """Delete layers and blobs that only `gone` needed. The caller holds the store's lock and saves the index."""
+    kept_layers = {diff_id for record in index.records.values() for diff_id in record["layers"]}
+    for container in list_containers():
+        kept_layers.update(container.config["layers"])
+    for diff_id in gone["layers"]:
+        if diff_id not in kept_layers:
+            layers.remove_layer(diff_id)
+    kept_blobs = {record[key] for record in index.records.values() for key in ("manifest", "config")}
+    for key in ("manifest", "config"):
+        if gone[key] not in kept_blobs:
+            trash.discard(images.blob_path(gone[key]))
+
+
+def prune(everything: bool, filters: list[str]) -> list[str]:
+    """Remove images without a name (all unused ones with `everything`); the ids removed."""
+    removed = []
+    for record in list(images.load().records.values()):
+        if (record["names"] and not everything) or users(record["id"]):
+            continue
+        if all(_passes(record, item, images.load()) for item in filters):
+            remove(record["id"], force=True)
+            removed.append(record["id"])
+    return removed
+
+
+def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
+    """Everything about an image under Podman's field names. NoSuchImage."""
+    record = images.load().resolve(name)
+    config = images.read_config(record)
+    return {
+        "Id": record["id"],
+        "Digest": record["digest"],
+        "RepoTags": record["names"],
+        "RepoDigests": sorted({f"{full.rpartition(':')[0]}@{digest}" for full in record["names"] for digest in record["digests"]}),
+        "Parent": "",
+        "Comment": "",
+        "Created": config.get("created") or rfc3339(record["created"]),
+        "Config": config.get("config") or {},
+        "Version": "",
+        "Author": config.get("author") or "",
+        "Architecture": record["architecture"],
+        "Os": record["os"],
+        "Size": record["size"],
+        "VirtualSize": record["size"],
+        "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": ":".join(layers.layer_path(diff_id) for diff_id in reversed(record["layers"]))}},
+        "RootFS": {"Type": "layers", "Layers": [f"sha256:{diff_id}" for diff_id in record["layers"]]},
+        "Labels": record["labels"] or None,
+        "Annotations": {},
+        "ManifestType": "application/vnd.oci.image.manifest.v1+json",
+        "User": (config.get("config") or {}).get("User") or "",
+        "History": config.get("history") or [],
+        "NamesHistory": record["names"],
+    }
+
+
