@@ -1,0 +1,38 @@
+"""`pyman info`. CLI process."""
+
+from __future__ import annotations
+
+import sys
+
+from pyman.cli import output
+from pyman.engine import info
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Print nested data as indented text, json or by template."""
+    data = info.gather()
+    if opts["format"] == "json":
+        output.print_json(data)
+    elif opts["format"]:
+        from pyman.cli import gotemplate
+
+        sys.stdout.write(gotemplate.compile_template(opts["format"])(data) + "\n")
+    else:
+        _print(data, 0)
+    return 0
+
+
+def _print(value: dict[str, Any], depth: int) -> None:
+    blanks = "  " * depth
+    for key, item in value.items():
+        if isinstance(item, dict):
+            sys.stdout.write(f"{blanks}{key}:\n")
+            _print(item, depth + 1)
+        elif isinstance(item, list):
+            sys.stdout.write(f"{blanks}{key}: {', '.join(str(part) for part in item)}\n")
+        else:
+            sys.stdout.write(f"{blanks}{key}: {str(item).lower() if isinstance(item, bool) else item}\n")

@@ -1,0 +1,45 @@
+"""The slow path of the command line: help, and what was probably meant. CLI process."""
+
+from __future__ import annotations
+
+from pyman.cli.table import ALIASES, COMMANDS, GROUPS
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _typer_app() -> Any:
+    try:
+        from pyman.cli import typer_app
+    except ImportError:
+        import site  # the launcher starts without site-packages
+
+        site.main()
+        from pyman.cli import typer_app
+    return typer_app
+
+
+def show(parsed: Any) -> int:
+    """Help for the command line's command; without any command the list, and the exit code of a usage error."""
+    app = _typer_app()
+    app.show_help(ALIASES.get(parsed.path, parsed.path))
+    return 0 if parsed.help else 125
+
+
+def explain(argv: list[str]) -> None:
+    """Raise the usage error again with the nearest option or command, where there is one."""
+    from pyman.cli import parse
+
+    try:
+        parse.parse(argv)
+    except UsageError as err:
+        if not err.what.startswith(("unknown option", "unknown command")):
+            raise
+        word = err.what.split()[-1].strip("'")
+        words = [part for part in argv if not part.startswith("-")]
+        path = tuple(words[:2]) if words[:1] and words[0] in GROUPS else tuple(words[:1])
+        near = _typer_app().nearest(path if path in COMMANDS else (), word)
+        hint = f"did you mean {near}?" if near else err.hint
+        raise UsageError(err.what, err.why, hint) from None
