@@ -83,7 +83,11 @@ def main(argv: list[str]) -> NoReturn:
     except OSError as err:
         if "--log-level=debug" in argv:
             raise
-        print_error(PymanError("cannot finish the command", f"{err.filename or ''} {err.strerror or err}".strip(), "run it again with --log-level=debug"))
+        print_error(
+            PymanError(
+                "cannot finish the command", f"{err.filename or ''} {err.strerror or err}".strip(), "run it again with --log-level=debug"
+            )
+        )
     _write_modules()
     try:
         sys.stdout.flush()

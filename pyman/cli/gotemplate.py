@@ -415,6 +415,8 @@ def heading(source: str) -> str:
         else:
             field = next((word for word in content.split() if word.startswith(".")), ".").rsplit(".", 1)[-1]
             name = {"ID": "CONTAINER ID" if "Names" in source else "ID"}.get(field, field)
-            spaced = "".join(" " + char if char.isupper() and index and not name[index - 1].isupper() else char for index, char in enumerate(name))
+            spaced = "".join(
+                " " + char if char.isupper() and index and not name[index - 1].isupper() else char for index, char in enumerate(name)
+            )
             out.append(spaced.upper())
     return "".join(out)

@@ -156,7 +156,7 @@ def parse(argv: list[str]) -> Parsed:
         raise UsageError(f"unknown command {' '.join(path)!r}", "pyman does not have it", "pyman --help lists the commands")
     name = " ".join(path)
     options, args, helped = parse_options(rest, command.rows, command.stop, name)
-    if "net" in options and options["net"]:
+    if options.get("net"):
         options["network"] = [*options["network"], *options["net"]]
         options.given.add("network")
     if command.most >= 0 and len(args) > command.most and not helped:

@@ -20,7 +20,12 @@ class RichReporter(PlainReporter):
 
             site.main()
             from rich import console, progress
-        columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn())
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+        )
         self.progress = progress.Progress(*columns, console=console.Console(stderr=True))
         self.tasks: dict[str, Any] = {}
         self.progress.start()

@@ -50,7 +50,13 @@ def _function(path: tuple[str, ...], command: Command, act: Callable[..., Any]) 
 
 def build(act: Callable[..., Any]) -> typer.Typer:
     """The application; `act(path, values)` is called for an accepted command line."""
-    app = typer.Typer(name="pyman", help="Containers without a daemon and without root.", add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+    app = typer.Typer(
+        name="pyman",
+        help="Containers without a daemon and without root.",
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
     groups = {name: typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None) for name, text in GROUPS.items()}
     for name, group in groups.items():
         app.add_typer(group, name=name)

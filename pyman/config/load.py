@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TYPES = {"str": (str,), "int": (int,), "bool": (bool,), "list": (list,), "map": (dict,)}
-_WORDS = {"str": "a string", "int": "a whole number", "bool": "true or false", "list": "a list of strings", "map": "a table of lists of strings"}
+_WORDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "bool": "true or false",
+    "list": "a list of strings",
+    "map": "a table of lists of strings",
+}
 
 
 def parse_file(path: str) -> dict[str, Any]:
@@ -38,7 +44,7 @@ def parse_file(path: str) -> dict[str, Any]:
 
 def load_files(files: list[str]) -> dict[str, Any]:
     """Merge the files that exist over the defaults, later ones winning. ConfigError."""
-    result: dict[str, Any] = schema.defaults()
+    result: dict[str, dict[str, Any]] = schema.defaults()
     for path in files:
         try:
             data = parse_file(path)
@@ -72,13 +78,25 @@ def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -
     for table, values in data.items():
         if table not in result or not isinstance(values, dict):
             near = difflib.get_close_matches(table, list(result), 1, 0.3)
-            raise ConfigError(f"{path}:{_line(text, table)}: unknown table [{table}]", "pyman does not know it", f"did you mean [{near[0]}]?" if near else "known are " + ", ".join(result))
+            raise ConfigError(
+                f"{path}:{_line(text, table)}: unknown table [{table}]",
+                "pyman does not know it",
+                f"did you mean [{near[0]}]?" if near else "known are " + ", ".join(result),
+            )
         for key, value in values.items():
             where = f"{path}:{_line(text, table, key)}"
             kind = kinds.get((table, key))
             if kind is None:
                 near = difflib.get_close_matches(key, [k for t, k in kinds if t == table], 1, 0.3)
-                raise ConfigError(f"{where}: unknown key {key} in [{table}]", "pyman does not know it", f"did you mean {near[0]}?" if near else "see containers.toml.example")
-            if not isinstance(value, _TYPES[kind]) or (kind == "int" and isinstance(value, bool)) or (kind == "list" and not all(isinstance(v, str) for v in value)):
+                raise ConfigError(
+                    f"{where}: unknown key {key} in [{table}]",
+                    "pyman does not know it",
+                    f"did you mean {near[0]}?" if near else "see containers.toml.example",
+                )
+            if (
+                not isinstance(value, _TYPES[kind])
+                or (kind == "int" and isinstance(value, bool))
+                or (kind == "list" and not all(isinstance(v, str) for v in value))
+            ):
                 raise ConfigError(f"{where}: wrong type for {key} in [{table}]", f"it must be {_WORDS[kind]}, not {value!r}")
             result[table][key] = value

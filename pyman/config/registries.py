@@ -27,7 +27,11 @@ class Registries:
         best: dict[str, Any] = {}
         for table in self.tables:
             prefix = str(table.get("prefix") or table.get("location") or "")
-            hit = name == prefix or name.startswith((prefix + "/", prefix + ":")) or (prefix.startswith("*.") and name.split("/")[0].endswith(prefix[1:]))
+            hit = (
+                name == prefix
+                or name.startswith((prefix + "/", prefix + ":"))
+                or (prefix.startswith("*.") and name.split("/")[0].endswith(prefix[1:]))
+            )
             if prefix and hit and len(prefix) > len(str(best.get("prefix") or best.get("location") or "")):
                 best = table
         return best
@@ -38,7 +42,14 @@ def files() -> list[str]:
     if os.environ.get("CONTAINERS_REGISTRIES_CONF"):
         return [os.environ["CONTAINERS_REGISTRIES_CONF"]]
     user = os.path.join(paths.confdir(), "containers")
-    main = next((path for path in (os.path.join(user, "registries.conf"), "/etc/containers/registries.conf", "/usr/share/containers/registries.conf") if os.path.exists(path)), "")
+    main = next(
+        (
+            path
+            for path in (os.path.join(user, "registries.conf"), "/etc/containers/registries.conf", "/usr/share/containers/registries.conf")
+            if os.path.exists(path)
+        ),
+        "",
+    )
     found = [main] if main else []
     for directory in ("/etc/containers/registries.conf.d", os.path.join(user, "registries.conf.d")):
         try:

@@ -17,7 +17,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("containers", "init_path", "str", "", "The init program; empty: catatonit or tini, where they are found"),
     ("containers", "log_driver", "str", "k8s-file", "Log driver: k8s-file, json-file, none or passthrough"),
     ("containers", "log_size_max", "int", 0, "Bytes after which a log file is rotated; 0: never"),
-    ("containers", "netns", "str", "private", "Network of a container: private (the default program below), pasta, slirp4netns, host, none"),
+    (
+        "containers",
+        "netns",
+        "str",
+        "private",
+        "Network of a container: private (the default program below), pasta, slirp4netns, host, none",
+    ),
     ("containers", "no_hosts", "bool", False, "Leave /etc/hosts of the image as it is"),
     ("containers", "pids_limit", "int", 0, "Most processes in a container; 0: no limit"),
     ("containers", "read_only", "bool", False, "Read-only root file system, as for --read-only"),
@@ -53,8 +59,11 @@ def defaults() -> dict[str, dict[str, object]]:
 
 def example() -> str:
     """The text of containers.toml.example."""
-    lines = ["# pyman's configuration. Each key stands with its default; remove the # to change it.", "# Read in this order, later files win: /usr/share/pyman, /etc/pyman, $XDG_CONFIG_HOME/pyman,",
-             "# each with containers.toml and then containers.toml.d/*.toml."]
+    lines = [
+        "# pyman's configuration. Each key stands with its default; remove the # to change it.",
+        "# Read in this order, later files win: /usr/share/pyman, /etc/pyman, $XDG_CONFIG_HOME/pyman,",
+        "# each with containers.toml and then containers.toml.d/*.toml.",
+    ]
     table = ""
     for name, key, kind, default, comment in KEYS:
         if name != table:

@@ -6,7 +6,9 @@ from pyman.errors import UsageError
 from pyman.linux.caps import NAMES
 
 ALL = tuple("CAP_" + name for name in NAMES)
-DEFAULT = tuple("CAP_" + n for n in "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split())
+DEFAULT = tuple(
+    "CAP_" + n for n in "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
+)
 
 
 def _normalise(name: str) -> str:
@@ -15,7 +17,9 @@ def _normalise(name: str) -> str:
     if full == "CAP_ALL":
         return "ALL"
     if full not in ALL:
-        raise UsageError(f"unknown capability {name!r}", "the kernel has none of that name", "capabilities(7) lists them; ALL means every one")
+        raise UsageError(
+            f"unknown capability {name!r}", "the kernel has none of that name", "capabilities(7) lists them; ALL means every one"
+        )
     return full
 
 

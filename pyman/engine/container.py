@@ -171,7 +171,11 @@ def lookup(name_or_id: str) -> Container:
         if len(matches) == 1:
             return Container(matches[0])
         if len(matches) > 1:
-            raise StateError(f"cannot choose a container for {name_or_id}", "several ids begin so: " + ", ".join(m[:16] for m in matches[:5]), "give more of the id")
+            raise StateError(
+                f"cannot choose a container for {name_or_id}",
+                "several ids begin so: " + ", ".join(m[:16] for m in matches[:5]),
+                "give more of the id",
+            )
     raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
 
 

@@ -40,7 +40,9 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
     config = {
         "version": STATE_VERSION,
         "created": time.time(),
-        "image": {"name": _image_name(image, args), "id": image["id"], "digest": image.get("digest", "")} if image else {"name": "", "id": "", "digest": ""},
+        "image": {"name": _image_name(image, args), "id": image["id"], "digest": image.get("digest", "")}
+        if image
+        else {"name": "", "id": "", "digest": ""},
         "layers": image["layers"] if image else [],
         "rootfs": rootfs,
         "options": stored_options(opts),
@@ -83,7 +85,10 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
             if policy == "never":
                 raise
         if policy == "never":
-            raise NoSuchImage(f"no image {name} for the platform asked for", "the local image is for another platform, and --pull=never forbids to look further")
+            raise NoSuchImage(
+                f"no image {name} for the platform asked for",
+                "the local image is for another platform, and --pull=never forbids to look further",
+            )
     from pyman.image import pull  # the slow path: oras and requests
 
     return pull.pull(

@@ -52,7 +52,12 @@ def _user() -> str:
 def _runtime_directory() -> Finding:
     path = paths.ensure_private(paths.runroot())
     if path.startswith("/tmp/"):
-        return Finding("runtime directory", WARN, f"{path}: XDG_RUNTIME_DIR is not usable, so a directory in /tmp serves", "log in through systemd (for example: machinectl shell), or set XDG_RUNTIME_DIR")
+        return Finding(
+            "runtime directory",
+            WARN,
+            f"{path}: XDG_RUNTIME_DIR is not usable, so a directory in /tmp serves",
+            "log in through systemd (for example: machinectl shell), or set XDG_RUNTIME_DIR",
+        )
     return Finding("runtime directory", OK, path)
 
 
@@ -66,7 +71,12 @@ def _store() -> Finding:
     if kind == fs.NFS_SUPER_MAGIC:
         return Finding("store", FAIL, f"{root} lies on NFS, which keeps no subordinate owners", "export XDG_DATA_HOME=/var/tmp/$USER/data")
     if info.f_flag & os.ST_NOEXEC:
-        return Finding("store", FAIL, f"{root} is mounted noexec: no program of an image could start", f"as root: mount -o remount,exec $(findmnt -no TARGET -T {root})")
+        return Finding(
+            "store",
+            FAIL,
+            f"{root} is mounted noexec: no program of an image could start",
+            f"as root: mount -o remount,exec $(findmnt -no TARGET -T {root})",
+        )
     if free < 1 << 30 or (info.f_files and info.f_favail < 10000):
         return Finding("store", WARN, f"{root}: {free >> 20} MiB and {info.f_favail} inodes are free", "pyman image prune -a")
     return Finding("store", OK, f"{root}, {free >> 30} GiB free")
@@ -75,13 +85,23 @@ def _store() -> Finding:
 def _subordinate_ids() -> Finding:
     maps = idmap.load_idmap()
     if maps.single:
-        return Finding("subordinate ids", WARN, f"{_user()} has no range in /etc/subuid or /etc/subgid: containers have one id only", f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {_user()}")
+        return Finding(
+            "subordinate ids",
+            WARN,
+            f"{_user()} has no range in /etc/subuid or /etc/subgid: containers have one id only",
+            f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {_user()}",
+        )
     for path in ("/etc/subuid", "/etc/subgid"):
         overlap = _overlap(path)
         if overlap:
             return Finding("subordinate ids", WARN, f"{path}: {overlap}", f"as root: edit {path} so that no two users share ids")
     if maps.count() < 65536:
-        return Finding("subordinate ids", WARN, f"{maps.count()} ids; images may use up to 65536", f"as root: usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {_user()}")
+        return Finding(
+            "subordinate ids",
+            WARN,
+            f"{maps.count()} ids; images may use up to 65536",
+            f"as root: usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {_user()}",
+        )
     return Finding("subordinate ids", OK, f"{maps.count()} user ids for {_user()}")
 
 
@@ -101,7 +121,9 @@ def _overlap(path: str) -> str:
 
 def _id_mapping_programs() -> Finding:
     for tool in ("newuidmap", "newgidmap"):
-        path = next((f"{place}/{tool}" for place in (os.environ.get("PATH") or os.defpath).split(":") if os.access(f"{place}/{tool}", os.X_OK)), "")
+        path = next(
+            (f"{place}/{tool}" for place in (os.environ.get("PATH") or os.defpath).split(":") if os.access(f"{place}/{tool}", os.X_OK)), ""
+        )
         if not path:
             return Finding("newuidmap and newgidmap", FAIL, f"{tool} is not installed", "as root: apt-get install uidmap")
         info = os.stat(path)
@@ -110,9 +132,16 @@ def _id_mapping_programs() -> Finding:
         except OSError:
             caps = b""
         if not (info.st_mode & 0o4000 and info.st_uid == 0) and not caps:
-            return Finding("newuidmap and newgidmap", FAIL, f"{path} is neither setuid root nor has file capabilities", "as root: apt-get install --reinstall uidmap")
+            return Finding(
+                "newuidmap and newgidmap",
+                FAIL,
+                f"{path} is neither setuid root nor has file capabilities",
+                "as root: apt-get install --reinstall uidmap",
+            )
         if os.statvfs(path).f_flag & os.ST_NOSUID:
-            return Finding("newuidmap and newgidmap", FAIL, f"{path} lies on a file system mounted nosuid", "as root: mount -o remount,suid /usr")
+            return Finding(
+                "newuidmap and newgidmap", FAIL, f"{path} lies on a file system mounted nosuid", "as root: mount -o remount,suid /usr"
+            )
     return Finding("newuidmap and newgidmap", OK, "installed, with the privilege they need")
 
 
@@ -129,7 +158,12 @@ def _container_namespaces() -> Finding:
 
     code = userns.call_in_userns(body)
     if code:
-        return Finding("container namespaces", FAIL, "a procfs cannot be mounted in new namespaces (is this a container whose /proc is masked?)", "run the outer container with --security-opt unmask=ALL")
+        return Finding(
+            "container namespaces",
+            FAIL,
+            "a procfs cannot be mounted in new namespaces (is this a container whose /proc is masked?)",
+            "run the outer container with --security-opt unmask=ALL",
+        )
     return Finding("container namespaces", OK, "pid, net, ipc, uts, cgroup and mount namespaces work")
 
 
@@ -204,7 +238,12 @@ def _cgroups() -> Finding:
         with open(f"/sys/fs/cgroup{own}/cgroup.controllers") as file:
             controllers = file.read().split()
     except OSError:
-        return Finding("control groups", WARN, "no cgroup v2 hierarchy of your own: limits cannot be set", "boot with systemd.unified_cgroup_hierarchy=1")
+        return Finding(
+            "control groups",
+            WARN,
+            "no cgroup v2 hierarchy of your own: limits cannot be set",
+            "boot with systemd.unified_cgroup_hierarchy=1",
+        )
     return Finding("control groups", OK if controllers else WARN, f"controllers delegated to you: {' '.join(controllers) or 'none'}")
 
 

@@ -53,7 +53,9 @@ def _options(env: dict[str, str], opts: dict[str, Any], host: dict[str, str]) ->
     _apply(env, list(opts.get("env") or []), host)
 
 
-def build(opts: dict[str, Any], image_env: list[Any], host: dict[str, str], conf: dict[str, Any], hostname: str, warnings: list[str]) -> list[str]:
+def build(
+    opts: dict[str, Any], image_env: list[Any], host: dict[str, str], conf: dict[str, Any], hostname: str, warnings: list[str]
+) -> list[str]:
     """NAME=VALUE entries: defaults, containers.toml, image, host (where asked), options; --unsetenv last."""
     env = {"PATH": DEFAULT_PATH, "container": "podman"}
     if opts.get("tty"):

@@ -44,7 +44,9 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
     _join_userns(container)
     _resolve_user(process, container, opts)
     pipes, stdio = _stdio(opts)
-    created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve_fds=int(opts.get("preserve_fds") or 0), seccomp_spec=seccomp)
+    created = runtime_exec.exec_process(
+        state["pid"], process, stdio=stdio, preserve_fds=int(opts.get("preserve_fds") or 0), seccomp_spec=seccomp
+    )
     for fd in set(stdio):
         os.close(fd)
     pipes.pid = created.pid
@@ -113,5 +115,3 @@ def _stdio(opts: dict[str, Any]) -> tuple[ExecPipes, tuple[int, int, int]]:
     for fd in (stdout, stderr):
         os.fchmod(fd, 0o666)
     return pipes, (stdin, stdout, stderr)
-
-

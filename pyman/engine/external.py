@@ -28,7 +28,11 @@ def find(name: str, conf: dict[str, Any]) -> str:
     for candidate in candidates:
         if os.access(candidate, os.X_OK):
             return str(candidate)
-    raise MissingProgram(f"cannot find the OCI runtime {name}", "no such program", f"install it (as root: apt-get install {name}), or give its path with --runtime")
+    raise MissingProgram(
+        f"cannot find the OCI runtime {name}",
+        "no such program",
+        f"install it (as root: apt-get install {name}), or give its path with --runtime",
+    )
 
 
 class Runtime:
@@ -80,7 +84,7 @@ class Runtime:
         what = f"cannot {verb} container {self.id[:12]} with runtime {self.name}"
         lowered = text.lower()
         # Another program's text is all there is to tell these apart, as everywhere at the OCI border.
-        if "no such file" in lowered and "exec" in lowered or "not found in $path" in lowered:
+        if ("no such file" in lowered and "exec" in lowered) or "not found in $path" in lowered:
             raise CommandNotFound(what, text)
         if "permission denied" in lowered and "exec" in lowered:
             raise CannotInvoke(what, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from pyman.engine.container import list_containers
 from pyman.errors import NoSuchImage, StateError, UsageError
 from pyman.storage import images, layers, trash
@@ -45,7 +44,12 @@ def _passes(record: dict[str, Any], item: str, index: ImageIndex) -> bool:
     if key == "reference":
         import fnmatch  # only with this filter
 
-        return any(fnmatch.fnmatch(part, pattern) for full in record["names"] for part in (full, full.rpartition(":")[0], full.rsplit("/", 1)[-1]) for pattern in (value, f"*/{value}", f"{value}:*"))
+        return any(
+            fnmatch.fnmatch(part, pattern)
+            for full in record["names"]
+            for part in (full, full.rpartition(":")[0], full.rsplit("/", 1)[-1])
+            for pattern in (value, f"*/{value}", f"{value}:*")
+        )
     if key in ("before", "since"):
         other = index.resolve(value)
         return bool(record["created"] < other["created"] if key == "before" else record["created"] > other["created"])
@@ -85,7 +89,11 @@ def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
     if not by_id and not taken:
         taken = [known for known in record["names"] if known.endswith("/" + name) or known.endswith(f"/{name}:latest")][:1]
     if by_id and len(record["names"]) > 1 and not force:
-        raise StateError(f"cannot remove image {name}", f"it has several names: {', '.join(record['names'])}", "remove the names one by one, or use --force")
+        raise StateError(
+            f"cannot remove image {name}",
+            f"it has several names: {', '.join(record['names'])}",
+            "remove the names one by one, or use --force",
+        )
     last = by_id or set(record["names"]) <= set(taken)
     if last:
         _release_users(record, force)
@@ -167,7 +175,10 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
         "Os": record["os"],
         "Size": record["size"],
         "VirtualSize": record["size"],
-        "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": ":".join(layers.layer_path(diff_id) for diff_id in reversed(record["layers"]))}},
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {"LowerDir": ":".join(layers.layer_path(diff_id) for diff_id in reversed(record["layers"]))},
+        },
         "RootFS": {"Type": "layers", "Layers": [f"sha256:{diff_id}" for diff_id in record["layers"]]},
         "Labels": record["labels"] or None,
         "Annotations": {},
@@ -176,5 +187,3 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
         "History": config.get("history") or [],
         "NamesHistory": record["names"],
     }
-
-

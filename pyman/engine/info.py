@@ -45,7 +45,12 @@ def gather() -> dict[str, Any]:
             "slirp4netns": {"executable": _program("slirp4netns")},
             "ociRuntime": {"name": conf["engine"]["runtime"] or "pyman-runtime", "version": VERSION},
             "idMappings": {"uidmap": [_range(entry) for entry in maps.uids], "gidmap": [_range(entry) for entry in maps.gids]},
-            "security": {"rootless": True, "seccompEnabled": True, "selinuxEnabled": os.path.isdir("/sys/fs/selinux/class"), "apparmorEnabled": os.path.isdir("/sys/kernel/security/apparmor")},
+            "security": {
+                "rootless": True,
+                "seccompEnabled": True,
+                "selinuxEnabled": os.path.isdir("/sys/fs/selinux/class"),
+                "apparmorEnabled": os.path.isdir("/sys/kernel/security/apparmor"),
+            },
         },
         "store": {
             "graphDriverName": name,
@@ -62,7 +67,11 @@ def gather() -> dict[str, Any]:
             },
         },
         "registries": {"search": search},
-        "plugins": {"log": ["k8s-file", "json-file", "none", "passthrough"], "network": ["pasta", "slirp4netns", "none", "host"], "volume": ["local"]},
+        "plugins": {
+            "log": ["k8s-file", "json-file", "none", "passthrough"],
+            "network": ["pasta", "slirp4netns", "none", "host"],
+            "volume": ["local"],
+        },
         "version": {"Version": VERSION, "APIVersion": COMPAT_VERSION, "OsArch": f"linux/{os.uname().machine}"},
     }
 

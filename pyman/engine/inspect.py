@@ -100,7 +100,11 @@ def _mounts(container: Container, spec: dict[str, Any]) -> list[dict[str, Any]]:
     result = []
     for mount in spec.get("mounts") or []:
         source = str(mount.get("source", ""))
-        if mount.get("type") != "bind" or source.startswith((container.run_dir, "/sys", "/proc")) or mount["destination"] in ("/dev/shm", "/run/podman-init"):
+        if (
+            mount.get("type") != "bind"
+            or source.startswith((container.run_dir, "/sys", "/proc"))
+            or mount["destination"] in ("/dev/shm", "/run/podman-init")
+        ):
             continue
         options = mount.get("options") or []
         volume = source.endswith("/_data") and "/volumes/" in source
@@ -182,7 +186,13 @@ def _host_config(container: Container, spec: dict[str, Any]) -> dict[str, Any]:
         "CgroupManager": "disabled",
         "CgroupMode": options.get("cgroupns") or "private",
         "ContainerIDFile": options.get("cidfile", ""),
-        "LogConfig": {"Type": options.get("log_driver") or "k8s-file", "Config": None, "Path": os.path.join(container.dir, "ctr.log"), "Tag": "", "Size": "0B"},
+        "LogConfig": {
+            "Type": options.get("log_driver") or "k8s-file",
+            "Config": None,
+            "Path": os.path.join(container.dir, "ctr.log"),
+            "Tag": "",
+            "Size": "0B",
+        },
         "NetworkMode": state.get("network_mode") or "",
         "PortBindings": bindings,
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
@@ -206,5 +216,8 @@ def _host_config(container: Container, spec: dict[str, Any]) -> dict[str, Any]:
         "ShmSize": 65536000,
         "Runtime": "oci",
         "Init": bool(options.get("init")),
-        "Ulimits": [{"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]} for limit in (spec.get("process") or {}).get("rlimits") or []],
+        "Ulimits": [
+            {"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]}
+            for limit in (spec.get("process") or {}).get("rlimits") or []
+        ],
     }

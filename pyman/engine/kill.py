@@ -55,6 +55,9 @@ def send(container: Container, signum: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError as err:
-        raise StateError(f"cannot send signal {signum} to container {container.name}", "the kernel does not permit it: the container belongs to another user") from err
+        raise StateError(
+            f"cannot send signal {signum} to container {container.name}",
+            "the kernel does not permit it: the container belongs to another user",
+        ) from err
     finally:
         os.close(pidfd)

@@ -43,7 +43,11 @@ class VolumeStore:
         """Path of the volume's data; created if needed. The same anonymous volume for the same destination at each start."""
         if anonymous or not name:
             name = self.used.get(destination) or ""
-            record = volume_store.create(name or os.urandom(32).hex(), anonymous=True) if not name or not volume_store.exists(name) else volume_store.get(name)
+            record = (
+                volume_store.create(name or os.urandom(32).hex(), anonymous=True)
+                if not name or not volume_store.exists(name)
+                else volume_store.get(name)
+            )
             if record["name"] not in self.anonymous:
                 self.anonymous.append(record["name"])
             self.used[destination] = record["name"]

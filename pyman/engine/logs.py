@@ -19,7 +19,11 @@ def log_path(container: Container, conf: dict[str, Any]) -> tuple[str, str]:
     """(driver, path) of the container's log. StateError if its driver keeps none."""
     driver, path, _, _ = logopts.settings(container.config["options"], conf, os.path.join(container.dir, "ctr.log"))
     if driver in ("none", "passthrough"):
-        raise StateError(f"cannot read the log of container {container.name}", f"its log driver {driver} keeps no log", "create it with --log-driver k8s-file")
+        raise StateError(
+            f"cannot read the log of container {container.name}",
+            f"its log driver {driver} keeps no log",
+            "create it with --log-driver k8s-file",
+        )
     return driver, path
 
 

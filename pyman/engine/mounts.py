@@ -11,7 +11,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_FLAGS = ("ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable", "bind", "rbind")
+_FLAGS = (
+    "ro",
+    "rw",
+    "nosuid",
+    "suid",
+    "nodev",
+    "dev",
+    "noexec",
+    "exec",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "unbindable",
+    "runbindable",
+    "bind",
+    "rbind",
+)
 _TMPFS_KEYS = ("size", "mode", "nr_inodes", "nr_blocks", "uid", "gid")
 
 
@@ -67,11 +86,19 @@ def _options(text: str, spec: str) -> tuple[list[str], set[str]]:
         elif option in _FLAGS:
             flags.append(option)
         elif option == "O" or option.startswith(("upperdir=", "workdir=")):
-            raise UsageError(f"cannot mount {spec!r}", "overlay volumes (:O) are not part of this release", "mount it :ro, or copy the data")
+            raise UsageError(
+                f"cannot mount {spec!r}", "overlay volumes (:O) are not part of this release", "mount it :ro, or copy the data"
+            )
         elif option.startswith("idmap"):
-            raise UsageError(f"cannot mount {spec!r}", "the kernel lets only privileged users make id-mapped mounts", "use :U, or --userns keep-id")
+            raise UsageError(
+                f"cannot mount {spec!r}", "the kernel lets only privileged users make id-mapped mounts", "use :U, or --userns keep-id"
+            )
         else:
-            raise UsageError(f"invalid volume option {option!r} in {spec!r}", "pyman does not know it", "known are ro, rw, z, Z, U, nocopy, [no]exec, [no]dev, [no]suid, [r]private, [r]shared, [r]slave, bind, rbind")
+            raise UsageError(
+                f"invalid volume option {option!r} in {spec!r}",
+                "pyman does not know it",
+                "known are ro, rw, z, Z, U, nocopy, [no]exec, [no]dev, [no]suid, [r]private, [r]shared, [r]slave, bind, rbind",
+            )
     return flags, special
 
 
@@ -109,11 +136,24 @@ def parse_tmpfs(spec: str) -> dict[str, Any]:
         elif option.split("=")[0] in _TMPFS_KEYS or option in ("rw", "noexec", "nosuid", "nodev", "tmpcopyup", "noatime"):
             options += [] if option in options else [option]
         else:
-            raise UsageError(f"invalid tmpfs option {option!r} in {spec!r}", "pyman does not know it", "known are size, mode, uid, gid, nr_inodes, ro, [no]exec, [no]dev, [no]suid, noatime, notmpcopyup")
+            raise UsageError(
+                f"invalid tmpfs option {option!r} in {spec!r}",
+                "pyman does not know it",
+                "known are size, mode, uid, gid, nr_inodes, ro, [no]exec, [no]dev, [no]suid, noatime, notmpcopyup",
+            )
     return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options}
 
 
-_ALIASES = {"src": "source", "dst": "destination", "target": "destination", "readonly": "ro", "tmpfs-size": "size", "tmpfs-mode": "mode", "volume-nocopy": "nocopy", "bind-propagation": "propagation"}
+_ALIASES = {
+    "src": "source",
+    "dst": "destination",
+    "target": "destination",
+    "readonly": "ro",
+    "tmpfs-size": "size",
+    "tmpfs-mode": "mode",
+    "volume-nocopy": "nocopy",
+    "bind-propagation": "propagation",
+}
 
 
 def parse_mount(spec: str, volumes: Callable[..., str]) -> Mount:
@@ -128,11 +168,22 @@ def parse_mount(spec: str, volumes: Callable[..., str]) -> Mount:
     if kind in ("tmpfs", "ramfs"):
         words = [f"{k}={v}" if k in _TMPFS_KEYS else k for k, v in keys.items() if v != "false"]
         entry = parse_tmpfs(f"{destination}:{','.join(words)}" if words else destination)
-        return Mount({**entry, "type": kind, "source": kind, "options": entry["options"] if kind == "tmpfs" else ["rw", "nosuid", "nodev", "noexec"]})
+        return Mount(
+            {**entry, "type": kind, "source": kind, "options": entry["options"] if kind == "tmpfs" else ["rw", "nosuid", "nodev", "noexec"]}
+        )
     if kind == "devpts":
-        return Mount({"destination": destination, "type": "devpts", "source": "devpts", "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]})
+        return Mount(
+            {
+                "destination": destination,
+                "type": "devpts",
+                "source": "devpts",
+                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+            }
+        )
     if kind not in ("bind", "volume"):
-        raise UsageError(f"cannot mount type {kind!r}", "this release mounts bind, volume, tmpfs, ramfs and devpts", "correct type= in " + repr(spec))
+        raise UsageError(
+            f"cannot mount type {kind!r}", "this release mounts bind, volume, tmpfs, ramfs and devpts", "correct type= in " + repr(spec)
+        )
     words = []
     for name, value in keys.items():
         if name == "source":

@@ -85,11 +85,19 @@ def _user(result: Namespaces, opts: dict[str, Any], ctx: SpecContext) -> None:
         result.entries.append({"type": "user", "path": ctx.joined["userns"]})
         return
     elif name == "auto":
-        raise UsageError("cannot use --userns auto", "ranges of their own for each container are not part of this release", "use --userns keep-id, or --uidmap and --gidmap")
+        raise UsageError(
+            "cannot use --userns auto",
+            "ranges of their own for each container are not part of this release",
+            "use --userns keep-id, or --uidmap and --gidmap",
+        )
     else:
         raise UsageError(f"invalid value {mode!r} for --userns", "it must be host, keep-id[:uid=N,gid=N], nomap or container:NAME")
     if any(entry["size"] < 1 for entry in result.uid_mappings + result.gid_mappings):
-        raise UsageError(f"cannot use --userns {mode}", "you have no subordinate ids", f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {os.getuid()}")
+        raise UsageError(
+            f"cannot use --userns {mode}",
+            "you have no subordinate ids",
+            f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {os.getuid()}",
+        )
     result.entries.append({"type": "user"})
     ctx.uid_shift = _shift(result.uid_mappings)
     ctx.gid_shift = _shift(result.gid_mappings)
@@ -128,7 +136,9 @@ def _explicit(items: list[str], ranges: list[tuple[int, int, int]]) -> list[dict
             raise UsageError(f"invalid id map {item!r}", "the form is CONTAINER-ID:ID:COUNT", "for example: --uidmap 0:1:1000")
         container, host, size = int(parts[0]), int(parts[1]), int(parts[2]) if len(parts) == 3 else 1
         if host + size > _count(ranges):
-            raise UsageError(f"cannot map {item!r}", f"your user namespace has {_count(ranges)} ids only", "see /etc/subuid and /etc/subgid")
+            raise UsageError(
+                f"cannot map {item!r}", f"your user namespace has {_count(ranges)} ids only", "see /etc/subuid and /etc/subgid"
+            )
         result.append({"containerID": container, "hostID": host, "size": size})
     return result
 

@@ -42,7 +42,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     if key == "exited":
         if not value.lstrip("-").isdigit():
             raise UsageError(f"invalid filter exited={value}", "an exit code is a number")
-        return state["status"] == "exited" and state["exit_code"] == int(value)
+        return bool(state["status"] == "exited" and state["exit_code"] == int(value))
     if key == "ancestor":
         return value in state["image"] or (len(value) > 3 and state["image_id"].startswith(value))
     if key in ("before", "since"):

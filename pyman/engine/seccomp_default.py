@@ -79,7 +79,13 @@ def profile(capabilities: list[str], machine: str) -> dict[str, Any]:
         "syscalls": [
             {"names": allowed, "action": "SCMP_ACT_ALLOW"},
             {"names": sorted(set(refused) - set(allowed)), "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM},
-            *({"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": value, "op": op}]} for op, value in families),
-            *({"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]} for value in _PERSONALITIES),
+            *(
+                {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": value, "op": op}]}
+                for op, value in families
+            ),
+            *(
+                {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]}
+                for value in _PERSONALITIES
+            ),
         ],
     }

@@ -41,22 +41,36 @@ def apply(spec: dict[str, Any], opts: dict[str, Any], table: dict[str, Any], bou
             masked, readonly = [], []
         elif key == "label":
             if value not in ("disable", "nested") and os.path.isdir("/sys/fs/selinux/class"):
-                raise UsageError(f"cannot use --security-opt {option}", "SELinux labels are not part of this release", "use --security-opt label=disable")
+                raise UsageError(
+                    f"cannot use --security-opt {option}", "SELinux labels are not part of this release", "use --security-opt label=disable"
+                )
             spec["process"].pop("selinuxLabel", None)
         elif key == "apparmor":
             if value != "unconfined":
-                raise UsageError(f"cannot use --security-opt {option}", "an unprivileged user cannot load or choose AppArmor profiles here", "use apparmor=unconfined, or leave it out")
+                raise UsageError(
+                    f"cannot use --security-opt {option}",
+                    "an unprivileged user cannot load or choose AppArmor profiles here",
+                    "use apparmor=unconfined, or leave it out",
+                )
         elif key == "proc-opts":
             _proc_options(spec, value)
         else:
-            raise UsageError(f"invalid security option {option!r}", "pyman does not know it", "known are no-new-privileges, seccomp, mask, unmask, label, apparmor, proc-opts")
+            raise UsageError(
+                f"invalid security option {option!r}",
+                "pyman does not know it",
+                "known are no-new-privileges, seccomp, mask, unmask, label, apparmor, proc-opts",
+            )
     linux["maskedPaths"], linux["readonlyPaths"] = masked, readonly
     if seccomp != "unconfined":
         linux["seccomp"] = _profile(seccomp, bounding)
 
 
 def _thermal() -> list[str]:
-    return [path for path in (f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in range(os.cpu_count() or 1)) if os.path.isdir(path)]
+    return [
+        path
+        for path in (f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in range(os.cpu_count() or 1))
+        if os.path.isdir(path)
+    ]
 
 
 def _unmask(value: str, masked: list[str], readonly: list[str]) -> tuple[list[str], list[str]]:
@@ -104,7 +118,7 @@ def _rule(item: dict[str, Any], bounding: list[str]) -> dict[str, Any] | None:
     if any(cap not in bounding for cap in includes.get("caps") or []) or any(cap in bounding for cap in excludes.get("caps") or []):
         return None
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-    if includes.get("arches") and machine not in includes["arches"] or machine in (excludes.get("arches") or []):
+    if (includes.get("arches") and machine not in includes["arches"]) or machine in (excludes.get("arches") or []):
         return None
     return {
         "names": item.get("names") or [item.get("name")],

@@ -75,7 +75,11 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
     ctx.workdir = opts.get("workdir") or str(image.get("WorkingDir") or "") or "/"
     if not ctx.workdir.startswith("/"):
         raise UsageError(f"invalid working directory {ctx.workdir!r}", "it is not absolute", "begin it with /")
-    readonly = bool(opts.get("read_only") if opts.get("read_only") is not None and "read_only" in (opts.get("_given") or []) else table.get("read_only") or opts.get("read_only"))
+    readonly = bool(
+        opts.get("read_only")
+        if opts.get("read_only") is not None and "read_only" in (opts.get("_given") or [])
+        else table.get("read_only") or opts.get("read_only")
+    )
     spec: dict[str, Any] = {
         "ociVersion": "1.2.0",
         "process": {
@@ -123,7 +127,9 @@ def arguments(opts: dict[str, Any], image: dict[str, Any]) -> list[str]:
         entrypoint = [str(part) for part in image.get("Entrypoint") or []]
         command = command or [str(part) for part in image.get("Cmd") or []]
     if not entrypoint + command:
-        raise UsageError("no command to run", "neither the image nor the command line names one", "write it after the image: pyman run IMAGE COMMAND")
+        raise UsageError(
+            "no command to run", "neither the image nor the command line names one", "write it after the image: pyman run IMAGE COMMAND"
+        )
     return entrypoint + command
 
 
@@ -186,17 +192,35 @@ def _sysctls(items: list[str], ns: Any, ctx: SpecContext) -> dict[str, str]:
             raise UsageError(f"invalid sysctl {item!r}", "the form is NAME=VALUE")
         if key.startswith("net."):
             if not ns.own("network"):
-                raise UsageError(f"cannot set sysctl {key}", f"the container shares its network namespace (--network {ctx.network_mode})", "set it on the host")
+                raise UsageError(
+                    f"cannot set sysctl {key}",
+                    f"the container shares its network namespace (--network {ctx.network_mode})",
+                    "set it on the host",
+                )
         elif key.startswith(("fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")):
             if not ns.own("ipc"):
                 raise UsageError(f"cannot set sysctl {key}", "the container shares its IPC namespace", "leave --ipc private")
         else:
-            raise UsageError(f"cannot set sysctl {key}", "it belongs to the whole machine, not to a namespace", "only net.*, fs.mqueue.* and kernel.{msg,sem,shm}* can be set for a container")
+            raise UsageError(
+                f"cannot set sysctl {key}",
+                "it belongs to the whole machine, not to a namespace",
+                "only net.*, fs.mqueue.* and kernel.{msg,sem,shm}* can be set for a container",
+            )
         result[key] = value
     return result
 
 
-_LIMITS = {"memory": "memory", "memory_swap": "memory", "memory_reservation": "memory", "cpus": "cpu", "cpu_shares": "cpu", "cpu_quota": "cpu", "cpu_period": "cpu", "cpuset_cpus": "cpuset", "cpuset_mems": "cpuset"}
+_LIMITS = {
+    "memory": "memory",
+    "memory_swap": "memory",
+    "memory_reservation": "memory",
+    "cpus": "cpu",
+    "cpu_shares": "cpu",
+    "cpu_quota": "cpu",
+    "cpu_period": "cpu",
+    "cpuset_cpus": "cpuset",
+    "cpuset_mems": "cpuset",
+}
 
 
 def _resources(opts: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +228,9 @@ def _resources(opts: dict[str, Any]) -> dict[str, Any]:
     for key, controller in _LIMITS.items():
         if opts.get(key) not in (None, "", 0):
             raise UsageError(
-                f"cannot set --{key.replace('_', '-')}", f"this release does not set limits of the cgroup controller {controller}", "use --ulimit for limits of single processes"
+                f"cannot set --{key.replace('_', '-')}",
+                f"this release does not set limits of the cgroup controller {controller}",
+                "use --ulimit for limits of single processes",
             )
     return {}
 
@@ -213,7 +239,10 @@ def _mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: A
     """The standard mounts, then the generated files, then the user's (sorted by depth), which replace ours."""
     table = ctx.conf["containers"]
     wanted: dict[str, mounts.Mount] = {}
-    for item in [*(mounts.parse_volume(v, ctx.volumes) for v in opts.get("volume") or []), *(mounts.parse_mount(m, ctx.volumes) for m in opts.get("mount") or [])]:
+    for item in [
+        *(mounts.parse_volume(v, ctx.volumes) for v in opts.get("volume") or []),
+        *(mounts.parse_mount(m, ctx.volumes) for m in opts.get("mount") or []),
+    ]:
         destination = item.entry["destination"]
         if destination in wanted:
             raise UsageError(f"cannot mount {destination} twice", "two options name the same place in the container")
@@ -236,7 +265,10 @@ def _mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: A
     if not opts.get("no_hostname") and ns.own("uts"):
         files.append((ctx.hostname_path, "/etc/hostname"))
     # They lie on the user's runtime directory, whose mount is nosuid, nodev; the flags are theirs already.
-    base += [{"destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]} for source, target in files]
+    base += [
+        {"destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]}
+        for source, target in files
+    ]
     base = [entry for entry in base if entry["destination"] not in wanted]
     ctx.copy_up = [item for item in wanted.values() if item.copy_up or item.chown]
     return base + [wanted[key].entry for key in sorted(wanted, key=lambda path: path.count("/"))]
@@ -257,7 +289,9 @@ def _image_volumes(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext
         if mode == "tmpfs":
             wanted[destination] = mounts.Mount(mounts.parse_tmpfs(destination))
         else:
-            wanted[destination] = mounts.Mount(mounts.bind(ctx.volumes("", destination, anonymous=True), destination, []), "anonymous", copy_up=True)
+            wanted[destination] = mounts.Mount(
+                mounts.bind(ctx.volumes("", destination, anonymous=True), destination, []), "anonymous", copy_up=True
+            )
 
 
 def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict[str, Any]]:
@@ -265,21 +299,44 @@ def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict
     pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
     result: list[dict[str, Any]] = [{"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}]
     if not ns.own("pid") and ns.shares_host_pid:
-        result = [{"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"]}]
+        result = [
+            {"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"]}
+        ]
     result += [
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
     ]
     if ns.own("ipc"):
         result.append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]})
-        result.append({"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"]})
+        result.append(
+            {
+                "destination": "/dev/shm",
+                "type": "tmpfs",
+                "source": "shm",
+                "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"],
+            }
+        )
     else:
-        result.append({"destination": "/dev/shm", "type": "bind", "source": ns.shm_source, "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"]})
+        result.append(
+            {
+                "destination": "/dev/shm",
+                "type": "bind",
+                "source": ns.shm_source,
+                "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"],
+            }
+        )
     if ns.own("network") and ns.sysfs_allowed:
         result.append({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]})
     else:
         # sysfs belongs to a network namespace: of a foreign one only the host's mount can be shown.
-        result.append({"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro", "rro", "rprivate"]})
+        result.append(
+            {
+                "destination": "/sys",
+                "type": "bind",
+                "source": "/sys",
+                "options": ["rbind", "nosuid", "noexec", "nodev", "ro", "rro", "rprivate"],
+            }
+        )
     result.append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "ro"]})
     return result
 
@@ -290,8 +347,10 @@ def _init_program(spec: dict[str, Any], opts: dict[str, Any], table: dict[str, A
         return
     path = opts.get("init_path") or table.get("init_path") or next((candidate for candidate in _INITS if os.access(candidate, os.X_OK)), "")
     if not path or not os.access(path, os.X_OK):
-        raise MissingProgram("cannot use --init", f"no init program found{': ' + path if path else ''}", "as root: apt-get install catatonit")
-    spec["mounts"].append({"destination": "/run/podman-init", "type": "bind", "source": path, "options": ["bind", "ro", "rprivate", "nosuid", "nodev"]})
+        raise MissingProgram(
+            "cannot use --init", f"no init program found{': ' + path if path else ''}", "as root: apt-get install catatonit"
+        )
+    spec["mounts"].append(
+        {"destination": "/run/podman-init", "type": "bind", "source": path, "options": ["bind", "ro", "rprivate", "nosuid", "nodev"]}
+    )
     spec["process"]["args"] = ["/run/podman-init", "--", *spec["process"]["args"]]
-
-

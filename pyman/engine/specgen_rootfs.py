@@ -31,9 +31,16 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
         extra = [name for name in extra if name != "keep-groups"]
     groups = sorted({*user.get("additionalGids", []), *users.group_ids(extra, root_fd)})
     _check_mapped(spec, ctx, user["uid"], user["gid"], groups)
-    process["user"] = {"uid": user["uid"], "gid": user["gid"], "umask": process["user"]["umask"], **({"additionalGids": groups} if groups and not ctx.idmap.single else {})}
+    process["user"] = {
+        "uid": user["uid"],
+        "gid": user["gid"],
+        "umask": process["user"]["umask"],
+        **({"additionalGids": groups} if groups and not ctx.idmap.single else {}),
+    }
     if user["uid"] != 0:
-        process["capabilities"] = caps.process_sets(process["capabilities"]["bounding"], False, list(opts.get("cap_add") or []) if not opts.get("privileged") else [])
+        process["capabilities"] = caps.process_sets(
+            process["capabilities"]["bounding"], False, list(opts.get("cap_add") or []) if not opts.get("privileged") else []
+        )
     if not any(entry.startswith("HOME=") for entry in process["env"]):
         process["env"].append(f"HOME={user.get('home') or '/'}")
     _make_workdir(root_fd, ctx.workdir, user["uid"], user["gid"], spec)
@@ -95,12 +102,17 @@ def _identity_files(spec: dict[str, Any], root_fd: int, ctx: SpecContext, user: 
     name = user_name(os.getuid()) if not os.environ.get("USER") else os.environ["USER"]
     name = "".join(char for char in name if char.isalnum() or char in "_-.") or "user"
     home = next((entry[5:] for entry in spec["process"]["env"] if entry.startswith("HOME=")), "/")
-    for file, line in (("passwd", f"{name}:*:{user['uid']}:{user['gid']}:{name}:{home}:/bin/sh"), ("group", f"{name}:x:{user['gid']}:{name}")):
+    for file, line in (
+        ("passwd", f"{name}:*:{user['uid']}:{user['gid']}:{name}:{home}:/bin/sh"),
+        ("group", f"{name}:x:{user['gid']}:{name}"),
+    ):
         lines = [":".join(entry) for entry in users.read_file(root_fd, f"etc/{file}")]
         path = os.path.join(ctx.run_dir, file)
         store.write_text(path, "\n".join([*lines, line]) + "\n", mode=0o644)
         os.chmod(path, 0o644)
-        spec["mounts"].append({"destination": f"/etc/{file}", "type": "bind", "source": path, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]})
+        spec["mounts"].append(
+            {"destination": f"/etc/{file}", "type": "bind", "source": path, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]}
+        )
 
 
 def _fill_volume(root_fd: int, mount: Mount, user: dict[str, Any]) -> None:

@@ -60,7 +60,9 @@ def _plan(container: Container) -> launch.Plan:
     plan.rootfs = config["rootfs"] or os.path.join(container.dir, "merged")
     _make_dirs(container)
     plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
-    plan.ports = network_ports.parse_publish(_published(opts, config)) if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "") else []
+    plan.ports = (
+        network_ports.parse_publish(_published(opts, config)) if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "") else []
+    )
     plan.driver = None if config["rootfs"] else drivers.choose_driver(conf)
     ctx = specgen.SpecContext()
     ctx.id, ctx.name = container.id, container.name
@@ -131,7 +133,11 @@ def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], 
         target = lookup(value.split(":", 1)[1])
         target.sync()
         if target.state["status"] not in RUNNING:
-            raise StateError(f"cannot join the {option} namespace of container {target.name}", f"it is not running (state: {target.state['status']})", f"pyman start {target.name}")
+            raise StateError(
+                f"cannot join the {option} namespace of container {target.name}",
+                f"it is not running (state: {target.state['status']})",
+                f"pyman start {target.name}",
+            )
         pid, started = target.state["pid"], target.state["pid_start"]
         # A descriptor keeps the namespace alive and right even if the target ends meanwhile.
         fd = os.open(f"/proc/{pid}/ns/{_NS_FILE.get(option, option)}", os.O_RDONLY | os.O_CLOEXEC)
@@ -141,7 +147,11 @@ def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], 
             raise StateError(f"cannot join the {option} namespace of container {target.name}", "it ended just now")
         pins.append(owner)
         if userns_fd >= 0 and os.fstat(owner).st_ino != os.fstat(userns_fd).st_ino:
-            raise StateError("cannot join namespaces of these containers together", "they live in different user namespaces", "restart them one after the other, so that they share one")
+            raise StateError(
+                "cannot join namespaces of these containers together",
+                "they live in different user namespaces",
+                "restart them one after the other, so that they share one",
+            )
         userns_fd = owner
         joined[option] = f"/proc/self/fd/{fd}"
     return joined, userns_fd, pins
@@ -176,7 +186,11 @@ def _launch(container: Container, plan: launch.Plan) -> None:
     _cleanup_failed(container)
     if "error" in outcome:
         raise errors.from_record(outcome["error"])
-    raise RuntimeFailure(f"cannot start container {container.name}", f"the starting process ended without a report (status {status})", "run it again with --log-level=debug")
+    raise RuntimeFailure(
+        f"cannot start container {container.name}",
+        f"the starting process ended without a report (status {status})",
+        "run it again with --log-level=debug",
+    )
 
 
 def _cleanup_failed(container: Container) -> None:

@@ -52,17 +52,28 @@ def resolve(user: str, root_fd: int) -> dict[str, Any]:
     elif name:
         found = next((entry for entry in passwd if entry[0] == name), None)
         if found is None:
-            raise UsageError(f"cannot find user {name!r}", "the container's /etc/passwd has no such user", "give a numeric id, or a user that the image has")
+            raise UsageError(
+                f"cannot find user {name!r}",
+                "the container's /etc/passwd has no such user",
+                "give a numeric id, or a user that the image has",
+            )
         uid = parse_id(found[2], "user id in /etc/passwd")
     else:
         uid = 0
-    result: dict[str, Any] = {"uid": uid, "gid": parse_id(found[3], "group id in /etc/passwd") if found else 0, "home": found[5] if found else "/", "name": found[0] if found else ""}
+    result: dict[str, Any] = {
+        "uid": uid,
+        "gid": parse_id(found[3], "group id in /etc/passwd") if found else 0,
+        "home": found[5] if found else "/",
+        "name": found[0] if found else "",
+    }
     if colon and group:
         result["gid"] = _group_id(group, groups)
         result["additionalGids"] = []
     else:
         login = found[0] if found else None
-        result["additionalGids"] = sorted({parse_id(entry[2], "group id in /etc/group") for entry in groups if login and login in entry[3].split(",")})
+        result["additionalGids"] = sorted(
+            {parse_id(entry[2], "group id in /etc/group") for entry in groups if login and login in entry[3].split(",")}
+        )
     return result
 
 
@@ -72,7 +83,9 @@ def _group_id(group: str, groups: list[list[str]]) -> int:
     for entry in groups:
         if entry[0] == group:
             return parse_id(entry[2], "group id in /etc/group")
-    raise UsageError(f"cannot find group {group!r}", "the container's /etc/group has no such group", "give a numeric id, or a group that the image has")
+    raise UsageError(
+        f"cannot find group {group!r}", "the container's /etc/group has no such group", "give a numeric id, or a group that the image has"
+    )
 
 
 def group_ids(names: list[str], root_fd: int) -> list[int]:

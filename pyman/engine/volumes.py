@@ -19,7 +19,9 @@ _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 def check_name(name: str) -> None:
     """UsageError unless `name` follows [a-zA-Z0-9][a-zA-Z0-9_.-]*."""
     if not name or name[0] not in _FIRST or name.strip(_FIRST + "_.-") or len(name) > 255:
-        raise UsageError(f"invalid volume name {name!r}", "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*", "a host directory is given as an absolute path")
+        raise UsageError(
+            f"invalid volume name {name!r}", "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*", "a host directory is given as an absolute path"
+        )
 
 
 def _dir(name: str) -> str:
@@ -45,7 +47,9 @@ def create(name: str, *, anonymous: bool = False, labels: dict[str, str] | None 
     except FileExistsError:
         pass
     if not exists(name):
-        store.write_json(os.path.join(_dir(name), "volume.json"), {"name": name, "created": time.time(), "anonymous": anonymous, "labels": labels or {}})
+        store.write_json(
+            os.path.join(_dir(name), "volume.json"), {"name": name, "created": time.time(), "anonymous": anonymous, "labels": labels or {}}
+        )
     return get(name)
 
 

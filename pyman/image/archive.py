@@ -119,10 +119,18 @@ class DockerArchive:
             images = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("Layers"), list)]
         except (ValueError, TypeError, RecursionError) as err:
             raise ImageError(f"damaged {self.label}", f"its manifest.json cannot be read: {err}") from err
-        wanted = [entry for entry in images if not name or name in (entry.get("RepoTags") or []) or f"{name}:latest" in (entry.get("RepoTags") or [])]
+        wanted = [
+            entry
+            for entry in images
+            if not name or name in (entry.get("RepoTags") or []) or f"{name}:latest" in (entry.get("RepoTags") or [])
+        ]
         if len(wanted) != 1:
             tags = ", ".join(str(tag) for entry in images for tag in entry.get("RepoTags") or []) or "none"
-            raise NoSuchImage(f"cannot choose an image of {self.label}", f"{len(wanted)} images fit; the archive has: {tags}", "name one: docker-archive:FILE:NAME")
+            raise NoSuchImage(
+                f"cannot choose an image of {self.label}",
+                f"{len(wanted)} images fit; the archive has: {tags}",
+                "name one: docker-archive:FILE:NAME",
+            )
         self.entry = wanted[0]
         self.config = self._read(self.entry.get("Config"), manifest.MAX_CONFIG)
         value = manifest.loads(self.config, self.label, manifest.MAX_CONFIG)
@@ -137,12 +145,20 @@ class DockerArchive:
             os.close(fd)
             self.files[str(diff_id)] = file
         digest = "sha256:" + hashlib.sha256(self.config).hexdigest()
-        document = {"schemaVersion": 2, "mediaType": manifest.MANIFESTS[0], "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(self.config)}, "layers": descriptors}
+        document = {
+            "schemaVersion": 2,
+            "mediaType": manifest.MANIFESTS[0],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(self.config)},
+            "layers": descriptors,
+        }
         self.document = json.dumps(document).encode()
 
     def names(self) -> list[str]:
         """The archive's RepoTags."""
-        return [reference.parse(tag).name() if not reference.is_short(str(tag)) else reference.parse(f"docker.io/{tag}").name() for tag in self.entry.get("RepoTags") or []]
+        return [
+            reference.parse(tag).name() if not reference.is_short(str(tag)) else reference.parse(f"docker.io/{tag}").name()
+            for tag in self.entry.get("RepoTags") or []
+        ]
 
     def manifest(self, descriptor: dict[str, Any] | None = None) -> tuple[bytes, str, str]:
         """(bytes, media type, digest) of the manifest made for the archive."""

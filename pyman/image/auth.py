@@ -26,7 +26,11 @@ def find(registry: str, repository: str, creds: str, authfile: str) -> tuple[str
     if creds:
         user, colon, password = creds.partition(":")
         if not colon:
-            raise UsageError("invalid value for --creds", "the form is USER:PASSWORD", "put the password into auth.json to keep it out of the process list")
+            raise UsageError(
+                "invalid value for --creds",
+                "the form is USER:PASSWORD",
+                "put the password into auth.json to keep it out of the process list",
+            )
         return user, password
     keys = [f"{registry}/{repository}"]
     while "/" in keys[-1]:

@@ -33,7 +33,9 @@ class LayoutSource:
             with os.fdopen(fd, "rb") as file:
                 data = file.read(limit + 1)
         except OSError as err:
-            raise NoSuchImage(f"cannot read {self.label}", f"{path}: {err.strerror}", "the transport oci: wants the directory of an OCI image layout") from err
+            raise NoSuchImage(
+                f"cannot read {self.label}", f"{path}: {err.strerror}", "the transport oci: wants the directory of an OCI image layout"
+            ) from err
         return data
 
     def names(self) -> list[str]:
@@ -47,7 +49,11 @@ class LayoutSource:
         tags = [(entry.get("annotations") or {}).get(_REF, "") for entry in entries]
         if not self.tag:
             if len(entries) != 1:
-                raise NoSuchImage(f"cannot choose an image of {self.path}", f"it holds {len(entries)} images: {', '.join(t for t in tags if t) or 'without tags'}", "add :TAG")
+                raise NoSuchImage(
+                    f"cannot choose an image of {self.path}",
+                    f"it holds {len(entries)} images: {', '.join(t for t in tags if t) or 'without tags'}",
+                    "add :TAG",
+                )
             return manifests.descriptor(entries[0], self.label)
         for entry, tag in zip(entries, tags):
             if tag == self.tag:
@@ -94,5 +100,3 @@ def _split(text: str) -> tuple[str, str]:
         return text, ""
     directory, colon, tag = text.rpartition(":")
     return (directory, tag) if colon else (text, "")
-
-

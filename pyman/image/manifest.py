@@ -18,7 +18,15 @@ MAX_LAYERS = 512
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 ACCEPT = ", ".join(INDEXES + MANIFESTS)
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+_MACHINES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "i686": "386",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
+}
 
 
 def host_platform() -> str:
@@ -41,7 +49,7 @@ def loads(data: bytes, what: str, limit: int) -> dict[str, Any]:
 
 
 def kind_of(value: dict[str, Any], media_type: str, what: str) -> str:
-    """"index" or "manifest". ImageError where header, mediaType field and content do not agree."""
+    """ "index" or "manifest". ImageError where header, mediaType field and content do not agree."""
     inner = value.get("mediaType") or ""
     header = (media_type or "").split(";")[0].strip()
     if inner and header in INDEXES + MANIFESTS and inner != header:
@@ -50,7 +58,11 @@ def kind_of(value: dict[str, Any], media_type: str, what: str) -> str:
     if "manifests" in value and ("layers" in value or "config" in value):
         raise ImageError(f"refused {what}", "it is a manifest and an index at the same time")
     if value.get("schemaVersion") != 2:
-        raise ImageError(f"cannot use {what}", f"its schema version is {value.get('schemaVersion')!r}, pyman reads 2", "push the image again with a current tool")
+        raise ImageError(
+            f"cannot use {what}",
+            f"its schema version is {value.get('schemaVersion')!r}, pyman reads 2",
+            "push the image again with a current tool",
+        )
     if "manifests" in value:
         if declared in MANIFESTS:
             raise ImageError(f"refused {what}", f"it is an index and calls itself {declared}")
@@ -64,10 +76,20 @@ def kind_of(value: dict[str, Any], media_type: str, what: str) -> str:
 
 def descriptor(value: Any, what: str) -> dict[str, Any]:
     """{"mediaType", "digest", "size", "hex"} of an OCI descriptor. ImageError."""
-    if not isinstance(value, dict) or not isinstance(value.get("size"), int) or value["size"] < 0 or not isinstance(value.get("mediaType", ""), str):
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("size"), int)
+        or value["size"] < 0
+        or not isinstance(value.get("mediaType", ""), str)
+    ):
         raise ImageError(f"damaged {what}", "a descriptor lacks its size or media type")
     try:
-        return {"mediaType": value.get("mediaType", ""), "digest": value["digest"], "size": value["size"], "hex": check_digest(value.get("digest", ""), what)}
+        return {
+            "mediaType": value.get("mediaType", ""),
+            "digest": value["digest"],
+            "size": value["size"],
+            "hex": check_digest(value.get("digest", ""), what),
+        }
     except (PymanError, KeyError) as err:
         raise ImageError(f"refused {what}", f"a descriptor's digest is invalid: {value.get('digest')!r}") from err
 
@@ -111,7 +133,10 @@ def parse_config(data: bytes, layer_count: int, what: str) -> tuple[dict[str, An
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(diff_ids, list) or len(diff_ids) != layer_count:
-        raise ImageError(f"damaged {what}", f"its configuration names {len(diff_ids) if isinstance(diff_ids, list) else 'no'} layers, its manifest {layer_count}")
+        raise ImageError(
+            f"damaged {what}",
+            f"its configuration names {len(diff_ids) if isinstance(diff_ids, list) else 'no'} layers, its manifest {layer_count}",
+        )
     try:
         ids = [check_digest(diff_id, what) for diff_id in diff_ids]
     except PymanError as err:

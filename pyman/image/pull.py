@@ -67,7 +67,11 @@ def _source(name: str, **options: Any) -> Any:
 
         return archive.open_archive(transport, rest)
     if transport in ("dir", "docker-daemon", "containers-storage", "sif", "ostree"):
-        raise UsageError(f"cannot pull {name}", f"the transport {transport}: is not part of this release", "use docker://, oci:, oci-archive: or docker-archive:")
+        raise UsageError(
+            f"cannot pull {name}",
+            f"the transport {transport}: is not part of this release",
+            "use docker://, oci:, oci-archive: or docker-archive:",
+        )
     plain = name.removeprefix("docker://")
     if reference.is_short(plain):
         from pyman.image import shortnames
@@ -124,7 +128,9 @@ def _check_platform(config: dict[str, Any], platform: str, what: str) -> None:
     host = (platform or manifests.host_platform()).split("/")
     found = config.get("architecture") or ""
     if platform and found and found != host[1]:
-        raise ImageError(f"cannot use {what}", f"it is for {config.get('os') or 'linux'}/{found}, not for {platform}", "choose another --platform")
+        raise ImageError(
+            f"cannot use {what}", f"it is for {config.get('os') or 'linux'}/{found}, not for {platform}", "choose another --platform"
+        )
 
 
 def _epoch(text: str) -> float:

@@ -38,7 +38,9 @@ def _import_oras() -> Any:
 class RegistrySource:
     """The image a reference names, from its registry."""
 
-    def __init__(self, reference: Reference, *, tls_verify: bool | None = None, creds: str = "", authfile: str = "", retry: int | None = None) -> None:
+    def __init__(
+        self, reference: Reference, *, tls_verify: bool | None = None, creds: str = "", authfile: str = "", retry: int | None = None
+    ) -> None:
         self.reference = reference
         self.label = f"image {reference.name()}"
         self.retries = _RETRIES if retry is None else max(1, retry + 1)
@@ -86,7 +88,9 @@ class RegistrySource:
         for attempt in (0, 1):
             sent = {**headers, **self._authorization()}
             try:
-                response = self.session.get(self._url(path), headers=sent, stream=stream, timeout=_TIMEOUT, verify=not self.insecure, allow_redirects=True)
+                response = self.session.get(
+                    self._url(path), headers=sent, stream=stream, timeout=_TIMEOUT, verify=not self.insecure, allow_redirects=True
+                )
             except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as err:
                 if self.insecure and self.scheme == "https":
                     self.scheme = "http"
@@ -95,7 +99,9 @@ class RegistrySource:
             except requests.exceptions.RequestException as err:
                 raise self._unreachable(err) from err
             if any(step.url.startswith("https:") for step in response.history) and response.url.startswith("http:"):
-                raise RegistryError(f"refused {self.label}", f"{self.host} redirects from https to http", "report it to whoever runs the registry")
+                raise RegistryError(
+                    f"refused {self.label}", f"{self.host} redirects from https to http", "report it to whoever runs the registry"
+                )
             if response.status_code != 401 or attempt:
                 return response
             self._authenticate(response.headers.get("Www-Authenticate") or "")
@@ -118,7 +124,11 @@ class RegistrySource:
         what = f"cannot pull {self.reference.name()}"
         if kind == "basic":
             if not self.credentials:
-                raise RegistryError(what, f"{self.host} wants a user and password (401), and no credentials are stored for it", f"pyman pull --creds USER:PASSWORD ..., or an entry for {self.reference.registry} in auth.json")
+                raise RegistryError(
+                    what,
+                    f"{self.host} wants a user and password (401), and no credentials are stored for it",
+                    f"pyman pull --creds USER:PASSWORD ..., or an entry for {self.reference.registry} in auth.json",
+                )
             if self.basic:
                 raise RegistryError(what, f"{self.host} refused the stored credentials (401)", "correct them in auth.json")
             self.basic = True
@@ -129,7 +139,11 @@ class RegistrySource:
         realm = str(header.realm or "")
         secure = realm.startswith("https://")
         if not secure and (self.scheme == "https" or not realm.startswith("http://")):
-            raise RegistryError(what, f"{self.host} wants its tokens fetched from {realm!r}, which is not https", "credentials are never sent without TLS to another place")
+            raise RegistryError(
+                what,
+                f"{self.host} wants its tokens fetched from {realm!r}, which is not https",
+                "credentials are never sent without TLS to another place",
+            )
         self.token = self._fetch_token(realm, str(header.service or ""), what)
 
     def _fetch_token(self, realm: str, service: str, what: str) -> str:
@@ -146,7 +160,9 @@ class RegistrySource:
             raise RegistryError(what, f"its token server {realm} does not answer: {_cause(err)}") from err
         if response.status_code != 200:
             who = "refused the stored credentials" if self.credentials else "gives no anonymous token"
-            raise RegistryError(what, f"its token server {who} ({response.status_code})", f"check the entry for {self.reference.registry} in auth.json")
+            raise RegistryError(
+                what, f"its token server {who} ({response.status_code})", f"check the entry for {self.reference.registry} in auth.json"
+            )
         try:
             value = response.json()
             return str(value.get("token") or value["access_token"])
@@ -157,9 +173,17 @@ class RegistrySource:
         text = _cause(err)
         what = f"cannot pull {self.reference.name()}"
         if "CERTIFICATE_VERIFY_FAILED" in text:
-            return RegistryError(what, f"the certificate of {self.host} cannot be verified: {text}", "add its CA to the system's store, or use --tls-verify=false if you trust the network")
+            return RegistryError(
+                what,
+                f"the certificate of {self.host} cannot be verified: {text}",
+                "add its CA to the system's store, or use --tls-verify=false if you trust the network",
+            )
         if "WRONG_VERSION_NUMBER" in text or "wrong version number" in text or "record layer failure" in text:
-            return RegistryError(what, f"{self.host} speaks http, not https", f"--tls-verify=false, or in registries.conf: [[registry]] location = \"{self.host}\" insecure = true")
+            return RegistryError(
+                what,
+                f"{self.host} speaks http, not https",
+                f'--tls-verify=false, or in registries.conf: [[registry]] location = "{self.host}" insecure = true',
+            )
         return RegistryError(what, f"{self.host} cannot be reached: {text}", "check the name, the network and the proxy variables")
 
     def _request(self, path: str, headers: dict[str, str], stream: bool = False) -> Any:
@@ -176,7 +200,11 @@ class RegistrySource:
                     continue
                 raise
             if response.status_code in (429, 500, 502, 503, 504):
-                failure = RegistryError(f"cannot pull {self.reference.name()}", f"{self.host} answers {response.status_code}" + (" (too many requests)" if response.status_code == 429 else ""), "try again later")
+                failure = RegistryError(
+                    f"cannot pull {self.reference.name()}",
+                    f"{self.host} answers {response.status_code}" + (" (too many requests)" if response.status_code == 429 else ""),
+                    "try again later",
+                )
                 continue
             return response
         assert failure is not None
@@ -188,9 +216,15 @@ class RegistrySource:
             return
         what = f"cannot pull {self.reference.name()}"
         if status == 404:
-            raise NoSuchImage(what, f"{self.host} has no {'such image' if path.startswith('manifests') else 'blob ' + path[6:25]} (404)", "check the name and the tag")
+            raise NoSuchImage(
+                what,
+                f"{self.host} has no {'such image' if path.startswith('manifests') else 'blob ' + path[6:25]} (404)",
+                "check the name and the tag",
+            )
         if status in (401, 403):
-            raise RegistryError(what, f"{self.host} denies access ({status})", f"check the name, and the credentials for {self.reference.registry}")
+            raise RegistryError(
+                what, f"{self.host} denies access ({status})", f"check the name, and the credentials for {self.reference.registry}"
+            )
         raise RegistryError(what, f"{self.host} answers {status}")
 
     # ---- the source's interface ----
@@ -250,7 +284,9 @@ class RegistrySource:
                         view = view[os.write(fd, view) :]
                     done += len(piece)
                     if done > descriptor["size"]:
-                        raise ImageError(f"refused {self.label}", f"the blob {descriptor['digest'][:19]} is longer than its {descriptor['size']} bytes")
+                        raise ImageError(
+                            f"refused {self.label}", f"the blob {descriptor['digest'][:19]} is longer than its {descriptor['size']} bytes"
+                        )
             except (requests.exceptions.RequestException, OSError) as err:
                 if isinstance(err, BrokenPipeError):
                     return  # the unpacker refused the layer and says why
@@ -262,14 +298,20 @@ class RegistrySource:
                 return
             breaks = 0 if done > before else breaks + 1
             if breaks >= self.retries:
-                raise RegistryError(f"cannot pull {self.reference.name()}", f"the connection to {self.host} broke {breaks} times in a row at {done} of {descriptor['size']} bytes", "run the command again")
+                raise RegistryError(
+                    f"cannot pull {self.reference.name()}",
+                    f"the connection to {self.host} broke {breaks} times in a row at {done} of {descriptor['size']} bytes",
+                    "run the command again",
+                )
             time.sleep(0.1 * 2**breaks * (0.5 + random.random()))
 
 
 def _cause(err: BaseException) -> str:
     """The innermost reason of a requests error, without its layers of wrapping."""
     while True:
-        inner = getattr(err, "reason", None) or err.__cause__ or (err.args[0] if err.args and isinstance(err.args[0], BaseException) else None)
+        inner = (
+            getattr(err, "reason", None) or err.__cause__ or (err.args[0] if err.args and isinstance(err.args[0], BaseException) else None)
+        )
         if not isinstance(inner, BaseException) or inner is err:
             text = str(err)
             return text.split(": ", 1)[1] if text.startswith(("HTTPSConnection", "HTTPConnection")) and ": " in text else text

@@ -19,10 +19,15 @@ def resolve(name: str) -> str:
         return alias + name[len(base) :]
     if len(conf.search) == 1:
         return f"{conf.search[0]}/{name}"
-    candidates = [f"{registry}/{name}" for registry in conf.search] or [f"docker.io/{name if '/' in name else 'library/' + name}", f"quay.io/{name}"]
+    candidates = [f"{registry}/{name}" for registry in conf.search] or [
+        f"docker.io/{name if '/' in name else 'library/' + name}",
+        f"quay.io/{name}",
+    ]
     why = "several registries are configured for short names" if conf.search else "no registry is configured for short names"
     raise NoSuchImage(
         f"cannot find out where to pull {name} from",
         why,
-        "write the full name, for instance " + " or ".join(candidates) + f"; or put unqualified-search-registries = [\"docker.io\"] into {os.path.join(paths.confdir(), 'containers/registries.conf')}",
+        "write the full name, for instance "
+        + " or ".join(candidates)
+        + f'; or put unqualified-search-registries = ["docker.io"] into {os.path.join(paths.confdir(), "containers/registries.conf")}',
     )

@@ -150,7 +150,9 @@ def open_tree(dirfd: int, path: str, flags: int) -> int:
     return int(fd)
 
 
-def move_mount(from_fd: int, to_fd: int, from_path: str = "", to_path: str = "", flags: int = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) -> None:
+def move_mount(
+    from_fd: int, to_fd: int, from_path: str = "", to_path: str = "", flags: int = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+) -> None:
     """move_mount(2), by descriptors unless paths are given."""
     if libc.syscall(c_long(NR_move_mount), c_int(from_fd), c_char_p(_b(from_path)), c_int(to_fd), c_char_p(_b(to_path)), c_uint(flags)) < 0:
         raise_errno("move_mount", to_path)
@@ -165,7 +167,9 @@ class _MountAttr(ctypes.Structure):  # struct mount_attr
     )
 
 
-def mount_setattr(dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, userns_fd: int = 0) -> None:
+def mount_setattr(
+    dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, userns_fd: int = 0
+) -> None:
     """mount_setattr(2)."""
     attr = _MountAttr(attr_set, attr_clr, propagation, userns_fd)
     if libc.syscall(c_long(NR_mount_setattr), c_int(dirfd), c_char_p(_b(path)), c_uint(flags), ctypes.byref(attr), c_size_t(32)) < 0:

@@ -86,7 +86,12 @@ def clone(flags: int, body: Callable[[], int], name: str, keep: tuple[int, ...] 
     raw = ctypes.PyDLL(None, use_errno=True)
     raw.syscall.restype = ctypes.c_long
     pid = raw.syscall(
-        ctypes.c_long(libc.NR_clone), ctypes.c_ulong(flags | 17), ctypes.c_void_p(None), ctypes.c_void_p(None), ctypes.c_void_p(None), ctypes.c_ulong(0)
+        ctypes.c_long(libc.NR_clone),
+        ctypes.c_ulong(flags | 17),
+        ctypes.c_void_p(None),
+        ctypes.c_void_p(None),
+        ctypes.c_void_p(None),
+        ctypes.c_ulong(0),
     )
     if pid < 0:
         libc.raise_errno("clone")

@@ -28,7 +28,15 @@ _ACTIONS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
-_OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
+_OPERATORS = {
+    "SCMP_CMP_NE": 1,
+    "SCMP_CMP_LT": 2,
+    "SCMP_CMP_LE": 3,
+    "SCMP_CMP_EQ": 4,
+    "SCMP_CMP_GE": 5,
+    "SCMP_CMP_GT": 6,
+    "SCMP_CMP_MASKED_EQ": 7,
+}
 _ARCHES = {
     "SCMP_ARCH_X86_64": 0xC000003E,
     "SCMP_ARCH_X86": 0x40000003,
@@ -91,7 +99,10 @@ def _compile(description: dict[str, Any]) -> bytes:
         lib = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     except OSError as err:
         raise MissingProgram(
-            "cannot compile the seccomp profile", "the library libseccomp.so.2 is not installed", "as root: apt-get install libseccomp2", stage="seccomp"
+            "cannot compile the seccomp profile",
+            "the library libseccomp.so.2 is not installed",
+            "as root: apt-get install libseccomp2",
+            stage="seccomp",
         ) from err
     lib.seccomp_init.restype = ctypes.c_void_p
     lib.seccomp_init.argtypes = (ctypes.c_uint32,)
@@ -125,7 +136,12 @@ def _compile(description: dict[str, Any]) -> bytes:
 
 def _action(name: str, errno_ret: object) -> int:
     if name not in _ACTIONS:
-        raise RuntimeFailure("cannot compile the seccomp profile", f"action {name!r} is not supported", "use SCMP_ACT_ALLOW, _ERRNO, _KILL_PROCESS, _LOG or _TRAP", stage="seccomp")
+        raise RuntimeFailure(
+            "cannot compile the seccomp profile",
+            f"action {name!r} is not supported",
+            "use SCMP_ACT_ALLOW, _ERRNO, _KILL_PROCESS, _LOG or _TRAP",
+            stage="seccomp",
+        )
     value = _ACTIONS[name]
     if name in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
         value |= errno_ret if isinstance(errno_ret, int) else 1

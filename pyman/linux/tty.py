@@ -6,7 +6,6 @@ import fcntl
 import os
 import termios
 
-
 _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
 
 
@@ -26,5 +25,3 @@ def make_controlling(fd: int) -> None:
 def set_size(fd: int, rows: int, cols: int) -> None:
     """TIOCSWINSZ."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, rows.to_bytes(2, "little") + cols.to_bytes(2, "little") + b"\0\0\0\0")
-
-

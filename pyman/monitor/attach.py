@@ -52,7 +52,9 @@ def parse_detach_keys(text: str) -> bytes:
         elif len(key) == 6 and key.startswith("ctrl-") and key[5] in "abcdefghijklmnopqrstuvwxyz@[\\]^_":
             result += bytes([ord(key[5].upper()) & 0x1F])
         else:
-            raise UsageError(f"invalid detach keys {text!r}", f"{key!r} is neither one character nor ctrl-X", "for example: --detach-keys ctrl-p,ctrl-q")
+            raise UsageError(
+                f"invalid detach keys {text!r}", f"{key!r} is neither one character nor ctrl-X", "for example: --detach-keys ctrl-p,ctrl-q"
+            )
     return result
 
 
@@ -179,7 +181,15 @@ def attach(
 
 
 def _loop(
-    sock: Any, stdin: int, outputs: tuple[int, int], tty: bool, keys: _Keys, terminal: _Terminal, signals: _Signals, on_signal: Callable[[int], None], result: AttachResult
+    sock: Any,
+    stdin: int,
+    outputs: tuple[int, int],
+    tty: bool,
+    keys: _Keys,
+    terminal: _Terminal,
+    signals: _Signals,
+    on_signal: Callable[[int], None],
+    result: AttachResult,
 ) -> None:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)

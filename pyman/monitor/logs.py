@@ -49,7 +49,9 @@ def _absolute(text: str, option: str) -> float:
     try:
         moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise UsageError(f"invalid value {text!r} for {option}", "it is neither a duration nor a time", "for example: 10m, or 2026-01-31T12:00:00") from None
+        raise UsageError(
+            f"invalid value {text!r} for {option}", "it is neither a duration nor a time", "for example: 10m, or 2026-01-31T12:00:00"
+        ) from None
     return moment.timestamp() if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 

@@ -50,7 +50,11 @@ def program() -> str:
     """The native monitor beside the package. MissingProgram if it was not built."""
     path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-monitor")
     if not os.access(path, os.X_OK):
-        raise MissingProgram("cannot find the monitor program", f"{path} does not exist or cannot be executed", "install pyman again with a C compiler present (gcc, libc6-dev)")
+        raise MissingProgram(
+            "cannot find the monitor program",
+            f"{path} does not exist or cannot be executed",
+            "install pyman again with a C compiler present (gcc, libc6-dev)",
+        )
     return path
 
 
@@ -58,7 +62,13 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
     """Replace this process by the monitor; the caller is init's parent. OSError if that fails."""
     path = program()
     argv = ["pyman-monitor", "--init", str(args.init_pid), "--run-dir", args.run_dir, "--exit-file", args.exit_path]
-    for option, fd in (("--stdin", args.stdin_fd), ("--stdout", args.stdout_fd), ("--stderr", args.stderr_fd), ("--console", args.console_fd), ("--attach", args.attach_fd)):
+    for option, fd in (
+        ("--stdin", args.stdin_fd),
+        ("--stdout", args.stdout_fd),
+        ("--stderr", args.stderr_fd),
+        ("--console", args.console_fd),
+        ("--attach", args.attach_fd),
+    ):
         if fd >= 0:
             os.set_inheritable(fd, True)
             argv += [option, str(fd)]

@@ -29,7 +29,9 @@ def write_hosts(path: str, hostname: str, name: str, info: NetInfo, opts: dict[s
     for item in opts.get("add_host") or []:
         names, _, address = item.partition(":")
         if not names or not address:
-            raise UsageError(f"invalid value {item!r} for --add-host", "the form is NAME[;NAME...]:IP", "for example: --add-host db:10.0.0.5")
+            raise UsageError(
+                f"invalid value {item!r} for --add-host", "the form is NAME[;NAME...]:IP", "for example: --add-host db:10.0.0.5"
+            )
         address = gateway if address == "host-gateway" else address.strip("[]")
         lines.append(f"{address}\t{names.replace(';', ' ')}")
     if info.host_address or not info.private:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def _bad(spec: str, why: str) -> UsageError:
-    return UsageError(f"invalid port {spec!r}", why, "the form is [[IP:]HOST-PORT:]CONTAINER-PORT[/tcp|/udp], for example 127.0.0.1:8080:80")
+    return UsageError(
+        f"invalid port {spec!r}", why, "the form is [[IP:]HOST-PORT:]CONTAINER-PORT[/tcp|/udp], for example 127.0.0.1:8080:80"
+    )
 
 
 def _range(text: str, spec: str) -> tuple[int, int]:

@@ -56,8 +56,16 @@ def check(mode: str) -> None:
     if name in ("pasta", "slirp4netns", "none", "host", "container", "ns"):
         return
     if name in ("bridge", "macvlan", "ipvlan"):
-        raise UsageError(f"cannot use network {mode!r}", "this release has no bridge networks", "use --network pasta (the default), or share one container's network: --network container:NAME")
-    raise UsageError(f"no network {mode!r}", "known are pasta, slirp4netns, none, host, container:NAME and ns:PATH", "user-defined networks are not part of this release")
+        raise UsageError(
+            f"cannot use network {mode!r}",
+            "this release has no bridge networks",
+            "use --network pasta (the default), or share one container's network: --network container:NAME",
+        )
+    raise UsageError(
+        f"no network {mode!r}",
+        "known are pasta, slirp4netns, none, host, container:NAME and ns:PATH",
+        "user-defined networks are not part of this release",
+    )
 
 
 def find(name: str) -> str:
@@ -65,7 +73,11 @@ def find(name: str) -> str:
     for place in _PLACES:
         if os.access(f"{place}/{name}", os.X_OK):
             return f"{place}/{name}"
-    raise MissingProgram(f"cannot find the program {name}", "it connects the container to the network", f"as root: apt-get install {_PACKAGE[name]}; or run with --network none or host")
+    raise MissingProgram(
+        f"cannot find the program {name}",
+        "it connects the container to the network",
+        f"as root: apt-get install {_PACKAGE[name]}; or run with --network none or host",
+    )
 
 
 def begin(mode: str, opts: dict[str, Any], init_pid: int, run_dir: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> NetSetup:
@@ -242,7 +254,9 @@ def _explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkErro
             limit = int((store.read_text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "1024").strip())
             if number < limit:
                 return NetworkError(
-                    f"cannot publish port {number}", f"ports below {limit} are closed to unprivileged users (net.ipv4.ip_unprivileged_port_start is {limit})", f"as root: sysctl -w net.ipv4.ip_unprivileged_port_start={number}; or publish a higher port"
+                    f"cannot publish port {number}",
+                    f"ports below {limit} are closed to unprivileged users (net.ipv4.ip_unprivileged_port_start is {limit})",
+                    f"as root: sysctl -w net.ipv4.ip_unprivileged_port_start={number}; or publish a higher port",
                 )
             family = _socket.AF_INET6 if ":" in port["host_ip"] else _socket.AF_INET
             sock = _socket.socket(family, _socket.SOCK_STREAM if port["protocol"] == "tcp" else _socket.SOCK_DGRAM)
@@ -251,7 +265,11 @@ def _explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkErro
             except OSError as err:
                 from pyman.network import holders
 
-                return NetworkError(f"cannot publish port {number}/{port['protocol']}", f"{err.strerror}{holders.describe(number, port['protocol'])}", "stop what uses it, or publish another port")
+                return NetworkError(
+                    f"cannot publish port {number}/{port['protocol']}",
+                    f"{err.strerror}{holders.describe(number, port['protocol'])}",
+                    "stop what uses it, or publish another port",
+                )
             finally:
                 sock.close()
     hint = "look at its message; run with --network none to do without a network"
@@ -268,7 +286,17 @@ def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> 
     setup.ready_fd, ready_w = os.pipe()
     setup.log_fd, write_end = os.pipe()
     setup.socket_path = os.path.join(run_dir, "slirp.sock")
-    argv = ["slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--ready-fd", str(ready_w), "--netns-type=path", "--api-socket", setup.socket_path]
+    argv = [
+        "slirp4netns",
+        "--configure",
+        "--mtu=65520",
+        "--disable-host-loopback",
+        "--ready-fd",
+        str(ready_w),
+        "--netns-type=path",
+        "--api-socket",
+        setup.socket_path,
+    ]
     for option in _options(setup.mode):
         name, _, value = option.partition("=")
         if name == "allow_host_loopback" and value == "true":
@@ -282,7 +310,10 @@ def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> 
         elif name in ("outbound_addr", "outbound_addr6"):
             argv.append(f"--{name.replace('_', '-')}={value}")
         elif name != "port_handler":
-            raise UsageError(f"invalid slirp4netns option {option!r}", "known are allow_host_loopback, mtu, cidr, enable_ipv6, outbound_addr, outbound_addr6, port_handler")
+            raise UsageError(
+                f"invalid slirp4netns option {option!r}",
+                "known are allow_host_loopback, mtu, cidr, enable_ipv6, outbound_addr, outbound_addr6, port_handler",
+            )
     argv += [f"/proc/{setup.init_pid}/ns/net", "tap0"]
 
     def body() -> int:
@@ -318,7 +349,15 @@ def _slirp_forward(setup: NetSetup, port: dict[str, Any], offset: int) -> None:
     directory = os.open(os.path.dirname(setup.socket_path), os.O_PATH)
     sock.connect(f"/proc/self/fd/{directory}/slirp.sock")
     os.close(directory)
-    request = {"execute": "add_hostfwd", "arguments": {"proto": port["protocol"], "host_addr": port["host_ip"] or "0.0.0.0", "host_port": port["host_port"] + offset, "guest_port": port["container_port"] + offset}}
+    request = {
+        "execute": "add_hostfwd",
+        "arguments": {
+            "proto": port["protocol"],
+            "host_addr": port["host_ip"] or "0.0.0.0",
+            "host_port": port["host_port"] + offset,
+            "guest_port": port["container_port"] + offset,
+        },
+    }
     sock.send(fastjson.dumps(request).encode())
     sock.shutdown(_socket.SHUT_WR)
     select.select([sock.fileno()], [], [], 10)

@@ -23,7 +23,12 @@ def drop_root() -> None:
     if os.geteuid() != 0 or in_userns():
         return
     first, count = next(iter(read_ranges("/etc/subuid", 0, "root")), DEFAULT_RANGE)
-    env = {"PYMAN_GRAPHROOT": "/var/lib/pyman/store", "PYMAN_RUNROOT": "/run/pyman", "XDG_CACHE_HOME": "/var/cache/pyman", "HOME": "/var/lib/pyman/home"}
+    env = {
+        "PYMAN_GRAPHROOT": "/var/lib/pyman/store",
+        "PYMAN_RUNROOT": "/run/pyman",
+        "XDG_CACHE_HOME": "/var/cache/pyman",
+        "HOME": "/var/lib/pyman/home",
+    }
     for variable, path in env.items():
         path = os.environ.get(variable, path) if variable.startswith("PYMAN_") else path
         os.makedirs(path, 0o700, exist_ok=True)
@@ -83,4 +88,6 @@ def request_map(fd: int, pid: int) -> None:
     os.write(fd, b"%d" % pid)
     answer = os.read(fd, 256)
     if answer != b"ok":
-        raise RootlessError("cannot map ids into the user namespace", answer.decode(errors="replace") or "the parent process has ended", stage="userns")
+        raise RootlessError(
+            "cannot map ids into the user namespace", answer.decode(errors="replace") or "the parent process has ended", stage="userns"
+        )

@@ -191,7 +191,9 @@ def _write_maps(pid: int, idmap: IdMap) -> None:
                 with open(f"/proc/{pid}/{file}", "w") as out:
                     out.write(text)
             except OSError as err:
-                raise RootlessError("cannot map your user into the user namespace", f"writing {file}: {err.strerror}", "see: pyman doctor", stage="userns") from err
+                raise RootlessError(
+                    "cannot map your user into the user namespace", f"writing {file}: {err.strerror}", "see: pyman doctor", stage="userns"
+                ) from err
         return
     # Both helpers run at the same time: each costs more than a millisecond.
     helpers = [_spawn_helper(tool, pid, ranges) for tool, ranges in (("newuidmap", idmap.uids), ("newgidmap", idmap.gids))]
@@ -213,7 +215,12 @@ def _write_maps(pid: int, idmap: IdMap) -> None:
 def _spawn_helper(tool: str, pid: int, ranges: list[tuple[int, int, int]]) -> tuple[str, int, int]:
     path = next((f"{d}/{tool}" for d in (os.environ.get("PATH") or os.defpath).split(":") if d and os.access(f"{d}/{tool}", os.X_OK)), None)
     if path is None:
-        raise MissingProgram(f"cannot find the program {tool}", "it maps your subordinate ids into the container", "as root: apt-get install uidmap", stage="userns")
+        raise MissingProgram(
+            f"cannot find the program {tool}",
+            "it maps your subordinate ids into the container",
+            "as root: apt-get install uidmap",
+            stage="userns",
+        )
     read_end, write_end = os.pipe()
     argv = [tool, str(pid), *(str(n) for item in ranges for n in item)]
     actions = [(os.POSIX_SPAWN_DUP2, write_end, 2), (os.POSIX_SPAWN_DUP2, write_end, 1)]

@@ -55,7 +55,12 @@ class Channel:
         """The next message, which must be of `kind`. RuntimeFailure if init ended or said something else."""
         message, fd = self.receive()
         if message is None:
-            raise RuntimeFailure("cannot start the container", f"its init process was killed at stage {stage}", "look for an out-of-memory kill in the kernel log", stage=stage)
+            raise RuntimeFailure(
+                "cannot start the container",
+                f"its init process was killed at stage {stage}",
+                "look for an out-of-memory kill in the kernel log",
+                stage=stage,
+            )
         if message["kind"] != kind:
             raise RuntimeFailure("cannot start the container", f"unexpected message {message['kind']} at stage {stage}", stage=stage)
         return message, fd

@@ -43,10 +43,13 @@ class Created:
         self.terminal = terminal
 
 
-def begin(spec: dict[str, Any], *, bundle: str, container_id: str, stdio: tuple[int, int, int], preserve_fds: int = 0) -> Created:
+def begin(
+    spec: dict[str, Any], *, bundle: str, container_id: str, stdio: tuple[int, int, int], preserve_fds: int = 0, gate: str = ""
+) -> Created:
     """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
 
     stdio: descriptors for its standard streams (unused with a terminal). preserve_fds: how many from 3 on it keeps.
+    gate: path of a FIFO that init waits at instead of the caller's channel, when the caller ends before the start.
     RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
     """
     namespaces = spec["linux"]["namespaces"]
@@ -54,7 +57,8 @@ def begin(spec: dict[str, Any], *, bundle: str, container_id: str, stdio: tuple[
     if not root.startswith("/"):
         spec["root"]["path"] = os.path.join(bundle, root)
     bpf = seccomp.program(spec["linux"]["seccomp"]) if spec["linux"].get("seccomp") else b""
-    flags, join, pid_ns = 0, [], -1
+    flags, pid_ns = 0, -1
+    join: list[int] = []
     for namespace in namespaces:
         kind, path = namespace["type"], namespace.get("path")
         if kind not in _FLAGS:
@@ -72,12 +76,22 @@ def begin(spec: dict[str, Any], *, bundle: str, container_id: str, stdio: tuple[
     ours, theirs = channels.pair()
     new_user = bool(flags & libc.CLONE_NEWUSER)
     init = Init(spec, theirs, stdio, join, new_user, bpf, preserve_fds)
-    keep = (theirs.fileno(), *stdio, *join, *range(3, 3 + preserve_fds))
+    if gate:
+        init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
+    keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *range(3, 3 + preserve_fds))
     try:
         pid = _clone(flags, init, keep, pid_ns)
     except OSError as err:
-        raise RuntimeFailure("cannot create the container's namespaces", err.strerror or str(err), "pyman doctor tries each of them", stage="namespaces", errno=err.errno or 0) from err
+        raise RuntimeFailure(
+            "cannot create the container's namespaces",
+            err.strerror or str(err),
+            "pyman doctor tries each of them",
+            stage="namespaces",
+            errno=err.errno or 0,
+        ) from err
     theirs.close()
+    if gate:
+        os.close(init.gate_fd)
     for fd in join:
         os.close(fd)
     if new_user:
@@ -119,7 +133,13 @@ def _write_maps(pid: int, linux: dict[str, Any]) -> None:
                 out.write(text)
         except OSError as err:
             os.kill(pid, 9)
-            raise RuntimeFailure(f"cannot write the container's {file}", f"{err.strerror}: {text.strip()}", "the ids must lie inside your subordinate ranges", stage="userns", errno=err.errno or 0) from err
+            raise RuntimeFailure(
+                f"cannot write the container's {file}",
+                f"{err.strerror}: {text.strip()}",
+                "the ids must lie inside your subordinate ranges",
+                stage="userns",
+                errno=err.errno or 0,
+            ) from err
 
 
 def wait_created(created: Created) -> None:

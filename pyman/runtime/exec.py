@@ -71,7 +71,12 @@ class ExecInit:
 
 
 def exec_process(
-    init_pid: int, process_spec: dict[str, Any], *, stdio: tuple[int, int, int], preserve_fds: int = 0, seccomp_spec: dict[str, Any] | None = None
+    init_pid: int,
+    process_spec: dict[str, Any],
+    *,
+    stdio: tuple[int, int, int],
+    preserve_fds: int = 0,
+    seccomp_spec: dict[str, Any] | None = None,
 ) -> Created:
     """Start a process in the namespaces of `init_pid`. The caller is uid 0 of init's (outer) user namespace and its parent afterwards.
 

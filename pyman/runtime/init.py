@@ -25,9 +25,18 @@ if TYPE_CHECKING:
 class Init:
     """What init needs, gathered before the clone."""
 
-    __slots__ = ("bpf", "channel", "join", "keep_fds", "new_user", "spec", "stage", "stdio")
+    __slots__ = ("bpf", "channel", "gate_fd", "join", "keep_fds", "new_user", "spec", "stage", "stdio")
 
-    def __init__(self, spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], join: list[int], new_user: bool, bpf: bytes, keep_fds: int) -> None:
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        channel: Channel,
+        stdio: tuple[int, int, int],
+        join: list[int],
+        new_user: bool,
+        bpf: bytes,
+        keep_fds: int,
+    ) -> None:
         self.spec = spec
         self.channel = channel
         self.stdio = stdio
@@ -35,6 +44,7 @@ class Init:
         self.new_user = new_user
         self.bpf = bpf
         self.keep_fds = keep_fds
+        self.gate_fd = -1
         self.stage = "start"
 
     def main(self) -> int:
@@ -138,7 +148,11 @@ class Init:
     def _finish(self, process: dict[str, Any], slave: int) -> None:
         self.stage = "ready"
         self.channel.send("ready")
-        self.channel.expect("start", "start")
+        self.stage = "start"
+        if self.gate_fd >= 0:
+            os.read(self.gate_fd, 1)  # the creating program has gone; another one, `start`, writes here
+        else:
+            self.channel.expect("start", "start")
         if slave >= 0:
             tty.make_controlling(slave)
         else:
@@ -167,5 +181,3 @@ def _loopback_up() -> None:
     sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
     fcntl.ioctl(sock.fileno(), 0x8914, b"lo".ljust(16, b"\0") + (1).to_bytes(2, "little") + b"\0" * 22)
     sock.close()
-
-

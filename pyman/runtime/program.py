@@ -33,9 +33,16 @@ def enter_directory(path: str) -> None:
         # A directory outside the root shows as "(unreachable)...": the guard against descriptors leaked from the host.
         inside = os.getcwd().startswith("/")
     except FileNotFoundError as err:
-        raise RuntimeFailure(f"cannot enter working directory {path}", "it does not exist in the container", "create it in the image, or choose another --workdir", stage="workdir") from err
+        raise RuntimeFailure(
+            f"cannot enter working directory {path}",
+            "it does not exist in the container",
+            "create it in the image, or choose another --workdir",
+            stage="workdir",
+        ) from err
     except OSError as err:
-        raise RuntimeFailure(f"cannot enter working directory {path}", err.strerror or str(err), stage="workdir", errno=err.errno or 0) from err
+        raise RuntimeFailure(
+            f"cannot enter working directory {path}", err.strerror or str(err), stage="workdir", errno=err.errno or 0
+        ) from err
     if not inside:
         raise RuntimeFailure(f"cannot enter working directory {path}", "it lies outside the container's root", stage="workdir")
 
@@ -50,7 +57,10 @@ def set_limits(process: dict[str, Any]) -> None:
             resource.setrlimit(_RLIMITS[name], (_limit(limit["soft"]), _limit(limit["hard"])))
         except (OSError, ValueError) as err:
             raise RuntimeFailure(
-                f"cannot set limit {name.lower()} to {limit['soft']}:{limit['hard']}", f"{err}", f"the hard limit of your session is {resource.getrlimit(_RLIMITS[name])[1]}", stage="rlimits"
+                f"cannot set limit {name.lower()} to {limit['soft']}:{limit['hard']}",
+                f"{err}",
+                f"the hard limit of your session is {resource.getrlimit(_RLIMITS[name])[1]}",
+                stage="rlimits",
             ) from err
     if process.get("oomScoreAdj") is not None:
         try:
@@ -78,13 +88,23 @@ def become(process: dict[str, Any], bpf: bytes) -> None:
         os.setgroups(user.get("additionalGids") or [])
     except PermissionError:
         if user.get("additionalGids"):
-            raise RuntimeFailure("cannot set supplementary groups", "your user namespace has one group only (single-id mode)", "as root: usermod --add-subgids 100000-165535 " + str(os.getuid()), stage="user") from None
+            raise RuntimeFailure(
+                "cannot set supplementary groups",
+                "your user namespace has one group only (single-id mode)",
+                "as root: usermod --add-subgids 100000-165535 " + str(os.getuid()),
+                stage="user",
+            ) from None
     libc.prctl(libc.PR_SET_KEEPCAPS, 1)
     try:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
     except OSError as err:
-        raise RuntimeFailure(f"cannot become user {uid}:{gid}", f"{err.strerror}: the id is not mapped in the user namespace", "pyman doctor shows your id ranges", stage="user") from err
+        raise RuntimeFailure(
+            f"cannot become user {uid}:{gid}",
+            f"{err.strerror}: the id is not mapped in the user namespace",
+            "pyman doctor shows your id ranges",
+            stage="user",
+        ) from err
     os.umask(user.get("umask", 0o022))
     caps.capset(sets["effective"], sets["permitted"], sets["inheritable"])
     if sets["ambient"]:
@@ -139,7 +159,9 @@ def _check_executable(path: str) -> None:
     if stat.S_ISDIR(info.st_mode):
         raise CannotInvoke(f"cannot run {path}", "it is a directory")
     if not info.st_mode & 0o111:
-        raise CannotInvoke(f"cannot run {path}", f"it is not executable (mode {info.st_mode & 0o7777:04o})", f"in the image: chmod +x {path}")
+        raise CannotInvoke(
+            f"cannot run {path}", f"it is not executable (mode {info.st_mode & 0o7777:04o})", f"in the image: chmod +x {path}"
+        )
 
 
 def execute(path: str, args: list[str], env: dict[str, str]) -> None:
@@ -162,16 +184,36 @@ def _explain(path: str, err: OSError) -> RuntimeFailure:
         if head.startswith(b"#!"):
             line = head[2:].split(b"\n")[0].decode(errors="replace")
             if line.endswith("\r"):
-                return CommandNotFound(what, f"its first line ends with a carriage return, so the kernel looks for {line.strip()!r} + CR", "save the script with Unix line ends (dos2unix)")
-            return CommandNotFound(what, f"its interpreter {line.split()[0] if line.split() else ''!r} does not exist in the container", "install the interpreter in the image, or correct the first line")
+                return CommandNotFound(
+                    what,
+                    f"its first line ends with a carriage return, so the kernel looks for {line.strip()!r} + CR",
+                    "save the script with Unix line ends (dos2unix)",
+                )
+            return CommandNotFound(
+                what,
+                f"its interpreter {line.split()[0] if line.split() else ''!r} does not exist in the container",
+                "install the interpreter in the image, or correct the first line",
+            )
         if head.startswith(b"\x7fELF"):
-            return CommandNotFound(what, "its dynamic loader does not exist in the container", "the image lacks the C library this program was built for (glibc or musl); use a static build")
+            return CommandNotFound(
+                what,
+                "its dynamic loader does not exist in the container",
+                "the image lacks the C library this program was built for (glibc or musl); use a static build",
+            )
         return CommandNotFound(what, "no such file in the container")
     if err.errno == errno.ENOEXEC:
         if head.startswith(b"\x7fELF"):
             machine = int.from_bytes(head[18:20], "little")
-            return CannotInvoke(what, f"exec format error: the program is for {_ARCH_NAMES.get(machine, hex(machine))}, this machine is {os.uname().machine}", "use an image for this platform, or install qemu-user-static (binfmt)")
-        return CannotInvoke(what, "exec format error: it is neither an ELF program nor a script with a #! line", "add a first line such as #!/bin/sh")
+            return CannotInvoke(
+                what,
+                f"exec format error: the program is for {_ARCH_NAMES.get(machine, hex(machine))}, this machine is {os.uname().machine}",
+                "use an image for this platform, or install qemu-user-static (binfmt)",
+            )
+        return CannotInvoke(
+            what, "exec format error: it is neither an ELF program nor a script with a #! line", "add a first line such as #!/bin/sh"
+        )
     if err.errno == errno.EACCES:
-        return CannotInvoke(what, "permission denied: it is not executable for this user, or its file system is mounted noexec", "check its mode and --user")
+        return CannotInvoke(
+            what, "permission denied: it is not executable for this user, or its file system is mounted noexec", "check its mode and --user"
+        )
     return CannotInvoke(what, err.strerror or str(err))

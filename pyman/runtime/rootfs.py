@@ -242,7 +242,7 @@ def _copy_up(source: int, target: int) -> None:
 def _copy_file(source: int, target: int, name: str, mode: int) -> None:
     inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
     outer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=target)
-    while os.sendfile(outer, inner, None, 1 << 20):  # type: ignore[arg-type]
+    while os.sendfile(outer, inner, None, 1 << 20):
         pass
     os.close(inner)
     os.close(outer)
@@ -275,7 +275,9 @@ def bind_device(root: Root, source: str, target: str) -> None:
         os.close(fd)
         os.close(tree)
     except OSError as err:
-        raise RuntimeFailure(f"cannot add device {source} as {target}", err.strerror or str(err), stage="devices", errno=err.errno or 0) from err
+        raise RuntimeFailure(
+            f"cannot add device {source} as {target}", err.strerror or str(err), stage="devices", errno=err.errno or 0
+        ) from err
 
 
 def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
@@ -297,7 +299,9 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
         if fd < 0:
             continue
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            libc.mount("tmpfs", _proc(fd), "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755,nr_inodes=1")
+            libc.mount(
+                "tmpfs", _proc(fd), "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755,nr_inodes=1"
+            )
         else:
             tree = libc.open_tree(null, "", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH)
             libc.move_mount(tree, fd)
@@ -326,7 +330,9 @@ def write_sysctls(root: Root, sysctls: dict[str, str]) -> None:
             finally:
                 os.close(fd)
         except OSError as err:
-            raise RuntimeFailure(f"cannot set sysctl {key}={value}", err.strerror or str(err), stage="sysctl", errno=err.errno or 0) from err
+            raise RuntimeFailure(
+                f"cannot set sysctl {key}={value}", err.strerror or str(err), stage="sysctl", errno=err.errno or 0
+            ) from err
 
 
 def pivot(root: Root, readonly: bool) -> None:

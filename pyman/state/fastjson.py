@@ -24,7 +24,7 @@ class _Context:
         raise ValueError(f"{name} is not JSON")
 
 
-_scan = _json.make_scanner(_Context())
+_scan: Any = _json.make_scanner(_Context())  # type: ignore[arg-type]
 
 
 def loads(text: str | bytes) -> Any:

@@ -42,7 +42,9 @@ class Lock:
         pause = 0.001
         while not self.try_acquire():
             if time.monotonic() > deadline:
-                raise StorageError(f"cannot lock {self.path}", f"another pyman process has held it for {WAIT:.0f} seconds", f"see which: fuser {self.path}")
+                raise StorageError(
+                    f"cannot lock {self.path}", f"another pyman process has held it for {WAIT:.0f} seconds", f"see which: fuser {self.path}"
+                )
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
 

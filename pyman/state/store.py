@@ -26,7 +26,7 @@ def read_text(path: str, limit: int = _MAX_STATE) -> str | None:
         size = os.fstat(fd).st_size
         if size > limit:
             raise StorageError(f"cannot read {path}", f"it has {size} bytes, more than the {limit} allowed")
-        chunks = []
+        chunks: list[bytes] = []
         while True:
             chunk = os.read(fd, size + 1)
             if not chunk:
@@ -69,7 +69,9 @@ def write_text(path: str, text: str, mode: int = 0o600, sync: bool = False) -> N
             os.unlink(temp)
         except OSError:
             pass
-        raise StorageError(f"cannot write {path}", err.strerror or str(err), "free some disk space" if err.errno == 28 else "", errno=err.errno or 0) from err
+        raise StorageError(
+            f"cannot write {path}", err.strerror or str(err), "free some disk space" if err.errno == 28 else "", errno=err.errno or 0
+        ) from err
 
 
 def write_json(path: str, value: object, sync: bool = False) -> None:

@@ -42,7 +42,9 @@ def choose_driver(conf: dict[str, Any]) -> Driver:
     """The driver for this machine and store. StorageError, with what to install, if none works."""
     wanted = str(os.environ.get("PYMAN_STORAGE_DRIVER") or conf["storage"].get("driver") or "")
     if wanted not in ("", OVERLAY, FUSE):
-        raise StorageError(f"cannot use storage driver {wanted!r}", "it must be overlay or fuse-overlayfs", "correct [storage] driver in containers.toml")
+        raise StorageError(
+            f"cannot use storage driver {wanted!r}", "it must be overlay or fuse-overlayfs", "correct [storage] driver in containers.toml"
+        )
     fuse = find_program(conf)
     if conf["storage"].get("mount_program") and not wanted:
         wanted = FUSE
@@ -53,7 +55,7 @@ def choose_driver(conf: dict[str, Any]) -> Driver:
     if not problem:
         return Driver(OVERLAY, "", "chosen by configuration" if wanted else "the kernel's overlay works in a user namespace here", fuse)
     if wanted == OVERLAY:
-        raise StorageError("cannot use the kernel's overlay", problem, "set [storage] driver = \"fuse-overlayfs\"")
+        raise StorageError("cannot use the kernel's overlay", problem, 'set [storage] driver = "fuse-overlayfs"')
     _check_fuse(fuse, conf, problem)
     return Driver(FUSE, fuse, f"the kernel's overlay does not work here: {problem}", fuse)
 
@@ -66,7 +68,9 @@ def _check_fuse(program: str, conf: dict[str, Any], kernel_problem: str = "") ->
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
     except OSError as err:
-        raise StorageError("cannot use fuse-overlayfs", f"/dev/fuse: {err.strerror}{because}", "as root: modprobe fuse; chmod 0666 /dev/fuse") from err
+        raise StorageError(
+            "cannot use fuse-overlayfs", f"/dev/fuse: {err.strerror}{because}", "as root: modprobe fuse; chmod 0666 /dev/fuse"
+        ) from err
 
 
 def _kernel_problem() -> str:

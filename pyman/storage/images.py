@@ -43,7 +43,9 @@ class ImageIndex:
         if "@sha256:" in text:
             base, _, digest = text.partition("@")
             for record in self.records.values():
-                if digest in (record["digest"], *record["digests"]) and any(_same_repository(known, base) for known in record["names"] or [base]):
+                if digest in (record["digest"], *record["digests"]) and any(
+                    _same_repository(known, base) for known in record["names"] or [base]
+                ):
                     return record
         # A short name also means the last component of a local image's name, as in Podman.
         short = text if ":" in text.rsplit("/", 1)[-1] else text + ":latest"
@@ -52,7 +54,9 @@ class ImageIndex:
             return next(iter(found.values()))
         if len(found) > 1:
             names = sorted(known for r in found.values() for known in r["names"] if known.endswith("/" + short))
-            raise StateError(f"cannot choose an image for {name}", "several local images are called so: " + ", ".join(names), "give the full name")
+            raise StateError(
+                f"cannot choose an image for {name}", "several local images are called so: " + ", ".join(names), "give the full name"
+            )
         prefix = text.removeprefix("sha256:")
         if len(prefix) >= 1 and not prefix.strip(_HEX) and len(prefix) <= 64:
             matches = [r for key, r in self.records.items() if key.startswith(prefix)]
@@ -140,7 +144,11 @@ def read_config(record: dict[str, Any]) -> dict[str, Any]:
     """The image's whole OCI config. ImageError if its blob is missing."""
     text = store.read_text(blob_path(record["config"]))
     if text is None:
-        raise ImageError(f"cannot use image {(record['names'] or [record['id'][:12]])[0]}", "its configuration is missing from the store", "pull it again")
+        raise ImageError(
+            f"cannot use image {(record['names'] or [record['id'][:12]])[0]}",
+            "its configuration is missing from the store",
+            "pull it again",
+        )
     value = fastjson.loads(text)
     if not isinstance(value, dict):
         raise ImageError("cannot use the image", "its configuration is not an object")

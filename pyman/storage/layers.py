@@ -65,7 +65,12 @@ class Staging:
             if has_layer(diff_id):
                 self.abandon()
                 return
-            raise StorageError(f"cannot store layer {diff_id[:12]}", err.strerror or str(err), "free some disk space" if err.errno == 28 else "", errno=err.errno or 0) from err
+            raise StorageError(
+                f"cannot store layer {diff_id[:12]}",
+                err.strerror or str(err),
+                "free some disk space" if err.errno == 28 else "",
+                errno=err.errno or 0,
+            ) from err
         finally:
             self._lock.release()
 

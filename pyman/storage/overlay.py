@@ -37,13 +37,19 @@ def mount_rootfs(
     for lower in lowers:
         if not os.path.isdir(lower):
             diff_id = os.path.basename(os.path.dirname(lower))
-            raise StorageError(f"cannot mount the image's layer {diff_id[:12]}", "it is missing from the store", "pull the image again; that mends it")
+            raise StorageError(
+                f"cannot mount the image's layer {diff_id[:12]}", "it is missing from the store", "pull the image again; that mends it"
+            )
     if not lowers:
         os.makedirs(os.path.join(os.path.dirname(upper), "empty"), exist_ok=True)
         lowers = [os.path.join(os.path.dirname(upper), "empty")]
     if uid_shift or gid_shift:
         if not driver.fuse_program:
-            raise StorageError("cannot shift the image's ids for this user namespace", "the kernel's overlay cannot do it without privileges, and fuse-overlayfs is not installed", "as root: apt-get install fuse-overlayfs")
+            raise StorageError(
+                "cannot shift the image's ids for this user namespace",
+                "the kernel's overlay cannot do it without privileges, and fuse-overlayfs is not installed",
+                "as root: apt-get install fuse-overlayfs",
+            )
         _mount_fuse(driver.fuse_program, lowers, upper, work, merged, read_only, uid_shift or [], gid_shift or [])
     elif driver.name == FUSE:
         _mount_fuse(driver.program, lowers, upper, work, merged, read_only, [], [])
@@ -73,7 +79,10 @@ def _mount_kernel(lowers: list[str], upper: str, work: str, merged: str, read_on
             fs.mount_overlay(merged, top_first, writable, volatile and not read_only)
     except OSError as err:
         raise StorageError(
-            "cannot mount the container's root", f"the kernel's overlay says: {err.strerror or err}", "set [storage] driver = \"fuse-overlayfs\" in containers.toml", errno=err.errno or 0
+            "cannot mount the container's root",
+            f"the kernel's overlay says: {err.strerror or err}",
+            'set [storage] driver = "fuse-overlayfs" in containers.toml',
+            errno=err.errno or 0,
         ) from err
     finally:
         os.chdir(where if os.path.isdir(where) else "/")
@@ -126,4 +135,8 @@ def _mount_fuse(program: str, lowers: list[str], upper: str, work: str, merged: 
         return
     with os.fdopen(read_end, "rb") as pipe:
         text = pipe.read(4096).decode(errors="replace").strip()
-    raise StorageError("cannot mount the container's root with fuse-overlayfs", text or f"exit code {code}", "check /dev/fuse (mode 0666), and fuse-overlayfs --version")
+    raise StorageError(
+        "cannot mount the container's root with fuse-overlayfs",
+        text or f"exit code {code}",
+        "check /dev/fuse (mode 0666), and fuse-overlayfs --version",
+    )

@@ -30,7 +30,18 @@ _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
 class Source:
     """Exact reads of the plain tar stream, hashing both sides."""
 
-    __slots__ = ("_buffer", "_compressed", "_decompressor", "_fd", "_media_type", "_plain", "_ready", "compressed_size", "plain_size", "progress")
+    __slots__ = (
+        "_buffer",
+        "_compressed",
+        "_decompressor",
+        "_fd",
+        "_media_type",
+        "_plain",
+        "_ready",
+        "compressed_size",
+        "plain_size",
+        "progress",
+    )
 
     def __init__(self, fd: int, media_type: str, progress: Callable[[int], None] | None) -> None:
         self._fd = fd
@@ -170,7 +181,10 @@ class Tree:
 
     def _set_xattr(self, parent: int, base: bytes, key: str, value: bytes) -> None:
         if key.startswith(_OWN_XATTRS):
-            raise ImageError("refused layer", f"it sets the extended attribute {show(key.encode(errors='replace'))}, which steers the overlay file system")
+            raise ImageError(
+                "refused layer",
+                f"it sets the extended attribute {show(key.encode(errors='replace'))}, which steers the overlay file system",
+            )
         if not key.startswith(("user.", "security.capability")):
             return  # system.posix_acl, selinux labels: as other rootless tools
         try:
@@ -293,7 +307,15 @@ def _whiteout(tree: Tree, parent: int, base: bytes, member: Member) -> None:
 
 
 def unpack_layer(
-    fd_in: int, dest: str, *, media_type: str, digest: str = "", size: int = -1, diff_id: str = "", single: bool = False, progress: Callable[[int], None] | None = None
+    fd_in: int,
+    dest: str,
+    *,
+    media_type: str,
+    digest: str = "",
+    size: int = -1,
+    diff_id: str = "",
+    single: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> dict[str, object]:
     """Unpack the layer read from `fd_in` into directory `dest`; what it was, as data for layer.json.
 
@@ -320,8 +342,19 @@ def unpack_layer(
         raise ImageError("damaged layer", f"it has {source.compressed_size} bytes, the manifest says {size}")
     for kind, found, wanted in (("digest", found_digest, digest), ("diff id", found_diff, diff_id)):
         if wanted and found != wanted:
-            raise ImageError("damaged layer", f"its {kind} is sha256:{found}, expected sha256:{wanted}", "pull again; if it stays, the registry's copy is damaged")
-    return {"digest": found_digest, "diff_id": found_diff, "size": tree.bytes, "compressed_size": source.compressed_size, "entries": tree.entries, "notes": tree.notes[:20]}
+            raise ImageError(
+                "damaged layer",
+                f"its {kind} is sha256:{found}, expected sha256:{wanted}",
+                "pull again; if it stays, the registry's copy is damaged",
+            )
+    return {
+        "digest": found_digest,
+        "diff_id": found_diff,
+        "size": tree.bytes,
+        "compressed_size": source.compressed_size,
+        "entries": tree.entries,
+        "notes": tree.notes[:20],
+    }
 
 
 def _place_safely(tree: Tree, member: Member, stream: tarstream.TarStream) -> None:
@@ -331,6 +364,9 @@ def _place_safely(tree: Tree, member: Member, stream: tarstream.TarStream) -> No
     except OSError as err:
         if err.errno in (28, 122):
             raise StorageError(
-                f"cannot unpack layer: {shown}", err.strerror or str(err), "free some disk space (pyman image prune), or move the store (XDG_DATA_HOME)", errno=err.errno
+                f"cannot unpack layer: {shown}",
+                err.strerror or str(err),
+                "free some disk space (pyman image prune), or move the store (XDG_DATA_HOME)",
+                errno=err.errno,
             ) from err
         raise ImageError("cannot unpack layer", f"{shown}: {err.strerror or err}") from err

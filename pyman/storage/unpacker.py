@@ -46,7 +46,9 @@ class Worker:
         while True:
             data = self.sock.recv(1 << 16)
             if not data:
-                raise StorageError("cannot unpack layer", "the unpacking process was killed", "look for an out-of-memory kill in the kernel log")
+                raise StorageError(
+                    "cannot unpack layer", "the unpacking process was killed", "look for an out-of-memory kill in the kernel log"
+                )
             answer = fastjson.loads(data)
             if "progress" in answer:
                 if progress:
@@ -96,7 +98,11 @@ def _serve(sock: Any, single: bool) -> int:
         except PymanError as err:
             answer = {"error": err.to_record()}
         except OSError as err:
-            answer = {"error": StorageError("cannot unpack layer", f"{err.filename or ''} {err.strerror or err}".strip(), errno=err.errno or 0).to_record()}
+            answer = {
+                "error": StorageError(
+                    "cannot unpack layer", f"{err.filename or ''} {err.strerror or err}".strip(), errno=err.errno or 0
+                ).to_record()
+            }
         except Exception as err:  # a parser's bug on hostile input must end as a refused layer, not as a dead worker
             answer = {"error": ImageError("refused layer", f"it cannot be read: {type(err).__name__}: {err}").to_record()}
         os.close(fd)

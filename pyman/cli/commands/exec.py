@@ -21,7 +21,9 @@ def main(opts: Any, args: list[str]) -> int:
     else:
         raise UsageError("no container given", "exec needs a container and a command", "pyman exec CONTAINER COMMAND [ARG...]")
     if not command:
-        raise UsageError("no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls")
+        raise UsageError(
+            "no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls"
+        )
     try:
         started = execution.exec_container(container, command, opts)
     except NoSuchContainer as err:

@@ -16,7 +16,15 @@ def main(opts: Any, args: list[str]) -> int:
     import os
 
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-    client = {"APIVersion": COMPAT_VERSION, "Version": VERSION, "PythonVersion": sys.version.split()[0], "GoVersion": "", "GitCommit": "", "Os": "linux", "OsArch": f"linux/{machine}"}
+    client = {
+        "APIVersion": COMPAT_VERSION,
+        "Version": VERSION,
+        "PythonVersion": sys.version.split()[0],
+        "GoVersion": "",
+        "GitCommit": "",
+        "Os": "linux",
+        "OsArch": f"linux/{machine}",
+    }
     if opts["format"]:
         from pyman.cli import gotemplate, output
 
@@ -25,5 +33,7 @@ def main(opts: Any, args: list[str]) -> int:
         else:
             sys.stdout.write(gotemplate.compile_template(opts["format"])({"Client": client, "Version": VERSION}) + "\n")
         return 0
-    sys.stdout.write(f"Client:       pyman\nVersion:      {VERSION}\nAPI Version:  {COMPAT_VERSION}\nPython:       {client['PythonVersion']}\nOS/Arch:      linux/{machine}\n")
+    sys.stdout.write(
+        f"Client:       pyman\nVersion:      {VERSION}\nAPI Version:  {COMPAT_VERSION}\nPython:       {client['PythonVersion']}\nOS/Arch:      linux/{machine}\n"
+    )
     return 0

@@ -1,0 +1,11 @@
+"""`pyman-runtime`: argv to runtime.main. Started by the launcher without site, or by `python -m pyman.runtime`."""
+
+import os
+import sys
+
+if not __package__:
+    sys.path[0:1] = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
+
+from pyman.runtime.main import main
+
+main(sys.argv[1:])
