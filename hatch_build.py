@@ -5,35 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
+from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FLAGS = ["-Os", "-Wall", "-Wextra", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"]
+FLAGS = ["-Os", "-Wall", "-Wextra", "-fstack-protector-strong"]
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """Programs, not extension modules: an idle Python interpreter would cost 6-10 MB per container."""
 
-    def initialize(self, version: str, build_data: dict[str, object]) -> None:
-        """Compile into pyman/_native and name the results to the wheel."""
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and name the results to the wheel; an editable installation keeps the monitor in the source tree."""
         compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
         if compiler is None:
             raise RuntimeError("pyman's monitor is a small C program: install a C compiler (apt-get install gcc libc6-dev)")
-        native = os.path.join(self.root, "pyman", "_native")
-        os.makedirs(native, exist_ok=True)
-        for source, target in (("monitor.c", "pyman-monitor"), ("launcher.c", "pyman-launcher")):
-            self._compile(compiler, os.path.join(self.root, "shims", source), os.path.join(native, target))
-        build_data["pure_python"] = False
-        build_data["tag"] = None
-        build_data["infer_tag"] = True
-        launcher = os.path.join(native, "pyman-launcher")
-        build_data["shared_scripts"] = {launcher: "pyman"}
-        runtime = os.path.join(native, "pyman-runtime-launcher")
+        place = os.path.join(self.root, "pyman", "_native") if version == "editable" else os.path.join(self.root, "build", "native")
+        os.makedirs(place, exist_ok=True)
+        monitor, launcher, runtime = (os.path.join(place, name) for name in ("pyman-monitor", "launcher", "launcher-runtime"))
+        self._compile(compiler, os.path.join(self.root, "shims", "monitor.c"), monitor)
+        self._compile(compiler, os.path.join(self.root, "shims", "launcher.c"), launcher)
         shutil.copy2(launcher, runtime)
+        build_data["pure_python"] = False
+        build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["shared_scripts"] = {launcher: "pyman", runtime: "pyman-runtime"}
-        build_data["force_include"] = {os.path.join(native, "pyman-monitor"): "pyman/_native/pyman-monitor"}
-        for name in ("docker", "podman"):
-            build_data["force_include"][os.path.join(self.root, "shims", name)] = f"pyman/_shims/{name}"  # type: ignore[index]
+        if version != "editable":
+            shims = {os.path.join(self.root, "shims", name): f"pyman/_shims/{name}" for name in ("docker", "podman")}
+            build_data["force_include"] = {monitor: "pyman/_native/pyman-monitor", **shims}
 
     @staticmethod
     def _compile(compiler: str, source: str, target: str) -> None:

@@ -96,7 +96,7 @@ def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -
             if (
                 not isinstance(value, _TYPES[kind])
                 or (kind == "int" and isinstance(value, bool))
-                or (kind == "list" and not all(isinstance(v, str) for v in value))
+                or (kind == "list" and isinstance(value, list) and not all(isinstance(v, str) for v in value))
             ):
                 raise ConfigError(f"{where}: wrong type for {key} in [{table}]", f"it must be {_WORDS[kind]}, not {value!r}")
             result[table][key] = value

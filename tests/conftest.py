@@ -1,0 +1,118 @@
+"""Fixtures: pyman in hermetic directories of the test session, an image made on the spot, a leak check at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ("newuidmap", "fuse-overlayfs", "pasta", "slirp4netns", "docker-registry", "crun", "runc", "strace", "skopeo", "busybox", "cc")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_report_header() -> list[str]:
+    """What the tests find on this machine."""
+    found = [f"{tool}: {'yes' if shutil.which(tool) else 'MISSING'}" for tool in TOOLS]
+    return [f"uid {os.getuid()}, kernel {os.uname().release}", ", ".join(found)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A missing prerequisite fails the run: a test that was skipped has shown nothing."""
+    needs = [item for item in items if "integration" in str(item.fspath)]
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if needs and missing:
+        raise pytest.UsageError(f"missing for the integration tests: {', '.join(missing)}; tests/run installs them")
+    if needs and os.getuid() == 0:
+        raise pytest.UsageError("the integration tests run as an unprivileged user; tests/run makes one")
+
+
+def command() -> list[str]:
+    """pyman as the user would call it: the launcher of this environment, else the package in the tree."""
+    launcher = os.path.join(os.path.dirname(sys.executable), "pyman")
+    if os.environ.get("PYMAN_TEST_INSTALLED") and os.access(launcher, os.X_OK):
+        return [launcher]
+    return [sys.executable, "-SI", str(ROOT / "pyman" / "__main__.py")]
+
+
+@pytest.fixture(scope="session")
+def base() -> Iterator[Path]:
+    """A short private directory for all of the session's state (socket paths are short)."""
+    path = Path(tempfile.mkdtemp(prefix="pm-"))
+    yield path
+    subprocess.run([*command(), "unshare", "rm", "-rf", str(path / "home")], env=environment(path), check=False)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def environment(base: Path, **extra: str) -> dict[str, str]:
+    """A clean environment with private XDG directories."""
+    for name in ("home", "run"):
+        (base / name).mkdir(mode=0o700, exist_ok=True)
+    return {
+        "HOME": str(base / "home"),
+        "XDG_RUNTIME_DIR": str(base / "run"),
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "LANG": "C.UTF-8",
+        "TERM": "xterm",
+        **extra,
+    }
+
+
+@pytest.fixture(scope="session")
+def pyman(base: Path) -> Run:
+    """pyman(*args, rc=0, input=None, timeout=60, env={}) runs the command and checks its exit code (rc=None: any)."""
+
+    def run(*args: str, rc: int | None = 0, input: str | None = None, timeout: float = 60, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
+        done = subprocess.run(
+            [*command(), *args],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment(base, **(env or {})),
+            cwd=base,
+            check=False,
+            **stdin,  # type: ignore[call-overload]
+        )
+        if rc is not None and done.returncode != rc:
+            pytest.fail(f"pyman {' '.join(args)}: exit code {done.returncode}, expected {rc}\nstdout: {done.stdout}\nstderr: {done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def layout(base: Path) -> str:
+    """An OCI image layout made from busybox-static, tag `latest`."""
+    path = base / "demo"
+    subprocess.run([sys.executable, str(ROOT / "shims" / "make-demo-image.py"), str(path)], check=True)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def image(pyman: Run, layout: str) -> str:
+    """Name of the demo image, pulled into the session's store."""
+    pyman("pull", "-q", f"oci:{layout}:latest")
+    return "localhost/demo:latest"
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After an integration test no container is left, so no process, mount or directory of one can be."""
+    yield
+    if "integration" not in str(request.node.fspath) or "pyman" not in request.fixturenames:
+        return
+    run = request.getfixturevalue("pyman")
+    where = request.getfixturevalue("base")
+    left = run("ps", "-aq").stdout.split()
+    if left:
+        run("rm", "-f", "-t", "0", *left, rc=None)
+    for path in (where / "home/.local/share/pyman/containers", where / "run/pyman/containers"):
+        entries = os.listdir(path) if path.exists() else []
+        assert not entries, f"{request.node.name} left {entries} in {path}"
