@@ -68,7 +68,9 @@ def environment(base: Path, **extra: str) -> dict[str, str]:
 def pyman(base: Path) -> Run:
     """pyman(*args, rc=0, input=None, timeout=60, env={}) runs the command and checks its exit code (rc=None: any)."""
 
-    def run(*args: str, rc: int | None = 0, input: str | None = None, timeout: float = 60, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        *args: str, rc: int | None = 0, input: str | None = None, timeout: float = 60, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
         done = subprocess.run(
             [*command(), *args],

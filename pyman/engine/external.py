@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, RuntimeFailure
-from pyman.linux import process
+from pyman.linux import libc, process
 from pyman.state import fastjson, store
 
 TYPE_CHECKING = False
@@ -52,7 +52,9 @@ class Runtime:
 
     def create(self, spec: dict[str, Any], bundle: str, stdio: tuple[int, int, int]) -> None:
         """`RUNTIME create`; afterwards init waits for `start`. RuntimeFailure with the runtime's own text."""
-        store.write_text(os.path.join(bundle, "config.json"), fastjson.dumps(spec))
+        # Older runtimes refuse a version they do not know; nothing newer than 1.0.2 is used in what they read.
+        _show_unified_hierarchy()
+        store.write_text(os.path.join(bundle, "config.json"), fastjson.dumps({**spec, "ociVersion": "1.0.2"}))
         pid_file = os.path.join(bundle, "init.pid")
         argv = [*self.command, "create", "--bundle", bundle, "--pid-file", pid_file]
         receiver: Any = None
@@ -89,6 +91,17 @@ class Runtime:
         if "permission denied" in lowered and "exec" in lowered:
             raise CannotInvoke(what, text)
         raise RuntimeFailure(what, text or f"exit code {code}", f"run {self.name} --version to see whether it works")
+
+
+def _show_unified_hierarchy() -> None:
+    """On hosts with a hybrid cgroup hierarchy crun gives up; in C's own mount namespace it gets to see cgroup v2 alone."""
+    if os.path.exists("/sys/fs/cgroup/cgroup.controllers") or not os.path.isdir("/sys/fs/cgroup"):
+        return
+    try:
+        libc.unshare(libc.CLONE_NEWCGROUP)
+        libc.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
+    except OSError:
+        pass  # no cgroup v2 at all: the runtime says what it thinks of that
 
 
 def _console_socket(bundle: str) -> tuple[Any, str]:

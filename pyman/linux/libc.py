@@ -194,3 +194,15 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """close_range(2) (Linux 5.9); flags 4 (CLOSE_RANGE_CLOEXEC) marks instead of closing."""
     if libc.syscall(c_long(NR_close_range), c_uint(first), c_uint(last), c_uint(flags)) < 0:
         raise_errno("close_range")
+
+
+def setdomainname(name: str) -> None:
+    """setdomainname(2) of this UTS namespace."""
+    data = os.fsencode(name)
+    if libc.setdomainname(c_char_p(data), c_size_t(len(data))) < 0:
+        raise_errno("setdomainname")
+
+
+def new_session_keyring() -> None:
+    """keyctl(KEYCTL_JOIN_SESSION_KEYRING): the caller's keys stay outside. Without it (quota, seccomp) nothing is lost."""
+    libc.syscall(c_long(NR_keyctl), c_long(1), c_void_p(None), c_long(0), c_long(0), c_long(0))

@@ -108,6 +108,8 @@ def _clone(flags: int, init: Init, keep: tuple[int, ...], pid_ns: int) -> int:
     read_end, write_end = os.pipe()
 
     def intermediate() -> int:
+        if not init.new_user:
+            libc.prctl(libc.PR_SET_DUMPABLE, 0)
         libc.setns(pid_ns, libc.CLONE_NEWPID)
         pid = process.clone(flags | libc.CLONE_PARENT, init.main, "pyman:[init]", keep)
         os.write(write_end, b"%d" % pid)

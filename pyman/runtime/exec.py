@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from pyman.errors import PymanError, RuntimeFailure, StateError
-from pyman.linux import libc, process, seccomp, tty
+from pyman.linux import fs, libc, process, seccomp, tty
 from pyman.runtime import channel as channels
 from pyman.runtime.create import Created
 from pyman.runtime.init import run_program
+from pyman.runtime.program import set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class ExecInit:
         if self.process.get("terminal"):
             self.stage = "console"
             master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            if fs.magic(master) != fs.DEVPTS_SUPER_MAGIC:
+                raise RuntimeFailure("cannot create a terminal", "the container's /dev/pts is not devpts", stage="console")
             slave = tty.open_pty(master)
             os.fchown(slave, (self.process.get("user") or {}).get("uid", 0), -1)
             self.channel.send("console", master)
@@ -98,6 +101,7 @@ def exec_process(
     keep = (theirs.fileno(), *stdio, *range(3, 3 + preserve_fds))
 
     def joiner() -> int:
+        set_oom_score(process_spec)
         # Before the container's processes can see this one: its memory and descriptors must not be theirs to open.
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
         libc.setns(pidfd, flags)

@@ -69,11 +69,15 @@ class Init:
     def _run(self) -> None:
         spec, process = self.spec, self.spec["process"]
         linux = spec.get("linux") or {}
+        program.set_oom_score(process)
         self._enter_namespaces()
         os.setsid()
+        libc.new_session_keyring()
         self.stage = "hostname"
         if spec.get("hostname"):
             _socket.sethostname(spec["hostname"])
+        if spec.get("domainname"):
+            libc.setdomainname(spec["domainname"])
         root = None
         if self._has("mount"):
             root = self._build_root(spec, linux)
@@ -98,6 +102,9 @@ class Init:
         if self.new_user:
             self.channel.expect("go", "userns")
         self.stage = "join"
+        if self.join and not self.new_user:
+            # Before another container's processes can see this one: its memory and descriptors must not be theirs to open.
+            libc.prctl(libc.PR_SET_DUMPABLE, 0)
         for fd in self.join:
             libc.setns(fd)
             os.close(fd)

@@ -8,7 +8,7 @@ import resource
 import stat
 
 from pyman.errors import CannotInvoke, CommandNotFound, RuntimeFailure
-from pyman.linux import caps, libc, seccomp
+from pyman.linux import caps, fs, libc, seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,29 +26,29 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def enter_directory(path: str) -> None:
     """chdir to the process's cwd and prove that it lies inside the root. RuntimeFailure."""
+    what = f"cannot enter working directory {path}"
     try:
         fd = libc.openat2(libc.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0, libc.RESOLVE_NO_MAGICLINKS)
         os.fchdir(fd)
         os.close(fd)
-        # A directory outside the root shows as "(unreachable)...": the guard against descriptors leaked from the host.
-        inside = os.getcwd().startswith("/")
     except FileNotFoundError as err:
         raise RuntimeFailure(
-            f"cannot enter working directory {path}",
-            "it does not exist in the container",
-            "create it in the image, or choose another --workdir",
-            stage="workdir",
+            what, "it does not exist in the container", "create it in the image, or choose another --workdir", stage="workdir"
         ) from err
     except OSError as err:
-        raise RuntimeFailure(
-            f"cannot enter working directory {path}", err.strerror or str(err), stage="workdir", errno=err.errno or 0
-        ) from err
+        why = "it is a magic link of procfs, which may lead outside" if err.errno == errno.ELOOP else err.strerror or str(err)
+        raise RuntimeFailure(what, why, stage="workdir", errno=err.errno or 0) from err
+    # A directory outside the root has no path from here: the guard against descriptors leaked from the host.
+    try:
+        inside = os.getcwd().startswith("/")
+    except OSError:
+        inside = False
     if not inside:
-        raise RuntimeFailure(f"cannot enter working directory {path}", "it lies outside the container's root", stage="workdir")
+        raise RuntimeFailure(what, "it lies outside the container's root", stage="workdir")
 
 
 def set_limits(process: dict[str, Any]) -> None:
-    """rlimits and oom_score_adj. RuntimeFailure names the limit."""
+    """rlimits. RuntimeFailure names the limit."""
     for limit in process.get("rlimits") or []:
         name = str(limit["type"]).removeprefix("RLIMIT_")
         if name not in _RLIMITS:
@@ -62,12 +62,21 @@ def set_limits(process: dict[str, Any]) -> None:
                 f"the hard limit of your session is {resource.getrlimit(_RLIMITS[name])[1]}",
                 stage="rlimits",
             ) from err
-    if process.get("oomScoreAdj") is not None:
+
+
+def set_oom_score(process: dict[str, Any]) -> None:
+    """oom_score_adj, through the host's procfs: called before the container's root or namespaces are entered."""
+    if process.get("oomScoreAdj") is None:
+        return
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            with open("/proc/self/oom_score_adj", "w") as file:
-                file.write(str(process["oomScoreAdj"]))
-        except OSError:
-            pass  # lowering needs privilege; the caller's value stays, as with other rootless runtimes
+            if fs.magic(fd) == fs.PROC_SUPER_MAGIC:
+                os.write(fd, str(process["oomScoreAdj"]).encode())
+        finally:
+            os.close(fd)
+    except OSError:
+        pass  # lowering needs privilege; the caller's value stays, as with other rootless runtimes
 
 
 def _limit(value: int) -> int:

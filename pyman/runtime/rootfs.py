@@ -214,9 +214,16 @@ def _set_attributes(tree: int, attr_set: int, attr_clr: int, recursive: bool) ->
         try:
             libc.mount_setattr(tree, "", flags, attr_clr=attr_clr & 0xF)
         except PermissionError:
-            # Flags of the host's mount are locked in a user namespace. `rw`, `exec` ... are defaults that nobody may
-            # have asked for, and the stricter mount is safe.
-            pass
+            # Flags of the host's mount are locked in a user namespace: an error, if one that was asked away is set.
+            held = [
+                name for name, bit in (("ro", 1), ("nosuid", 2), ("nodev", 4), ("noexec", 8)) if attr_clr & bit & os.fstatvfs(tree).f_flag
+            ]
+            if held:
+                raise RuntimeFailure(
+                    "cannot change the mount's flags",
+                    f"the host mounts it {','.join(held)}, which an unprivileged user cannot undo",
+                    stage="mounts",
+                ) from None
 
 
 def _copy_up(source: int, target: int) -> None:

@@ -28,7 +28,8 @@ def read_text(path: str, limit: int = _MAX_STATE) -> str | None:
             raise StorageError(f"cannot read {path}", f"it has {size} bytes, more than the {limit} allowed")
         chunks: list[bytes] = []
         while True:
-            chunk = os.read(fd, size + 1)
+            # procfs files say size 0 and answer one read only: ask for enough at once.
+            chunk = os.read(fd, max(size + 1, 1 << 16))
             if not chunk:
                 return b"".join(chunks).decode("utf-8", "replace")
             chunks.append(chunk)

@@ -111,7 +111,7 @@ def _mount_fuse(program: str, lowers: list[str], upper: str, work: str, merged: 
         options += [f"upperdir={_escape(upper)}", f"workdir={_escape(work)}"]
     for key, shift in (("uidmapping", uids), ("gidmapping", gids)):
         if shift:
-            options.append(f"{key}=" + ":".join(f"{inside}:{image}:{count}" for image, count, inside in shift))
+            options.append(f"{key}=" + ":".join(f"{image}:{inside}:{count}" for image, count, inside in shift))
     before = os.stat(merged).st_dev
     read_end, write_end = os.pipe()
 
