@@ -369,15 +369,17 @@ static unsigned long long start_time(int pid)
     return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
-/* A helper is killed only if the number still means the process it meant at the start. */
-static void kill_helper(int pid, unsigned long long started)
+/* A helper is ended only if the number still means the process it meant at the start. Returns a pidfd to wait on, or -1. */
+static int end_helper(int pid, unsigned long long started)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd < 0)
-        return;
-    if (start_time(pid) == started)
+    if (fd >= 0 && start_time(pid) == started) {
         syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
-    close(fd);
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 static int number(const char *text)
@@ -572,6 +574,9 @@ int main(int argc, char **argv)
             ended = 1; /* init is not our child (cannot happen with our runtime): nothing left to wait for */
     }
 
+    for (int h = 0; h < n_helpers; h++)
+        helpers[h] = end_helper(helpers[h], helper_start[h]);
+
     /* The pid namespace died with init, so nobody writes any more: take what lies in the pipes, then stop. With
      * --pid=host left-over processes may hold them open; what they write later is theirs to lose. */
     for (int s = 0; s < 2; s++)
@@ -591,9 +596,13 @@ int main(int argc, char **argv)
         }
     if (log_fd >= 0)
         close(log_fd);
-    write_exit(status, oom_kills(oom_path) > killed_oom);
+    /* Who sees the exit record may use the container's ports at once: they must be free by then. */
     for (int h = 0; h < n_helpers; h++)
-        kill_helper(helpers[h], helper_start[h]);
+        if (helpers[h] >= 0) {
+            struct pollfd one = {helpers[h], POLLIN, 0};
+            poll(&one, 1, 1000);
+        }
+    write_exit(status, oom_kills(oom_path) > killed_oom);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
     int alone = primary_index() < 0;

@@ -97,10 +97,11 @@ def layout(base: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def image(pyman: Run, layout: str) -> str:
-    """Name of the demo image, pulled into the session's store."""
-    pyman("pull", "-q", f"oci:{layout}:latest")
+    """Name of the demo image, in the session's store."""
+    if pyman("image", "exists", "localhost/demo:latest", rc=None).returncode:
+        pyman("pull", "-q", f"oci:{layout}:latest")
     return "localhost/demo:latest"
 
 

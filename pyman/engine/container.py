@@ -197,7 +197,7 @@ def list_containers() -> list[Container]:
         except NoSuchContainer:
             _collect_unfinished(container)
             continue
-        if container.state.get("auto_remove") and container.state["status"] == "exited":
+        if container.state.get("auto_remove") and (container.state["status"] == "exited" or _abandoned(container.state)):
             if _collect_ended(container):
                 continue
         elif changed and container.state["status"] == "exited":
@@ -205,6 +205,12 @@ def list_containers() -> list[Container]:
         found.append(container)
     found.sort(key=lambda c: c.state["created"], reverse=True)
     return found
+
+
+def _abandoned(state: dict[str, Any]) -> bool:
+    """A `run --rm` that was killed between creating and starting its container."""
+    owner = state.get("owner_pid", 0)
+    return bool(state["status"] == "created" and owner and not process.alive(owner, state["owner_start"]))
 
 
 def list_states() -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pyman.config import containers as containers_conf
 from pyman.engine import names
 from pyman.engine.container import Container, containers_dir
 from pyman.errors import NoSuchImage, StorageError, UsageError
+from pyman.linux import process
 from pyman.state import store
 from pyman.state.lock import Lock
 from pyman.storage import images
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 STATE_VERSION = 1
 
 
-def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None) -> Container:
+def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None, *, owned: bool = False) -> Container:
     """Create a container from the options and positionals of run/create (IMAGE [COMMAND...]).
+
+    owned: this process is going to start it; if it is killed before, a `--rm` container is garbage.
 
     Returns the new container, in state "created". NoSuchImage, NameInUse, UsageError, StorageError.
     """
@@ -54,7 +57,7 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
     }
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
-    return _write(config, opts)
+    return _write(config, opts, owned)
 
 
 def prepare_roots() -> None:
@@ -172,7 +175,7 @@ def _replace(name: str) -> None:
         pass
 
 
-def _write(config: dict[str, Any], opts: dict[str, Any]) -> Container:
+def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Container:
     """Make the directory, reserve the name, write state and then config, which makes the container exist."""
     container_id = os.urandom(32).hex()
     container = Container(container_id)
@@ -196,7 +199,10 @@ def _write(config: dict[str, Any], opts: dict[str, Any]) -> Container:
         config.update(id=container_id, name=name)
         # `run --rm` needs no fsync: after a power loss the container is unwanted anyway.
         durable = not opts.get("rm")
-        store.write_json(os.path.join(container.dir, "state.json"), new_state(config, opts))
+        state = new_state(config, opts)
+        if owned:
+            state.update(owner_pid=os.getpid(), owner_start=process.start_time(os.getpid()))
+        store.write_json(os.path.join(container.dir, "state.json"), state)
         store.write_json(os.path.join(container.dir, "config.json"), config, sync=durable)
         return container
     except BaseException:

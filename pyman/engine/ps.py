@@ -11,13 +11,20 @@ if TYPE_CHECKING:
 _KNOWN = ("id", "name", "label", "status", "exited", "ancestor", "before", "since", "volume", "network", "command", "should-start-on-boot")
 
 
-def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str, Any]] | None = None) -> bool:
-    """Whether a container passes all filters (equal keys are alternatives, but for label). UsageError for an unknown key."""
-    groups: dict[str, list[str]] = {}
+def check(filters: list[str]) -> None:
+    """UsageError for a filter without a value or with an unknown key."""
     for item in filters:
-        key, separator, value = item.partition("=")
+        key, separator, _ = item.partition("=")
         if not separator or key.rstrip("!") not in _KNOWN:
             raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE", "keys are " + ", ".join(_KNOWN))
+
+
+def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str, Any]] | None = None) -> bool:
+    """Whether a container passes all filters (equal keys are alternatives, but for label). UsageError for an unknown key."""
+    check(filters)
+    groups: dict[str, list[str]] = {}
+    for item in filters:
+        key, _, value = item.partition("=")
         groups.setdefault(key, []).append(value)
     for key, values in groups.items():
         hits = [_one(state, key.rstrip("!"), value, everything or []) for value in values]

@@ -185,7 +185,14 @@ def _launch(container: Container, plan: launch.Plan) -> None:
     _, status = os.waitpid(pid, 0)
     _cleanup_failed(container)
     if "error" in outcome:
-        raise errors.from_record(outcome["error"])
+        error = errors.from_record(outcome["error"])
+        if error.stage.startswith("port "):
+            # Inside the user namespace the host's processes cannot be looked at; here they can.
+            from pyman.network import holders
+
+            _, port, protocol = error.stage.split()
+            error.why += holders.describe(int(port), protocol)
+        raise error
     raise RuntimeFailure(
         f"cannot start container {container.name}",
         f"the starting process ended without a report (status {status})",

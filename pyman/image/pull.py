@@ -76,6 +76,7 @@ def _source(name: str, **options: Any) -> Any:
     if reference.is_short(plain):
         from pyman.image import shortnames
 
+        reference.parse(f"localhost/{plain}")  # the grammar first: no registry has a name that is none
         plain = shortnames.resolve(plain)
     from pyman.image import registry
 

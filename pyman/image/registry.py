@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _RETRIES = 4
 _TIMEOUT = (10, 60)  # seconds: to connect, between two packets
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14  # bytes: what at most is lost when a connection breaks
 
 
 def _import_oras() -> Any:
@@ -220,6 +220,10 @@ class RegistrySource:
                 what,
                 f"{self.host} has no {'such image' if path.startswith('manifests') else 'blob ' + path[6:25]} (404)",
                 "check the name and the tag",
+            )
+        if status == 401 and self.credentials:
+            raise RegistryError(
+                what, f"{self.host} refused the stored credentials (401)", f"correct the entry for {self.reference.registry} in auth.json"
             )
         if status in (401, 403):
             raise RegistryError(

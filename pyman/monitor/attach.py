@@ -208,7 +208,10 @@ def _loop(
             else:
                 on_signal(number)
         if sock.fileno() in ready:
-            packet = sock.recv(CHUNK + 1024)
+            try:
+                packet = sock.recv(CHUNK + 1024)
+            except ConnectionResetError:
+                continue  # it ended with something of ours unread; what it sent is still to be received
             if not packet:
                 return
             kind = packet[0]

@@ -263,12 +263,11 @@ def _explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkErro
             try:
                 sock.bind((port["host_ip"], number))
             except OSError as err:
-                from pyman.network import holders
-
                 return NetworkError(
                     f"cannot publish port {number}/{port['protocol']}",
-                    f"{err.strerror}{holders.describe(number, port['protocol'])}",
+                    err.strerror or str(err),
                     "stop what uses it, or publish another port",
+                    stage=f"port {number} {port['protocol']}",
                 )
             finally:
                 sock.close()
@@ -285,7 +284,7 @@ def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> 
     program = find("slirp4netns")
     setup.ready_fd, ready_w = os.pipe()
     setup.log_fd, write_end = os.pipe()
-    setup.socket_path = os.path.join(run_dir, "slirp.sock")
+    setup.socket_path = os.path.join(run_dir, "slirp.sock")  # given to it relative to run_dir: sockets' paths have 107 bytes
     argv = [
         "slirp4netns",
         "--configure",
@@ -295,7 +294,7 @@ def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> 
         str(ready_w),
         "--netns-type=path",
         "--api-socket",
-        setup.socket_path,
+        "slirp.sock",
     ]
     for option in _options(setup.mode):
         name, _, value = option.partition("=")
@@ -321,6 +320,7 @@ def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> 
         os.dup2(null, 0)
         os.dup2(null, 1)
         os.dup2(write_end, 2)
+        os.chdir(run_dir)
         os.set_inheritable(ready_w, True)
         os.execv(program, argv)
 

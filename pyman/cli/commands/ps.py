@@ -98,8 +98,9 @@ def json_row(state: dict[str, Any]) -> dict[str, Any]:
 
 def main(opts: Any, args: list[str]) -> int:
     """Print the containers asked for."""
-    everything = containers.list_states()
     filters = list(opts["filter"])
+    ps.check(filters)
+    everything = containers.list_states()
     states = everything
     if not (opts["all"] or opts["last"] or opts["latest"] or any(item.startswith(("status", "exited")) for item in filters)):
         states = [state for state in states if state["status"] == "running"]

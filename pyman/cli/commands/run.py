@@ -47,7 +47,7 @@ def main(opts: Any, args: list[str]) -> int:
     check(opts)
     if opts.get("detach") and opts.get("attach"):
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
-    container = create.create_container(opts, args, progress(opts))
+    container = create.create_container(opts, args, progress(opts), owned=True)
     try:
         write_cidfile(opts, container.id)
     except PymanError:

@@ -1,0 +1,104 @@
+"""Networks: pasta and slirp4netns with published ports, host, none, generated files."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.request
+
+import pytest
+
+from tests.conftest import Run
+from tests.integration.test_registry import free_port
+
+SERVER = ("sh", "-c", "mkdir /w; echo served > /w/index.html; httpd -f -p 80 -h /w")
+
+
+@pytest.mark.parametrize("mode", ["pasta", "slirp4netns"])
+def test_published_port(pyman: Run, image: str, mode: str) -> None:
+    port = free_port()
+    pyman("run", "-d", "--name", "srv", "--network", mode, "-p", f"127.0.0.1:{port}:80", image, *SERVER)
+    for attempt in range(200):
+        try:
+            assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read() == b"served\n"
+            break
+        except OSError:
+            assert attempt < 199
+    assert f"127.0.0.1:{port}->80/tcp" in pyman("ps").stdout
+    helpers = pyman("exec", "srv", "cat", "/etc/resolv.conf").stdout
+    assert "nameserver" in helpers
+    pyman("rm", "-f", "-t", "0", "srv")
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a listener would still be in the way
+        sock.bind(("127.0.0.1", port))
+
+
+def test_a_port_in_use_names_its_holder(pyman: Run, image: str) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        done = pyman("run", "--rm", "-p", f"127.0.0.1:{port}:80", image, "true", rc=125)
+    assert "in use" in done.stderr and f"pid {os.getpid()}" in done.stderr
+
+
+def test_low_ports_name_the_sysctl(pyman: Run, image: str) -> None:
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as file:
+        limit = int(file.read())
+    done = pyman("run", "--rm", "-p", f"{limit - 1}:80", image, "true", rc=125)
+    assert f"ip_unprivileged_port_start={limit - 1}" in done.stderr
+
+
+def test_none_has_loopback_only(pyman: Run, image: str) -> None:
+    done = pyman(
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        image,
+        "sh",
+        "-c",
+        "ls /sys/class/net; ping -c1 127.0.0.1 >/dev/null 2>&1; ip a show lo | grep -c UP",
+    )
+    assert done.stdout.split()[0] == "lo" and done.stdout.split()[-1] == "1"
+
+
+def test_host_network_is_the_hosts(pyman: Run, image: str) -> None:
+    inside = pyman("run", "--rm", "--network", "host", image, "readlink", "/proc/self/ns/net").stdout.strip()
+    assert inside == os.readlink("/proc/self/ns/net")
+
+
+def test_hosts_files(pyman: Run, image: str) -> None:
+    done = pyman(
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--hostname",
+        "box",
+        "--name",
+        "named",
+        "--add-host",
+        "db:10.9.8.7",
+        "--dns",
+        "9.9.9.9",
+        image,
+        "cat",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/etc/hostname",
+    )
+    assert (
+        "10.9.8.7\tdb" in done.stdout
+        and "box named" in done.stdout
+        and "nameserver 9.9.9.9" in done.stdout
+        and done.stdout.endswith("box\n")
+    )
+
+
+def test_doctor_and_info(pyman: Run) -> None:
+    done = pyman("doctor")
+    assert "user namespace" in done.stdout and "fail" not in done.stdout
+    assert pyman("info", "--format", "{{.store.graphDriverName}}").stdout.strip() in ("overlay", "fuse-overlayfs")
+    broken = pyman("doctor", rc=1, env={"PATH": "/nonexistent"})
+    assert "apt-get install uidmap" in broken.stdout

@@ -1,0 +1,171 @@
+"""`pyman run` as its users type it: output, exit codes, environment, users, mounts, namespaces, security defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+NONE = ("--rm", "--network", "none")
+
+
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
+def test_output_and_exit_code(pyman: Run, image: str, driver: str) -> None:
+    done = pyman("--storage-driver", driver, "run", *NONE, image, "sh", "-c", "echo out; echo err >&2; exit 7", rc=7)
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
+def test_changes_stay_in_the_container(pyman: Run, image: str, driver: str) -> None:
+    pyman("--storage-driver", driver, "run", *NONE, image, "sh", "-c", "rm /etc/group; rm -r /home; echo new > /etc/passwd")
+    assert pyman("run", *NONE, image, "cat", "/etc/group").stdout.startswith("root:")
+
+
+@pytest.mark.parametrize("first, second", [("overlay", "fuse-overlayfs"), ("fuse-overlayfs", "overlay")])
+def test_a_container_written_with_one_driver_goes_on_with_the_other(pyman: Run, image: str, first: str, second: str) -> None:
+    script = "[ -e /kept ] && { cat /kept; ls /etc/group /home/x 2>&1; exit 3; }; echo data > /kept; rm /etc/group; rm -r /home; mkdir /home; echo y > /home/y"
+    pyman("--storage-driver", first, "create", "--name", "both", "--network", "none", image, "sh", "-c", script)
+    pyman("--storage-driver", first, "start", "-a", "both")
+    done = pyman("--storage-driver", second, "start", "-a", "both", rc=3)
+    assert done.stdout.startswith("data\n")
+    assert "group: No such file" in done.stdout and "/home/x: No such file" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command, code, word", [(("nope",), 127, "no such program"), (("/etc",), 126, "directory"), (("/etc/passwd",), 126, "not executable")]
+)
+def test_commands_that_cannot_run(pyman: Run, image: str, command: tuple[str, ...], code: int, word: str) -> None:
+    assert word in pyman("run", *NONE, image, *command, rc=code).stderr
+
+
+def test_a_script_with_a_missing_interpreter_is_explained(pyman: Run, image: str) -> None:
+    script = r"printf '#!/bin/sh\r\necho x\n' > /s; chmod +x /s; /s"
+    pyman(
+        "run",
+        "-d",
+        "--name",
+        "crlf",
+        "--network",
+        "none",
+        image,
+        "sh",
+        "-c",
+        r"printf '#!/bin/nosuch\n' > /a; printf '#!/bin/sh\r\n' > /b; chmod +x /a /b; sleep 60",
+    )
+    assert "interpreter '/bin/nosuch'" in pyman("exec", "crlf", "/a", rc=127).stderr
+    assert "carriage return" in pyman("exec", "crlf", "/b", rc=127).stderr
+    assert script
+
+
+def test_stdin_reaches_the_container(pyman: Run, image: str) -> None:
+    data = "line\n" * 50000
+    assert pyman("run", "-i", *NONE, image, "cat", input=data).stdout == data
+
+
+def test_environment(pyman: Run, image: str) -> None:
+    env = {"FROM_HOST": "h", "SECRET_HOST": "never"}
+    lines = pyman(
+        "run", *NONE, "-e", "A=1", "-e", "FROM_HOST", "-e", "MISSING", "--unsetenv", "container", image, "env", env=env
+    ).stdout.split("\n")
+    assert "A=1" in lines and "FROM_HOST=h" in lines and "HOME=/root" in lines
+    assert not any(line.startswith(("SECRET_HOST", "MISSING", "container=")) for line in lines)
+
+
+def test_user_groups_and_capabilities(pyman: Run, image: str) -> None:
+    done = pyman("run", *NONE, "-u", "user", "--group-add", "123", image, "sh", "-c", "id; grep ^Cap /proc/self/status")
+    assert "uid=1000(user) gid=1000(user) groups=123,2000(extra)" in done.stdout
+    assert "CapEff:\t0000000000000000" in done.stdout and "CapBnd:\t00000000800405fb" in done.stdout
+    root = pyman("run", *NONE, image, "grep", "^Cap", "/proc/self/status").stdout
+    assert "CapInh:\t0000000000000000" in root and "CapAmb:\t0000000000000000" in root and "CapEff:\t00000000800405fb" in root
+
+
+@pytest.mark.parametrize("user", ["-1", "0x0", "4294967295", "99999999999", " 0", "nobodyx", "0:nogroupx"])
+def test_bad_users_are_refused(pyman: Run, image: str, user: str) -> None:
+    pyman("run", *NONE, f"--user={user}", image, "true", rc=125)
+
+
+def test_keep_id_writes_as_the_caller(pyman: Run, image: str, base: Path) -> None:
+    shared = base / "shared"
+    shared.mkdir(exist_ok=True)
+    done = pyman("run", *NONE, "--userns", "keep-id", "-v", f"{shared}:/w", image, "sh", "-c", "id -u; touch /w/f; stat -c %u /bin/busybox")
+    assert done.stdout.split() == [str(os.getuid()), "0"]
+    assert (shared / "f").stat().st_uid == os.getuid()
+
+
+def test_mounts(pyman: Run, image: str, base: Path) -> None:
+    (base / "in").mkdir(exist_ok=True)
+    (base / "in" / "file").write_text("content")
+    script = "cat /ro/file; touch /ro/x; touch /x; touch /tmp/y && echo tmp; df /s | tail -1; pwd"
+    args = ("-v", f"{base}/in:/ro:ro", "--read-only", "--tmpfs", "/s:size=1m", "-w", "/ro")
+    done = pyman("run", *NONE, *args, image, "sh", "-c", script)
+    assert done.stdout.startswith("contenttmp\n") and " 1024 " in done.stdout and done.stdout.endswith("/ro\n")
+    assert done.stderr.count("Read-only file system") == 2
+
+
+def test_named_volume_keeps_data_and_is_filled_once(pyman: Run, image: str) -> None:
+    pyman("run", *NONE, "-v", "data:/etc", image, "sh", "-c", "rm /etc/group; echo mine > /etc/own")
+    assert pyman("run", *NONE, "-v", "data:/etc", image, "sh", "-c", "ls /etc | grep -v -e hosts -e resolv -e hostname").stdout.split() == [
+        "own",
+        "passwd",
+    ]
+
+
+def test_namespaces_are_shared_on_request(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "first", "--network", "none", image, "sleep", "60")
+    done = pyman("run", "--rm", "--network", "container:first", "--pid", "container:first", "--ipc", "container:first", image, "ps")
+    assert "sleep 60" in done.stdout
+    assert pyman("run", *NONE, "--uts", "host", image, "hostname").stdout.strip() == os.uname().nodename
+
+
+def test_masked_and_read_only_paths(pyman: Run, image: str) -> None:
+    script = (
+        "cat /proc/kcore /proc/keys | wc -c; ls /sys/firmware /proc/acpi 2>/dev/null | wc -l; echo 1 > /proc/sys/kernel/domainname; echo $?"
+    )
+    assert pyman("run", *NONE, image, "sh", "-c", script).stdout.split()[-1] == "1"
+
+
+def test_no_descriptor_of_the_caller_reaches_the_container(pyman: Run, image: str) -> None:
+    done = pyman("run", *NONE, image, "sh", "-c", "for f in /proc/self/fd/*; do echo ${f##*/}; done")
+    assert sorted(done.stdout.split())[:3] == ["0", "1", "2"] and len(done.stdout.split()) <= 4
+
+
+@pytest.mark.parametrize("path", ["/proc/self/fd/3", "/proc/1/cwd", "relative"])
+def test_working_directories_that_lead_outside_are_refused(pyman: Run, image: str, path: str) -> None:
+    pyman("run", *NONE, "-w", path, image, "true", rc=125)
+
+
+def test_working_directory_is_created_inside(pyman: Run, image: str) -> None:
+    assert pyman("run", *NONE, "-w", "/a/b/c", image, "pwd").stdout == "/a/b/c\n"
+    assert not os.path.exists("/a/b/c")
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_other_oci_runtimes(pyman: Run, image: str, runtime: str) -> None:
+    assert pyman("run", *NONE, "--runtime", runtime, image, "echo", "hello").stdout == "hello\n"
+    pyman("run", "-d", "--name", "other", "--network", "none", "--runtime", runtime, image, "sleep", "60")
+    assert "sleep 60" in pyman("exec", "other", "ps").stdout
+    pyman("rm", "-f", "-t", "0", "other")
+
+
+def test_init_program(pyman: Run, image: str) -> None:
+    assert pyman("run", *NONE, "--init", image, "cat", "/proc/1/comm").stdout == "podman-init\n"
+
+
+def test_no_new_privileges_and_seccomp(pyman: Run, image: str) -> None:
+    done = pyman(
+        "run", *NONE, "--security-opt", "no-new-privileges", image, "grep", "-E", "NoNewPrivs|Seccomp:", "/proc/self/status"
+    ).stdout
+    assert done.split() == ["NoNewPrivs:", "1", "Seccomp:", "2"]
+    off = pyman("run", *NONE, "--security-opt", "seccomp=unconfined", image, "grep", "Seccomp:", "/proc/self/status").stdout
+    assert off.split() == ["Seccomp:", "0"]
+
+
+def test_plain_root_file_system(pyman: Run, base: Path) -> None:
+    root = base / "plain"
+    (root / "bin").mkdir(parents=True, exist_ok=True)
+    (root / "bin" / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
+    (root / "bin" / "busybox").chmod(0o755)
+    assert pyman("run", *NONE, "--rootfs", str(root), "/bin/busybox", "echo", "plain").stdout == "plain\n"
