@@ -16,7 +16,16 @@ def layer(busybox: str) -> bytes:
     out = io.BytesIO()
     applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700), ("var", 0o755), ("home", 0o755)):
+        for name, mode in (
+            ("bin", 0o755),
+            ("etc", 0o755),
+            ("tmp", 0o1777),
+            ("root", 0o700),
+            ("var", 0o755),
+            ("home", 0o755),
+            ("usr", 0o755),
+            ("usr/demo", 0o755),
+        ):
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)
@@ -32,6 +41,8 @@ def layer(busybox: str) -> bytes:
         for name, text in (
             ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home:/bin/sh\n"),
             ("etc/group", "root:x:0:\nuser:x:1000:\nextra:x:2000:user\n"),
+            ("usr/demo/a", "a\n"),
+            ("usr/demo/b", "b\n"),
         ):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(text), 0o644

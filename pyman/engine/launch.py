@@ -178,6 +178,11 @@ def mount_rootfs(plan: Plan) -> None:
     if config["rootfs"]:
         libc.mount(plan.rootfs, plan.rootfs, None, libc.MS_BIND | libc.MS_REC)
         return
+    last = container.state.get("driver")
+    if last and last != plan.driver.name:
+        from pyman.storage import convert  # only after a change of driver
+
+        convert.normalise(os.path.join(container.dir, "upper"))
     lowers = [layers.layer_path(diff_id) for diff_id in config["layers"]]
     overlay.mount_rootfs(
         plan.driver,

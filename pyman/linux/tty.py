@@ -16,7 +16,7 @@ def open_pty(ptmx_fd: int) -> int:
 
 
 def make_controlling(fd: int) -> None:
-    """Make `fd` the controlling terminal of this session (its leader calls) and its stdin, stdout, stderr."""
+    """Make `fd` the controlling terminal of the caller's session (its leader calls) and its stdin, stdout, stderr."""
     fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
     for number in (0, 1, 2):
         os.dup2(fd, number)

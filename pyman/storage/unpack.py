@@ -12,7 +12,7 @@ import stat
 
 from pyman.errors import ImageError, StorageError
 from pyman.linux import libc
-from pyman.storage import tarstream
+from pyman.storage import convert, tarstream
 from pyman.storage.decompress import Decompressor, kind_of
 from pyman.storage.tarstream import Member, show
 
@@ -297,7 +297,7 @@ def _hard_link(tree: Tree, parent: int, base: bytes, member: Member) -> None:
 
 def _whiteout(tree: Tree, parent: int, base: bytes, member: Member) -> None:
     if base == _OPAQUE:
-        os.setxattr(parent, "user.overlay.opaque", b"y")
+        convert.set_opaque(parent)
         return
     name = base[len(_WHITEOUT) :]
     if name in (b"", b".", b"..") or name.startswith(_WHITEOUT):

@@ -1,0 +1,51 @@
+"""Markers of the two overlay implementations in a container's upper directory, made readable for both. Process C, in U1.
+
+The kernel (userxattr) marks opaque directories by user.overlay.opaque, fuse-overlayfs by an attribute of its own and a
+file .wh..wh..opq; a removed file is a character device 0:0 for both, or a file .wh.NAME where fuse-overlayfs could not
+make the device.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+OPAQUE = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
+_PREFIX, _OPAQUE_FILES = ".wh.", (".wh..wh..opq", ".wh..opq")
+
+
+def set_opaque(fd: int) -> None:
+    """Mark the directory `fd` opaque for both implementations."""
+    for name in OPAQUE:
+        os.setxattr(fd, name, b"y")
+
+
+def normalise(upper: str) -> None:
+    """Rewrite all markers below `upper`; called when a container is mounted by another driver than the last time."""
+    fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _directory(fd)
+    finally:
+        os.close(fd)
+
+
+def _directory(fd: int) -> None:
+    names = os.listdir(fd)
+    marked = set(os.listxattr(fd)) & set(OPAQUE)
+    if any(name in names for name in _OPAQUE_FILES) or any(os.getxattr(fd, name) == b"y" for name in marked):
+        set_opaque(fd)
+    for name in names:
+        if name in _OPAQUE_FILES:
+            os.unlink(name, dir_fd=fd)
+        elif name.startswith(_PREFIX):
+            os.unlink(name, dir_fd=fd)
+            try:
+                os.mknod(name[len(_PREFIX) :], stat.S_IFCHR, 0, dir_fd=fd)
+            except FileExistsError:
+                pass  # it was made again after its removal
+        elif stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                _directory(inner)
+            finally:
+                os.close(inner)
