@@ -596,12 +596,6 @@ int main(int argc, char **argv)
         }
     if (log_fd >= 0)
         close(log_fd);
-    /* Who sees the exit record may use the container's ports at once: they must be free by then. */
-    for (int h = 0; h < n_helpers; h++)
-        if (helpers[h] >= 0) {
-            struct pollfd one = {helpers[h], POLLIN, 0};
-            poll(&one, 1, 1000);
-        }
     write_exit(status, oom_kills(oom_path) > killed_oom);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
@@ -613,6 +607,12 @@ int main(int argc, char **argv)
         close(clients[c].fd);
     }
     unlinkat(run_dir_fd, "attach", 0);
+    /* The monitor's own end tells that the published ports are free again; nobody else has to wait for the helpers. */
+    for (int h = 0; h < n_helpers; h++)
+        if (helpers[h] >= 0) {
+            struct pollfd one = {helpers[h], POLLIN, 0};
+            poll(&one, 1, 1000);
+        }
     if (cleanup && (alone || !cleanup_alone)) {
         sigprocmask(SIG_UNBLOCK, &set, NULL);
         execv(cleanup[0], cleanup);

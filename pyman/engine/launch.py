@@ -182,7 +182,7 @@ def mount_rootfs(plan: Plan) -> None:
     if last and last != plan.driver.name:
         from pyman.storage import convert  # only after a change of driver
 
-        convert.normalise(os.path.join(container.dir, "upper"))
+        convert.normalise(os.path.join(container.dir, "upper"), last)
     lowers = [layers.layer_path(diff_id) for diff_id in config["layers"]]
     overlay.mount_rootfs(
         plan.driver,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import attach, create, remove, start
+from pyman.engine import attach, create, remove, start, stop
 from pyman.engine.container import Container
 from pyman.errors import PymanError
 
@@ -66,6 +66,7 @@ def start_attached(container: Container, opts: dict[str, Any], detached: Callabl
     )
     if code == attach.DETACHED:
         return 0
+    stop.wait_ports_free(container, container.state["monitor_pid"], container.state["monitor_start"])
     if auto_remove:
         with container:
             remove.discard_container(container)

@@ -48,7 +48,9 @@ def stop_locked(container: Container, timeout: int | None = None) -> None:
                 f"its process {pid} did not end within 10 seconds of SIGKILL (it waits inside the kernel)",
                 "look at the file system or device it uses, then try again",
             )
+    monitor = state["monitor_pid"], state["monitor_start"]
     wait_recorded(container)
+    wait_ports_free(container, *monitor)
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
     container.save()
 
@@ -67,6 +69,12 @@ def wait_gone(pid: int, started: int, seconds: float) -> bool:
         return bool(poll.poll(-1 if seconds < 0 else int(seconds * 1000)))
     finally:
         os.close(pidfd)
+
+
+def wait_ports_free(container: Container, monitor_pid: int, monitor_start: int) -> None:
+    """Published ports are free once the monitor has seen its network helper end."""
+    if container.state["ports"] and monitor_pid:
+        wait_gone(monitor_pid, monitor_start, 1)
 
 
 def wait_recorded(container: Container) -> None:

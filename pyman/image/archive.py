@@ -37,9 +37,10 @@ class _Unpacked:
         base = os.path.join(paths.graphroot(), "tmp")
         os.makedirs(base, 0o700, exist_ok=True)
         self.path = os.path.join(base, f"archive-{os.urandom(8).hex()}")
-        os.mkdir(self.path, 0o700)
-        self.lock = Lock(self.path)
-        self.lock.acquire()
+        with Lock(base, shared=True):  # no sweep between the directory and its lock
+            os.mkdir(self.path, 0o700)
+            self.lock = Lock(self.path)
+            self.lock.acquire()
         try:
             unpack.unpack_layer(fd, self.path, media_type="", single=True)
         except BaseException:

@@ -56,6 +56,7 @@ def parse(name: str) -> Reference:
     repository, tag = path, ""
     if ":" in path.rsplit("/", 1)[-1]:
         repository, _, tag = path.rpartition(":")
+        tag = tag or " "  # `name:` is no tag at all: refused below
     if not _DOMAIN.match(registry):
         raise UsageError(f"invalid image name {name!r}", f"{registry!r} is not a registry's host name")
     if not _REPOSITORY.match(repository):

@@ -81,23 +81,19 @@ def clone(flags: int, body: Callable[[], int], name: str, keep: tuple[int, ...] 
     """Like `fork`, in new namespaces (`flags`: CLONE_NEW*). The caller's own namespaces stay as they are.
 
     unshare(CLONE_NEWPID) + fork would leave the caller's later children in the new pid namespace; the raw clone does
-    not. PyDLL keeps the GIL over the call, so the child owns it, and PyOS_AfterFork_Child repairs the interpreter.
+    not. PyDLL keeps the GIL over the call, so the child owns it; the PyOS functions are what os.fork calls around it.
     """
     raw = ctypes.PyDLL(None, use_errno=True)
     raw.syscall.restype = ctypes.c_long
-    pid = raw.syscall(
-        ctypes.c_long(libc.NR_clone),
-        ctypes.c_ulong(flags | 17),
-        ctypes.c_void_p(None),
-        ctypes.c_void_p(None),
-        ctypes.c_void_p(None),
-        ctypes.c_ulong(0),
-    )
-    if pid < 0:
-        libc.raise_errno("clone")
+    nothing = ctypes.c_void_p(None)
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = raw.syscall(ctypes.c_long(libc.NR_clone), ctypes.c_ulong(flags | 17), nothing, nothing, nothing, ctypes.c_ulong(0))
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()
         _run_child(body, name, keep)
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        libc.raise_errno("clone")
     return int(pid)
 
 

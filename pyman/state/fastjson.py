@@ -49,10 +49,26 @@ def _refuse(value: object) -> object:
 
 
 def dumps(value: object, indent: int = 0) -> str:
-    """Compact JSON text of `value`; with `indent` (the slow path) by the json package."""
+    """JSON text of `value`: compact and ASCII, or with `indent` blanks per level for people's eyes."""
     if indent:
-        import json  # only for people's eyes
-
-        return json.dumps(value, indent=indent, ensure_ascii=False)
+        return _pretty(value, "\n", " " * indent)
     encode = _json.make_encoder({}, _refuse, _json.encode_basestring_ascii, None, ":", ",", False, False, False)
     return "".join(encode(value, 0))
+
+
+def _pretty(value: object, line: str, step: str) -> str:
+    """Indented text; `line` is a newline and the blanks of the current level."""
+    if isinstance(value, dict) and value:
+        inner = line + step
+        return (
+            "{"
+            + ",".join(f"{inner}{_json.encode_basestring(str(key))}: {_pretty(item, inner, step)}" for key, item in value.items())
+            + line
+            + "}"
+        )
+    if isinstance(value, (list, tuple)) and value:
+        inner = line + step
+        return "[" + ",".join(inner + _pretty(item, inner, step) for item in value) + line + "]"
+    if isinstance(value, str):
+        return str(_json.encode_basestring(value))
+    return dumps(value)

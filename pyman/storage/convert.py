@@ -20,24 +20,24 @@ def set_opaque(fd: int) -> None:
         os.setxattr(fd, name, b"y")
 
 
-def normalise(upper: str) -> None:
-    """Rewrite all markers below `upper`; called when a container is mounted by another driver than the last time."""
+def normalise(upper: str, written_by: str) -> None:
+    """Rewrite the markers that driver `written_by` left below `upper`, before another driver mounts it."""
     fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _directory(fd)
+        _directory(fd, written_by == "fuse-overlayfs")
     finally:
         os.close(fd)
 
 
-def _directory(fd: int) -> None:
+def _directory(fd: int, files: bool) -> None:
     names = os.listdir(fd)
     marked = set(os.listxattr(fd)) & set(OPAQUE)
-    if any(name in names for name in _OPAQUE_FILES) or any(os.getxattr(fd, name) == b"y" for name in marked):
+    if (files and any(name in names for name in _OPAQUE_FILES)) or any(os.getxattr(fd, name) == b"y" for name in marked):
         set_opaque(fd)
     for name in names:
-        if name in _OPAQUE_FILES:
+        if files and name in _OPAQUE_FILES:
             os.unlink(name, dir_fd=fd)
-        elif name.startswith(_PREFIX):
+        elif files and name.startswith(_PREFIX):
             os.unlink(name, dir_fd=fd)
             try:
                 os.mknod(name[len(_PREFIX) :], stat.S_IFCHR, 0, dir_fd=fd)
@@ -46,6 +46,6 @@ def _directory(fd: int) -> None:
         elif stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
             try:
-                _directory(inner)
+                _directory(inner, files)
             finally:
                 os.close(inner)

@@ -1,6 +1,7 @@
 """Streaming decompression: gzip by isal (two to three times zlib's speed), zstd, plain. Unpack workers.
 
-The door of isal and zstandard: nothing else imports them.
+The door of isal and zstandard: nothing else imports them. Pieces are pulled, at most PIECE bytes each, so that no input,
+however it is made, takes more memory than that.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from pyman.errors import ImageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 GZIP, ZSTD, PLAIN = "gzip", "zstd", ""
+PIECE = 1 << 20
+_CHUNK = 1 << 17
 
 
 def kind_of(media_type: str, head: bytes) -> str:
@@ -23,13 +27,14 @@ def kind_of(media_type: str, head: bytes) -> str:
 
 
 class Decompressor:
-    """feed(compressed) -> plain bytes, in pieces bounded by `limit` through repeated calls of `more`."""
+    """Plain bytes from compressed ones; `source(n)` returns up to n compressed bytes, empty at the end."""
 
-    __slots__ = ("_engine", "_kind", "_tail")
+    __slots__ = ("_data", "_engine", "_kind", "_source")
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-        self._tail = b""
+    def __init__(self, media_type: str, source: Callable[[int], bytes]) -> None:
+        self._source = source
+        self._data = source(_CHUNK)
+        self._kind = kind_of(media_type, self._data)
         self._engine: Any = self._new()
 
     def _new(self) -> Any:
@@ -42,37 +47,57 @@ class Decompressor:
         if self._kind == ZSTD:
             import zstandard
 
-            # The window bounds the memory whatever the frame asks for: 8 MiB is what encoders use at most by default.
-            return zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+            # The window bounds the memory whatever the frame asks for: encoders use 8 MiB by default, 32 at most in practice.
+            engine = zstandard.ZstdDecompressor(max_window_size=1 << 25)
+            reader: Any = _Pushback(self._data, self._source)
+            return engine.stream_reader(reader, read_across_frames=True)
         return None
 
-    def feed(self, data: bytes, limit: int = 1 << 20) -> list[bytes]:
-        """Decompress `data` completely; a list of pieces (gzip pieces of at most `limit` bytes). ImageError if damaged."""
-        if self._engine is None:
-            return [data]
-        pieces: list[bytes] = []
+    def read(self) -> bytes:
+        """The next piece of at most PIECE bytes; empty at the end. ImageError if the data is damaged."""
         try:
             if self._kind == ZSTD:
-                # Small inputs keep the outputs small: zstd expands at most 2^17-fold per block of 128 KiB.
-                for at in range(0, len(data), 4096):
-                    self._feed_zstd(data[at : at + 4096], pieces)
-                return pieces
-            while data:
-                if self._engine.eof:  # members may follow one another
-                    if not data.strip(b"\0"):
-                        return pieces
-                    self._engine = self._new()
-                pieces.append(self._engine.decompress(data, limit))
-                data = self._engine.unconsumed_tail or (self._engine.unused_data if self._engine.eof else b"")
-            return pieces
+                return bytes(self._engine.read(PIECE))
+            if self._kind == GZIP:
+                return self._read_gzip()
         except ImageError:
             raise
         except Exception as err:  # isal, zlib and zstandard have error classes of their own
             raise ImageError("damaged layer", f"it cannot be decompressed: {err}") from err
+        data, self._data = self._data or self._source(_CHUNK), b""
+        return data
 
-    def _feed_zstd(self, data: bytes, pieces: list[bytes]) -> None:
-        while data:
-            if getattr(self._engine, "eof", False):
+    def _read_gzip(self) -> bytes:
+        while True:
+            if not self._data:
+                self._data = self._source(_CHUNK)
+                if not self._data:
+                    if not self._engine.eof:
+                        raise ImageError("damaged layer", "it ends in the middle: the download was cut short or the layer is truncated")
+                    return b""
+            if self._engine.eof:  # members may follow one another, and zeros may pad the end
+                self._data = self._data.lstrip(b"\0")
+                if not self._data:
+                    continue
                 self._engine = self._new()
-            pieces.append(self._engine.decompress(data))
-            data = self._engine.unused_data if getattr(self._engine, "eof", False) else b""
+            piece = bytes(self._engine.decompress(self._data, PIECE))
+            self._data = self._engine.unused_data if self._engine.eof else self._engine.unconsumed_tail
+            if piece:
+                return piece
+
+
+class _Pushback:
+    """A file-like object for zstandard: the bytes read already, then the source."""
+
+    __slots__ = ("_head", "_source")
+
+    def __init__(self, head: bytes, source: Callable[[int], bytes]) -> None:
+        self._head = head
+        self._source = source
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes."""
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        return self._source(size)

@@ -9,6 +9,7 @@ from pyman import paths
 from pyman.errors import PymanError, StorageError
 from pyman.linux import libc
 from pyman.state import store
+from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ def probe(root: str) -> str:
     from pyman.storage import trash
 
     base = os.path.join(root, "tmp", f"probe-{os.urandom(6).hex()}")
+    os.makedirs(os.path.dirname(base), 0o700, exist_ok=True)
+    with Lock(os.path.dirname(base), shared=True):
+        os.mkdir(base, 0o700)
+        lock = Lock(base)
+        lock.acquire()
     try:
         for name in ("lower", "upper", "work", "merged"):
             os.makedirs(os.path.join(base, name))
@@ -115,7 +121,10 @@ def probe(root: str) -> str:
         os.setxattr("upper", "user.overlay.opaque", b"y")
         return ""
     except OSError as err:
+        if err.errno == 28:
+            raise  # a full disk says nothing about the kernel, and must not be remembered as if it did
         return f"{err.strerror or err}"
     finally:
         os.chdir("/")
+        lock.release()
         trash.remove_tree(base)

@@ -48,9 +48,10 @@ class Staging:
         base = os.path.join(paths.graphroot(), "tmp")
         os.makedirs(base, 0o700, exist_ok=True)
         self.path = os.path.join(base, f"layer-{os.urandom(8).hex()}")
-        os.mkdir(self.path, 0o700)
-        self._lock = Lock(self.path)
-        self._lock.acquire()
+        with Lock(base, shared=True):  # no sweep between the directory and its lock
+            os.mkdir(self.path, 0o700)
+            self._lock = Lock(self.path)
+            self._lock.acquire()
         self.diff = os.path.join(self.path, "diff")
         os.mkdir(self.diff, 0o755)
 

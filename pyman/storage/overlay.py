@@ -132,6 +132,10 @@ def _mount_fuse(program: str, lowers: list[str], upper: str, work: str, merged: 
         deadline = time.monotonic() + 5
         while os.stat(merged).st_dev == before and time.monotonic() < deadline:
             time.sleep(0.001)
+        if os.stat(merged).st_dev == before:
+            raise StorageError(
+                "cannot mount the container's root with fuse-overlayfs", "it ended well, and nothing is mounted", "fuse-overlayfs --version"
+            )
         return
     with os.fdopen(read_end, "rb") as pipe:
         text = pipe.read(4096).decode(errors="replace").strip()

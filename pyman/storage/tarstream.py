@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BLOCK = 512
+MAX_RECORDS = 10_000
 MAX_META = 1 << 20  # bytes of one PAX or long-name record: PATH_MAX and xattrs are far below
 _NAME_MAX = 4096
 
@@ -68,10 +69,11 @@ def _pax(data: bytes) -> dict[str, bytes]:
 class TarStream:
     """Iterates over the members read with `read(n)`, which returns exactly n bytes or raises."""
 
-    __slots__ = ("_left", "_read")
+    __slots__ = ("_at_end", "_left", "_read")
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], at_end: Callable[[], bool]) -> None:
         self._read = read
+        self._at_end = at_end
         self._left = 0  # of the current member's data and padding
 
     def data(self, size: int) -> Iterator[bytes]:
@@ -100,8 +102,12 @@ class TarStream:
         everywhere: dict[str, bytes] = {}
         while True:
             self._skip()
+            if self._at_end():
+                return  # some tools write no end marker
             header = self._read(BLOCK)
             if header == b"\0" * BLOCK:
+                if not self._at_end() and self._read(BLOCK) != header:
+                    raise ImageError("damaged layer", "members follow an end marker")
                 return
             checksum = _number(header[148:156], "checksum")
             if checksum != sum(header[:148]) + 256 + sum(header[156:]):
@@ -109,7 +115,10 @@ class TarStream:
             kind = chr(header[156]) if header[156] else "0"
             size = _number(header[124:136], "size")
             if kind in "xg":
-                (pending if kind == "x" else everywhere).update(_pax(self._meta(size)))
+                records = pending if kind == "x" else everywhere
+                records.update(_pax(self._meta(size)))
+                if sum(len(value) for value in records.values()) > MAX_META or len(records) > MAX_RECORDS:
+                    raise ImageError("refused layer", "its PAX headers describe too much")
                 continue
             if kind in "LK":
                 text = self._meta(size).rstrip(b"\0")
@@ -145,6 +154,8 @@ def _member(header: bytes, kind: str, size: int, pax: dict[str, bytes], long_nam
         member.major, member.minor = _number(header[329:337], "major"), _number(header[337:345], "minor")
     for key, value in pax.items():
         if key.startswith("SCHILY.xattr."):
+            if "\0" in key:
+                raise ImageError("refused layer", f"{show(member.name)} has an extended attribute with a NUL in its name")
             member.xattrs[key[13:]] = value
     if member.type not in "0123456":
         raise ImageError("refused layer", f"{show(member.name)} has the unknown tar type {member.type!r}")
@@ -165,9 +176,10 @@ def _pax_number(pax: dict[str, bytes], key: str, default: int) -> int:
 
 def _mtime(text: bytes | None, default: int) -> int:
     if text is None:
-        return default * 10**9
+        return default * 10**9 if abs(default) < 2**32 else 0
     try:
         whole, _, fraction = text.partition(b".")
-        return int(whole) * 10**9 + int((fraction + b"000000000")[:9])
+        moment = int(whole) * 10**9 + int((fraction + b"000000000")[:9])
+        return moment if abs(moment) < 2**62 else 0
     except ValueError:
         raise ImageError("damaged layer", "PAX mtime is not a number") from None

@@ -13,6 +13,8 @@ from pyman.linux import libc
 from pyman.rootless import userns
 from pyman.state.lock import Lock
 
+_DEPTH = 100  # levels walked at a time: each holds a descriptor and a stack frame
+
 
 def discard(path: str) -> None:
     """Make `path` (a file or tree of the store) disappear at once, then free its space. Missing is fine."""
@@ -34,19 +36,24 @@ def _delete(path: str) -> None:
 
 
 def remove_tree(path: str) -> bool:
-    """Delete a tree without following symlinks, by descriptors; false if something could not be deleted."""
+    """Delete a tree of any depth without following symlinks, by descriptors; false if something could not be deleted."""
     parent, name = os.path.split(path)
     try:
         parent_fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
     try:
-        return _remove_entry(parent_fd, name)
+        spilled: list[str] = []
+        good = _remove_entry(parent_fd, name, 0, parent_fd, spilled)
+        while spilled:
+            good = _remove_entry(parent_fd, spilled.pop(), 0, parent_fd, spilled) and good
+        return good
     finally:
         os.close(parent_fd)
 
 
-def _remove_entry(parent_fd: int, name: str) -> bool:
+def _remove_entry(parent_fd: int, name: str, depth: int, top_fd: int, spilled: list[str]) -> bool:
+    """Delete one entry; directories below _DEPTH are moved up to `top_fd` and noted in `spilled`, so that no tree is too deep."""
     try:
         os.unlink(name, dir_fd=parent_fd)
         return True
@@ -60,6 +67,14 @@ def _remove_entry(parent_fd: int, name: str) -> bool:
                 return False
         except OSError:
             return False
+    if depth >= _DEPTH:
+        spill = f"deep.{os.urandom(8).hex()}"
+        try:
+            os.rename(name, spill, src_dir_fd=parent_fd, dst_dir_fd=top_fd)
+        except OSError:
+            return False
+        spilled.append(spill)
+        return True
     try:
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
     except PermissionError:
@@ -76,7 +91,7 @@ def _remove_entry(parent_fd: int, name: str) -> bool:
             except PermissionError:
                 good = False
         for entry in os.listdir(fd):
-            good = _remove_entry(fd, entry) and good
+            good = _remove_entry(fd, entry, depth + 1, top_fd, spilled) and good
     finally:
         os.close(fd)
     try:
@@ -101,22 +116,19 @@ def _force_open(parent_fd: int, name: str) -> int:
 
 def sweep() -> None:
     """Delete what killed commands left: everything in the trash, and entries of tmp/ that nobody holds locked."""
-    for directory, guarded in (("trash", False), ("tmp", True)):
-        base = os.path.join(paths.graphroot(), directory)
-        try:
-            entries = os.listdir(base)
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            path = os.path.join(base, entry)
-            if not guarded:
-                _delete(path)
-                continue
-            lock = Lock(path)
-            try:
-                if lock.try_acquire():
-                    _delete(path)
-            except OSError:
-                pass
-            finally:
-                lock.release()
+    trash, tmp = (os.path.join(paths.graphroot(), name) for name in ("trash", "tmp"))
+    for entry in os.listdir(trash) if os.path.isdir(trash) else []:
+        _delete(os.path.join(trash, entry))
+    guard = Lock(tmp)
+    try:
+        if not guard.try_acquire():
+            return  # somebody is making an entry just now: the next sweep will do
+        for entry in os.listdir(tmp):
+            lock = Lock(os.path.join(tmp, entry))
+            if lock.try_acquire():
+                discard(lock.path)
+            lock.release()
+    except FileNotFoundError:
+        pass
+    finally:
+        guard.release()

@@ -13,7 +13,7 @@ import stat
 from pyman.errors import ImageError, StorageError
 from pyman.linux import libc
 from pyman.storage import convert, tarstream
-from pyman.storage.decompress import Decompressor, kind_of
+from pyman.storage.decompress import Decompressor
 from pyman.storage.tarstream import Member, show
 
 TYPE_CHECKING = False
@@ -37,7 +37,6 @@ class Source:
         "_fd",
         "_media_type",
         "_plain",
-        "_ready",
         "compressed_size",
         "plain_size",
         "progress",
@@ -48,29 +47,29 @@ class Source:
         self._media_type = media_type
         self._decompressor: Decompressor | None = None
         self._compressed, self._plain = hashlib.sha256(), hashlib.sha256()
-        self._ready: list[bytes] = []
         self._buffer = b""
         self.compressed_size = self.plain_size = 0
         self.progress = progress
 
-    def _more(self) -> bool:
-        data = os.read(self._fd, 1 << 17)
-        if not data:
-            return False
+    def _raw(self, size: int) -> bytes:
+        """Compressed bytes as they come."""
+        data = os.read(self._fd, size)
         self._compressed.update(data)
         self.compressed_size += len(data)
-        if self._decompressor is None:
-            self._decompressor = Decompressor(kind_of(self._media_type, data))
-        for piece in self._decompressor.feed(data):
-            if piece:
-                self._plain.update(piece)
-                self.plain_size += len(piece)
-                self._ready.append(piece)
-        if self.plain_size > _FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
-            raise ImageError("refused layer", f"it expands more than {MAX_RATIO} times: a decompression bomb")
         if self.progress:
             self.progress(self.compressed_size)
-        return True
+        return data
+
+    def _piece(self) -> bytes:
+        """The next plain bytes; empty at the end."""
+        if self._decompressor is None:
+            self._decompressor = Decompressor(self._media_type, self._raw)
+        piece = self._decompressor.read()
+        self._plain.update(piece)
+        self.plain_size += len(piece)
+        if self.plain_size > _FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
+            raise ImageError("refused layer", f"it expands more than {MAX_RATIO} times: a decompression bomb")
+        return piece
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes of the tar stream. ImageError at its end."""
@@ -79,21 +78,26 @@ class Source:
             return result
         parts, have = [self._buffer], len(self._buffer)
         while have < size:
-            while self._ready and have < size:
-                piece = self._ready.pop(0)
-                parts.append(piece)
-                have += len(piece)
-            if have < size and not self._ready and not self._more():
+            piece = self._piece()
+            if not piece:
                 raise ImageError("damaged layer", "it ends in the middle: the download was cut short or the layer is truncated")
+            parts.append(piece)
+            have += len(piece)
         data = b"".join(parts)
         self._buffer = data[size:]
         return data[:size]
 
+    def at_end(self) -> bool:
+        """Whether the plain stream is at its end."""
+        self._buffer = self._buffer or self._piece()
+        return not self._buffer
+
     def finish(self) -> tuple[str, str]:
         """Read the rest; (digest of the compressed bytes, diff id), both 64 hex digits."""
-        self._ready = []
-        while self._more():
-            self._ready = []
+        while self._piece():
+            pass
+        while self._raw(1 << 17):
+            pass
         return self._compressed.hexdigest(), self._plain.hexdigest()
 
 
@@ -190,7 +194,12 @@ class Tree:
         try:
             os.setxattr(f"/proc/self/fd/{parent}/{os.fsdecode(base)}", key, value, follow_symlinks=False)
         except OSError:
-            self.notes.append(f"xattr {key} not kept")
+            self.note(f"xattr {key} not kept")
+
+    def note(self, text: str) -> None:
+        """Something left out; the first few are kept for the layer's record."""
+        if len(self.notes) < 20:
+            self.notes.append(text)
 
     def finish(self) -> None:
         """Directories' times, deepest last made first."""
@@ -261,7 +270,7 @@ def _place(tree: Tree, member: Member, content: Iterator[bytes]) -> None:
         os.mkfifo(base, 0o600, dir_fd=parent)
     else:
         # Device nodes need privileges a user namespace has not; /dev comes from the runtime anyway.
-        tree.notes.append(f"device {show(member.name)} left out")
+        tree.note(f"device {show(member.name)} left out")
         return
     tree.set_meta(parent, base, member)
 
@@ -327,7 +336,7 @@ def unpack_layer(
     tree = Tree(root, single)
     old_mask = os.umask(0)
     try:
-        stream = tarstream.TarStream(source.read)
+        stream = tarstream.TarStream(source.read, source.at_end)
         for member in stream:
             tree.entries += 1
             if tree.entries > MAX_ENTRIES:
@@ -353,7 +362,7 @@ def unpack_layer(
         "size": tree.bytes,
         "compressed_size": source.compressed_size,
         "entries": tree.entries,
-        "notes": tree.notes[:20],
+        "notes": tree.notes,
     }
 
 

@@ -1,0 +1,132 @@
+"""The parser, templates and tables: pure functions of the command line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyman.cli import gotemplate, output, parse
+from pyman.cli.commands import completion
+from pyman.cli.dispatch import escape
+from pyman.cli.options import RUN
+from pyman.cli.table import COMMANDS
+from pyman.errors import UsageError
+
+
+def test_run_stops_at_the_image() -> None:
+    parsed = parse.parse(["run", "-it", "--rm", "-p8080:80", "-e", "A=1", "--env=B=2", "img", "sh", "-c", "--rm"])
+    assert parsed.args == ["img", "sh", "-c", "--rm"]
+    assert parsed.options["tty"] and parsed.options["interactive"] and parsed.options["publish"] == ["8080:80"]
+    assert parsed.options["env"] == ["A=1", "B=2"] and "rm" in parsed.options.given
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["run", "--nope"], ["run", "-Z"], ["ps", "--last", "x"], ["run", "--rm=maybe", "x"], ["nosuch"], ["run", "--name"], ["ps", "extra"]],
+)
+def test_mistakes_are_usage_errors(argv: list[str]) -> None:
+    with pytest.raises(UsageError):
+        parse.parse(argv)
+
+
+def test_refused_options_give_their_reason() -> None:
+    for name, _, kind, _, _, reason in RUN:
+        if reason:
+            with pytest.raises(UsageError) as caught:
+                parse.parse(["run", f"--{name}" if kind == "bool" else f"--{name}=1", "img"])
+            assert reason in str(caught.value)
+
+
+@given(
+    st.lists(st.sampled_from([row for row in RUN if not row[5] and row[2] in ("bool", "str", "list", "int")]), max_size=6),
+    st.integers(0, 99),
+)
+def test_the_small_parser_agrees_with_typer(rows: list[tuple[str, str, str, object, str, str]], number: int) -> None:
+    """Whatever options are given, the application generated for help and errors reads the same values."""
+    import typer
+
+    from pyman.cli import typer_app
+
+    argv = []
+    for name, _, kind, _, _, _ in rows:
+        argv += [f"--{name}"] if kind == "bool" else [f"--{name}", str(number)]
+    seen: dict[str, object] = {}
+    app = typer.main.get_command(typer_app.build(lambda path, values: seen.update(values)))
+    app.main(["run", *argv, "img", "cmd", "-x"], prog_name="pyman", standalone_mode=False)
+    parsed = parse.parse(["run", *argv, "img", "cmd", "-x"])
+    assert list(seen.pop("args") or []) == parsed.args  # type: ignore[call-overload]
+    for key, value in seen.items():
+        ours = parsed.options[key.removeprefix("o_")]
+        if key == "o_network" and parsed.options["net"]:
+            continue  # --net is --network: the small parser adds them up
+        assert (value or None) == (ours or None), key
+
+
+DATA = {"Name": "web", "N": 3, "List": ["a", "b"], "Map": {"k": "v"}, "Flag": True, "Sub": {"Field": "x"}, "Empty": []}
+
+
+@pytest.mark.parametrize(
+    "template, expected",
+    [
+        ("{{.Name}}", "web"),
+        ("{{ .Sub.Field | upper }}", "X"),
+        ("{{range .List}}<{{.}}>{{end}}", "<a><b>"),
+        ("{{range $i, $v := .List}}{{$i}}{{$v}}{{end}}", "0a1b"),
+        ("{{range .Empty}}x{{else}}none{{end}}", "none"),
+        ("{{if and .Flag (eq .N 3)}}yes{{else if .Flag}}flag{{else}}no{{end}}", "yes"),
+        ("{{if gt .N 5}}big{{else}}small{{end}}", "small"),
+        ("{{with .Sub}}{{.Field}}{{end}}", "x"),
+        ("{{json .Map}}", '{"k":"v"}'),
+        ('{{index .Map "k"}} {{index .List 1}} {{len .List}}', "v b 2"),
+        ('{{join .List ","}} {{printf "%s-%d" .Name .N}}', "a,b web-3"),
+        ("a {{- .Name -}} b", "awebb"),
+        ("{{/* note */}}{{$x := .N}}{{$x}}", "3"),
+        ("{{.List}} {{.Map}} {{.Flag}}", "[a b] map[k:v] true"),
+    ],
+)
+def test_templates(template: str, expected: str) -> None:
+    assert gotemplate.compile_template(template)(DATA) == expected
+
+
+@pytest.mark.parametrize(
+    "template", ["{{", "{{.Nope}}", "{{end}}", "{{if .Flag}}", "{{nofunc .Name}}", "{{.Name.More}}", "{{}}", '{{"open}}', "{{lt .Name 3}}"]
+)
+def test_template_mistakes_have_a_position_or_a_reason(template: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        gotemplate.compile_template(template)(DATA)
+    assert caught.value.why
+
+
+@given(st.text(max_size=60))
+def test_no_template_breaks_the_engine(text: str) -> None:
+    try:
+        gotemplate.compile_template(text)(DATA)
+    except UsageError:
+        pass
+
+
+def test_hostile_names_cannot_write_to_the_terminal() -> None:
+    assert escape("a\x1b[31mb\u202e\x9b\x07") == "a\\x1b[31mb\\u202e\\x9b\\x07"
+
+
+def test_sizes_and_ages() -> None:
+    assert [output.human_size(n) for n in (0, 999, 4290000, 1_980_000_000)] == ["0 B", "999 B", "4.29 MB", "1.98 GB"]
+    assert [output.duration(n) for n in (0, 1, 59, 90, 7200, 200000)] == [
+        "Less than a second",
+        "1 second",
+        "59 seconds",
+        "About a minute",
+        "2 hours",
+        "2 days",
+    ]
+    assert output.rfc3339(0) == "0001-01-01T00:00:00Z" and output.rfc3339(1.5).startswith("1970-01-01T00:00:01.5")
+
+
+def test_every_command_has_its_module_and_examples() -> None:
+    import importlib
+
+    for path, command in COMMANDS.items():
+        assert callable(importlib.import_module(f"pyman.cli.commands.{command.module}").main), path
+        assert command.hidden or command.examples, path
+    assert set(completion.SCRIPTS) == {"bash", "zsh", "fish"}
