@@ -347,6 +347,8 @@ def unpack_layer(
     finally:
         os.umask(old_mask)
         os.close(root)
+    if not source.plain_size:
+        raise ImageError("damaged layer", "it is empty: not even the end of an archive is there")
     if size >= 0 and source.compressed_size != size:
         raise ImageError("damaged layer", f"it has {source.compressed_size} bytes, the manifest says {size}")
     for kind, found, wanted in (("digest", found_digest, digest), ("diff id", found_diff, diff_id)):
