@@ -13,7 +13,7 @@ from pyman.errors import NoSuchImage, StorageError, UsageError
 from pyman.linux import process
 from pyman.state import store
 from pyman.state.lock import Lock
-from pyman.storage import images
+from pyman.storage import images, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def prepare_roots() -> None:
         path = os.path.join(paths.graphroot(), part)
         if not os.path.isdir(path):
             os.makedirs(path, 0o700, exist_ok=True)
+    trash.sweep_trash()
 
 
 def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Any) -> dict[str, Any]:
@@ -206,8 +207,6 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Contain
         store.write_json(os.path.join(container.dir, "config.json"), config, sync=durable)
         return container
     except BaseException:
-        from pyman.storage import trash
-
         if name:
             names.release(name, container_id)
         trash.discard(container.dir)

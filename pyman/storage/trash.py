@@ -35,6 +35,33 @@ def _delete(path: str) -> None:
         userns.call_in_userns(lambda: remove_tree(path))
 
 
+def _delete_unlocked(path: str) -> None:
+    """Delete an entry nobody holds: a container's directory keeps its remover's lock until it is gone."""
+    lock = Lock(path)
+    try:
+        if not lock.try_acquire():
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except PermissionError:
+        pass  # it belongs to a subordinate id and is closed: only U1 may open it
+    try:
+        _delete(path)
+    finally:
+        lock.release()
+
+
+def sweep_trash() -> None:
+    """Delete what killed commands left in the trash; cheap when there is nothing."""
+    trash = os.path.join(paths.graphroot(), "trash")
+    try:
+        entries = os.listdir(trash)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        _delete_unlocked(os.path.join(trash, entry))
+
+
 def remove_tree(path: str) -> bool:
     """Delete a tree of any depth without following symlinks, by descriptors; false if something could not be deleted."""
     parent, name = os.path.split(path)
@@ -116,9 +143,8 @@ def _force_open(parent_fd: int, name: str) -> int:
 
 def sweep() -> None:
     """Delete what killed commands left: everything in the trash, and entries of tmp/ that nobody holds locked."""
-    trash, tmp = (os.path.join(paths.graphroot(), name) for name in ("trash", "tmp"))
-    for entry in os.listdir(trash) if os.path.isdir(trash) else []:
-        _delete(os.path.join(trash, entry))
+    sweep_trash()
+    tmp = os.path.join(paths.graphroot(), "tmp")
     guard = Lock(tmp)
     try:
         if not guard.try_acquire():
