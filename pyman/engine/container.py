@@ -230,9 +230,21 @@ def _collect_unfinished(container: Container) -> None:
         return
     try:
         if not os.path.exists(os.path.join(container.dir, "config.json")):
+            _release_names(container.id)
             trash.discard(container.dir)
     finally:
         lock.release()
+
+
+def _release_names(container_id: str) -> None:
+    """The names a container has reserved, found the slow way: its state was never written."""
+    for name in os.listdir(names_dir()):
+        link = os.path.join(names_dir(), name)
+        try:
+            if os.readlink(link) == container_id:
+                os.unlink(link)
+        except OSError:
+            continue  # released just now
 
 
 def _collect_ended(container: Container) -> bool:
