@@ -28,6 +28,12 @@ def print_error(err: PymanError) -> None:
     sys.stderr.flush()
 
 
+def print_warning(text: str) -> None:
+    """`Warning: text`, on stderr."""
+    sys.stderr.write(f"Warning: {escape(text)}\n")
+    sys.stderr.flush()
+
+
 def _globals(options: dict[str, object]) -> None:
     for option, variable in (("root", "PYMAN_GRAPHROOT"), ("runroot", "PYMAN_RUNROOT"), ("storage_driver", "PYMAN_STORAGE_DRIVER")):
         if options.get(option):

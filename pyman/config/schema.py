@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pyman.state import fastjson
+
 # (table, key, type, default, comment); types: str, int, bool, list (of strings), map (name -> list of strings)
 KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("containers", "default_capabilities", "list", [], "Capabilities of a container; empty: the built-in list (as Podman's)"),
     ("containers", "default_ulimits", "list", [], 'Limits of a container, as for --ulimit: ["nofile=1024:2048"]'),
-    ("containers", "default_sysctls", "list", [], 'Sysctls of a container, as for --sysctl: ["net.ipv4.ping_group_range=0 0"]'),
+    (
+        "containers",
+        "default_sysctls",
+        "list",
+        ["net.ipv4.ping_group_range=0 0"],
+        "Sysctls of a container that has the namespace they belong to, as for --sysctl; the default lets its root use ping",
+    ),
     ("containers", "devices", "list", [], "Devices added to every container, as for --device"),
     ("containers", "dns_servers", "list", [], "Name servers of a container; empty: the host's"),
     ("containers", "dns_searches", "list", [], "Search domains of a container; empty: the host's"),
@@ -49,8 +57,8 @@ def defaults() -> dict[str, dict[str, object]]:
     result: dict[str, dict[str, object]] = {}
     for table, key, kind, default, _ in KEYS:
         value: object = default
-        if kind == "list":
-            value = []
+        if isinstance(default, list):
+            value = list(default)
         elif kind == "map":
             value = {}
         result.setdefault(table, {})[key] = value
@@ -69,6 +77,6 @@ def example() -> str:
         if name != table:
             table = name
             lines += ["", f"[{table}]"]
-        text = {"str": f'"{default}"', "bool": str(default).lower(), "list": "[]", "map": "{}"}.get(kind, str(default))
+        text = {"str": f'"{default}"', "bool": str(default).lower(), "list": fastjson.dumps(default), "map": "{}"}.get(kind, str(default))
         lines += [f"# {comment}", f"#{key} = {text}"]
     return "\n".join(lines) + "\n"

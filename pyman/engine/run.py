@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import attach, create, remove, start, stop
+from pyman.engine import attach, remove, start, stop
 from pyman.engine.container import Container
 from pyman.errors import PymanError
 
@@ -12,12 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-
-def run_container(opts: dict[str, Any], args: list[str], reporter: Any, detached: Callable[[Container], None]) -> int:
-    """`pyman run`: the container's exit code, or 0 once it runs detached (`detached` is called with the container)."""
-    container = create.create_container(opts, args, reporter)
-    return start_attached(container, opts, detached)
 
 
 def cleanup_command(container: Container) -> list[str]:
@@ -30,7 +24,9 @@ def cleanup_command(container: Container) -> list[str]:
     return [sys.executable, "-SI", os.path.join(package, "__main__.py"), "container", "cleanup", "--rm", container.id]
 
 
-def start_attached(container: Container, opts: dict[str, Any], detached: Callable[[Container], None]) -> int:
+def start_attached(
+    container: Container, opts: dict[str, Any], detached: Callable[[Container], None], warn: Callable[[str], None] | None = None
+) -> int:
     """Start a created container; attach unless --detach. With --rm it is gone afterwards, whatever happened."""
     sock: Any = None
     theirs: Any = None
@@ -41,7 +37,7 @@ def start_attached(container: Container, opts: dict[str, Any], detached: Callabl
 
         sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
-        start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, cleanup=cleanup_command(container))
+        start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, cleanup=cleanup_command(container), warn=warn)
     except PymanError:
         if auto_remove:
             remove.remove_container(container, force=True)

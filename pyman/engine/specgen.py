@@ -101,7 +101,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "namespaces": ns.entries,
             **({"uidMappings": ns.uid_mappings, "gidMappings": ns.gid_mappings} if ns.uid_mappings else {}),
             "devices": _devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
-            "sysctl": _sysctls([*(table.get("default_sysctls") or []), *(opts.get("sysctl") or [])], ns, ctx),
+            "sysctl": _sysctls(list(table.get("default_sysctls") or []), list(opts.get("sysctl") or []), ns, ctx),
             "resources": _resources(opts),
         },
     }
@@ -184,9 +184,10 @@ def _devices(specs: list[str]) -> list[dict[str, Any]]:
     return result
 
 
-def _sysctls(items: list[str], ns: Any, ctx: SpecContext) -> dict[str, str]:
+def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -> dict[str, str]:
+    """--sysctl over the defaults; a default for a namespace the container shares is left out, an option is an error."""
     result = {}
-    for item in items:
+    for item in [*(item for item in defaults if ns.own("network" if item.startswith("net.") else "ipc")), *items]:
         key, separator, value = item.partition("=")
         if not separator:
             raise UsageError(f"invalid sysctl {item!r}", "the form is NAME=VALUE")

@@ -18,14 +18,17 @@ from pyman.storage import driver as drivers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 JOINABLE = ("ipc", "network", "pid", "uts", "userns", "cgroupns")
 _NS_FILE = {"network": "net", "userns": "user", "cgroupns": "cgroup"}
 
 
-def start_container(container: Container, *, attach_fd: int = -1, cleanup: list[str] | None = None) -> bool:
-    """Start a container; false if it already runs.
+def start_container(
+    container: Container, *, attach_fd: int = -1, cleanup: list[str] | None = None, warn: Callable[[str], None] | None = None
+) -> bool:
+    """Start a container; false if it already runs. `warn` is called with what the user should know.
 
     attach_fd: one end of a SOCK_SEQPACKET socketpair for the monitor's first client, or -1.
     cleanup: command the monitor executes after the container's end.
@@ -41,6 +44,8 @@ def start_container(container: Container, *, attach_fd: int = -1, cleanup: list[
             _launch(container, plan)
         finally:
             plan.close()
+            for text in plan.warnings if warn else ():
+                warn(text)  # type: ignore[misc]
         container._state = None  # C wrote it
         return True
 
@@ -56,6 +61,8 @@ def _plan(container: Container) -> launch.Plan:
     plan.conf = conf
     plan.opts = opts
     plan.idmap = idmaps.load_idmap()
+    if plan.idmap.single:
+        _note_single_id(plan)
     plan.network_mode = network_mode(opts, conf)
     plan.rootfs = config["rootfs"] or os.path.join(container.dir, "merged")
     _make_dirs(container)
@@ -80,6 +87,15 @@ def _plan(container: Container) -> launch.Plan:
     plan.terminal = bool(opts.get("tty"))
     plan.interactive = bool(opts.get("interactive"))
     return plan
+
+
+def _note_single_id(plan: launch.Plan) -> None:
+    """Say once per store that containers have one id only."""
+    mark = os.path.join(paths.graphroot(), "single-id")
+    if not os.path.exists(mark):
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        text = "you have no subordinate ids, so containers have one user and one group only; as root: "
+        plan.warnings.append(text + f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {idmaps.user_name(os.getuid())}")
 
 
 def network_mode(opts: dict[str, Any], conf: dict[str, Any]) -> str:

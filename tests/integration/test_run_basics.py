@@ -169,3 +169,36 @@ def test_plain_root_file_system(pyman: Run, base: Path) -> None:
     (root / "bin" / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
     (root / "bin" / "busybox").chmod(0o755)
     assert pyman("run", *NONE, "--rootfs", str(root), "/bin/busybox", "echo", "plain").stdout == "plain\n"
+
+
+def test_odd_image_environment_is_a_warning(pyman: Run, layout: str, base: Path) -> None:
+    import hashlib
+    import json
+    import shutil
+
+    odd = base / "odd"
+    shutil.copytree(layout, odd, dirs_exist_ok=True)
+    index = json.loads((odd / "index.json").read_text())
+    blobs = odd / "blobs/sha256"
+
+    def put(value: object) -> tuple[str, int]:
+        data = json.dumps(value).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return f"sha256:{digest}", len(data)
+
+    manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_text())
+    config = json.loads((blobs / manifest["config"]["digest"][7:]).read_text())
+    config["config"]["Env"] = ["PATH=/bin", "HOME_OF_HOST", "*"]
+    manifest["config"]["digest"], manifest["config"]["size"] = put(config)
+    index["manifests"][0]["digest"], index["manifests"][0]["size"] = put(manifest)
+    (odd / "index.json").write_text(json.dumps(index))
+    done = pyman("run", *NONE, "--pull", "missing", f"oci:{odd}:latest", "env", env={"HOME_OF_HOST": "leak"})
+    assert "leak" not in done.stdout and done.stderr.count("has no value and is ignored") == 2
+
+
+def test_sysctls_of_the_containers_namespaces(pyman: Run, image: str) -> None:
+    path = "/proc/sys/net/ipv4/ping_group_range"
+    assert pyman("run", *NONE, image, "cat", path).stdout.split() == ["0", "0"]
+    assert pyman("run", *NONE, "--sysctl", "net.ipv4.ping_group_range=0 5", image, "cat", path).stdout.split() == ["0", "5"]
+    assert "whole machine" in pyman("run", *NONE, "--sysctl", "kernel.core_pattern=x", image, "true", rc=125).stderr

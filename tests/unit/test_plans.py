@@ -122,7 +122,7 @@ def test_mount_grammar(tmp_path: Path) -> None:
 
 
 def test_sysctls_and_limits() -> None:
-    assert spec({"sysctl": ["net.core.somaxconn=10"]})["linux"]["sysctl"] == {"net.core.somaxconn": "10"}
+    assert spec({"sysctl": ["net.core.somaxconn=10"]})["linux"]["sysctl"]["net.core.somaxconn"] == "10"
     for bad in ("kernel.core_pattern=x", "vm.swappiness=1", "novalue"):
         with pytest.raises(UsageError):
             spec({"sysctl": [bad]})

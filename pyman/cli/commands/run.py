@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pyman.cli.dispatch import print_warning
 from pyman.engine import run
 from pyman.errors import PymanError, UsageError
 
@@ -59,7 +60,7 @@ def main(opts: Any, args: list[str]) -> int:
     def detached(started: Container) -> None:
         sys.stdout.write(started.id + "\n")
 
-    code = run.start_attached(container, opts, detached)
+    code = run.start_attached(container, opts, detached, print_warning)
     if opts.get("rmi") and opts.get("rm"):
         _remove_image(container)
     return code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli import selection
-from pyman.cli.dispatch import print_error
+from pyman.cli.dispatch import print_error, print_warning
 from pyman.engine import run, start
 from pyman.errors import NoSuchContainer, PymanError, UsageError
 
@@ -21,7 +21,7 @@ def main(opts: Any, args: list[str]) -> int:
 
     def action(container: Container) -> bool:
         try:
-            return start.start_container(container, cleanup=run.cleanup_command(container)) or not opts.get("all")
+            return start.start_container(container, cleanup=run.cleanup_command(container), warn=print_warning) or not opts.get("all")
         except PymanError:
             _remove_failed(container)
             raise
@@ -59,4 +59,4 @@ def _attached(opts: Any, args: list[str]) -> int:
         from pyman.cli.commands import attach
 
         return attach.main(opts, [container.id])
-    return run.start_attached(container, merged, lambda _: None)
+    return run.start_attached(container, merged, lambda _: None, print_warning)
