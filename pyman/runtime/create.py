@@ -129,6 +129,10 @@ def _clone(flags: int, init: Init, keep: tuple[int, ...], pid_ns: int) -> int:
 def _write_maps(pid: int, linux: dict[str, Any]) -> None:
     """The nested user namespace's maps; the caller has all capabilities over the ids it maps."""
     for file, key in (("uid_map", "uidMappings"), ("gid_map", "gidMappings")):
+        if file == "gid_map" and os.geteuid() != 0:
+            # An unprivileged caller may map its own group only after it has given setgroups(2) up (user_namespaces(7)).
+            with open(f"/proc/{pid}/setgroups", "w") as out:
+                out.write("deny")
         text = "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in linux.get(key) or [])
         try:
             with open(f"/proc/{pid}/{file}", "w") as out:
