@@ -138,7 +138,9 @@ class RegistrySource:
         header = utils.parse_auth_header(challenge)
         realm = str(header.realm or "")
         secure = realm.startswith("https://")
-        if not secure and (self.scheme == "https" or not realm.startswith("http://")):
+        # Without TLS credentials go to the very host that was declared insecure, and to no other.
+        same_host = realm.startswith(f"http://{self.host.rsplit(':', 1)[0]}:") or realm.startswith(f"http://{self.host}/")
+        if not secure and (self.scheme == "https" or not same_host):
             raise RegistryError(
                 what,
                 f"{self.host} wants its tokens fetched from {realm!r}, which is not https",

@@ -228,3 +228,48 @@ def test_platforms_are_named(pyman: Run, layout: str, base: Path) -> None:
     (index / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
     done = pyman("pull", f"oci:{index}:latest", rc=125)
     assert "linux/riscv64" in done.stderr and "--platform" in done.stderr
+
+
+class Tokens(Breaking):
+    """The same registry behind a token server; blobs are served whole."""
+
+    def do_GET(self) -> None:
+        address = f"127.0.0.1:{self.server.server_port}"  # type: ignore[attr-defined]
+        given = self.headers.get("Authorization") or ""
+        if self.path.startswith("/token"):
+            good = given == "Basic " + base64.b64encode(b"me:pass").decode() and "scope=repository%3Ademo%3Apull" in self.path
+            self.answer(200 if good else 401, b'{"token": "good"}' if good else b"{}")
+        elif given != "Bearer good":
+            self.send_response(401)
+            self.send_header("Www-Authenticate", f'Bearer realm="{self.realm or "http://" + address}/token",service="s"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif "/blobs/" in self.path:
+            self.answer(200, (Path(self.layout) / "blobs/sha256" / self.path.rsplit(":", 1)[1]).read_bytes())
+        else:
+            super().do_GET()
+
+    realm = ""
+
+    def answer(self, status: int, data: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def test_tokens(pyman: Run, layout: str) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tokens)
+    Breaking.layout = layout
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    name = f"127.0.0.1:{server.server_port}/demo:latest"
+    try:
+        assert "no anonymous token" in pyman("pull", "--tls-verify=false", name, rc=125).stderr
+        assert "refused the stored credentials" in pyman("pull", "--tls-verify=false", "--creds", "me:wrong", name, rc=125).stderr
+        pyman("pull", "-q", "--tls-verify=false", "--creds", "me:pass", name)
+        for realm in ("ftp://elsewhere", "http://elsewhere.example"):
+            Tokens.realm = realm
+            assert "not https" in pyman("pull", "--tls-verify=false", "--creds", "me:pass", name, rc=125).stderr
+    finally:
+        Tokens.realm = ""
+        server.shutdown()
