@@ -7,6 +7,10 @@ if not __package__:
     # Started by path under -SI: put the package's parent first and nothing of the current directory.
     sys.path[0:1] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
-from pyman.cli.dispatch import main
+from pyman import fastimport
+
+fastimport.install()
+
+from pyman.cli.dispatch import main  # noqa: E402 (the finder must stand before)
 
 main(sys.argv[1:])

@@ -61,9 +61,10 @@ def _run(argv: list[str]) -> int:
 
         return slow.show(parsed)
     _globals(parsed.globals)
-    from pyman.rootless import asroot
+    if os.geteuid() == 0:
+        from pyman.rootless import asroot
 
-    asroot.drop_root()
+        asroot.drop_root()
     if parsed.globals.get("runtime") and "runtime" in parsed.options and not parsed.options["runtime"]:
         parsed.options["runtime"] = parsed.globals["runtime"]
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from pyman.linux import libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
+else:
+    from pyman.linux import cabi as ctypes
 
 # capabilities(7), in the kernel's order: the index is the number.
 NAMES = (

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from pyman.linux import libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
+else:
+    from pyman.linux import cabi as ctypes
 
 PROC_SUPER_MAGIC = 0x9FA0
 OVERLAYFS_SUPER_MAGIC = 0x794C7630

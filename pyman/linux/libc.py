@@ -5,8 +5,13 @@ Wrappers carry the kernel's name, take str or int, return int or None, and raise
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
+else:
+    from pyman.linux import cabi as ctypes
 
 c_int, c_uint, c_ulong, c_long, c_char_p, c_void_p, c_size_t = (
     ctypes.c_int,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from pyman.linux import libc
@@ -10,7 +9,10 @@ from pyman.linux import libc
 # TYPE_CHECKING without importing typing: mypy honours the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable
+else:
+    from pyman.linux import cabi as ctypes
 
 
 def start_time(pid: int) -> int:

@@ -6,7 +6,6 @@ the cache directory (private, owner checked) and libseccomp is not even opened. 
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from pyman import paths
@@ -16,7 +15,10 @@ from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from typing import Any
+else:
+    from pyman.linux import cabi as ctypes
 
 _ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,

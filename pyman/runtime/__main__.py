@@ -6,6 +6,10 @@ import sys
 if not __package__:
     sys.path[0:1] = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
 
-from pyman.runtime.main import main
+from pyman import fastimport
+
+fastimport.install()
+
+from pyman.runtime.main import main  # noqa: E402 (the finder must stand before)
 
 main(sys.argv[1:])

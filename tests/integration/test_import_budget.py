@@ -12,7 +12,7 @@ from tests.conftest import Run, command, environment
 
 DENIED = set(
     "typer rich oras requests pyroute2 jsonschema pydantic tomli tomllib dataclasses inspect typing argparse asyncio logging subprocess tempfile pathlib "
-    "shutil urllib http ssl email importlib.metadata json re enum socket signal contextlib collections functools random datetime site threading".split()
+    "shutil urllib http ssl email importlib.metadata json re enum socket signal contextlib collections functools random datetime site threading ctypes sysconfig".split()
 )
 
 
