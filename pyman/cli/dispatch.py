@@ -67,6 +67,10 @@ def _run(argv: list[str]) -> int:
         asroot.drop_root()
     if parsed.globals.get("runtime") and "runtime" in parsed.options and not parsed.options["runtime"]:
         parsed.options["runtime"] = parsed.globals["runtime"]
+    if parsed.command.starts:
+        from pyman.rootless import ahead
+
+        ahead.begin()
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
     return int(module.main(parsed.options, parsed.args))
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Command:
-    """One command. `stop`: options end at the first positional (what follows belongs to the container)."""
+    """One command. `stop`: options end at the first positional (what follows belongs to the container); `starts`: it starts one."""
 
-    __slots__ = ("arguments", "examples", "hidden", "module", "most", "rows", "stop", "summary")
+    __slots__ = ("arguments", "examples", "hidden", "module", "most", "rows", "starts", "stop", "summary")
 
     def __init__(
         self,
@@ -23,6 +23,7 @@ class Command:
         examples: tuple[str, ...] = (),
         *,
         stop: bool = False,
+        starts: bool = False,
         hidden: bool = False,
         most: int = -1,
     ) -> None:
@@ -32,6 +33,7 @@ class Command:
         self.rows = rows
         self.examples = examples
         self.stop = stop
+        self.starts = starts
         self.hidden = hidden
         self.most = most  # positionals at most; -1: any number
 
@@ -74,8 +76,9 @@ _CONTAINER = {
         o.RUN,
         ("pyman run --rm -it debian bash", "pyman run -d --name web -p 8080:80 nginx", "pyman run --rm -v .:/work -w /work gcc make"),
         stop=True,
+        starts=True,
     ),
-    "start": _C("start", "CONTAINER...", "Start containers", o.START, ("pyman start web", "pyman start -a job")),
+    "start": _C("start", "CONTAINER...", "Start containers", o.START, ("pyman start web", "pyman start -a job"), starts=True),
     "stop": _C("stop", "CONTAINER...", "Stop containers", o.STOP, ("pyman stop web", "pyman stop -t 2 --all")),
     "wait": _C("wait", "CONTAINER...", "Wait for containers and print their exit codes", o.WAIT, ("pyman wait job",)),
 }

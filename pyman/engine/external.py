@@ -38,13 +38,13 @@ def find(name: str, conf: dict[str, Any]) -> str:
 class Runtime:
     """A container created by an external runtime; has the attributes of runtime.create.Created."""
 
-    __slots__ = ("channel", "command", "console", "id", "name", "pid", "start_time")
+    __slots__ = ("channel", "command", "console", "id", "name", "netns_fd", "pid", "start_time")
 
     def __init__(self, container_id: str, name: str, conf: dict[str, Any], bundle: str) -> None:
         program = find(name, conf)
         self.id = container_id
         self.name = os.path.basename(program)
-        self.channel = self.console = -1
+        self.channel = self.console = self.netns_fd = -1
         self.pid = self.start_time = 0
         # No cgroup manager: limits come through our own driver, and a rootless runtime may not write the hierarchy.
         extra = ["--cgroup-manager=disabled"] if self.name == "crun" else []

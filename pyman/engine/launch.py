@@ -1,7 +1,7 @@
 """The child C of a start: rootfs, init, network, then it becomes the monitor. Runs in U1 with its own mounts.
 
-Order: rootfs mounted -> spec completed from it -> init cloned -> network helper started while init builds its mounts ->
-both awaited -> init executes the command -> state saved -> C executes the monitor, so that the monitor is init's parent.
+Order: network helper started (its namespace was made ahead) -> rootfs mounted -> spec completed from it -> init cloned ->
+init's mounts and the helper awaited -> init executes the command -> state saved -> C executes the monitor, so that the monitor is init's parent.
 All mounts of the container live in C's mount namespace and end with the monitor: there is nothing to unmount, ever.
 """
 
@@ -69,6 +69,8 @@ class Plan:
         "idmap",
         "interactive",
         "joined",
+        "net",
+        "netns_fd",
         "network_mode",
         "opts",
         "pins",
@@ -90,7 +92,7 @@ class Plan:
     volumes: VolumeStore
 
     def __init__(self) -> None:
-        self.attach_fd = self.report_fd = self.userns_fd = -1
+        self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = -1
         self.cleanup: list[str] = []
         self.conf: dict[str, Any] = {}
         self.opts: dict[str, Any] = {}
@@ -98,6 +100,7 @@ class Plan:
         self.pins: list[int] = []
         self.ports: list[dict[str, Any]] = []
         self.warnings: list[str] = []
+        self.net: network.NetSetup | None = None
         self.network_mode = self.rootfs = ""
         self.terminal = self.interactive = False
 
@@ -124,6 +127,8 @@ def run(plan: Plan) -> int:
             os.kill(pid, 9)
         except ProcessLookupError:
             pass
+    if plan.net is not None:
+        network.abort(plan.net)
     return 125
 
 
@@ -134,6 +139,9 @@ def _report(plan: Plan, record: dict[str, Any]) -> None:
 def _run(plan: Plan, started: list[int]) -> None:
     container, spec = plan.container, plan.spec
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    net = None
+    if _uses_netns(plan):
+        net = plan.net = network.begin(plan.network_mode, f"/proc/self/fd/{plan.netns_fd}", container.run_dir, plan.conf, plan.ports)
     mount_rootfs(plan)
     root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     specgen_rootfs.finish(spec, root_fd, plan.ctx, plan.opts)
@@ -143,14 +151,16 @@ def _run(plan: Plan, started: list[int]) -> None:
     stdio, monitor_ends = _make_stdio(plan)
     created = _begin(plan, spec, stdio)
     started.append(created.pid)
-    net = network.begin(plan.network_mode, plan.opts, created.pid, container.run_dir, plan.conf, plan.ports)
+    if net is None:
+        fd = created.netns_fd
+        netns = f"/proc/self/fd/{fd}" if fd >= 0 else f"/proc/{created.pid}/ns/net"
+        net = plan.net = network.begin(plan.network_mode, netns, container.run_dir, plan.conf, plan.ports)
     for fd in set(stdio):
         os.close(fd)
     own = isinstance(created, runtime_create.Created)
     if own:
         runtime_create.wait_created(created)
-    info = network.finish(net)
-    started.extend(pid for pid, _ in info.pids)
+    info = network.finish(net, created.pid)
     _write_files(plan, info)
     if own:
         runtime_start.start(created)
@@ -159,14 +169,33 @@ def _run(plan: Plan, started: list[int]) -> None:
     _become_monitor(plan, created, info, monitor_ends)
 
 
+def _uses_netns(plan: Plan) -> bool:
+    """Whether the network namespace made ahead fits; where not, it is forgotten.
+
+    It belongs to U1. A container with a user namespace of its own needs one that its own root has rights over, and an
+    external runtime makes its own.
+    """
+    fits = plan.netns_fd >= 0 and _own_runtime(plan)
+    kinds = {entry["type"] for entry in plan.spec["linux"]["namespaces"] if not entry.get("path")}
+    if fits and "network" in kinds and "user" not in kinds:
+        return True
+    plan.netns_fd = -1
+    return False
+
+
+def _own_runtime(plan: Plan) -> bool:
+    name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
+    return name in ("", "pyman-runtime", "pyman")
+
+
 def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any:
     """Init, cloned by our runtime (it builds its rootfs meanwhile) or fully created by an external one."""
     container = plan.container
-    name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
-    if name in ("", "pyman-runtime", "pyman"):
-        return runtime_create.begin(spec, bundle=container.run_dir, container_id=container.id, stdio=stdio)
+    if _own_runtime(plan):
+        return runtime_create.begin(spec, bundle=container.run_dir, container_id=container.id, stdio=stdio, netns_fd=plan.netns_fd)
     from pyman.engine import external  # --runtime crun or runc only
 
+    name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
     runtime = external.Runtime(container.id, name, plan.conf, container.run_dir)
     runtime.create(spec, container.run_dir, stdio)
     return runtime

@@ -11,8 +11,8 @@ from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
 from pyman.linux import process
 from pyman.network import ports as network_ports
+from pyman.rootless import ahead, userns
 from pyman.rootless import idmap as idmaps
-from pyman.rootless import userns
 from pyman.state import fastjson
 from pyman.storage import driver as drivers
 
@@ -177,12 +177,17 @@ def _launch(container: Container, plan: launch.Plan) -> None:
     """Fork C, wait for its report, raise its error."""
     report_r, report_w = os.pipe()
     plan.report_fd = report_w
-    keep = tuple(fd for fd in (report_w, plan.attach_fd, container.lock_fd, *plan.pins) if fd >= 0)
     try:
+        made = ahead.claim()
+        if made and plan.userns_fd < 0:
+            # (Joining another container's namespaces needs its user namespace, and so a network namespace in that.)
+            plan.userns_fd, plan.netns_fd = made.userns_fd, made.netns_fd
+        keep = tuple(fd for fd in (report_w, plan.attach_fd, plan.netns_fd, container.lock_fd, *plan.pins) if fd >= 0)
         pid = userns.fork_in_userns(lambda: launch.run(plan), "pyman:[start]", keep, plan.userns_fd)
     finally:
         os.close(report_w)
-    with os.fdopen(report_r, "rb") as pipe:
+        ahead.release()
+    with open(report_r, "rb") as pipe:
         lines = pipe.read().split(b"\n")
     outcome: dict[str, Any] = {}
     for line in lines:
@@ -218,7 +223,7 @@ def _launch(container: Container, plan: launch.Plan) -> None:
 
 def _cleanup_failed(container: Container) -> None:
     """A start that failed leaves the container as it was; mounts and helpers went with C's namespaces."""
-    for entry in ("attach", "pasta.pid", "config.json"):
+    for entry in ("attach", "config.json"):
         try:
             os.unlink(os.path.join(container.run_dir, entry))
         except OSError:

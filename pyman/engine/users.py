@@ -22,7 +22,7 @@ def read_file(root_fd: int, path: str) -> list[list[str]]:
         fd = libc.openat2(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return []
-    with os.fdopen(fd, "rb") as file:
+    with open(fd, "rb") as file:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode) or info.st_size > _LIMIT:
             return []

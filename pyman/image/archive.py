@@ -98,7 +98,7 @@ class DockerArchive:
 
     def _read(self, name: Any, limit: int) -> bytes:
         fd = self._open(name)
-        with os.fdopen(fd, "rb") as file:
+        with open(fd, "rb") as file:
             return file.read(limit + 1)
 
     def _open(self, name: Any) -> int:
@@ -172,7 +172,7 @@ class DockerArchive:
     def copy_blob(self, descriptor: dict[str, Any], fd: int) -> None:
         """Write a layer's bytes to `fd`; the unpacker verifies them."""
         source = self._open(self.files[descriptor["digest"]])
-        with os.fdopen(source, "rb") as file:
+        with open(source, "rb") as file:
             while True:
                 data = file.read(1 << 20)
                 if not data:

@@ -30,7 +30,7 @@ class LayoutSource:
         path = os.path.join(self.path, name)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as file:
+            with open(fd, "rb") as file:
                 data = file.read(limit + 1)
         except OSError as err:
             raise NoSuchImage(

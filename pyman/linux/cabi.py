@@ -9,9 +9,9 @@ package import this one under the name ctypes; the type checker sees the real on
 from __future__ import annotations
 
 import _ctypes
-from _ctypes import Structure, addressof, byref, get_errno
+from _ctypes import addressof, byref, get_errno
 
-__all__ = ["Structure", "addressof", "byref", "get_errno"]
+__all__ = ["addressof", "byref", "get_errno"]
 
 
 class c_char(_ctypes._SimpleCData):

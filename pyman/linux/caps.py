@@ -21,14 +21,6 @@ NUMBERS = {"CAP_" + name: number for number, name in enumerate(NAMES)}
 _VERSION_3 = 0x20080522
 
 
-class _Header(ctypes.Structure):  # struct __user_cap_header_struct
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-class _Data(ctypes.Structure):  # struct __user_cap_data_struct
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
-
-
 def mask(names: list[str]) -> int:
     """The bit set of capability names (CAP_X). ValueError for an unknown name."""
     result = 0
@@ -41,13 +33,10 @@ def mask(names: list[str]) -> int:
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set this process's three capability sets."""
-    header = _Header(_VERSION_3, 0)
-    data = (_Data * 2)()
-    for half in (0, 1):
-        data[half].effective = effective >> (32 * half) & 0xFFFFFFFF
-        data[half].permitted = permitted >> (32 * half) & 0xFFFFFFFF
-        data[half].inheritable = inheritable >> (32 * half) & 0xFFFFFFFF
-    if libc.libc.syscall(ctypes.c_long(libc.NR_capset), ctypes.byref(header), ctypes.byref(data)) < 0:
+    # struct __user_cap_header_struct, then two struct __user_cap_data_struct: low and high halves
+    header = ctypes.c_char_p(libc.u32s(_VERSION_3, 0))
+    halves = [(value >> shift) & 0xFFFFFFFF for shift in (0, 32) for value in (effective, permitted, inheritable)]
+    if libc.libc.syscall(ctypes.c_long(libc.NR_capset), header, ctypes.c_char_p(libc.u32s(*halves))) < 0:
         libc.raise_errno("capset")
 
 

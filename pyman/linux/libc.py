@@ -6,6 +6,7 @@ Wrappers carry the kernel's name, take str or int, return int or None, and raise
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,15 +128,21 @@ def pivot_root(new_root: str, put_old: str) -> None:
         raise_errno("pivot_root", new_root)
 
 
-class _OpenHow(ctypes.Structure):  # struct open_how
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+def u64s(*values: int) -> bytes:
+    """A struct of 64 bit fields. (ctypes.Structure loads half of ctypes since Python 3.14, to compute a layout.)"""
+    return b"".join(value.to_bytes(8, sys.byteorder) for value in values)
+
+
+def u32s(*values: int) -> bytes:
+    """A struct of 32 bit fields."""
+    return b"".join(value.to_bytes(4, sys.byteorder) for value in values)
 
 
 def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) -> int:
     """openat2(2): a descriptor (close-on-exec), the path resolved by the kernel inside `dirfd`."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    how = c_char_p(u64s(flags | os.O_CLOEXEC, mode, resolve))  # struct open_how
     while True:
-        fd = libc.syscall(c_long(NR_openat2), c_int(dirfd), c_char_p(_b(path)), ctypes.byref(how), c_size_t(24))
+        fd = libc.syscall(c_long(NR_openat2), c_int(dirfd), c_char_p(_b(path)), how, c_size_t(24))
         if fd >= 0:
             return int(fd)
         # EAGAIN: a rename elsewhere raced with the look-up of "..": openat2(2) asks callers to try again.
@@ -163,21 +170,12 @@ def move_mount(
         raise_errno("move_mount", to_path)
 
 
-class _MountAttr(ctypes.Structure):  # struct mount_attr
-    _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
-
-
 def mount_setattr(
     dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, userns_fd: int = 0
 ) -> None:
     """mount_setattr(2)."""
-    attr = _MountAttr(attr_set, attr_clr, propagation, userns_fd)
-    if libc.syscall(c_long(NR_mount_setattr), c_int(dirfd), c_char_p(_b(path)), c_uint(flags), ctypes.byref(attr), c_size_t(32)) < 0:
+    attr = c_char_p(u64s(attr_set, attr_clr, propagation, userns_fd))  # struct mount_attr
+    if libc.syscall(c_long(NR_mount_setattr), c_int(dirfd), c_char_p(_b(path)), c_uint(flags), attr, c_size_t(32)) < 0:
         raise_errno("mount_setattr", path)
 
 

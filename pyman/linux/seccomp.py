@@ -7,6 +7,7 @@ the cache directory (private, owner checked) and libseccomp is not even opened. 
 from __future__ import annotations
 
 import os
+import sys
 
 from pyman import paths
 from pyman.errors import MissingProgram, PymanError, RuntimeFailure
@@ -48,10 +49,6 @@ _ARCHES = {
 }
 
 
-class _Compare(ctypes.Structure):  # struct scmp_arg_cmp
-    _fields_ = (("arg", ctypes.c_uint), ("op", ctypes.c_int), ("datum_a", ctypes.c_uint64), ("datum_b", ctypes.c_uint64))
-
-
 def program(description: dict[str, Any]) -> bytes:
     """The BPF program of an OCI linux.seccomp object, from the cache or freshly compiled.
 
@@ -85,7 +82,7 @@ def _read_cached(path: str) -> bytes | None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
-    with os.fdopen(fd, "rb") as file:
+    with open(fd, "rb") as file:
         info = os.fstat(fd)
         if info.st_uid != os.geteuid() or info.st_mode & 0o022:
             return None
@@ -127,7 +124,7 @@ def _compile(description: dict[str, Any]) -> bytes:
         for rule in description.get("syscalls") or []:
             _add_rule(lib, ctx, rule, default)
         fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
-        with os.fdopen(fd, "r+b") as file:
+        with open(fd, "r+b") as file:
             if lib.seccomp_export_bpf(ctx, fd) < 0:
                 raise RuntimeFailure("cannot compile the seccomp profile", "libseccomp could not write the program", stage="seccomp")
             file.seek(0)
@@ -154,8 +151,9 @@ def _add_rule(lib: Any, ctx: int, rule: dict[str, Any], default: int) -> None:
     action = _action(rule.get("action", ""), rule.get("errnoRet"))
     if action == default:
         return  # libseccomp refuses rules that say what the default says
-    compares = [_Compare(a["index"], _OPERATORS[a["op"]], a["value"], a.get("valueTwo", 0)) for a in rule.get("args") or []]
-    array = (_Compare * len(compares))(*compares) if compares else None
+    # struct scmp_arg_cmp: unsigned arg, enum op, two 64 bit values
+    compares = [libc.u32s(a["index"], _OPERATORS[a["op"]]) + libc.u64s(a["value"], a.get("valueTwo", 0)) for a in rule.get("args") or []]
+    array = ctypes.create_string_buffer(b"".join(compares)) if compares else None
     for name in rule.get("names") or []:
         number = lib.seccomp_syscall_resolve_name(str(name).encode())
         if number == -1:  # a call this libseccomp does not know: its default action applies
@@ -165,12 +163,10 @@ def _add_rule(lib: Any, ctx: int, rule: dict[str, Any], default: int) -> None:
             raise RuntimeFailure("cannot compile the seccomp profile", f"rule for {name}: {os.strerror(-result)}", stage="seccomp")
 
 
-class _Program(ctypes.Structure):  # struct sock_fprog
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-
 def load(bpf: bytes) -> None:
     """Install a compiled filter for this process (needs no_new_privs or CAP_SYS_ADMIN)."""
     buffer = ctypes.create_string_buffer(bpf, len(bpf))
-    fprog = _Program(len(bpf) // 8, ctypes.addressof(buffer))
+    # struct sock_fprog: unsigned short len, padding, pointer
+    length = (len(bpf) // 8).to_bytes(2, sys.byteorder)
+    fprog = ctypes.create_string_buffer(length + bytes(6) + libc.u64s(ctypes.addressof(buffer)))
     libc.prctl(libc.PR_SET_SECCOMP, 2, ctypes.addressof(fprog))

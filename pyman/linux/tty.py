@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import termios
 
 _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
+_TIOCSCTTY, _TIOCSWINSZ = 0x540E, 0x5414
 
 
 def open_pty(ptmx_fd: int) -> int:
@@ -17,11 +17,11 @@ def open_pty(ptmx_fd: int) -> int:
 
 def make_controlling(fd: int) -> None:
     """Make `fd` the controlling terminal of the caller's session (its leader calls) and its stdin, stdout, stderr."""
-    fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
+    fcntl.ioctl(fd, _TIOCSCTTY, 0)
     for number in (0, 1, 2):
         os.dup2(fd, number)
 
 
 def set_size(fd: int, rows: int, cols: int) -> None:
     """TIOCSWINSZ."""
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, rows.to_bytes(2, "little") + cols.to_bytes(2, "little") + b"\0\0\0\0")
+    fcntl.ioctl(fd, _TIOCSWINSZ, rows.to_bytes(2, "little") + cols.to_bytes(2, "little") + b"\0\0\0\0")

@@ -7,7 +7,6 @@ import _socket
 import fcntl
 import os
 import select
-import termios
 
 from pyman.errors import UsageError
 from pyman.linux import libc
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 CHUNK = 16000  # bytes of data per packet; the monitor takes 16384
 _PROXIED = tuple(n for n in range(1, 32) if n not in (9, 13, 17, 18, 19, 20, 21, 22, 23, 28))
+_TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
 
 
 class AttachResult:
@@ -67,6 +67,8 @@ class _Terminal:
         self.fd = fd
         self.saved: list[Any] | None = None
         if wanted and os.isatty(fd):
+            import termios  # a shared library of its own: 1 ms that only terminals need
+
             self.saved = termios.tcgetattr(fd)
             raw = termios.tcgetattr(fd)
             raw[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
@@ -78,12 +80,14 @@ class _Terminal:
 
     def restore(self) -> None:
         if self.saved is not None:
+            import termios
+
             termios.tcsetattr(self.fd, termios.TCSADRAIN, self.saved)
 
     def size(self) -> bytes:
         """Rows and columns as two little-endian 16-bit numbers; empty if there is no terminal."""
         try:
-            return fcntl.ioctl(self.fd if os.isatty(self.fd) else 1, termios.TIOCGWINSZ, b"\0" * 8)[:4]
+            return fcntl.ioctl(self.fd if os.isatty(self.fd) else 1, _TIOCGWINSZ, b"\0" * 8)[:4]
         except OSError:
             return b""
 
@@ -270,7 +274,7 @@ def _relay_loop(started: Any, pidfd: int, tty: bool, stdin: bool, keys: _Keys, t
     if stdin:
         poll.register(0, select.POLLIN)
     if tty and terminal.size():
-        fcntl.ioctl(started.console, termios.TIOCSWINSZ, terminal.size() + b"\0" * 4)
+        fcntl.ioctl(started.console, _TIOCSWINSZ, terminal.size() + b"\0" * 4)
     ended = False
     while sinks:
         ready = dict(poll.poll(0 if ended else -1))
@@ -281,7 +285,7 @@ def _relay_loop(started: Any, pidfd: int, tty: bool, stdin: bool, keys: _Keys, t
             poll.unregister(pidfd)
         for number in signals.read() if signals.read_fd in ready else b"":
             if number == _signal.SIGWINCH and tty and terminal.size():
-                fcntl.ioctl(started.console, termios.TIOCSWINSZ, terminal.size() + b"\0" * 4)
+                fcntl.ioctl(started.console, _TIOCSWINSZ, terminal.size() + b"\0" * 4)
             elif number != _signal.SIGWINCH:
                 libc.pidfd_send_signal(pidfd, number)
         for fd in [fd for fd in sinks if fd in ready]:

@@ -1,6 +1,6 @@
 """Connect a container's network namespace: pasta, slirp4netns, or nothing. Process C, in U1 and the host's network.
 
-`begin` starts the helper while init builds its root; `finish` waits until it works.
+`begin` starts the helper while the root file system is mounted and init builds its mounts; `finish` waits until it works.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class NetInfo:
 class NetSetup:
     """A helper under way."""
 
-    __slots__ = ("info", "init_pid", "log_fd", "mode", "name", "pid", "pid_file", "ready_fd", "socket_path")
+    __slots__ = ("info", "log_fd", "mode", "name", "pid", "ready_fd", "socket_path")
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
         self.info = NetInfo()
         self.name = mode.split(":", 1)[0]
-        self.pid = self.init_pid = 0
+        self.pid = 0
         self.ready_fd = self.log_fd = -1
-        self.pid_file = self.socket_path = ""
+        self.socket_path = ""
 
 
 def check(mode: str) -> None:
@@ -80,26 +80,41 @@ def find(name: str) -> str:
     )
 
 
-def begin(mode: str, opts: dict[str, Any], init_pid: int, run_dir: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> NetSetup:
-    """Start what `mode` needs for the network namespace of process `init_pid`."""
+def begin(mode: str, netns: str, run_dir: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> NetSetup:
+    """Start what `mode` needs for the network namespace at path `netns` (as this process sees it)."""
     check(mode)
     setup = NetSetup(mode)
-    setup.init_pid = init_pid
     setup.info.ports = ports
     if setup.name == "pasta":
-        _begin_pasta(setup, run_dir, conf, ports)
+        _begin_pasta(setup, _bind_netns(netns, run_dir), conf, ports)
     elif setup.name == "slirp4netns":
-        _begin_slirp(setup, run_dir, ports)
+        _begin_slirp(setup, _bind_netns(netns, run_dir), run_dir, ports)
     return setup
 
 
-def finish(setup: NetSetup) -> NetInfo:
-    """Wait until the helper works. NetworkError with its cause."""
+def finish(setup: NetSetup, init_pid: int) -> NetInfo:
+    """Wait until the helper works for the container whose init is `init_pid`. NetworkError with its cause."""
     if setup.name == "pasta":
-        _finish_pasta(setup)
+        _finish_pasta(setup, init_pid)
     elif setup.name == "slirp4netns":
         _finish_slirp(setup)
     return setup.info
+
+
+def abort(setup: NetSetup) -> None:
+    """End the helper of a start that failed, whether it was ready or not."""
+    pids = [pid for pid, _ in setup.info.pids]
+    if not pids and setup.name == "pasta" and setup.ready_fd >= 0:
+        # The process that stays is known only once it has written its pid; killing its parent before could hide it.
+        text = os.read(setup.ready_fd, 32).strip()
+        pids = [int(text)] if text.isdigit() else []
+    elif not pids and setup.name == "slirp4netns":
+        pids = [setup.pid]
+    for pid in pids:
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
 
 
 def _options(mode: str) -> list[str]:
@@ -128,7 +143,7 @@ def _features(program: str) -> str:
 
     pid = process.fork(body, "pasta", (write_end,))
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
+    with open(read_end, "rb") as pipe:
         text = pipe.read(1 << 16).decode(errors="replace")
     process.wait(pid)
     paths.ensure_private(paths.cachedir())
@@ -136,7 +151,7 @@ def _features(program: str) -> str:
     return text
 
 
-def _has_route(init_pid: int) -> bool:
+def _has_route() -> bool:
     """Whether the host has a default route: without one pasta has no interface to copy."""
     for path, column, zero in (("/proc/net/route", 1, "00000000"), ("/proc/net/ipv6_route", 0, "0" * 32)):
         try:
@@ -150,12 +165,12 @@ def _has_route(init_pid: int) -> bool:
     return False
 
 
-def _begin_pasta(setup: NetSetup, run_dir: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> None:
+def _begin_pasta(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> None:
     program = find("pasta")
     known = _features(program)
     given = _options(setup.mode) + list(conf["network"].get("pasta_options") or [])
-    setup.pid_file = os.path.join(run_dir, "pasta.pid")
-    argv = ["pasta", "--config-net", "--pid", setup.pid_file]
+    # The pid "file" is a pipe on its stdout: pasta writes it when it is ready, and the other descriptors it closes.
+    argv = ["pasta", "--config-net", "--pid", "/proc/self/fd/1"]
     if "--dns-forward" in known and not any(option.startswith("--dns-forward") for option in given):
         argv += ["--dns-forward", DNS_FORWARD]
         setup.info.dns = [DNS_FORWARD]
@@ -174,31 +189,33 @@ def _begin_pasta(setup: NetSetup, run_dir: str, conf: dict[str, Any], ports: lis
     if not any(option in ("--map-gw", "--no-map-gw") for option in given):
         argv.append("--no-map-gw")
     argv += [option for option in given if option != "--map-gw"]
-    if not _has_route(setup.init_pid):
+    if not _has_route():
         argv += _without_uplink(given)
-    argv += ["--quiet", "--netns", _bind_netns(init_pid=setup.init_pid, run_dir=run_dir)]
+    argv += ["--quiet", "--netns", netns]
     setup.log_fd, write_end = os.pipe()
+    setup.ready_fd, ready_w = os.pipe()
 
     def body() -> int:
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
-        os.dup2(null, 1)
+        os.dup2(ready_w, 1)
         os.dup2(write_end, 2)
-        os.close(write_end)
         os.execv(program, argv)
 
-    setup.pid = process.fork(body, "pasta", (write_end,))
+    setup.pid = process.fork(body, "pasta", (write_end, ready_w))
     os.close(write_end)
+    os.close(ready_w)
 
 
-def _bind_netns(init_pid: int, run_dir: str) -> str:
+def _bind_netns(netns: str, run_dir: str) -> str:
     """The network namespace at a path of our own mount namespace.
 
-    pasta drops its capabilities before it opens the namespace, and may then no longer look into init's /proc entry.
+    pasta drops its capabilities before it opens the namespace, and may then no longer look into another process's /proc
+    entry; slirp4netns has none of our descriptors.
     """
     path = os.path.join(run_dir, "netns")
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    libc.mount(f"/proc/{init_pid}/ns/net", path, None, libc.MS_BIND)
+    libc.mount(netns, path, None, libc.MS_BIND)
     return path
 
 
@@ -216,18 +233,20 @@ def _pasta_port(port: dict[str, Any]) -> str:
     return f"{address}{first}-{last}:{target}-{target_last}" if first != last else f"{address}{first}:{target}"
 
 
-def _finish_pasta(setup: NetSetup) -> None:
-    """pasta goes to the background when it is ready, so its first process's end is the sign."""
-    code = process.wait(setup.pid)
-    if code != 0:
-        with os.fdopen(setup.log_fd, "rb") as pipe:
-            text = pipe.read(4096).decode(errors="replace").strip()
-        raise _explain("pasta", text or f"exit code {code}", setup.info.ports)
+def _finish_pasta(setup: NetSetup, init_pid: int) -> None:
+    """pasta goes to the background when it is ready, and then writes the pid of the process that stays."""
+    text = os.read(setup.ready_fd, 32).strip()
+    os.close(setup.ready_fd)
+    setup.ready_fd = -1
+    if not text.isdigit():
+        code = process.wait(setup.pid)
+        with open(setup.log_fd, "rb") as pipe:
+            reason = pipe.read(4096).decode(errors="replace").strip()
+        raise _explain("pasta", reason or f"exit code {code}", setup.info.ports)
     os.close(setup.log_fd)
-    pid = int((store.read_text(setup.pid_file) or "0").strip() or "0")
-    setup.info.pids = [(pid, process.start_time(pid))]
+    setup.info.pids = [(int(text), process.start_time(int(text)))]
     setup.info.private = True
-    setup.info.ip = _address_in(setup.init_pid)
+    setup.info.ip = _address_in(init_pid)
 
 
 def _address_in(init_pid: int) -> str:
@@ -280,7 +299,7 @@ def _explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkErro
 # ---- slirp4netns ----
 
 
-def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> None:
+def _begin_slirp(setup: NetSetup, netns: str, run_dir: str, ports: list[dict[str, Any]]) -> None:
     program = find("slirp4netns")
     setup.ready_fd, ready_w = os.pipe()
     setup.log_fd, write_end = os.pipe()
@@ -313,7 +332,7 @@ def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> 
                 f"invalid slirp4netns option {option!r}",
                 "known are allow_host_loopback, mtu, cidr, enable_ipv6, outbound_addr, outbound_addr6, port_handler",
             )
-    argv += [f"/proc/{setup.init_pid}/ns/net", "tap0"]
+    argv += [netns, "tap0"]
 
     def body() -> int:
         null = os.open("/dev/null", os.O_RDWR)
@@ -331,7 +350,7 @@ def _begin_slirp(setup: NetSetup, run_dir: str, ports: list[dict[str, Any]]) -> 
 
 def _finish_slirp(setup: NetSetup) -> None:
     if os.read(setup.ready_fd, 1) != b"1":
-        with os.fdopen(setup.log_fd, "rb") as pipe:
+        with open(setup.log_fd, "rb") as pipe:
             text = pipe.read(4096).decode(errors="replace").strip()
         raise _explain("slirp4netns", text or "it ended without a message", setup.info.ports)
     os.close(setup.ready_fd)

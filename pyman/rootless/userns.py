@@ -37,8 +37,8 @@ def remember(pid: int, started: int, idmap: IdMap) -> None:
     store.write_json(_hint_path(), {"pid": pid, "start": started, "map": idmap.key()})
 
 
-def _living_userns(idmap: IdMap) -> int:
-    """A descriptor of a living monitor's user namespace with the same map, or -1."""
+def living(idmap: IdMap) -> int:
+    """A descriptor of a living monitor's user namespace with the map `idmap`, or -1."""
     try:
         hint = store.read_json(_hint_path())
     except PymanError:
@@ -97,14 +97,15 @@ def fork_in_userns(body: Callable[[], int], name: str, keep: tuple[int, ...] = (
     """
     if in_userns():
         return process.fork(lambda: _own_mounts(body), name, keep)
+    if join_fd >= 0:
+        return process.fork(lambda: _joined(join_fd, body), name, (*keep, join_fd))
     idmap = load_idmap()
-    fd = join_fd if join_fd >= 0 else _living_userns(idmap)
+    fd = living(idmap)
     if fd >= 0:
         try:
             return process.fork(lambda: _joined(fd, body), name, (*keep, fd))
         finally:
-            if join_fd < 0:
-                os.close(fd)
+            os.close(fd)
     return _fork_new(idmap, body, name, keep)
 
 
@@ -148,9 +149,9 @@ def _fork_new(idmap: IdMap, body: Callable[[], int], name: str, keep: tuple[int,
         answer = os.read(ready_r, 16)
         if answer != b"ok":
             os.waitpid(pid, 0)
-            raise _unshare_error(int(answer or b"0"))
+            raise unshare_error(int(answer or b"0"))
         try:
-            _write_maps(pid, idmap)
+            write_maps(pid, idmap)
         except BaseException:
             os.close(go_w)
             go_w = -1
@@ -164,7 +165,8 @@ def _fork_new(idmap: IdMap, body: Callable[[], int], name: str, keep: tuple[int,
             os.close(go_w)
 
 
-def _unshare_error(number: int) -> RootlessError:
+def unshare_error(number: int) -> RootlessError:
+    """Why unshare(CLONE_NEWUSER) failed with errno `number`, with the setting that forbids it."""
     why = os.strerror(number)
     hint = "pyman doctor tells which setting forbids it"
     limit = store.read_text("/proc/sys/user/max_user_namespaces", 64) or ""
@@ -178,7 +180,8 @@ def _unshare_error(number: int) -> RootlessError:
     return RootlessError("cannot create a user namespace", why, hint, stage="userns", errno=number)
 
 
-def _write_maps(pid: int, idmap: IdMap) -> None:
+def write_maps(pid: int, idmap: IdMap) -> None:
+    """Write uid_map and gid_map of `pid`'s new user namespace from outside. RootlessError, MissingProgram."""
     mapper = os.environ.get("PYMAN_MAPPER_FD")
     if mapper:
         from pyman.rootless import asroot  # root's calls only
@@ -199,7 +202,7 @@ def _write_maps(pid: int, idmap: IdMap) -> None:
     helpers = [_spawn_helper(tool, pid, ranges) for tool, ranges in (("newuidmap", idmap.uids), ("newgidmap", idmap.gids))]
     failure = None
     for tool, child, stderr in helpers:
-        with os.fdopen(stderr, "rb") as pipe:
+        with open(stderr, "rb") as pipe:
             text = pipe.read().decode(errors="replace").strip()
         if process.wait(child) != 0 and failure is None:
             failure = RootlessError(
@@ -240,7 +243,7 @@ def call_in_userns(body: Callable[[], Any], name: str = "pyman:[userns]") -> Any
             message = {"error": err.to_record()}
         except OSError as err:
             message = {"error": _os_error_record(err)}
-        with os.fdopen(write_end, "wb") as pipe:
+        with open(write_end, "wb") as pipe:
             pipe.write(fastjson.dumps(message).encode())
         return 0
 
@@ -251,7 +254,7 @@ def call_in_userns(body: Callable[[], Any], name: str = "pyman:[userns]") -> Any
         os.close(write_end)
         raise
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
+    with open(read_end, "rb") as pipe:
         data = pipe.read()
     code = process.wait(pid)
     if not data:

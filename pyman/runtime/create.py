@@ -31,25 +31,33 @@ _FLAGS = {
 
 
 class Created:
-    """A container's init, cloned and not yet started. `console`: the pty's master, or -1."""
+    """A container's init, cloned and not yet started. `console`: the pty's master; `netns_fd`: its new network; or -1."""
 
-    __slots__ = ("channel", "console", "pid", "start_time", "terminal")
+    __slots__ = ("channel", "console", "netns_fd", "pid", "start_time", "terminal")
 
     def __init__(self, pid: int, channel: Channel, terminal: bool) -> None:
         self.pid = pid
         self.start_time = process.start_time(pid)
         self.channel = channel
-        self.console = -1
+        self.console = self.netns_fd = -1
         self.terminal = terminal
 
 
 def begin(
-    spec: dict[str, Any], *, bundle: str, container_id: str, stdio: tuple[int, int, int], preserve_fds: int = 0, gate: str = ""
+    spec: dict[str, Any],
+    *,
+    bundle: str,
+    container_id: str,
+    stdio: tuple[int, int, int],
+    preserve_fds: int = 0,
+    gate: str = "",
+    netns_fd: int = -1,
 ) -> Created:
     """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
 
     stdio: descriptors for its standard streams (unused with a terminal). preserve_fds: how many from 3 on it keeps.
     gate: path of a FIFO that init waits at instead of the caller's channel, when the caller ends before the start.
+    netns_fd: a fresh network namespace made ahead, used where `spec` asks for a new one; the descriptor stays open.
     RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
     """
     namespaces = spec["linux"]["namespaces"]
@@ -57,14 +65,18 @@ def begin(
     if not root.startswith("/"):
         spec["root"]["path"] = os.path.join(bundle, root)
     bpf = seccomp.program(spec["linux"]["seccomp"]) if spec["linux"].get("seccomp") else b""
-    flags, pid_ns = 0, -1
+    flags, pid_ns, premade = 0, -1, False
     join: list[int] = []
     for namespace in namespaces:
         kind, path = namespace["type"], namespace.get("path")
         if kind not in _FLAGS:
             raise RuntimeFailure(f"cannot create namespace {kind!r}", "unknown type", stage="namespaces")
         if not path:
-            flags |= _FLAGS[kind]
+            if kind == "network" and netns_fd >= 0:
+                premade = True
+                join.append(os.dup(netns_fd))
+            else:
+                flags |= _FLAGS[kind]
             continue
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if kind == "pid":
@@ -76,6 +88,8 @@ def begin(
     ours, theirs = channels.pair()
     new_user = bool(flags & libc.CLONE_NEWUSER)
     init = Init(spec, theirs, stdio, join, new_user, bpf, preserve_fds)
+    init.joins_others = len(join) > int(premade)
+    init.held = new_user or init.joins_others
     if gate:
         init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
     keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *range(3, 3 + preserve_fds))
@@ -94,10 +108,15 @@ def begin(
         os.close(init.gate_fd)
     for fd in join:
         os.close(fd)
+    created = Created(pid, ours, bool(spec["process"].get("terminal")))
+    if flags & libc.CLONE_NEWNET:
+        # While init is held it is dumpable: later nobody may look into its /proc entry.
+        created.netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     if new_user:
         _write_maps(pid, spec["linux"])
+    if init.held:
         ours.send("go")
-    return Created(pid, ours, bool(spec["process"].get("terminal")))
+    return created
 
 
 def _clone(flags: int, init: Init, keep: tuple[int, ...], pid_ns: int) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Init:
     """What init needs, gathered before the clone."""
 
-    __slots__ = ("bpf", "channel", "gate_fd", "join", "keep_fds", "new_user", "spec", "stage", "stdio")
+    __slots__ = ("bpf", "channel", "gate_fd", "held", "join", "joins_others", "keep_fds", "new_user", "spec", "stage", "stdio")
 
     def __init__(
         self,
@@ -45,6 +45,8 @@ class Init:
         self.bpf = bpf
         self.keep_fds = keep_fds
         self.gate_fd = -1
+        self.held = False  # wait for "go" before the first step
+        self.joins_others = False  # namespaces of another container
         self.stage = "start"
 
     def main(self) -> int:
@@ -99,10 +101,10 @@ class Init:
 
     def _enter_namespaces(self) -> None:
         self.stage = "userns"
-        if self.new_user:
+        if self.held:
             self.channel.expect("go", "userns")
         self.stage = "join"
-        if self.join and not self.new_user:
+        if self.joins_others and not self.new_user:
             # Before another container's processes can see this one: its memory and descriptors must not be theirs to open.
             libc.prctl(libc.PR_SET_DUMPABLE, 0)
         for fd in self.join:

@@ -137,7 +137,7 @@ def _mount_fuse(program: str, lowers: list[str], upper: str, work: str, merged: 
                 "cannot mount the container's root with fuse-overlayfs", "it ended well, and nothing is mounted", "fuse-overlayfs --version"
             )
         return
-    with os.fdopen(read_end, "rb") as pipe:
+    with open(read_end, "rb") as pipe:
         text = pipe.read(4096).decode(errors="replace").strip()
     raise StorageError(
         "cannot mount the container's root with fuse-overlayfs",

@@ -30,7 +30,7 @@ def write_cidfile(opts: Any, container_id: str) -> None:
         fd = os.open(opts["cidfile"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except OSError as err:
         raise UsageError(f"cannot write container id file {opts['cidfile']}", err.strerror or str(err)) from err
-    with os.fdopen(fd, "w") as file:
+    with open(fd, "w") as file:
         file.write(container_id)
 
 
