@@ -1,4 +1,4 @@
-"""Build hook: compile the monitor and the launcher with the C compiler, and put them into the wheel."""
+"""Build hook: compile the native programs with the C compiler, and put them into the wheel."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """Programs, not extension modules: an idle Python interpreter would cost 6-10 MB per container."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and name the results to the wheel; an editable installation keeps the monitor in the source tree."""
+        """Compile, and name the results to the wheel; an editable installation keeps them in the source tree."""
         compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
         if compiler is None:
-            raise RuntimeError("pyman's monitor is a small C program: install a C compiler (apt-get install gcc libc6-dev)")
+            raise RuntimeError("pyman's monitor and launcher are small C programs: install a C compiler (apt-get install gcc libc6-dev)")
         place = os.path.join(self.root, "pyman", "_native") if version == "editable" else os.path.join(self.root, "build", "native")
         os.makedirs(place, exist_ok=True)
-        monitor, launcher, runtime = (os.path.join(place, name) for name in ("pyman-monitor", "launcher", "launcher-runtime"))
+        names = ("pyman-monitor", "pyman-namespaces", "launcher", "launcher-runtime")
+        monitor, holder, launcher, runtime = (os.path.join(place, name) for name in names)
         self._compile(compiler, os.path.join(self.root, "shims", "monitor.c"), monitor)
+        self._compile(compiler, os.path.join(self.root, "shims", "namespaces.c"), holder)
         self._compile(compiler, os.path.join(self.root, "shims", "launcher.c"), launcher)
         shutil.copy2(launcher, runtime)
         build_data["pure_python"] = False
@@ -32,7 +34,11 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["shared_scripts"] = {launcher: "pyman", runtime: "pyman-runtime"}
         if version != "editable":
             shims = {os.path.join(self.root, "shims", name): f"pyman/_shims/{name}" for name in ("docker", "podman")}
-            build_data["force_include"] = {monitor: "pyman/_native/pyman-monitor", **shims}
+            build_data["force_include"] = {
+                monitor: "pyman/_native/pyman-monitor",
+                holder: "pyman/_native/pyman-namespaces",
+                **shims,
+            }
 
     @staticmethod
     def _compile(compiler: str, source: str, target: str) -> None:

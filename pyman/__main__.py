@@ -1,5 +1,6 @@
 """argv to cli.dispatch.main; nothing else. Started by the launcher without site, or by `python -m pyman`."""
 
+import gc
 import os
 import sys
 
@@ -7,7 +8,9 @@ if not __package__:
     # Started by path under -SI: put the package's parent first and nothing of the current directory.
     sys.path[0:1] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
-from pyman import fastimport
+gc.disable()  # loading modules makes no garbage, only work for the collector; dispatch enables it
+
+from pyman import fastimport  # noqa: E402
 
 fastimport.install()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -68,10 +69,12 @@ def _run(argv: list[str]) -> int:
     if parsed.globals.get("runtime") and "runtime" in parsed.options and not parsed.options["runtime"]:
         parsed.options["runtime"] = parsed.globals["runtime"]
     if parsed.command.starts:
-        from pyman.rootless import ahead
+        from pyman.rootless import userns
 
-        ahead.begin()
+        userns.begin()
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
+    gc.freeze()
+    gc.enable()
     return int(module.main(parsed.options, parsed.args))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from pyman import paths
+from pyman import paths, stages
 from pyman.config import containers as containers_conf
 from pyman.engine import names
 from pyman.engine.container import Container, containers_dir
@@ -186,6 +186,7 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Contain
         raise StorageError(f"cannot create a container below {containers_dir()}", err.strerror or str(err)) from err
     lock = Lock(container.dir)
     lock.acquire()
+    stages.reach("create:directory")
     name = ""
     try:
         name = opts.get("name") or ""
@@ -197,6 +198,7 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Contain
                 raise
         else:
             name = names.reserve_random(container_id)
+        stages.reach("create:name")
         config.update(id=container_id, name=name)
         # `run --rm` needs no fsync: after a power loss the container is unwanted anyway.
         durable = not opts.get("rm")
@@ -204,7 +206,9 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Contain
         if owned:
             state.update(owner_pid=os.getpid(), owner_start=process.start_time(os.getpid()))
         store.write_json(os.path.join(container.dir, "state.json"), state)
+        stages.reach("create:state")
         store.write_json(os.path.join(container.dir, "config.json"), config, sync=durable)
+        stages.reach("create:config")
         return container
     except BaseException:
         if name:

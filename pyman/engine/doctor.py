@@ -199,7 +199,7 @@ def _network() -> Finding:
     def body() -> str:
         pid = process.clone(libc.CLONE_NEWNET, _wait_for_kill, "probe")
         try:
-            info = network.finish(network.begin(mode, f"/proc/{pid}/ns/net", run_dir, conf, []), pid)
+            info = network.finish(network.begin(mode, f"/proc/{pid}/ns/net", conf, [], run_dir), pid)
             for helper, _ in info.pids:
                 os.kill(helper, 15)
             return info.ip

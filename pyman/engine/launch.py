@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import time
 
+from pyman import stages
 from pyman.engine import specgen_rootfs
-from pyman.engine import volumes as volume_store
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import libc, process
 from pyman.monitor import spawn
@@ -26,89 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyman.engine.container import Container
-
-
-class VolumeStore:
-    """Named and anonymous volumes that specgen asks for; anonymous ones are noted in the container's state."""
-
-    __slots__ = ("anonymous", "container", "used")
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-        self.anonymous: list[str] = list(container.state.get("anonymous_volumes") or [])
-        self.used: dict[str, str] = dict(container.state.get("volume_at") or {})
-
-    def __call__(self, name: str, destination: str = "", anonymous: bool = False, options: dict[str, Any] | None = None) -> str:
-        """Path of the volume's data; created if needed. The same anonymous volume for the same destination at each start."""
-        if anonymous or not name:
-            name = self.used.get(destination) or ""
-            record = (
-                volume_store.create(name or os.urandom(32).hex(), anonymous=True)
-                if not name or not volume_store.exists(name)
-                else volume_store.get(name)
-            )
-            if record["name"] not in self.anonymous:
-                self.anonymous.append(record["name"])
-            self.used[destination] = record["name"]
-        else:
-            record = volume_store.get(name) if volume_store.exists(name) else volume_store.create(name)
-        return volume_store.data_path(record["name"])
-
-
-class Plan:
-    """What a start needs, made by engine/start.py in the CLI process."""
-
-    __slots__ = (
-        "attach_fd",
-        "cleanup",
-        "conf",
-        "container",
-        "ctx",
-        "driver",
-        "idmap",
-        "interactive",
-        "joined",
-        "net",
-        "netns_fd",
-        "network_mode",
-        "opts",
-        "pins",
-        "ports",
-        "report_fd",
-        "rootfs",
-        "spec",
-        "terminal",
-        "userns_fd",
-        "volumes",
-        "warnings",
-    )
-
-    container: Container
-    ctx: Any
-    driver: Any
-    idmap: Any
-    spec: dict[str, Any]
-    volumes: VolumeStore
-
-    def __init__(self) -> None:
-        self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = -1
-        self.cleanup: list[str] = []
-        self.conf: dict[str, Any] = {}
-        self.opts: dict[str, Any] = {}
-        self.joined: dict[str, str] = {}
-        self.pins: list[int] = []
-        self.ports: list[dict[str, Any]] = []
-        self.warnings: list[str] = []
-        self.net: network.NetSetup | None = None
-        self.network_mode = self.rootfs = ""
-        self.terminal = self.interactive = False
-
-    def close(self) -> None:
-        """Close the descriptors that pinned joined namespaces."""
-        for fd in self.pins:
-            os.close(fd)
-        self.pins = []
+    from pyman.engine.plan import Plan
 
 
 def run(plan: Plan) -> int:
@@ -139,10 +57,11 @@ def _report(plan: Plan, record: dict[str, Any]) -> None:
 def _run(plan: Plan, started: list[int]) -> None:
     container, spec = plan.container, plan.spec
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
-    net = None
     if _uses_netns(plan):
-        net = plan.net = network.begin(plan.network_mode, f"/proc/self/fd/{plan.netns_fd}", container.run_dir, plan.conf, plan.ports)
+        plan.net = network.begin(plan.network_mode, f"/proc/self/fd/{plan.netns_fd}", plan.conf, plan.ports, container.run_dir)
+    stages.reach("start:network")
     mount_rootfs(plan)
+    stages.reach("start:rootfs")
     root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     specgen_rootfs.finish(spec, root_fd, plan.ctx, plan.opts)
     os.close(root_fd)
@@ -151,21 +70,36 @@ def _run(plan: Plan, started: list[int]) -> None:
     stdio, monitor_ends = _make_stdio(plan)
     created = _begin(plan, spec, stdio)
     started.append(created.pid)
-    if net is None:
+    stages.reach("start:cloned")
+    if plan.net is None:
         fd = created.netns_fd
         netns = f"/proc/self/fd/{fd}" if fd >= 0 else f"/proc/{created.pid}/ns/net"
-        net = plan.net = network.begin(plan.network_mode, netns, container.run_dir, plan.conf, plan.ports)
+        plan.net = network.begin(plan.network_mode, netns, plan.conf, plan.ports, container.run_dir)
     for fd in set(stdio):
         os.close(fd)
     own = isinstance(created, runtime_create.Created)
     if own:
         runtime_create.wait_created(created)
-    info = network.finish(net, created.pid)
+    # init has its own copy of the mount. With ours gone, a FUSE daemon ends with init even if the monitor is killed.
+    libc.umount2(plan.rootfs)
+    info = network.finish(plan.net, created.pid)
+    stages.reach("start:ready")
     _write_files(plan, info)
-    if own:
-        runtime_start.start(created)
-    else:
-        created.start()
+    # Saved before the start: whoever is killed from now on, the next command knows which processes are the container's.
+    before = dict(container.state)
+    _save_running(plan, created, info)
+    stages.reach("start:saved")
+    try:
+        if own:
+            runtime_start.start(created)
+        else:
+            created.start()
+    except BaseException:
+        container.state.clear()
+        container.state.update(before)
+        container.save()
+        raise
+    stages.reach("start:started")
     _become_monitor(plan, created, info, monitor_ends)
 
 
@@ -192,7 +126,9 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
     """Init, cloned by our runtime (it builds its rootfs meanwhile) or fully created by an external one."""
     container = plan.container
     if _own_runtime(plan):
-        return runtime_create.begin(spec, bundle=container.run_dir, container_id=container.id, stdio=stdio, netns_fd=plan.netns_fd)
+        return runtime_create.begin(
+            spec, bundle=container.run_dir, container_id=container.id, stdio=stdio, netns_fd=plan.netns_fd, die_with_parent=True
+        )
     from pyman.engine import external  # --runtime crun or runc only
 
     name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
@@ -251,7 +187,7 @@ def _write_files(plan: Plan, info: Any) -> None:
         file.write(plan.ctx.hostname + "\n")
 
 
-def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:
+def _save_running(plan: Plan, created: Any, info: Any) -> None:
     container = plan.container
     state = container.state
     now = time.time()
@@ -281,7 +217,12 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     # exec and inspect read the spec; it lies with the container because the runtime directory may be wiped.
     store.write_json(os.path.join(container.dir, "spec.json"), plan.spec)
     container.save()
-    _report(plan, {"started": True, "pid": created.pid, "monitor_start": state["monitor_start"]})
+
+
+def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:
+    container = plan.container
+    _report(plan, {"started": True, "pid": created.pid, "monitor_start": container.state["monitor_start"]})
+    stages.reach("start:reported")
     args = spawn.MonitorArgs()
     args.init_pid = created.pid
     args.stdin_fd, args.stdout_fd, args.stderr_fd, args.console_fd = ends["stdin_fd"], ends["stdout_fd"], ends["stderr_fd"], created.console

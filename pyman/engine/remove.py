@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import stages
 from pyman.engine import names
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import PymanError, StateError
@@ -41,6 +42,7 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         names.release(container.name, container.id)
     except PymanError:
         anonymous = []  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
+    stages.reach("remove:name")
     _discard_run_dir(container)
     trash.discard(container.dir)
     for volume in anonymous:

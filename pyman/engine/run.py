@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import stages
 from pyman.engine import attach, remove, start, stop
 from pyman.engine.container import Container
 from pyman.errors import PymanError
@@ -45,6 +46,7 @@ def start_attached(
     finally:
         if theirs:
             theirs.close()
+    stages.reach("run:started")
     write_pidfiles(container, opts)
     if not foreground:
         detached(container)
@@ -62,6 +64,7 @@ def start_attached(
     )
     if code == attach.DETACHED:
         return 0
+    stages.reach("run:ended")
     stop.wait_ports_free(container, container.state["monitor_pid"], container.state["monitor_start"])
     if auto_remove:
         with container:

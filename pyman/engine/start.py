@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 
-from pyman import errors, paths
+from pyman import errors, paths, stages
 from pyman.config import containers as containers_conf
 from pyman.engine import launch, specgen
+from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
-from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
+from pyman.errors import PymanError, RuntimeFailure, StateError
 from pyman.linux import process
 from pyman.network import ports as network_ports
-from pyman.rootless import ahead, userns
 from pyman.rootless import idmap as idmaps
+from pyman.rootless import userns
 from pyman.state import fastjson
 from pyman.storage import driver as drivers
 
@@ -40,6 +41,7 @@ def start_container(
         plan = _plan(container)
         plan.attach_fd = attach_fd
         plan.cleanup = cleanup or []
+        stages.reach("start:planned")
         try:
             _launch(container, plan)
         finally:
@@ -50,25 +52,27 @@ def start_container(
         return True
 
 
-def _plan(container: Container) -> launch.Plan:
+def _plan(container: Container) -> plans.Plan:
     """Everything that can be decided outside the user namespace, without touching the kernel."""
     config = container.config
     conf = containers_conf.load()
     opts = dict(config["options"])
     opts["_command"] = config["command"]
-    plan = launch.Plan()
+    plan = plans.Plan()
     plan.container = container
     plan.conf = conf
     plan.opts = opts
     plan.idmap = idmaps.load_idmap()
     if plan.idmap.single:
         _note_single_id(plan)
-    plan.network_mode = network_mode(opts, conf)
+    plan.network_mode = plans.network_mode(opts, conf)
     plan.rootfs = config["rootfs"] or os.path.join(container.dir, "merged")
     _make_dirs(container)
     plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
     plan.ports = (
-        network_ports.parse_publish(_published(opts, config)) if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "") else []
+        network_ports.parse_publish(plans.published(opts, config["image_config"]))
+        if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "")
+        else []
     )
     plan.driver = None if config["rootfs"] else drivers.choose_driver(conf)
     ctx = specgen.SpecContext()
@@ -80,7 +84,7 @@ def _plan(container: Container) -> launch.Plan:
     ctx.hosts_path = os.path.join(container.run_dir, "hosts")
     ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")
     ctx.hostname_path = os.path.join(container.run_dir, "hostname")
-    ctx.volumes = launch.VolumeStore(container)
+    ctx.volumes = plans.VolumeStore(container)
     plan.ctx = ctx
     plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
     plan.volumes = ctx.volumes
@@ -89,34 +93,13 @@ def _plan(container: Container) -> launch.Plan:
     return plan
 
 
-def _note_single_id(plan: launch.Plan) -> None:
+def _note_single_id(plan: plans.Plan) -> None:
     """Say once per store that containers have one id only."""
     mark = os.path.join(paths.graphroot(), "single-id")
     if not os.path.exists(mark):
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         text = "you have no subordinate ids, so containers have one user and one group only; as root: "
         plan.warnings.append(text + f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {idmaps.user_name(os.getuid())}")
-
-
-def network_mode(opts: dict[str, Any], conf: dict[str, Any]) -> str:
-    """The one network mode: --network, else containers.toml's netns, else pasta (or slirp4netns where configured)."""
-    given = opts.get("network") or []
-    given = [given] if isinstance(given, str) else list(given)
-    if len(given) > 1:
-        raise UsageError("cannot use several networks", "this release attaches a container to one network", "give --network once")
-    mode = given[0] if given else conf["containers"].get("netns") or "private"
-    if mode in ("private", "", "default"):
-        mode = conf["network"].get("default_rootless_network_cmd") or "pasta"
-    return str(mode)
-
-
-def _published(opts: dict[str, Any], config: dict[str, Any]) -> list[str]:
-    specs = list(opts.get("publish") or [])
-    if opts.get("publish_all"):
-        exposed = list(opts.get("expose") or []) + list(config["image_config"].get("ExposedPorts") or {})
-        published = {spec.rsplit(":", 1)[-1] for spec in specs}
-        specs += [port for port in exposed if port not in published and port.removesuffix("/tcp") not in published]
-    return specs
 
 
 def _make_dirs(container: Container) -> None:
@@ -173,20 +156,20 @@ def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], 
     return joined, userns_fd, pins
 
 
-def _launch(container: Container, plan: launch.Plan) -> None:
+def _launch(container: Container, plan: plans.Plan) -> None:
     """Fork C, wait for its report, raise its error."""
     report_r, report_w = os.pipe()
     plan.report_fd = report_w
     try:
-        made = ahead.claim()
-        if made and plan.userns_fd < 0:
+        userns_fd, netns_fd = userns.claim()
+        if plan.userns_fd < 0:
             # (Joining another container's namespaces needs its user namespace, and so a network namespace in that.)
-            plan.userns_fd, plan.netns_fd = made.userns_fd, made.netns_fd
+            plan.userns_fd, plan.netns_fd = userns_fd, netns_fd
         keep = tuple(fd for fd in (report_w, plan.attach_fd, plan.netns_fd, container.lock_fd, *plan.pins) if fd >= 0)
         pid = userns.fork_in_userns(lambda: launch.run(plan), "pyman:[start]", keep, plan.userns_fd)
     finally:
         os.close(report_w)
-        ahead.release()
+        userns.release()
     with open(report_r, "rb") as pipe:
         lines = pipe.read().split(b"\n")
     outcome: dict[str, Any] = {}

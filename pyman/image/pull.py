@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 
-from pyman import paths
+from pyman import paths, stages
 from pyman.errors import ImageError, NoSuchImage, PymanError, StorageError, UsageError
 from pyman.image import manifest as manifests
 from pyman.image import reference
@@ -50,7 +50,9 @@ def pull(
     source = _source(name, tls_verify=tls_verify, creds=creds, authfile=authfile, retry=retry)
     try:
         record, names = _fetch(source, platform, reporter, conf or {})
-        return images.add(record, names)
+        added = images.add(record, names)
+        stages.reach("pull:record")
+        return added
     finally:
         source.close()
 
@@ -99,14 +101,17 @@ def _fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> t
     config_data = source.small_blob(config_descriptor, manifests.MAX_CONFIG)
     config, diff_ids = manifests.parse_config(config_data, len(layer_descriptors), what)
     _check_platform(config, platform, what)
+    stages.reach("pull:manifest")
     missing = {}
     for layer, diff_id in zip(layer_descriptors, diff_ids):
         if not layers.has_layer(diff_id):
             missing[diff_id] = layer
     if missing:
         _fetch_layers(source, missing, reporter, int((conf.get("engine") or {}).get("image_parallel_copies", 3)))
+    stages.reach("pull:layers")
     images.write_blob(config_descriptor["hex"], config_data)
     images.write_blob(digest[7:], data)
+    stages.reach("pull:blobs")
     record = {
         "id": config_descriptor["hex"],
         "names": [],

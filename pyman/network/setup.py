@@ -9,6 +9,7 @@ import _socket
 import os
 import select
 
+from pyman import paths
 from pyman.errors import MissingProgram, NetworkError, UsageError
 from pyman.linux import libc, process
 from pyman.state import store
@@ -80,15 +81,18 @@ def find(name: str) -> str:
     )
 
 
-def begin(mode: str, netns: str, run_dir: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> NetSetup:
-    """Start what `mode` needs for the network namespace at path `netns` (as this process sees it)."""
+def begin(mode: str, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]], run_dir: str = "") -> NetSetup:
+    """Start what `mode` needs for the network namespace at path `netns` (as this process sees it).
+
+    run_dir: of the container, for slirp4netns's socket. The helper dies with the calling process, whatever ends that.
+    """
     check(mode)
     setup = NetSetup(mode)
     setup.info.ports = ports
     if setup.name == "pasta":
-        _begin_pasta(setup, _bind_netns(netns, run_dir), conf, ports)
+        _begin_pasta(setup, _bind_netns(netns), conf, ports)
     elif setup.name == "slirp4netns":
-        _begin_slirp(setup, _bind_netns(netns, run_dir), run_dir, ports)
+        _begin_slirp(setup, _bind_netns(netns), run_dir, ports)
     return setup
 
 
@@ -103,18 +107,10 @@ def finish(setup: NetSetup, init_pid: int) -> NetInfo:
 
 def abort(setup: NetSetup) -> None:
     """End the helper of a start that failed, whether it was ready or not."""
-    pids = [pid for pid, _ in setup.info.pids]
-    if not pids and setup.name == "pasta" and setup.ready_fd >= 0:
-        # The process that stays is known only once it has written its pid; killing its parent before could hide it.
-        text = os.read(setup.ready_fd, 32).strip()
-        pids = [int(text)] if text.isdigit() else []
-    elif not pids and setup.name == "slirp4netns":
-        pids = [setup.pid]
-    for pid in pids:
-        try:
-            os.kill(pid, 9)
-        except ProcessLookupError:
-            pass
+    if setup.pid:
+        os.kill(setup.pid, 9)
+        process.wait(setup.pid)
+        setup.pid = 0
 
 
 def _options(mode: str) -> list[str]:
@@ -126,8 +122,6 @@ def _options(mode: str) -> list[str]:
 
 def _features(program: str) -> str:
     """What `pasta --help` prints, cached by the program's date: Debian 12's lacks options of newer ones."""
-    from pyman import paths
-
     info = os.stat(program)
     key = f"{program} {info.st_mtime_ns} {info.st_size}"
     path = os.path.join(paths.cachedir(), "pasta.json")
@@ -170,7 +164,10 @@ def _begin_pasta(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[
     known = _features(program)
     given = _options(setup.mode) + list(conf["network"].get("pasta_options") or [])
     # The pid "file" is a pipe on its stdout: pasta writes it when it is ready, and the other descriptors it closes.
-    argv = ["pasta", "--config-net", "--pid", "/proc/self/fd/1"]
+    # In the foreground it stays our child, and so ends with us even if we are killed.
+    argv = ["pasta", "--config-net", "--foreground", "--pid", "/proc/self/fd/1"]
+    if "--no-netns-quit" in known:
+        argv.append("--no-netns-quit")  # a wiped runtime directory is no reason to leave the container without network
     if "--dns-forward" in known and not any(option.startswith("--dns-forward") for option in given):
         argv += ["--dns-forward", DNS_FORWARD]
         setup.info.dns = [DNS_FORWARD]
@@ -193,27 +190,42 @@ def _begin_pasta(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[
         argv += _without_uplink(given)
     argv += ["--quiet", "--netns", netns]
     setup.log_fd, write_end = os.pipe()
+    # What it says later fills the pipe, which the monitor keeps open, and then gets lost: it must neither wait nor die of it.
+    os.set_blocking(write_end, False)
     setup.ready_fd, ready_w = os.pipe()
-
-    def body() -> int:
-        null = os.open("/dev/null", os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(ready_w, 1)
-        os.dup2(write_end, 2)
-        os.execv(program, argv)
-
-    setup.pid = process.fork(body, "pasta", (write_end, ready_w))
+    setup.pid = _spawn(program, argv, (-1, ready_w, write_end))
     os.close(write_end)
     os.close(ready_w)
 
 
-def _bind_netns(netns: str, run_dir: str) -> str:
-    """The network namespace at a path of our own mount namespace.
+def _spawn(program: str, argv: list[str], stdio: tuple[int, int, int]) -> int:
+    """Start a helper that dies with this process, even if that is killed; -1 in stdio: /dev/null.
+
+    posix_spawn through a native program, which asks for the parent's death signal: a fork of the interpreter costs 1 ms.
+    """
+    wrapper = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-namespaces")
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, null if fd < 0 else fd, number) for number, fd in enumerate(stdio)]
+    try:
+        return os.posix_spawn(
+            wrapper,
+            ["pyman-namespaces", "child", str(os.getpid()), program, *argv],
+            os.environ,
+            file_actions=actions,
+            setsigmask=(),
+            setsigdef=(2, 13, 15, 25),  # Python ignores SIGPIPE and SIGXFSZ
+        )
+    finally:
+        os.close(null)
+
+
+def _bind_netns(netns: str) -> str:
+    """The network namespace at a path of our own mount namespace (of which only our children know).
 
     pasta drops its capabilities before it opens the namespace, and may then no longer look into another process's /proc
     entry; slirp4netns has none of our descriptors.
     """
-    path = os.path.join(run_dir, "netns")
+    path = os.path.join(paths.ensure_private(paths.runroot()), "netns")
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     libc.mount(netns, path, None, libc.MS_BIND)
     return path
@@ -234,17 +246,17 @@ def _pasta_port(port: dict[str, Any]) -> str:
 
 
 def _finish_pasta(setup: NetSetup, init_pid: int) -> None:
-    """pasta goes to the background when it is ready, and then writes the pid of the process that stays."""
+    """pasta writes its pid when it is ready."""
     text = os.read(setup.ready_fd, 32).strip()
     os.close(setup.ready_fd)
-    setup.ready_fd = -1
-    if not text.isdigit():
+    if not text:
         code = process.wait(setup.pid)
         with open(setup.log_fd, "rb") as pipe:
             reason = pipe.read(4096).decode(errors="replace").strip()
+        setup.pid = 0
         raise _explain("pasta", reason or f"exit code {code}", setup.info.ports)
-    os.close(setup.log_fd)
-    setup.info.pids = [(int(text), process.start_time(int(text)))]
+    os.set_inheritable(setup.log_fd, True)
+    setup.info.pids = [(setup.pid, process.start_time(setup.pid))]
     setup.info.private = True
     setup.info.ip = _address_in(init_pid)
 
@@ -333,17 +345,13 @@ def _begin_slirp(setup: NetSetup, netns: str, run_dir: str, ports: list[dict[str
                 "known are allow_host_loopback, mtu, cidr, enable_ipv6, outbound_addr, outbound_addr6, port_handler",
             )
     argv += [netns, "tap0"]
-
-    def body() -> int:
-        null = os.open("/dev/null", os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(null, 1)
-        os.dup2(write_end, 2)
-        os.chdir(run_dir)
-        os.set_inheritable(ready_w, True)
-        os.execv(program, argv)
-
-    setup.pid = process.fork(body, "slirp4netns", (write_end, ready_w))
+    os.set_blocking(write_end, False)
+    os.set_inheritable(ready_w, True)
+    directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.chdir(run_dir)
+    setup.pid = _spawn(program, argv, (-1, -1, write_end))
+    os.fchdir(directory)
+    os.close(directory)
     os.close(write_end)
     os.close(ready_w)
 
@@ -354,6 +362,7 @@ def _finish_slirp(setup: NetSetup) -> None:
             text = pipe.read(4096).decode(errors="replace").strip()
         raise _explain("slirp4netns", text or "it ended without a message", setup.info.ports)
     os.close(setup.ready_fd)
+    os.set_inheritable(setup.log_fd, True)
     setup.info.pids = [(setup.pid, process.start_time(setup.pid))]
     setup.info.ip, setup.info.dns, setup.info.host_address, setup.info.private = "10.0.2.100", ["10.0.2.3"], "10.0.2.2", True
     for port in setup.info.ports:

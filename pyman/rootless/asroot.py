@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from pyman.errors import RootlessError
 from pyman.linux import libc, process
 from pyman.rootless.idmap import read_ranges
 from pyman.rootless.userns import in_userns
@@ -81,13 +80,3 @@ def _serve(sock: object, pid: int, first: int, count: int) -> int:
             sock.send(b"ok")  # type: ignore[attr-defined]
         except OSError as err:
             sock.send(str(err).encode()[:200])  # type: ignore[attr-defined]
-
-
-def request_map(fd: int, pid: int) -> None:
-    """Ask the parent to write the maps of `pid`. RootlessError with its reason."""
-    os.write(fd, b"%d" % pid)
-    answer = os.read(fd, 256)
-    if answer != b"ok":
-        raise RootlessError(
-            "cannot map ids into the user namespace", answer.decode(errors="replace") or "the parent process has ended", stage="userns"
-        )

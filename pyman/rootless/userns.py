@@ -1,4 +1,4 @@
-"""Entering the user namespace: joined from a living container of this user, else created. CLI process forks it.
+"""Entering the user namespace: that of a living container of this user, else a new one. CLI process forks who enters.
 
 Every container's processes live in a user namespace U1 in which the caller is uid 0; there is no pause process: the
 monitors keep it alive, and the first command afterwards makes a new one.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 
 from pyman import errors, paths
-from pyman.errors import MissingProgram, PymanError, RootlessError
+from pyman.errors import PymanError, RootlessError
 from pyman.linux import libc, process
+from pyman.rootless import namespaces
 from pyman.rootless.idmap import IdMap, load_idmap
 from pyman.state import fastjson, store
 
@@ -90,6 +91,42 @@ def _private_mounts(keep_slave: bool = True) -> None:
     libc.mount(None, "/", None, libc.MS_REC | (libc.MS_SLAVE if keep_slave else libc.MS_PRIVATE))
 
 
+_holder: namespaces.Holder | None = None
+
+
+def begin() -> None:
+    """For a command that is going to start a container: have the namespaces made from now on. Waits for nothing."""
+    global _holder
+    if _holder is None and not in_userns():
+        idmap = load_idmap()
+        fd = living(idmap)
+        try:
+            _holder = namespaces.begin(idmap, fd)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+
+def claim() -> tuple[int, int]:
+    """Descriptors of the user and the network namespace made since `begin` (-1: none). RootlessError, MissingProgram."""
+    if _holder is None:
+        return -1, -1
+    try:
+        namespaces.claim(_holder)
+    except BaseException:
+        release()
+        raise
+    return _holder.userns_fd, _holder.netns_fd
+
+
+def release() -> None:
+    """Give up what `begin` made, or has under way."""
+    global _holder
+    holder, _holder = _holder, None
+    if holder:
+        namespaces.release(holder)
+
+
 def fork_in_userns(body: Callable[[], int], name: str, keep: tuple[int, ...] = (), join_fd: int = -1) -> int:
     """Fork a child that runs `body` as uid 0 of U1, with all capabilities there, in a mount namespace of its own.
 
@@ -106,7 +143,12 @@ def fork_in_userns(body: Callable[[], int], name: str, keep: tuple[int, ...] = (
             return process.fork(lambda: _joined(fd, body), name, (*keep, fd))
         finally:
             os.close(fd)
-    return _fork_new(idmap, body, name, keep)
+    holder = namespaces.begin(idmap)
+    try:
+        new = namespaces.claim(holder).userns_fd
+        return process.fork(lambda: _joined(new, body), name, (*keep, new))
+    finally:
+        namespaces.release(holder)
 
 
 def _own_mounts(body: Callable[[], int]) -> int:
@@ -119,117 +161,6 @@ def _joined(fd: int, body: Callable[[], int]) -> int:
     join(fd)
     os.close(fd)
     return _own_mounts(body)
-
-
-def _fork_new(idmap: IdMap, body: Callable[[], int], name: str, keep: tuple[int, ...]) -> int:
-    """Create U1: the child unshares, the parent has its maps written, then the child goes on."""
-    ready_r, ready_w = os.pipe()
-    go_r, go_w = os.pipe()
-
-    def child() -> int:
-        _pin_paths()
-        try:
-            libc.unshare(libc.CLONE_NEWUSER | libc.CLONE_NEWNS)
-        except OSError as err:
-            os.write(ready_w, b"%d" % (err.errno or 1))
-            return 125
-        os.write(ready_w, b"ok")
-        os.close(ready_w)
-        if os.read(go_r, 1) != b"g":  # EOF: the parent failed or was killed
-            return 125
-        os.close(go_r)
-        _become_root()
-        _private_mounts()
-        return body()
-
-    pid = process.fork(child, name, (*keep, ready_w, go_r))
-    os.close(ready_w)
-    os.close(go_r)
-    try:
-        answer = os.read(ready_r, 16)
-        if answer != b"ok":
-            os.waitpid(pid, 0)
-            raise unshare_error(int(answer or b"0"))
-        try:
-            write_maps(pid, idmap)
-        except BaseException:
-            os.close(go_w)
-            go_w = -1
-            os.waitpid(pid, 0)
-            raise
-        os.write(go_w, b"g")
-        return pid
-    finally:
-        os.close(ready_r)
-        if go_w >= 0:
-            os.close(go_w)
-
-
-def unshare_error(number: int) -> RootlessError:
-    """Why unshare(CLONE_NEWUSER) failed with errno `number`, with the setting that forbids it."""
-    why = os.strerror(number)
-    hint = "pyman doctor tells which setting forbids it"
-    limit = store.read_text("/proc/sys/user/max_user_namespaces", 64) or ""
-    if limit.strip() == "0":
-        why, hint = "user.max_user_namespaces is 0", "as root: sysctl -w user.max_user_namespaces=28633"
-    elif (store.read_text("/proc/sys/kernel/unprivileged_userns_clone", 64) or "").strip() == "0":
-        why, hint = "kernel.unprivileged_userns_clone is 0", "as root: sysctl -w kernel.unprivileged_userns_clone=1"
-    elif (store.read_text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 64) or "").strip() == "1":
-        why += " (AppArmor restricts unprivileged user namespaces)"
-        hint = "as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-    return RootlessError("cannot create a user namespace", why, hint, stage="userns", errno=number)
-
-
-def write_maps(pid: int, idmap: IdMap) -> None:
-    """Write uid_map and gid_map of `pid`'s new user namespace from outside. RootlessError, MissingProgram."""
-    mapper = os.environ.get("PYMAN_MAPPER_FD")
-    if mapper:
-        from pyman.rootless import asroot  # root's calls only
-
-        asroot.request_map(int(mapper), pid)
-        return
-    if idmap.single:
-        for file, text in (("setgroups", "deny"), ("uid_map", f"0 {os.getuid()} 1"), ("gid_map", f"0 {os.getgid()} 1")):
-            try:
-                with open(f"/proc/{pid}/{file}", "w") as out:
-                    out.write(text)
-            except OSError as err:
-                raise RootlessError(
-                    "cannot map your user into the user namespace", f"writing {file}: {err.strerror}", "see: pyman doctor", stage="userns"
-                ) from err
-        return
-    # Both helpers run at the same time: each costs more than a millisecond.
-    helpers = [_spawn_helper(tool, pid, ranges) for tool, ranges in (("newuidmap", idmap.uids), ("newgidmap", idmap.gids))]
-    failure = None
-    for tool, child, stderr in helpers:
-        with open(stderr, "rb") as pipe:
-            text = pipe.read().decode(errors="replace").strip()
-        if process.wait(child) != 0 and failure is None:
-            failure = RootlessError(
-                "cannot map the subordinate ids into the user namespace",
-                f"{tool} failed: {text or 'no message'}",
-                f"check that {tool} is setuid root or has its file capability (reinstall the package uidmap), and the ranges in /etc/subuid and /etc/subgid; see: pyman doctor",
-                stage="userns",
-            )
-    if failure is not None:
-        raise failure
-
-
-def _spawn_helper(tool: str, pid: int, ranges: list[tuple[int, int, int]]) -> tuple[str, int, int]:
-    path = next((f"{d}/{tool}" for d in (os.environ.get("PATH") or os.defpath).split(":") if d and os.access(f"{d}/{tool}", os.X_OK)), None)
-    if path is None:
-        raise MissingProgram(
-            f"cannot find the program {tool}",
-            "it maps your subordinate ids into the container",
-            "as root: apt-get install uidmap",
-            stage="userns",
-        )
-    read_end, write_end = os.pipe()
-    argv = [tool, str(pid), *(str(n) for item in ranges for n in item)]
-    actions = [(os.POSIX_SPAWN_DUP2, write_end, 2), (os.POSIX_SPAWN_DUP2, write_end, 1)]
-    child = os.posix_spawn(path, argv, {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, file_actions=actions)
-    os.close(write_end)
-    return tool, child, read_end
 
 
 def call_in_userns(body: Callable[[], Any], name: str = "pyman:[userns]") -> Any:

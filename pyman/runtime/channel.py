@@ -65,6 +65,13 @@ class Channel:
             raise RuntimeFailure("cannot start the container", f"unexpected message {message['kind']} at stage {stage}", stage=stage)
         return message, fd
 
+    def peer_alive(self) -> bool:
+        """Whether the other end is still open; a message that waits stays there."""
+        try:
+            return bool(self.sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+
     def close(self) -> None:
         """Close this end."""
         self.sock.close()

@@ -52,11 +52,13 @@ def begin(
     preserve_fds: int = 0,
     gate: str = "",
     netns_fd: int = -1,
+    die_with_parent: bool = False,
 ) -> Created:
     """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
 
     stdio: descriptors for its standard streams (unused with a terminal). preserve_fds: how many from 3 on it keeps.
     gate: path of a FIFO that init waits at instead of the caller's channel, when the caller ends before the start.
+    die_with_parent: the kernel kills init when the caller (later the monitor) dies: nobody would learn how it ended.
     netns_fd: a fresh network namespace made ahead, used where `spec` asks for a new one; the descriptor stays open.
     RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
     """
@@ -88,6 +90,7 @@ def begin(
     ours, theirs = channels.pair()
     new_user = bool(flags & libc.CLONE_NEWUSER)
     init = Init(spec, theirs, stdio, join, new_user, bpf, preserve_fds)
+    init.die_with_parent = die_with_parent
     init.joins_others = len(join) > int(premade)
     init.held = new_user or init.joins_others
     if gate:

@@ -25,7 +25,20 @@ if TYPE_CHECKING:
 class Init:
     """What init needs, gathered before the clone."""
 
-    __slots__ = ("bpf", "channel", "gate_fd", "held", "join", "joins_others", "keep_fds", "new_user", "spec", "stage", "stdio")
+    __slots__ = (
+        "bpf",
+        "channel",
+        "die_with_parent",
+        "gate_fd",
+        "held",
+        "join",
+        "joins_others",
+        "keep_fds",
+        "new_user",
+        "spec",
+        "stage",
+        "stdio",
+    )
 
     def __init__(
         self,
@@ -45,6 +58,7 @@ class Init:
         self.bpf = bpf
         self.keep_fds = keep_fds
         self.gate_fd = -1
+        self.die_with_parent = False
         self.held = False  # wait for "go" before the first step
         self.joins_others = False  # namespaces of another container
         self.stage = "start"
@@ -178,6 +192,11 @@ def run_program(init: Any, process: dict[str, Any]) -> None:
     env = program.environment(process)
     init.stage = "user"
     program.become(process, init.bpf)
+    if getattr(init, "die_with_parent", False):
+        # After the change of ids, which clears it. If the parent has died before this, no signal will come: look once.
+        libc.prctl(libc.PR_SET_PDEATHSIG, 9)
+        if not init.channel.peer_alive():
+            os._exit(1)
     init.stage = "workdir"
     program.enter_directory(process.get("cwd") or "/")
     init.stage = "exec"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths
+from pyman import paths, stages
 from pyman.errors import StorageError
 from pyman.linux import fs
 from pyman.state import store
@@ -60,6 +60,7 @@ class Staging:
         try:
             store.write_json(os.path.join(self.path, "layer.json"), {**info, "diff_id": diff_id})
             fs.syncfs(self.path)
+            stages.reach("pull:commit")
             os.makedirs(layers_dir(), 0o700, exist_ok=True)
             os.rename(self.path, os.path.join(layers_dir(), diff_id))
         except OSError as err:

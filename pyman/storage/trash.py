@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from pyman import paths
+from pyman import paths, stages
 from pyman.linux import libc
 from pyman.rootless import userns
 from pyman.state.lock import Lock
@@ -27,6 +27,7 @@ def discard(path: str) -> None:
             os.makedirs(trash, 0o700, exist_ok=True)
             discard(path)
         return
+    stages.reach("remove:renamed")
     _delete(target)
 
 

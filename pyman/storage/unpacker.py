@@ -9,7 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 
-from pyman import errors
+from pyman import errors, stages
 from pyman.errors import ImageError, PymanError, StorageError
 from pyman.linux import libc
 from pyman.rootless import idmap, userns
@@ -122,6 +122,7 @@ def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any
     staging = Staging()
     try:
         info = unpack.unpack_layer(fd, staging.diff, single=single, progress=progress, **job)
+        stages.reach("pull:unpacked")
         staging.commit(str(info["diff_id"]), info)
     except BaseException:
         if not has_layer(os.path.basename(staging.path)):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 REPEAT = 15
+SETTLE = 0.15  # seconds: Podman's clean-up process and our pasta end after their commands; neither may burden the next
 TOOLS = ("pyman", "podman")
 
 
@@ -31,6 +32,7 @@ def ratio(action: Callable[[str], None], before: Callable[[str], None] = lambda 
     for round_number in range(repeat + 1):
         for tool in TOOLS:
             before(tool)
+            time.sleep(SETTLE)
             started = time.perf_counter()
             action(tool)
             if round_number:  # the first warms caches

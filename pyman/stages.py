@@ -1,0 +1,46 @@
+"""Named moments at which the state on disk or the set of processes has just changed; tests kill commands at each of them.
+
+With PYMAN_KILL_AT=STAGE in the environment, the process that reaches the stage kills itself with SIGKILL; with STAGE! it
+kills its whole process group. Any process; imports only os.
+"""
+
+from __future__ import annotations
+
+import os
+
+PULL = (
+    "pull:manifest",  # the manifest and the configuration are known, nothing is written
+    "pull:download",  # the first bytes of a layer have arrived
+    "pull:unpacked",  # a layer is complete in its staging directory
+    "pull:commit",  # it is on disk, and not yet renamed into place
+    "pull:layers",  # all layers are in place
+    "pull:blobs",  # manifest and configuration too; no record names the image
+    "pull:record",  # the image exists
+)
+RUN = (
+    "create:directory",  # the container's directory is made and locked
+    "create:name",  # its name is reserved
+    "create:state",  # its state is written, its configuration is not: it does not exist yet
+    "create:config",  # it exists
+    "start:planned",  # what to start is decided; nothing runs
+    "start:network",  # C runs in the user namespace, the network's helper is started
+    "start:rootfs",  # the root file system is mounted
+    "start:cloned",  # init is cloned
+    "start:ready",  # init has entered its root, the network works
+    "start:saved",  # the state says that the container runs; init waits
+    "start:started",  # init has executed the command
+    "start:reported",  # C is about to become the monitor
+    "run:started",  # the command knows it
+    "run:ended",  # the container has ended, nothing is cleaned up
+    "remove:name",  # its name is given back
+    "remove:renamed",  # its directory lies in the trash
+)
+ALL = PULL + RUN
+
+_KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
+
+
+def reach(stage: str) -> None:
+    """Note that `stage` is reached."""
+    if _KILL_AT and _KILL_AT.rstrip("!") == stage:
+        os.kill(0 if _KILL_AT.endswith("!") else os.getpid(), 9)

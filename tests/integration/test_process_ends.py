@@ -1,0 +1,76 @@
+"""Nothing outlives what it served: namespace holders, pasta, FUSE daemons, whoever is killed and whenever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, command, environment
+
+
+def _mine(base: Path) -> dict[int, str]:
+    """Command lines of the processes whose environment or arguments name the session's directory."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            line = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            status = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        name = line.split(" ")[0].rpartition("/")[2]
+        if (str(base) in line or name in ("pyman-namespaces", "pyman-monitor")) and status != "Z":
+            found[int(entry)] = line
+    return found
+
+
+def _until(what: Callable[[], bool]) -> bool:
+    """Whether it came true; asked for ten seconds at most."""
+    for _ in range(1000):
+        if what():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
+def test_helpers_end_with_a_killed_monitor_and_its_container(pyman: Run, image: str, base: Path, driver: str) -> None:
+    before = _mine(base)
+    pyman("--storage-driver", driver, "run", "-d", "--name", "h", image, "sleep", "600")
+    helpers = [line for pid, line in _mine(base).items() if pid not in before]
+    assert any("pasta" in line for line in helpers) and any("pyman-monitor" in line for line in helpers)
+    assert driver != "fuse-overlayfs" or any("fuse-overlayfs" in line for line in helpers)
+    pids = pyman("inspect", "h", "--format", "{{.State.ConmonPid}} {{.State.Pid}}").stdout.split()
+    pyman("unshare", "kill", "-9", *pids)
+    assert _until(lambda: not set(_mine(base)) - set(before)), _mine(base)
+    pyman("rm", "-f", "h")
+
+
+def test_fuse_daemon_lives_while_the_container_does(pyman: Run, image: str, base: Path) -> None:
+    pyman("--storage-driver", "fuse-overlayfs", "run", "-d", "--name", "f", "--network", "none", image, "sleep", "600")
+    pyman("exec", "f", "sh", "-c", "echo data > /file && cat /file")
+    pyman("stop", "-t", "0", "f")
+    assert _until(lambda: not any("fuse-overlayfs" in line for line in _mine(base).values()))
+    pyman("--storage-driver", "fuse-overlayfs", "start", "f")
+    assert pyman("exec", "f", "cat", "/file").stdout == "data\n"
+    pyman("rm", "-f", "-t", "0", "f")
+
+
+def test_a_failed_or_killed_command_leaves_no_holder(pyman: Run, image: str, base: Path) -> None:
+    before = set(_mine(base))
+    pyman("run", "--rm", "--pull", "never", "no/such/image", rc=125)
+    assert set(_mine(base)) <= before
+    for pause in (0.0, 0.01, 0.02, 0.03, 0.05):
+        child = subprocess.Popen([*command(), "run", "--rm", image, "true"], env=environment(base), stdin=subprocess.DEVNULL)
+        time.sleep(pause)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert _until(lambda: set(_mine(base)) <= before), _mine(base)
+    assert _until(lambda: not pyman("ps", "-aq").stdout)
