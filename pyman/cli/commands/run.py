@@ -6,7 +6,7 @@ import os
 import sys
 
 from pyman.cli.dispatch import print_warning
-from pyman.engine import run
+from pyman.engine import create, run
 from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
@@ -43,8 +43,6 @@ def progress(opts: Any) -> Any:
 
 def main(opts: Any, args: list[str]) -> int:
     """Exit code: the container's, or 125/126/127 for a failure before it ran."""
-    from pyman.engine import create
-
     check(opts)
     if opts.get("detach") and opts.get("attach"):
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
