@@ -53,19 +53,6 @@ static void note(const char *what)
     dprintf(2, "pyman-monitor: %s: %s\n", what, strerror(errno));
 }
 
-static void write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t n = write(fd, data, length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return;
-        data += n;
-        length -= (size_t)n;
-    }
-}
-
 /* ---- log ---- */
 
 static void log_open(int flags)
@@ -330,24 +317,28 @@ static int stream_read(int stream)
 
 /* ---- end ---- */
 
+static char exit_temp[4200];
+static int exit_fd = -1;
+
+/* Room for the exit record was taken before the start: a container that has filled the disk still gets its exit code. */
+static void reserve_exit(void)
+{
+    snprintf(exit_temp, sizeof exit_temp, "%s.tmp", exit_file);
+    exit_fd = open(exit_temp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (exit_fd < 0)
+        note("exit record");
+}
+
 static void write_exit(int status, int oom)
 {
-    char temp[4200], text[256];
+    char text[256];
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig;
-    snprintf(temp, sizeof temp, "%s.tmp", exit_file);
     int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s}", code, sig, (long long)now.tv_sec, now.tv_nsec / 1000,
                      oom ? "true" : "false");
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        note("exit record");
-        return;
-    }
-    write_all(fd, text, (size_t)n);
-    close(fd);
-    if (rename(temp, exit_file) < 0)
+    if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)
         note("exit record");
 }
 
@@ -501,8 +492,10 @@ int main(int argc, char **argv)
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
     killed_oom = oom_kills(oom_path);
+    reserve_exit();
 
-    while (!ended) {
+    /* Whatever ended before the signal was blocked is looked for once without waiting. */
+    for (int wait = 0; !ended; wait = -1) {
         int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, first_client, polled_clients;
         fds[at_signal = n++] = (struct pollfd){signal_fd, POLLIN, 0};
         if (listen_fd >= 0)
@@ -528,7 +521,7 @@ int main(int argc, char **argv)
                 events |= POLLOUT;
             fds[n++] = (struct pollfd){clients[c].fd, events, 0};
         }
-        if (poll(fds, (nfds_t)n, -1) < 0)
+        if (poll(fds, (nfds_t)n, wait) < 0)
             continue;
         for (int c = polled_clients - 1; c >= 0; c--) {
             short got = fds[first_client + c].revents;

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.errors import NoSuchContainer, StateError
+from pyman.errors import NoSuchContainer, StateError, StorageError
 from pyman.linux import process
 from pyman.state import store
 from pyman.state.lock import Lock
@@ -116,17 +116,27 @@ class Container:
         if state["status"] not in RUNNING:
             return False
         same_boot = state.get("boot_id") == process.boot_id()
-        record = store.read_json(self.exit_path)
+        record = self._exit_record()
         if record is None and same_boot and process.alive(state["pid"], state["pid_start"]):
             return False
         if record is None and same_boot and process.alive(state["monitor_pid"], state["monitor_start"]):
             return False  # init has ended, the monitor is still reading its last output
         if record is None:
-            record = store.read_json(self.exit_path)  # written between the first look and the monitor's end
+            record = self._exit_record()  # written between the first look and the monitor's end
         finished(state, record, "" if same_boot else "the machine was restarted")
         if self._lock:
-            self.save()
+            try:
+                self.save()
+            except StorageError:
+                pass  # a full disk: the exit record stays, and the next command learns the same from it
         return True
+
+    def _exit_record(self) -> dict[str, Any] | None:
+        """What the monitor wrote at the end; None if it did not, or could not (a damaged record tells as little)."""
+        try:
+            return store.read_json(self.exit_path)
+        except StorageError:
+            return None
 
     def require_running(self, action: str) -> None:
         """StateError unless the container runs. Call after sync."""

@@ -217,6 +217,7 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
     # exec and inspect read the spec; it lies with the container because the runtime directory may be wiped.
     store.write_json(os.path.join(container.dir, "spec.json"), plan.spec)
     container.save()
+    spawn.reserve_exit(container.exit_path)
 
 
 def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:

@@ -31,7 +31,8 @@ def start_attached(
     """Start a created container; attach unless --detach. With --rm it is gone afterwards, whatever happened."""
     sock: Any = None
     theirs: Any = None
-    foreground = not opts.get("detach") and opts.get("log_driver") != "passthrough"
+    foreground = not opts.get("detach")
+    passthrough = opts.get("log_driver") == "passthrough"  # its streams are ours already
     auto_remove = bool(container.state.get("auto_remove"))
     if foreground:
         import _socket  # the C half of socket
@@ -52,11 +53,11 @@ def start_attached(
         detached(container)
         return 0
     streams = opts.get("attach") or []
-    shown = ("stdout" in streams, "stderr" in streams) if streams else (True, True)
+    shown = ("stdout" in streams, "stderr" in streams) if streams else (not passthrough, not passthrough)
     code = attach.attach_container(
         container,
         sock,
-        stdin=bool(opts.get("interactive")) or "stdin" in streams,
+        stdin=not passthrough and (bool(opts.get("interactive")) or "stdin" in streams),
         tty=bool(opts.get("tty")),
         streams=shown,
         detach_keys=_detach_keys(opts),

@@ -86,6 +86,8 @@ class OciArchive(layout.LayoutSource):
 class DockerArchive:
     """The format of `docker save`: manifest.json with one entry per image, layers as plain tars."""
 
+    remote = False
+
     def __init__(self, text: str) -> None:
         path, name = _split(text)
         self.label = f"image docker-archive:{text}"

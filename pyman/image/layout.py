@@ -21,6 +21,8 @@ _REF = "org.opencontainers.image.ref.name"
 class LayoutSource:
     """The image `DIR[:TAG]` names; without a tag the layout must hold one image."""
 
+    remote = False
+
     def __init__(self, text: str) -> None:
         self.path, self.tag = _split(text)
         self.label = f"image oci:{text}"

@@ -10,10 +10,10 @@ import os
 import threading
 
 from pyman import paths, stages
-from pyman.errors import ImageError, NoSuchImage, PymanError, StorageError, UsageError
+from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError, UsageError
 from pyman.image import manifest as manifests
 from pyman.image import reference
-from pyman.storage import images, layers, trash
+from pyman.storage import images, layers, partial, trash
 from pyman.storage.unpacker import Unpacker
 
 TYPE_CHECKING = False
@@ -41,6 +41,7 @@ def pull(
     for path in (paths.graphroot(), paths.runroot()):
         paths.ensure_private(path)
     trash.sweep()
+    partial.sweep()
     if policy in ("missing", "never"):
         try:
             return images.load().resolve(name)
@@ -170,7 +171,7 @@ def _fetch_layers(source: Any, missing: dict[str, dict[str, Any]], reporter: Any
                     return
                 diff_id, layer = queue.pop(0)
             try:
-                _one_layer(source, worker, diff_id, layer, reporter, failures)
+                _one_layer(source, worker, diff_id, layer, reporter)
             except BaseException as err:  # handed to the main thread, which raises it
                 with guard:
                     failures.append(err)
@@ -189,16 +190,52 @@ def _fetch_layers(source: Any, missing: dict[str, dict[str, Any]], reporter: Any
         raise failure
 
 
-def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], reporter: Any, failures: list[BaseException]) -> None:
+def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], reporter: Any) -> None:
+    """One layer into the store; from a registry, beginning with what a broken pull has left of it."""
     key = layer["hex"]
     if reporter:
         reporter.start(key, f"layer {key[:12]}", layer["size"])
+    while True:
+        kept = partial.open_partial(key, layer["size"]) if source.remote else None
+        reused = kept.size if kept else 0
+        try:
+            _transfer(source, worker, diff_id, layer, reporter, kept)
+        except RegistryError:
+            raise  # the bytes that came are good as far as anybody knows
+        except PymanError as err:
+            if kept:
+                kept.discard()  # wrong bytes, or a full disk that needs their room
+            if reused and isinstance(err, ImageError):
+                continue  # perhaps only the old bytes were wrong: once more, from the registry alone
+            raise
+        else:
+            if kept:
+                kept.discard()
+            break
+        finally:
+            if kept:
+                kept.close()
+    if reporter:
+        reporter.finish(key, "done")
+
+
+def _transfer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], reporter: Any, kept: partial.Partial | None) -> None:
     read_end, write_end = os.pipe()
     download_error: list[BaseException] = []
 
+    def arrived(data: bytes) -> None:
+        if kept:
+            kept.append(data)
+        stages.reach("pull:download")
+
     def download() -> None:
         try:
-            source.copy_blob(layer, write_end)
+            if kept:
+                kept.replay(write_end)
+            if source.remote:
+                source.copy_blob(layer, write_end, kept.size if kept else 0, arrived)
+            else:
+                source.copy_blob(layer, write_end)
         except BaseException as err:  # handed over: the unpacker will report a truncated layer, this is why
             download_error.append(err)
         finally:
@@ -208,13 +245,13 @@ def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], re
     thread.start()
     job = {"media_type": layer["mediaType"], "digest": layer["hex"], "size": layer["size"], "diff_id": diff_id}
     try:
-        worker.unpack(read_end, job, (lambda done: reporter.update(key, done)) if reporter else None)
+        worker.unpack(read_end, job, (lambda done: reporter.update(layer["hex"], done)) if reporter else None)
     except PymanError:
         os.close(read_end)
         read_end = -1
         thread.join()
         # A refused layer closes the pipe under the download; only a download's own failure is the cause.
-        causes = [err for err in download_error if isinstance(err, (PymanError, StorageError))]
+        causes = [err for err in download_error if isinstance(err, PymanError)]
         if causes:
             raise causes[0] from None
         raise
@@ -222,5 +259,3 @@ def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], re
         if read_end >= 0:
             os.close(read_end)
     thread.join()
-    if reporter:
-        reporter.finish(key, "done")

@@ -17,6 +17,7 @@ from pyman.image.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _RETRIES = 4
@@ -36,7 +37,9 @@ def _import_oras() -> Any:
 
 
 class RegistrySource:
-    """The image a reference names, from its registry."""
+    """The image a reference names, from its registry. `remote`: blobs come slowly, in pieces, and can be resumed."""
+
+    remote = True
 
     def __init__(
         self, reference: Reference, *, tls_verify: bool | None = None, creds: str = "", authfile: str = "", retry: int | None = None
@@ -270,12 +273,15 @@ class RegistrySource:
             raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} arrived with another digest")
         return data
 
-    def copy_blob(self, descriptor: dict[str, Any], fd: int) -> None:
-        """Stream a blob to `fd`, going on where a broken connection stopped. RegistryError after too many breaks."""
+    def copy_blob(self, descriptor: dict[str, Any], fd: int, done: int = 0, keep: Callable[[bytes], None] | None = None) -> None:
+        """Stream a blob from byte `done` to `fd`, going on where a broken connection stopped.
+
+        keep: called with all that arrives, before it goes to `fd`. RegistryError after too many breaks.
+        """
         import requests
 
         path = f"blobs/{descriptor['digest']}"
-        done, breaks = 0, 0
+        breaks = 0
         while done < descriptor["size"]:
             response = self._request(path, {"Range": f"bytes={done}-"} if done else {}, stream=True)
             self._check(response, path)
@@ -285,6 +291,8 @@ class RegistrySource:
                 for piece in response.iter_content(_CHUNK):
                     if skip:
                         piece, skip = piece[skip:], max(0, skip - len(piece))
+                    if keep:
+                        keep(piece)
                     view = memoryview(piece)
                     while view:
                         view = view[os.write(fd, view) :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.errors import MissingProgram
+from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def program() -> str:
             "install pyman again with a C compiler present (gcc, libc6-dev)",
         )
     return path
+
+
+def reserve_exit(path: str) -> None:
+    """Take the room for the exit record at `path` now: the container may fill the disk. StorageError."""
+    store.write_text(path + ".tmp", " " * 256)
 
 
 def exec_monitor(args: MonitorArgs) -> NoReturn:

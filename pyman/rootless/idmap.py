@@ -71,8 +71,20 @@ def _cut(first: int, count: int, own: int) -> list[tuple[int, int]]:
     return [part for part in parts if part[1] > 0]
 
 
+def _of_this_namespace() -> IdMap:
+    """Inside U1 (pyman unshare, the monitor's clean-up): the map it has."""
+    maps = []
+    for file in ("uid_map", "gid_map"):
+        with open(f"/proc/self/{file}") as lines:
+            first, outside, count = zip(*((int(number) for number in line.split()) for line in lines))
+        maps.append(list(zip(first, outside, count)))
+    return IdMap(maps[0], maps[1], sum(count for _, _, count in maps[0]) == 1)
+
+
 def load_idmap() -> IdMap:
     """The map of the calling user, from the two files; only the own id (single-id mode) where either has no range."""
+    if os.environ.get("PYMAN_USERNS") and os.environ["PYMAN_USERNS"] == str(os.stat("/proc/self/ns/user").st_ino):
+        return _of_this_namespace()
     uid, gid = os.getuid(), os.getgid()
     mapper = os.environ.get("PYMAN_ROOT_RANGE")
     if mapper:  # started by root: see rootless/asroot.py

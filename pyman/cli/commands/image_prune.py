@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.engine import images
-from pyman.storage import trash
+from pyman.storage import partial, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,4 +23,5 @@ def main(opts: Any, args: list[str]) -> int:
     for removed in images.prune(opts["all"], opts["filter"]):
         sys.stdout.write(removed + "\n")
     trash.sweep()
+    partial.sweep(0)
     return 0

@@ -1,0 +1,63 @@
+"""A full disk: one clear error, nothing left behind, what was good stays good, and with room again all works."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from tests.conftest import Run, command
+from tests.integration.test_pull_resumed import write_layout
+
+SCRIPT = """
+mount -t tmpfs -o size=24m,mode=700 none "$STORE" || exit 1
+export PYMAN_GRAPHROOT="$STORE"
+p() { %(command)s "$@"; }
+state() { for d in tmp trash partial containers names; do ls "$STORE/$d" 2>/dev/null; done | wc -l; }
+fill() { head -c 30000000 /dev/zero > "$STORE/filler" 2>/dev/null; truncate -s "-$1" "$STORE/filler"; }
+p pull -q oci:"$DEMO":latest >/dev/null || exit 1
+echo "== pull"
+p pull -q oci:"$BIG":latest; echo "code $? left $(state)"
+echo "== pull from an archive"
+p pull -q oci-archive:"$ARCHIVE"; echo "code $? left $(state)"
+echo "== good stays good"
+p run --rm --network none demo echo fine; echo "code $? left $(state)"
+fill 0
+echo "== create without room"
+p create --name full demo true; echo "code $? left $(state)"
+echo "== run without room"
+p run --rm --network none demo true; echo "code $? left $(state)"
+fill 64k
+echo "== write in the container"
+p run --rm --network none demo sh -c 'head -c 1000000 /dev/zero > /big'; echo "code $? left $(state)"
+echo "== exit code"
+p run -d --name full --network none demo sh -c 'head -c 1000000 /dev/zero > /big; exit 7' >/dev/null
+p wait full; p rm full; echo "code $? left $(state)"
+rm "$STORE/filler"
+echo "== room again"
+p run --rm --network none demo echo fine; echo "code $? left $(state)"
+p images -q | wc -l
+umount "$STORE"
+"""
+
+
+def test_full_disk(pyman: Run, layout: str, base: Path) -> None:
+    store, big, archive = base / "small", base / "bigger", base / "bigger.tar"
+    store.mkdir()
+    write_layout(big, 40 << 20)
+    import subprocess
+
+    subprocess.run(["tar", "-C", str(big), "-cf", str(archive), "."], check=True)
+    env = {"STORE": str(store), "DEMO": layout, "BIG": str(big), "ARCHIVE": str(archive)}
+    done = pyman("unshare", "sh", "-c", SCRIPT % {"command": shlex.join(command())} + "exec 2>&1", env=env, rc=0)
+    sections = dict(part.split("\n", 1) for part in done.stdout.split("== ")[1:])
+    errors = done.stderr
+    for name in ("pull", "pull from an archive", "create without room", "run without room"):
+        assert sections[name].endswith("code 125 left 0\n"), (name, sections[name], errors)
+    assert sections["good stays good"] == "fine\ncode 0 left 0\n"
+    assert sections["write in the container"] == "code 1 left 0\n", errors
+    assert sections["exit code"] == "7\nfull\ncode 0 left 0\n", errors
+    assert sections["room again"] == "fine\ncode 0 left 0\n1\n"
+    assert "Traceback" not in errors
+    lines = [line for line in errors.split("\n") if line.startswith("Error: ")]
+    assert len(lines) == 4 and all("No space left on device" in line for line in lines), errors
+    assert "free some disk space" in errors

@@ -1,0 +1,111 @@
+"""kill -9 at every named stage of pull and run: the next commands work, and in the end nothing is left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyman import stages
+from tests.conftest import Run, command, environment
+from tests.integration.test_registry import copy, start_registry
+
+
+@pytest.fixture(scope="module")
+def registry(base: Path, layout: str) -> Iterator[str]:
+    process, address = start_registry(base / "stages-registry", {})
+    copy(layout, f"docker://{address}/demo:1", "--dest-tls-verify=false")
+    yield address
+    process.kill()
+    process.wait()
+
+
+def kill_at(base: Path, stage: str, *args: str, **extra: str) -> int:
+    """Run pyman in a process group of its own, to be killed at `stage`; its exit code."""
+    env = environment(base, PYMAN_KILL_AT=stage, **extra)
+    return subprocess.run(
+        [*command(), *args], env=env, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, timeout=60, check=False
+    ).returncode
+
+
+def settled(base: Path, store: str) -> None:
+    """No process that names the store or its containers is left (those killed need a moment to go)."""
+    for _ in range(1000):
+        left = []
+        for entry in os.listdir("/proc"):
+            try:
+                line = Path(f"/proc/{entry}/cmdline").read_bytes() if entry.isdigit() else b""
+            except OSError:
+                continue
+            name = line.split(b"\0")[0].rpartition(b"/")[2]
+            if int(entry) != os.getpid() if entry.isdigit() else False:
+                if name in (b"pyman-monitor", b"pyman-namespaces", b"pasta") or store.encode() in line:
+                    left.append(line.replace(b"\0", b" "))
+        if not left:
+            return
+        time.sleep(0.01)
+    raise AssertionError(left)
+
+
+def contents(path: Path) -> list[str]:
+    return sorted(os.listdir(path)) if path.exists() else []
+
+
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", stages.RUN)
+def test_run(pyman: Run, image: str, base: Path, stage: str, whole: str) -> None:
+    settled(base, "nothing of the tests before")
+    code = kill_at(base, stage + ("!" if whole == "group" else ""), "run", "--rm", "--name", "killed", image, "true")
+    assert code != 0, f"{stage} was not reached"
+    pyman("ps", "-a")
+    for _ in range(200):  # a container whose init has just been killed takes a moment to end
+        if not pyman("ps", "-aq").stdout:
+            break
+        time.sleep(0.01)
+    assert pyman("run", "--rm", "--name", "killed", image, "echo", "fine").stdout == "fine\n"
+    assert not pyman("ps", "-aq").stdout
+    settled(base, str(base / "home"))
+    store = base / "home/.local/share/pyman"
+    for place in ("containers", "names", "trash"):
+        assert not contents(store / place), place
+    assert not contents(base / "run/pyman/containers")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in stages.RUN if stage.startswith("start:")])
+def test_detached_run_and_restart(pyman: Run, image: str, base: Path, stage: str) -> None:
+    pyman("create", "--name", "kept", image, "sleep", "600")
+    kill_at(base, stage + "!", "start", "kept")
+    pyman("rm", "-f", "-t", "0", "probe", rc=None)
+    state = pyman("ps", "-a", "--format", "{{.State}}").stdout.strip()
+    assert state in ("created", "running", "exited")
+    pyman("start", "kept")
+    assert pyman("exec", "kept", "echo", "alive").stdout == "alive\n"
+    pyman("rm", "-f", "-t", "0", "kept")
+    settled(base, str(base / "home"))
+
+
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", stages.PULL)
+def test_pull(pyman: Run, base: Path, registry: str, stage: str, whole: str) -> None:
+    store = base / "stages-store"
+    env = {"PYMAN_GRAPHROOT": str(store)}
+    name = f"{registry}/demo:1"
+    code = kill_at(base, stage + ("!" if whole == "group" else ""), "pull", "-q", "--tls-verify=false", name, **env)
+    assert code != 0, f"{stage} was not reached"
+    pyman("images", env=env)
+    pyman("pull", "-q", "--tls-verify=false", name, env=env)
+    assert pyman("run", "--rm", "--network", "none", name, "echo", "fine", env=env).stdout == "fine\n"
+    pyman("rmi", name, env=env)
+    pyman("image", "prune", "-af", env=env)
+    for place in ("tmp", "trash", "partial", "layers", "blobs/sha256", "containers", "names"):
+        assert not contents(store / place), place
+
+
+def test_every_stage_of_the_list_is_in_the_code() -> None:
+    source = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
+    for stage in stages.ALL:
+        assert source.count(f'stages.reach("{stage}")') == 1, stage
