@@ -234,6 +234,8 @@ def _transfer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], rep
                 kept.replay(write_end)
             if source.remote:
                 source.copy_blob(layer, write_end, kept.size if kept else 0, arrived)
+                if kept:
+                    kept.discard()  # before the layer's files are synced: these bytes would go to the disk with them
             else:
                 source.copy_blob(layer, write_end)
         except BaseException as err:  # handed over: the unpacker will report a truncated layer, this is why
