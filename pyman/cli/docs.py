@@ -41,7 +41,7 @@ def _page(path: tuple[str, ...], command: Command) -> str:
         lines.append("")
     if refused:
         lines += ["## Options that are refused", "", "They are known, and using them is an error with this reason.", ""]
-        lines += [f"- **--{row[0]}**: {row[5]}" for row in refused]
+        lines += [f"- **--{row[0]}**: {row[5].rpartition(') ')[2]}" for row in refused]
         lines.append("")
     if command.examples:
         lines += ["## Examples", "", *(f"    {example}" for example in command.examples), ""]

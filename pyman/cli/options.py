@@ -1,7 +1,7 @@
 """Option rows: (long name, short letter, kind, default, help, reason of refusal). Data only; CLI process.
 
 Kinds: bool, str, int, float, list (repeatable). A row with a reason is known, and using it is an error with that reason:
-nothing is silently ignored.
+nothing is silently ignored. A reason that begins with (a|b) accepts these values, which ask for nothing.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ cert-dir str Directory with the registry's certificates !! use the system's cert
 cgroup-conf list Settings of control group files !! {_LIMITS}
 cgroup-parent str Parent control group !! {_LIMITS}
 cgroupns str Control group namespace: private, host, container:NAME, ns:PATH
-cgroups str Whether the container gets a control group of its own !! {_LIMITS}
-chrootdirs list Directories for chroot !! not part of this release
+cgroups str Whether the container gets a control group of its own !! (enabled|disabled|no-conmon) {_LIMITS}
+chrootdirs list Directory in the container that also gets /etc/hosts, resolv.conf and hostname
 cidfile str Write the container's id to this new file
 conmon-pidfile str Write the monitor's process id to this file
 cpu-period int CPU period !! {_LIMITS}
@@ -78,8 +78,8 @@ expose list Note a port that the container offers
 gidmap list Map group ids: CONTAINER:ID:COUNT
 gpus list Add GPUs !! CDI devices are not part of this release
 group-add list Add a supplementary group of the container
-group-entry str Entry for /etc/group !! not part of this release
-health-cmd str Health check command !! {_HEALTH}
+group-entry str Line for /etc/group: $GROUPNAME, $GID, $USERLIST are replaced
+health-cmd str Health check command !! (none) {_HEALTH}
 health-interval str Time between health checks !! {_HEALTH}
 health-log-destination str Health log !! {_HEALTH}
 health-max-log-count int Health log entries !! {_HEALTH}
@@ -95,7 +95,7 @@ health-startup-timeout str Startup check time !! {_HEALTH}
 health-timeout str Health check time !! {_HEALTH}
 hostname,h str Host name in the container
 hosts-file str File to base /etc/hosts on, or none
-hostuser list Host user added to /etc/passwd !! not part of this release
+hostuser list Add a user of the host to /etc/passwd, by name or number
 http-proxy bool=true Pass the host's proxy variables
 image-volume str Volumes of the image: anonymous, tmpfs or ignore
 init bool Run an init program that reaps zombies
@@ -114,7 +114,7 @@ memory,m str Memory limit !! {_LIMITS}
 memory-reservation str Soft memory limit !! {_LIMITS}
 memory-swap str Swap limit !! {_LIMITS}
 memory-swappiness str Swappiness !! {_LIMITS}
-mount list Mount: type=bind|volume|tmpfs|ramfs|devpts,src=...,dst=...
+mount list Mount: type=bind|volume|tmpfs|image|glob|ramfs|devpts,src=...,dst=...
 name str Name of the container
 network list Network: pasta, slirp4netns, none, host, container:NAME, ns:PATH
 net list The same as --network
@@ -125,12 +125,12 @@ no-hosts bool Leave /etc/hosts of the image as it is
 oom-kill-disable bool Disable the out-of-memory killer !! {_LIMITS}
 oom-score-adj int Preference of the out-of-memory killer
 os str Use this operating system instead of linux
-passwd bool=true Add the user to /etc/passwd with --userns keep-id
-passwd-entry str Entry for /etc/passwd !! not part of this release
-personality str Execution domain !! not part of this release
+passwd bool=true Add a user that the image does not know to /etc/passwd and /etc/group
+passwd-entry str Line for /etc/passwd: $USERNAME, $UID, $GID, $NAME, $HOME are replaced
+personality str Execution domain: LINUX or LINUX32
 pid str Process namespace: private, host, container:NAME, ns:PATH
 pidfile str Write the process id of the container's init to this file
-pids-limit str Most processes !! {_LIMITS}
+pids-limit str Most processes !! (0|-1) {_LIMITS}
 platform str Platform: os/arch[/variant]
 pod str Pod to join !! pods are not part of this release
 pod-id-file str File with the pod's id !! pods are not part of this release
@@ -144,14 +144,14 @@ read-only bool Mount the root file system read-only
 read-only-tmpfs bool=true With --read-only: temporary file systems on /run, /tmp, /var/tmp
 replace bool Replace a container of the same name
 requires list Containers that must run before !! pods are not part of this release
-restart str Restart policy: no !! restart policies are not part of this release
+restart str Restart policy: no !! (no) restart policies are not part of this release
 retry int Times a failed pull is tried again
 retry-delay str Time between two tries
 rm bool Remove the container after its end
 rmi bool With --rm: remove the image too, if nothing else uses it
-rootfs bool The first argument is a directory, not an image
+rootfs bool The first argument is a directory, not an image; DIR:O leaves it as it is
 runtime str OCI runtime: pyman-runtime, crun, runc, or a path
-sdnotify str Service notification !! units of systemd are not part of this release
+sdnotify str Service notification !! (ignore) units of systemd are not part of this release
 seccomp-policy str Seccomp policy !! use --security-opt seccomp=FILE
 secret list Secret !! secrets are not part of this release
 security-opt list Security option: no-new-privileges, seccomp=FILE, mask=, unmask=
@@ -163,12 +163,12 @@ stop-timeout int Seconds from that signal to SIGKILL
 subgidname str Name in /etc/subgid !! only your own ranges can be used
 subuidname str Name in /etc/subuid !! only your own ranges can be used
 sysctl list Set a namespaced kernel parameter: NAME=VALUE
-systemd str Support systemd in the container: false !! systemd in containers is not part of this release
+systemd str Support systemd in the container: false !! (false) systemd in containers is not part of this release
 timeout int Seconds after which the container is killed
 tls-verify bool=true Require a verified TLS connection to the registry
 tmpfs list Mount a temporary file system: PATH[:OPTIONS]
 tty,t bool Allocate a terminal
-tz str Time zone !! set TZ with --env, or mount /etc/localtime
+tz str Time zone of the container, for example Europe/Berlin, or local
 uidmap list Map user ids: CONTAINER:ID:COUNT
 ulimit list Set a limit: NAME=SOFT[:HARD], or host
 umask str umask of the processes
@@ -179,12 +179,12 @@ userns str User namespace: host, keep-id[:uid=N,gid=N], nomap, container:NAME
 uts str UTS namespace: private, host, container:NAME, ns:PATH
 variant str Use this variant of the architecture
 volume,v list Mount: [SOURCE:]PATH[:OPTIONS]
-volumes-from list Mount the volumes of another container !! not part of this release
+volumes-from list Mount the volumes of another container: NAME[:ro|rw|z]
 workdir,w str Working directory in the container
 """)
 PRESERVE = _rows("""
-preserve-fd list Pass a file descriptor !! use --preserve-fds with exec
-preserve-fds int Pass this many file descriptors !! only exec passes descriptors in this release
+preserve-fd list Pass these file descriptors, for example 3,7
+preserve-fds int Pass this many file descriptors, from 3 on
 """)
 RUN = CREATE + PRESERVE + _rows("detach,d bool Run in the background and print the id")
 START = _rows("""
@@ -227,8 +227,8 @@ env-file list Read environment variables from a file
 interactive,i bool Keep stdin open
 latest,l bool The newest container
 no-session bool Accepted: this release keeps no exec sessions
-preserve-fd list Pass a file descriptor !! use --preserve-fds
-preserve-fds int Pass this many descriptors from 3 on
+preserve-fd list Pass these file descriptors, for example 3,7
+preserve-fds int Pass this many descriptors, from 3 on
 privileged bool All capabilities of the user namespace
 tty,t bool Allocate a terminal
 user,u str User[:group], by name or number

@@ -63,7 +63,9 @@ def _value(row: Row, text: str, spelled: str) -> Any:
 
 def _store(options: Options, row: Row, text: str, spelled: str) -> None:
     if row[5]:
-        raise UsageError(f"cannot use option {spelled}", row[5])
+        harmless, _, reason = row[5][1:].partition(") ") if row[5].startswith("(") else ("", "", row[5])
+        if text not in harmless.split("|"):
+            raise UsageError(f"cannot use option {spelled}", reason, f"accepted is {harmless.replace('|', ', ')}" if harmless else "")
     key = row[0].replace("-", "_")
     value = _value(row, text, spelled)
     if row[2] == "list":

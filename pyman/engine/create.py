@@ -7,7 +7,7 @@ import time
 
 from pyman import paths, stages
 from pyman.config import containers as containers_conf
-from pyman.engine import names
+from pyman.engine import env, names
 from pyman.engine.container import Container, containers_dir
 from pyman.errors import NoSuchImage, StorageError, UsageError
 from pyman.linux import process
@@ -48,7 +48,8 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         else {"name": "", "id": "", "digest": ""},
         "layers": image["layers"] if image else [],
         "rootfs": rootfs,
-        "options": stored_options(opts),
+        "rootfs_overlay": bool(rootfs) and args[0].endswith(":O"),
+        "options": _frozen_options(opts),
         "command": command,
         "image_config": image_config.get("config") or {},
         "stop_signal": opts.get("stop_signal") or "",
@@ -141,9 +142,14 @@ def _plain_rootfs(args: list[str]) -> tuple[str, list[str]]:
     """--rootfs: the first positional is a directory. UsageError."""
     if not args:
         raise UsageError("no root file system given", "--rootfs needs the path of a directory")
-    path = os.path.abspath(args[0])
+    text, colon, option = args[0].rpartition(":")
+    if not colon or "/" in option:
+        text, option = args[0], ""
+    if option not in ("", "O"):
+        raise UsageError(f"cannot use root file system {args[0]}", f"the option {option} needs privileges or is unknown", "known is DIR:O")
+    path = os.path.abspath(text)
     if not os.path.isdir(path):
-        raise UsageError(f"cannot use root file system {args[0]}", "no such directory", "give the path of an unpacked root file system")
+        raise UsageError(f"cannot use root file system {text}", "no such directory", "give the path of an unpacked root file system")
     return path, args[1:]
 
 
@@ -157,6 +163,38 @@ def stored_options(opts: dict[str, Any]) -> dict[str, Any]:
     for secret in ("creds",):
         kept.pop(secret, None)
     return kept
+
+
+def _frozen_options(opts: dict[str, Any]) -> dict[str, Any]:
+    """The options as every later start is to see them: nothing of this call's directory and environment is looked up again."""
+    kept = stored_options(opts)
+    if kept.get("volumes_from"):
+        from pyman.engine import volumes_from
+
+        kept["volumes_from_mounts"] = volumes_from.records(kept["volumes_from"])
+    kept["volume"] = [
+        os.path.abspath(spec.split(":")[0]) + spec[len(spec.split(":")[0]) :] if spec.startswith(".") else spec
+        for spec in kept.get("volume") or []
+    ]
+    kept["mount"] = [_absolute_mount(spec) for spec in kept.get("mount") or []]
+    if kept.get("env") or kept.get("env_file"):
+        kept["env"] = env.frozen(kept, dict(os.environ))
+        kept.pop("env_file", None)
+    if kept.get("env_host"):
+        kept["host_env"] = dict(os.environ)
+    return kept
+
+
+def _absolute_mount(spec: str) -> str:
+    """A bind mount's relative source made absolute."""
+    items = spec.split(",")
+    if not any(item in ("type=bind", "type=glob") for item in items):
+        return spec
+    for index, item in enumerate(items):
+        key, _, value = item.partition("=")
+        if key in ("src", "source") and not value.startswith("/"):
+            items[index] = f"{key}={os.path.abspath(value)}"
+    return ",".join(items)
 
 
 def _stop_timeout(opts: dict[str, Any], conf: dict[str, Any]) -> int:

@@ -53,6 +53,13 @@ def _options(env: dict[str, str], opts: dict[str, Any], host: dict[str, str]) ->
     _apply(env, list(opts.get("env") or []), host)
 
 
+def frozen(opts: dict[str, Any], host: dict[str, str]) -> list[str]:
+    """--env-file and --env as NAME=VALUE only: what the host has now. UsageError."""
+    env: dict[str, str] = {}
+    _options(env, opts, host)
+    return [f"{name}={value}" for name, value in env.items()]
+
+
 def build(
     opts: dict[str, Any], image_env: list[Any], host: dict[str, str], conf: dict[str, Any], hostname: str, warnings: list[str]
 ) -> list[str]:
@@ -66,7 +73,7 @@ def build(
         env.update({name: host[name] for name in _PROXIES if host.get(name)})
     _apply(env, list(table.get("env") or []), {})
     if opts.get("env_host"):
-        env.update(host)
+        env.update(opts.get("host_env") or host)
     if not opts.get("unsetenv_all"):
         image, bad = _split(image_env)
         warnings += [f"the image's environment entry {entry!r} has no value and is ignored" for entry in bad]

@@ -43,10 +43,13 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
     seccomp = None if opts.get("privileged") else spec.get("linux", {}).get("seccomp")
     _join_userns(container)
     _resolve_user(process, container, opts)
+    preserve: tuple[int, ...] = ()
+    if opts.get("preserve_fds") or opts.get("preserve_fd"):
+        from pyman.engine import descriptors
+
+        preserve = descriptors.preserved_fds(opts)
     pipes, stdio = _stdio(opts)
-    created = runtime_exec.exec_process(
-        state["pid"], process, stdio=stdio, preserve_fds=int(opts.get("preserve_fds") or 0), seccomp_spec=seccomp
-    )
+    created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve=preserve, seccomp_spec=seccomp)
     for fd in set(stdio):
         os.close(fd)
     pipes.pid = created.pid

@@ -61,6 +61,11 @@ def _run(plan: Plan, started: list[int]) -> None:
         plan.net = network.begin(plan.network_mode, f"/proc/self/fd/{plan.netns_fd}", plan.conf, plan.ports, container.run_dir)
     stages.reach("start:network")
     mount_rootfs(plan)
+    made: list[str] = []
+    if plan.ctx.made:
+        from pyman.engine import sources  # overlays, images, subpaths only
+
+        made = sources.prepare(plan)
     stages.reach("start:rootfs")
     root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     specgen_rootfs.finish(spec, root_fd, plan.ctx, plan.opts)
@@ -81,7 +86,8 @@ def _run(plan: Plan, started: list[int]) -> None:
     if own:
         runtime_create.wait_created(created)
     # init has its own copy of the mount. With ours gone, a FUSE daemon ends with init even if the monitor is killed.
-    libc.umount2(plan.rootfs)
+    for path in (plan.rootfs, *reversed(made)):
+        libc.umount2(path)
     info = network.finish(plan.net, created.pid)
     stages.reach("start:ready")
     _write_files(plan, info)
@@ -127,7 +133,13 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
     container = plan.container
     if _own_runtime(plan):
         return runtime_create.begin(
-            spec, bundle=container.run_dir, container_id=container.id, stdio=stdio, netns_fd=plan.netns_fd, die_with_parent=True
+            spec,
+            bundle=container.run_dir,
+            container_id=container.id,
+            stdio=stdio,
+            netns_fd=plan.netns_fd,
+            die_with_parent=True,
+            preserve=plan.preserve,
         )
     from pyman.engine import external  # --runtime crun or runc only
 
@@ -140,7 +152,7 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
 def mount_rootfs(plan: Plan) -> None:
     """Mount the image's layers below the container's upper directory; a plain --rootfs needs only a bind mount."""
     container, config = plan.container, plan.container.config
-    if config["rootfs"]:
+    if config["rootfs"] and not config.get("rootfs_overlay"):
         libc.mount(plan.rootfs, plan.rootfs, None, libc.MS_BIND | libc.MS_REC)
         return
     last = container.state.get("driver")
@@ -148,7 +160,7 @@ def mount_rootfs(plan: Plan) -> None:
         from pyman.storage import convert  # only after a change of driver
 
         convert.normalise(os.path.join(container.dir, "upper"), last)
-    lowers = [layers.layer_path(diff_id) for diff_id in config["layers"]]
+    lowers = [config["rootfs"]] if config["rootfs"] else [layers.layer_path(diff_id) for diff_id in config["layers"]]
     overlay.mount_rootfs(
         plan.driver,
         lowers,

@@ -61,6 +61,7 @@ class Plan:
         "opts",
         "pins",
         "ports",
+        "preserve",
         "report_fd",
         "rootfs",
         "spec",
@@ -88,6 +89,7 @@ class Plan:
         self.ports: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.network_mode = self.rootfs = ""
+        self.preserve: tuple[int, ...] = ()
         self.terminal = self.interactive = False
 
     def close(self) -> None:

@@ -49,9 +49,10 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         from pyman.engine import volumes as volume_store
 
         try:
-            volume_store.remove(volume)
+            if not volume_store.users(volume):
+                volume_store.remove(volume)
         except PymanError:
-            pass  # in use by another container by name, or gone
+            pass  # gone
 
 
 def _discard_run_dir(container: Container) -> None:

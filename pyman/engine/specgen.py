@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import caps, env, mounts, namespaces, security
-from pyman.engine.logopts import parse_size
+from pyman.engine import caps, env, mount_plan, mounts, namespaces, security
 from pyman.errors import MissingProgram, UsageError
 from pyman.state import fastjson
 
@@ -16,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from pyman.engine.mounts import Mount
 
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/bin/catatonit", "/usr/bin/tini", "/usr/bin/dumb-init")
 
@@ -29,12 +30,14 @@ class SpecContext:
         "cwd",
         "env",
         "gid_shift",
+        "given_user",
         "hostname",
         "hostname_path",
         "hosts_path",
         "id",
         "idmap",
         "joined",
+        "made",
         "name",
         "network_mode",
         "resolv_path",
@@ -58,8 +61,10 @@ class SpecContext:
         self.warnings: list[str] = []
         self.uid_shift: list[tuple[int, int, int]] = []
         self.gid_shift: list[tuple[int, int, int]] = []
-        self.copy_up: list[mounts.Mount] = []
+        self.copy_up: list[Mount] = []
+        self.made: list[Mount] = []  # mounts whose sources C makes first
         self.user = self.workdir = ""
+        self.given_user = False  # --user, rather than the image's or keep-id's
 
 
 def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecContext) -> dict[str, Any]:
@@ -72,6 +77,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
     bounding = caps.bounding(added, list(opts.get("cap_drop") or []), privileged, list(table.get("default_capabilities") or []))
     # keep-id makes the container's user the caller, unless a user was asked for.
     ctx.user = opts.get("user") or (ns.default_user if ns.default_user else str(image.get("User") or ""))
+    ctx.given_user = bool(opts.get("user"))
     ctx.workdir = opts.get("workdir") or str(image.get("WorkingDir") or "") or "/"
     if not ctx.workdir.startswith("/"):
         raise UsageError(f"invalid working directory {ctx.workdir!r}", "it is not absolute", "begin it with /")
@@ -95,7 +101,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
         },
         "root": {"path": ctx.rootfs, "readonly": readonly},
         "hostname": ctx.hostname if ns.own("uts") else "",
-        "mounts": _mounts(opts, image, ctx, ns, readonly),
+        "mounts": mount_plan.mounts(opts, image, ctx, ns, readonly),
         "annotations": dict(item.partition("=")[::2] for item in opts.get("annotation") or []),
         "linux": {
             "namespaces": ns.entries,
@@ -103,6 +109,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "devices": _devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
             "sysctl": _sysctls(list(table.get("default_sysctls") or []), list(opts.get("sysctl") or []), ns, ctx),
             "resources": _resources(opts),
+            **({"personality": {"domain": _personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
     }
     security.apply(spec, opts, table, bounding, privileged)
@@ -136,6 +143,13 @@ def arguments(opts: dict[str, Any], image: dict[str, Any]) -> list[str]:
 def _number(opts: dict[str, Any], key: str) -> int | None:
     value = opts.get(key)
     return int(value) if value not in (None, "", []) and key in (opts.get("_given") or [key]) else None
+
+
+def _personality(text: str) -> str:
+    domain = text.upper().removeprefix("PER_")
+    if domain not in ("LINUX", "LINUX32"):
+        raise UsageError(f"invalid personality {text!r}", "it must be LINUX or LINUX32")
+    return domain
 
 
 def _umask(opts: dict[str, Any], table: dict[str, Any]) -> int:
@@ -234,112 +248,6 @@ def _resources(opts: dict[str, Any]) -> dict[str, Any]:
                 "use --ulimit for limits of single processes",
             )
     return {}
-
-
-def _mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: Any, readonly: bool) -> list[dict[str, Any]]:
-    """The standard mounts, then the generated files, then the user's (sorted by depth), which replace ours."""
-    table = ctx.conf["containers"]
-    wanted: dict[str, mounts.Mount] = {}
-    for item in [
-        *(mounts.parse_volume(v, ctx.volumes) for v in opts.get("volume") or []),
-        *(mounts.parse_mount(m, ctx.volumes) for m in opts.get("mount") or []),
-    ]:
-        destination = item.entry["destination"]
-        if destination in wanted:
-            raise UsageError(f"cannot mount {destination} twice", "two options name the same place in the container")
-        wanted[destination] = item
-    for spec in opts.get("tmpfs") or []:
-        entry = mounts.parse_tmpfs(spec)
-        if entry["destination"] in wanted:
-            raise UsageError(f"cannot mount {entry['destination']} twice", "two options name the same place in the container")
-        wanted[entry["destination"]] = mounts.Mount(entry)
-    _image_volumes(opts, image, ctx, wanted)
-    base = _standard(opts, table, ns)
-    if readonly and opts.get("read_only_tmpfs") is not False:
-        for path in ("/run", "/tmp", "/var/tmp"):
-            base.append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["rw", "nosuid", "nodev", "tmpcopyup"]})
-    files = []
-    if not (opts.get("no_hosts") or table.get("no_hosts") or opts.get("hosts_file") == "none"):
-        files.append((ctx.hosts_path, "/etc/hosts"))
-    if "none" not in (opts.get("dns") or []):
-        files.append((ctx.resolv_path, "/etc/resolv.conf"))
-    if not opts.get("no_hostname") and ns.own("uts"):
-        files.append((ctx.hostname_path, "/etc/hostname"))
-    # They lie on the user's runtime directory, whose mount is nosuid, nodev; the flags are theirs already.
-    base += [
-        {"destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]}
-        for source, target in files
-    ]
-    base = [entry for entry in base if entry["destination"] not in wanted]
-    ctx.copy_up = [item for item in wanted.values() if item.copy_up or item.chown]
-    return base + [wanted[key].entry for key in sorted(wanted, key=lambda path: path.count("/"))]
-
-
-def _image_volumes(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, wanted: dict[str, mounts.Mount]) -> None:
-    mode = str(opts.get("image_volume") or "anonymous")
-    if mode not in ("bind", "anonymous", "tmpfs", "ignore"):
-        raise UsageError(f"invalid value {mode!r} for --image-volume", "it must be anonymous, tmpfs or ignore")
-    for path in image.get("Volumes") or {} if mode != "ignore" else ():
-        try:
-            destination = mounts.clean_destination(str(path), str(path))
-        except UsageError as err:
-            ctx.warnings.append(f"the image's volume {path!r} is ignored: {err.why}")
-            continue
-        if destination in wanted or destination in ("/proc", "/sys", "/dev"):
-            continue
-        if mode == "tmpfs":
-            wanted[destination] = mounts.Mount(mounts.parse_tmpfs(destination))
-        else:
-            wanted[destination] = mounts.Mount(
-                mounts.bind(ctx.volumes("", destination, anonymous=True), destination, []), "anonymous", copy_up=True
-            )
-
-
-def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict[str, Any]]:
-    size = parse_size(str(opts.get("shm_size") or table.get("shm_size") or "64m"), "--shm-size")
-    pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
-    result: list[dict[str, Any]] = [{"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}]
-    if not ns.own("pid") and ns.shares_host_pid:
-        result = [
-            {"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"]}
-        ]
-    result += [
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
-        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
-    ]
-    if ns.own("ipc"):
-        result.append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]})
-        result.append(
-            {
-                "destination": "/dev/shm",
-                "type": "tmpfs",
-                "source": "shm",
-                "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"],
-            }
-        )
-    else:
-        result.append(
-            {
-                "destination": "/dev/shm",
-                "type": "bind",
-                "source": ns.shm_source,
-                "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"],
-            }
-        )
-    if ns.own("network") and ns.sysfs_allowed:
-        result.append({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]})
-    else:
-        # sysfs belongs to a network namespace: of a foreign one only the host's mount can be shown.
-        result.append(
-            {
-                "destination": "/sys",
-                "type": "bind",
-                "source": "/sys",
-                "options": ["rbind", "nosuid", "noexec", "nodev", "ro", "rro", "rprivate"],
-            }
-        )
-    result.append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "ro"]})
-    return result
 
 
 def _init_program(spec: dict[str, Any], opts: dict[str, Any], table: dict[str, Any]) -> None:

@@ -10,8 +10,7 @@ import stat
 
 from pyman.engine import caps, users
 from pyman.errors import UsageError
-from pyman.linux import libc
-from pyman.state import store
+from pyman.linux import libc, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +43,10 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
     if not any(entry.startswith("HOME=") for entry in process["env"]):
         process["env"].append(f"HOME={user.get('home') or '/'}")
     _make_workdir(root_fd, ctx.workdir, user["uid"], user["gid"], spec)
-    _identity_files(spec, root_fd, ctx, user)
+    if (user["uid"] != 0 and not user.get("name")) or opts.get("hostuser"):
+        from pyman.engine import identity  # only for users that the image does not know
+
+        identity.add(spec, root_fd, ctx, user, opts)
     for mount in ctx.copy_up:
         _fill_volume(root_fd, mount, user)
 
@@ -93,37 +95,17 @@ def _make_workdir(root_fd: int, path: str, uid: int, gid: int, spec: dict[str, A
         os.close(fd)
 
 
-def _identity_files(spec: dict[str, Any], root_fd: int, ctx: SpecContext, user: dict[str, Any]) -> None:
-    """--userns keep-id: the caller's id gets a name in passwd and group, in edited copies bound over the image's."""
-    if not spec["linux"].get("uidMappings") or user["uid"] == 0 or user.get("name"):
-        return
-    from pyman.rootless.idmap import user_name
-
-    name = user_name(os.getuid()) if not os.environ.get("USER") else os.environ["USER"]
-    name = "".join(char for char in name if char.isalnum() or char in "_-.") or "user"
-    home = next((entry[5:] for entry in spec["process"]["env"] if entry.startswith("HOME=")), "/")
-    for file, line in (
-        ("passwd", f"{name}:*:{user['uid']}:{user['gid']}:{name}:{home}:/bin/sh"),
-        ("group", f"{name}:x:{user['gid']}:{name}"),
-    ):
-        lines = [":".join(entry) for entry in users.read_file(root_fd, f"etc/{file}")]
-        path = os.path.join(ctx.run_dir, file)
-        store.write_text(path, "\n".join([*lines, line]) + "\n", mode=0o644)
-        os.chmod(path, 0o644)
-        spec["mounts"].append(
-            {"destination": f"/etc/{file}", "type": "bind", "source": path, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]}
-        )
-
-
 def _fill_volume(root_fd: int, mount: Mount, user: dict[str, Any]) -> None:
     """An empty volume gets the image's files at its place, with owner and mode; one with content is left as it is."""
     source = mount.entry["source"]
-    target = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC) if os.path.isdir(source) else -1
-    if target < 0:
+    if not os.path.isdir(source):
+        if mount.chown:
+            os.chown(source, user["uid"], user["gid"], follow_symlinks=False)
         return
+    target = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if mount.chown:
-            os.fchown(target, user["uid"], user["gid"])
+            trees.chown_tree(target, user["uid"], user["gid"])
         if not mount.copy_up or os.listdir(target):
             return
         try:
@@ -133,45 +115,7 @@ def _fill_volume(root_fd: int, mount: Mount, user: dict[str, Any]) -> None:
         info = os.fstat(image)
         os.fchown(target, info.st_uid, info.st_gid)
         os.fchmod(target, stat.S_IMODE(info.st_mode))
-        copy_tree(image, target)
+        trees.copy_tree(image, target)
         os.close(image)
     finally:
         os.close(target)
-
-
-def copy_tree(source: int, target: int) -> None:
-    """Copy the content of directory `source` into `target`, by descriptors; never follows a link, never overwrites."""
-    for name in os.listdir(source):
-        info = os.stat(name, dir_fd=source, follow_symlinks=False)
-        if stat.S_ISDIR(info.st_mode):
-            os.mkdir(name, 0o700, dir_fd=target)
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-            outer = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
-            copy_tree(inner, outer)
-            os.close(inner)
-            os.close(outer)
-        elif stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-        elif stat.S_ISREG(info.st_mode):
-            _copy_file(source, target, name)
-        else:
-            continue
-        os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
-        if not stat.S_ISLNK(info.st_mode):
-            os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
-        os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
-
-
-def _copy_file(source: int, target: int, name: str) -> None:
-    inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
-    outer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target)
-    try:
-        while True:
-            data = os.read(inner, 1 << 20)
-            if not data:
-                return
-            while data:
-                data = data[os.write(outer, data) :]
-    finally:
-        os.close(inner)
-        os.close(outer)

@@ -66,7 +66,8 @@ def _plan(container: Container) -> plans.Plan:
     if plan.idmap.single:
         _note_single_id(plan)
     plan.network_mode = plans.network_mode(opts, conf)
-    plan.rootfs = config["rootfs"] or os.path.join(container.dir, "merged")
+    plan.rootfs = "" if config.get("rootfs_overlay") else config["rootfs"]
+    plan.rootfs = plan.rootfs or os.path.join(container.dir, "merged")
     _make_dirs(container)
     plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
     plan.ports = (
@@ -74,7 +75,6 @@ def _plan(container: Container) -> plans.Plan:
         if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "")
         else []
     )
-    plan.driver = None if config["rootfs"] else drivers.choose_driver(conf)
     ctx = specgen.SpecContext()
     ctx.id, ctx.name = container.id, container.name
     ctx.hostname = opts.get("hostname") or container.id[:12]
@@ -88,6 +88,11 @@ def _plan(container: Container) -> plans.Plan:
     plan.ctx = ctx
     plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
     plan.volumes = ctx.volumes
+    plan.driver = drivers.choose_driver(conf) if not config["rootfs"] or config.get("rootfs_overlay") or ctx.made else None
+    if opts.get("preserve_fds") or opts.get("preserve_fd"):
+        from pyman.engine import descriptors
+
+        plan.preserve = descriptors.preserved_fds(opts)
     plan.terminal = bool(opts.get("tty"))
     plan.interactive = bool(opts.get("interactive"))
     return plan
@@ -165,7 +170,7 @@ def _launch(container: Container, plan: plans.Plan) -> None:
         if plan.userns_fd < 0:
             # (Joining another container's namespaces needs its user namespace, and so a network namespace in that.)
             plan.userns_fd, plan.netns_fd = userns_fd, netns_fd
-        keep = tuple(fd for fd in (report_w, plan.attach_fd, plan.netns_fd, container.lock_fd, *plan.pins) if fd >= 0)
+        keep = tuple(fd for fd in (report_w, plan.attach_fd, plan.netns_fd, container.lock_fd, *plan.pins, *plan.preserve) if fd >= 0)
         pid = userns.fork_in_userns(lambda: launch.run(plan), "pyman:[start]", keep, plan.userns_fd)
     finally:
         os.close(report_w)

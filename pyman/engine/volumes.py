@@ -61,6 +61,27 @@ def get(name: str) -> dict[str, Any]:
     return record
 
 
+def users(name: str) -> list[str]:
+    """The ids of the containers that have the volume by name, or from another container (--volumes-from)."""
+    from pyman.engine.container import list_containers
+
+    found = []
+    for container in list_containers():
+        options = container.config["options"]
+        specs = [spec.split(":")[0] for spec in options.get("volume") or []]
+        specs += [
+            item.partition("=")[2]
+            for spec in options.get("mount") or []
+            for item in spec.split(",")
+            if item.startswith(("src=", "source="))
+        ]
+        specs += [record["volume"] for record in options.get("volumes_from_mounts") or []]
+        specs += [record["entry"]["source"].split("/")[-2] for record in options.get("volumes_from_mounts") or [] if record["volume"]]
+        if name in specs:
+            found.append(container.id)
+    return found
+
+
 def remove(name: str) -> None:
     """Delete a volume and its files. NoSuchObject."""
     from pyman.storage import trash

@@ -64,6 +64,8 @@ CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE_PARENT = 0x8000
 
+CLOSE_RANGE_CLOEXEC = 4
+
 # openat2(2)
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 2, 4, 8, 16
 O_PATH = os.O_PATH
@@ -197,6 +199,12 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """close_range(2) (Linux 5.9); flags 4 (CLOSE_RANGE_CLOEXEC) marks instead of closing."""
     if libc.syscall(c_long(NR_close_range), c_uint(first), c_uint(last), c_uint(flags)) < 0:
         raise_errno("close_range")
+
+
+def personality(persona: int) -> None:
+    """personality(2)."""
+    if libc.personality(c_ulong(persona)) < 0:
+        raise_errno("personality")
 
 
 def setdomainname(name: str) -> None:

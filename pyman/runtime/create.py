@@ -49,14 +49,14 @@ def begin(
     bundle: str,
     container_id: str,
     stdio: tuple[int, int, int],
-    preserve_fds: int = 0,
+    preserve: tuple[int, ...] = (),
     gate: str = "",
     netns_fd: int = -1,
     die_with_parent: bool = False,
 ) -> Created:
     """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
 
-    stdio: descriptors for its standard streams (unused with a terminal). preserve_fds: how many from 3 on it keeps.
+    stdio: descriptors for its standard streams (unused with a terminal). preserve: further ones that it keeps, under their numbers.
     gate: path of a FIFO that init waits at instead of the caller's channel, when the caller ends before the start.
     die_with_parent: the kernel kills init when the caller (later the monitor) dies: nobody would learn how it ended.
     netns_fd: a fresh network namespace made ahead, used where `spec` asks for a new one; the descriptor stays open.
@@ -89,13 +89,13 @@ def begin(
             join.append(fd)
     ours, theirs = channels.pair()
     new_user = bool(flags & libc.CLONE_NEWUSER)
-    init = Init(spec, theirs, stdio, join, new_user, bpf, preserve_fds)
+    init = Init(spec, theirs, stdio, join, new_user, bpf, preserve)
     init.die_with_parent = die_with_parent
     init.joins_others = len(join) > int(premade)
     init.held = new_user or init.joins_others
     if gate:
         init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
-    keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *range(3, 3 + preserve_fds))
+    keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve)
     try:
         pid = _clone(flags, init, keep, pid_ns)
     except OSError as err:

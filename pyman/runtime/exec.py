@@ -9,7 +9,7 @@ from pyman.linux import fs, libc, process, seccomp, tty
 from pyman.runtime import channel as channels
 from pyman.runtime.create import Created
 from pyman.runtime.init import run_program
-from pyman.runtime.program import set_oom_score
+from pyman.runtime.program import close_at_exec, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,14 +31,16 @@ _KINDS = {
 class ExecInit:
     """The process that becomes the command; see runtime/init.py for the protocol."""
 
-    __slots__ = ("bpf", "channel", "keep_fds", "process", "stage", "stdio")
+    __slots__ = ("bpf", "channel", "preserve", "process", "stage", "stdio")
 
-    def __init__(self, process_spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], bpf: bytes, keep_fds: int) -> None:
+    def __init__(
+        self, process_spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], bpf: bytes, preserve: tuple[int, ...]
+    ) -> None:
         self.process = process_spec
         self.channel = channel
         self.stdio = stdio
         self.bpf = bpf
-        self.keep_fds = keep_fds
+        self.preserve = preserve
         self.stage = "start"
 
     def main(self) -> int:
@@ -69,7 +71,7 @@ class ExecInit:
         else:
             for number, fd in enumerate(self.stdio):
                 os.dup2(fd, number)
-        libc.close_range(3 + self.keep_fds, flags=4)
+        close_at_exec(self.preserve)
         run_program(self, self.process)
 
 
@@ -78,7 +80,7 @@ def exec_process(
     process_spec: dict[str, Any],
     *,
     stdio: tuple[int, int, int],
-    preserve_fds: int = 0,
+    preserve: tuple[int, ...] = (),
     seccomp_spec: dict[str, Any] | None = None,
 ) -> Created:
     """Start a process in the namespaces of `init_pid`. The caller is uid 0 of init's (outer) user namespace and its parent afterwards.
@@ -96,9 +98,9 @@ def exec_process(
         if os.stat(f"/proc/{init_pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
             flags |= flag
     ours, theirs = channels.pair()
-    init = ExecInit(process_spec, theirs, stdio, bpf, preserve_fds)
+    init = ExecInit(process_spec, theirs, stdio, bpf, preserve)
     read_end, write_end = os.pipe()
-    keep = (theirs.fileno(), *stdio, *range(3, 3 + preserve_fds))
+    keep = (theirs.fileno(), *stdio, *preserve)
 
     def joiner() -> int:
         set_oom_score(process_spec)

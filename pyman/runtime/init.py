@@ -33,8 +33,8 @@ class Init:
         "held",
         "join",
         "joins_others",
-        "keep_fds",
         "new_user",
+        "preserve",
         "spec",
         "stage",
         "stdio",
@@ -48,7 +48,7 @@ class Init:
         join: list[int],
         new_user: bool,
         bpf: bytes,
-        keep_fds: int,
+        preserve: tuple[int, ...],
     ) -> None:
         self.spec = spec
         self.channel = channel
@@ -56,7 +56,7 @@ class Init:
         self.join = join
         self.new_user = new_user
         self.bpf = bpf
-        self.keep_fds = keep_fds
+        self.preserve = preserve
         self.gate_fd = -1
         self.die_with_parent = False
         self.held = False  # wait for "go" before the first step
@@ -105,6 +105,7 @@ class Init:
             rootfs.mask(root, linux.get("maskedPaths") or [], linux.get("readonlyPaths") or [])
             self.stage = "pivot"
             rootfs.pivot(root, bool(spec["root"].get("readonly")))
+        program.set_personality(linux)
         self._finish(process, slave)
 
     def _has(self, kind: str) -> bool:
@@ -181,7 +182,7 @@ class Init:
         else:
             for number, fd in enumerate(self.stdio):
                 os.dup2(fd, number)
-        libc.close_range(3 + self.keep_fds, flags=4)  # CLOSE_RANGE_CLOEXEC: the channel must live until exec
+        program.close_at_exec(self.preserve)
         run_program(self, process)
 
 
@@ -190,6 +191,13 @@ def run_program(init: Any, process: dict[str, Any]) -> None:
     init.stage = "rlimits"
     program.set_limits(process)
     env = program.environment(process)
+    # The directory may be closed to the user and open to root, or the other way round (a FUSE mount): one of both must do.
+    init.stage = "workdir"
+    cwd, failure = process.get("cwd") or "/", None
+    try:
+        program.enter_directory(cwd)
+    except PymanError as err:
+        failure = err
     init.stage = "user"
     program.become(process, init.bpf)
     if getattr(init, "die_with_parent", False):
@@ -197,8 +205,9 @@ def run_program(init: Any, process: dict[str, Any]) -> None:
         libc.prctl(libc.PR_SET_PDEATHSIG, 9)
         if not init.channel.peer_alive():
             os._exit(1)
-    init.stage = "workdir"
-    program.enter_directory(process.get("cwd") or "/")
+    if failure is not None:
+        init.stage = "workdir"
+        program.enter_directory(cwd)
     init.stage = "exec"
     path = program.find_program(process["args"], env)
     program.execute(path, process["args"], env)

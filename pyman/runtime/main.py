@@ -182,7 +182,7 @@ def _create(root: store.Root, container_id: str, opts: dict[str, Any], run: bool
             bundle=directory,
             container_id=container_id,
             stdio=(0, 1, 2),
-            preserve_fds=int(opts.get("preserve_fds") or 0),
+            preserve=tuple(range(3, 3 + int(opts.get("preserve_fds") or 0))),
             gate=entry.gate(),
         )
         create.wait_created(created)
@@ -213,7 +213,7 @@ def _exec(entry: store.Entry, command: list[str], opts: dict[str, Any]) -> int:
         entry.pid,
         process,
         stdio=(0, 1, 2),
-        preserve_fds=int(opts.get("preserve_fds") or 0),
+        preserve=tuple(range(3, 3 + int(opts.get("preserve_fds") or 0))),
         seccomp_spec=entry.spec().get("linux", {}).get("seccomp"),
     )
     if created.console >= 0:

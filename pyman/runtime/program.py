@@ -47,6 +47,26 @@ def enter_directory(path: str) -> None:
         raise RuntimeFailure(what, "it lies outside the container's root", stage="workdir")
 
 
+def close_at_exec(preserve: tuple[int, ...]) -> None:
+    """Mark every descriptor from 3 on close-on-exec but those of `preserve`; the channel must live until exec."""
+    first = 3
+    for fd in sorted(preserve):
+        if fd > first:
+            libc.close_range(first, fd - 1, libc.CLOSE_RANGE_CLOEXEC)
+        first = fd + 1
+    libc.close_range(first, flags=libc.CLOSE_RANGE_CLOEXEC)
+
+
+def set_personality(linux: dict[str, Any]) -> None:
+    """The execution domain (config-linux.md "Personality"). RuntimeFailure."""
+    domain = str((linux.get("personality") or {}).get("domain") or "")
+    if not domain:
+        return
+    if domain not in ("LINUX", "LINUX32"):
+        raise RuntimeFailure(f"cannot set the personality {domain!r}", "it must be LINUX or LINUX32", stage="personality")
+    libc.personality(8 if domain == "LINUX32" else 0)
+
+
 def set_limits(process: dict[str, Any]) -> None:
     """rlimits. RuntimeFailure names the limit."""
     for limit in process.get("rlimits") or []:

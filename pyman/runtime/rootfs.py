@@ -10,7 +10,7 @@ import os
 import stat
 
 from pyman.errors import RuntimeFailure
-from pyman.linux import fs, libc
+from pyman.linux import fs, libc, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     os.close(fd)
     fd = root.open(target, strict=strict)
     if copy >= 0:
-        _copy_up(copy, fd)
+        trees.copy_tree(copy, fd)
         os.close(copy)
         if late_readonly:
             libc.mount_setattr(fd, "", libc.AT_EMPTY_PATH, attr_set=1)
@@ -224,35 +224,6 @@ def _set_attributes(tree: int, attr_set: int, attr_clr: int, recursive: bool) ->
                     f"the host mounts it {','.join(held)}, which an unprivileged user cannot undo",
                     stage="mounts",
                 ) from None
-
-
-def _copy_up(source: int, target: int) -> None:
-    """tmpcopyup: the image's files below a tmpfs, copied into it; device nodes and sockets are left out."""
-    for name in os.listdir(source):
-        info = os.stat(name, dir_fd=source, follow_symlinks=False)
-        if stat.S_ISDIR(info.st_mode):
-            os.mkdir(name, stat.S_IMODE(info.st_mode), dir_fd=target)
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-            outer = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
-            _copy_up(inner, outer)
-            os.close(inner)
-            os.close(outer)
-        elif stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-        elif stat.S_ISREG(info.st_mode):
-            _copy_file(source, target, name, stat.S_IMODE(info.st_mode))
-        else:
-            continue
-        os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
-
-
-def _copy_file(source: int, target: int, name: str, mode: int) -> None:
-    inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
-    outer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=target)
-    while os.sendfile(outer, inner, None, 1 << 20):
-        pass
-    os.close(inner)
-    os.close(outer)
 
 
 def make_devices(root: Root, devices: list[dict[str, Any]]) -> None:

@@ -35,7 +35,7 @@ def test_refused_options_give_their_reason() -> None:
         if reason:
             with pytest.raises(UsageError) as caught:
                 parse.parse(["run", f"--{name}" if kind == "bool" else f"--{name}=1", "img"])
-            assert reason in str(caught.value)
+            assert reason.rpartition(") ")[2] in str(caught.value)
 
 
 @given(

@@ -1,0 +1,150 @@
+"""All mounts of a container: the standard ones, the generated files, the image's volumes, the user's. CLI process."""
+
+from __future__ import annotations
+
+from pyman.engine import mounts as volume_option
+from pyman.engine.logopts import parse_size
+from pyman.engine.mounts import Mount
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.specgen import SpecContext
+
+
+def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: Any, readonly: bool) -> list[dict[str, Any]]:
+    """The standard mounts, then the generated files, then the user's (sorted by depth), which replace ours."""
+    table = ctx.conf["containers"]
+    wanted = of_user(opts, ctx.volumes)
+    for record in opts.get("volumes_from_mounts") or []:  # --volumes-from, resolved by create
+        wanted.setdefault(record["entry"]["destination"], Mount(record["entry"], record["volume"], made=record["made"]))
+    of_image(opts, image, ctx.volumes, ctx.warnings, wanted)
+    base = _standard(opts, table, ns)
+    if readonly and opts.get("read_only_tmpfs") is not False:
+        for path in ("/run", "/tmp", "/var/tmp"):
+            base.append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["rw", "nosuid", "nodev", "tmpcopyup"]})
+    files = []
+    if not (opts.get("no_hosts") or table.get("no_hosts") or opts.get("hosts_file") == "none"):
+        files.append((ctx.hosts_path, "/etc/hosts"))
+    if "none" not in (opts.get("dns") or []):
+        files.append((ctx.resolv_path, "/etc/resolv.conf"))
+    if not opts.get("no_hostname") and ns.own("uts"):
+        files.append((ctx.hostname_path, "/etc/hostname"))
+    # They lie on the user's runtime directory, whose mount is nosuid, nodev; the flags are theirs already.
+    base += [
+        {"destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]}
+        for source, target in files
+    ]
+    for root in opts.get("chrootdirs") or []:
+        for path in str(root).split(","):
+            base += [
+                {**entry, "destination": volume_option.clean_destination(path + entry["destination"], path)}
+                for entry in base
+                if entry["destination"] in ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
+            ]
+    if opts.get("tz") or table.get("tz"):
+        from pyman.engine import timezone
+
+        base.append(timezone.mount(str(opts.get("tz") or table["tz"])))
+    base = [entry for entry in base if entry["destination"] not in wanted]
+    ctx.copy_up = [item for item in wanted.values() if item.copy_up or item.chown]
+    ctx.made = [item for item in wanted.values() if item.made]
+    return base + [wanted[key].entry for key in sorted(wanted, key=lambda path: path.count("/"))]
+
+
+def of_user(opts: dict[str, Any], volumes: Any) -> dict[str, Mount]:
+    """What -v, --mount and --tmpfs ask for, by destination. UsageError for a place named twice."""
+    found = [volume_option.parse_volume(spec, volumes) for spec in opts.get("volume") or []]
+    if opts.get("mount"):
+        from pyman.engine import mount_option
+        from pyman.storage import images
+
+        def layers_of(name: str) -> list[str]:
+            return list(images.load().resolve(name)["layers"])
+
+        for spec in opts["mount"]:
+            found += mount_option.parse_mount(spec, volumes, layers_of)
+    found += [Mount(_parse_tmpfs(spec)) for spec in opts.get("tmpfs") or []]
+    wanted: dict[str, Mount] = {}
+    for mount in found:
+        destination = mount.entry["destination"]
+        if destination in wanted:
+            raise UsageError(f"cannot mount {destination} twice", "two options name the same place in the container")
+        wanted[destination] = mount
+    return wanted
+
+
+def _parse_tmpfs(spec: str) -> dict[str, Any]:
+    from pyman.engine import mount_option  # --tmpfs only
+
+    return mount_option.parse_tmpfs(spec)
+
+
+def of_image(opts: dict[str, Any], image: dict[str, Any], volumes: Any, warnings: list[str], wanted: dict[str, Mount]) -> None:
+    """Add the image's volumes to `wanted`, as --image-volume says; what the user mounts there wins. UsageError."""
+    mode = str(opts.get("image_volume") or "anonymous")
+    if mode not in ("bind", "anonymous", "tmpfs", "ignore"):
+        raise UsageError(f"invalid value {mode!r} for --image-volume", "it must be anonymous, tmpfs or ignore")
+    for path in image.get("Volumes") or {} if mode != "ignore" else ():
+        try:
+            destination = volume_option.clean_destination(str(path), str(path))
+        except UsageError as err:
+            warnings.append(f"the image's volume {path!r} is ignored: {err.why}")
+            continue
+        if destination in wanted or destination in ("/proc", "/sys", "/dev"):
+            continue
+        if mode == "tmpfs":
+            wanted[destination] = Mount(_parse_tmpfs(destination))
+        else:
+            wanted[destination] = Mount(
+                volume_option.bind(volumes("", destination, anonymous=True), destination, []), "anonymous", copy_up=True
+            )
+
+
+def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict[str, Any]]:
+    size = parse_size(str(opts.get("shm_size") or table.get("shm_size") or "64m"), "--shm-size")
+    pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+    result: list[dict[str, Any]] = [{"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}]
+    if not ns.own("pid") and ns.shares_host_pid:
+        result = [
+            {"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"]}
+        ]
+    result += [
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
+    ]
+    if ns.own("ipc"):
+        result.append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]})
+        result.append(
+            {
+                "destination": "/dev/shm",
+                "type": "tmpfs",
+                "source": "shm",
+                "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"],
+            }
+        )
+    else:
+        result.append(
+            {
+                "destination": "/dev/shm",
+                "type": "bind",
+                "source": ns.shm_source,
+                "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"],
+            }
+        )
+    if ns.own("network") and ns.sysfs_allowed:
+        result.append({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]})
+    else:
+        # sysfs belongs to a network namespace: of a foreign one only the host's mount can be shown.
+        result.append(
+            {
+                "destination": "/sys",
+                "type": "bind",
+                "source": "/sys",
+                "options": ["rbind", "nosuid", "noexec", "nodev", "ro", "rro", "rprivate"],
+            }
+        )
+    result.append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "ro"]})
+    return result

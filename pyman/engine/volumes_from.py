@@ -1,0 +1,58 @@
+"""--volumes-from: the volumes and bind mounts of another container, whatever its state. CLI process."""
+
+from __future__ import annotations
+
+from pyman.engine import mount_plan
+from pyman.engine.container import lookup
+from pyman.engine.mounts import Mount
+from pyman.engine.plan import VolumeStore
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MODES = ("ro", "rw", "z", "Z")
+
+
+def records(specs: list[str]) -> list[dict[str, Any]]:
+    """What config.json keeps of CONTAINER[:ro|rw|z] specifications: the mounts, whatever becomes of that container. UsageError."""
+    return [{"entry": mount.entry, "volume": mount.volume, "made": mount.made} for mount in _mounts(specs).values()]
+
+
+def _mounts(specs: list[str]) -> dict[str, Mount]:
+    """By destination; the first one that has a place wins."""
+    found: dict[str, Mount] = {}
+    for spec in specs:
+        name, _, text = spec.partition(":")
+        modes = text.split(",") if text else []
+        for mode in modes:
+            if mode not in _MODES:
+                raise UsageError(f"invalid option {mode!r} in --volumes-from {spec!r}", "known are ro, rw, z and Z")
+        for destination, mount in _of(name).items():
+            if destination not in found:
+                found[destination] = _with_mode(mount, modes)
+    return found
+
+
+def _of(name: str) -> dict[str, Mount]:
+    container = lookup(name)
+    with container:
+        config = container.config
+        store = VolumeStore(container)
+        wanted = mount_plan.of_user(config["options"], store)
+        for record in config["options"].get("volumes_from_mounts") or []:
+            wanted.setdefault(record["entry"]["destination"], Mount(record["entry"], record["volume"], made=record["made"]))
+        mount_plan.of_image(config["options"], config["image_config"], store, [], wanted)
+        if store.used != (container.state.get("volume_at") or {}):
+            # It has never been started: its anonymous volumes exist from now on, and are its own.
+            container.state.update(anonymous_volumes=store.anonymous, volume_at=store.used)
+            container.save()
+    return {destination: mount for destination, mount in wanted.items() if mount.entry["type"] == "bind"}
+
+
+def _with_mode(mount: Mount, modes: list[str]) -> Mount:
+    options = [option for option in mount.entry["options"] if option not in ("ro", "rw", "rro") or not {"ro", "rw"} & set(modes)]
+    if "ro" in modes:
+        options += ["ro", "rro"] if "rbind" in options else ["ro"]
+    return Mount({**mount.entry, "options": options}, mount.volume, copy_up=mount.copy_up, made=mount.made)

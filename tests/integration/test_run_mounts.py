@@ -1,0 +1,173 @@
+"""Every kind of mount that run and create have, against a real container."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+NONE = ("--rm", "--network", "none")
+
+
+@pytest.fixture
+def tree(base: Path) -> Path:
+    path = base / "tree"
+    (path / "sub").mkdir(parents=True, exist_ok=True)
+    (path / "file").write_text("host\n")
+    (path / "sub/inner").write_text("inner\n")
+    return path
+
+
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
+def test_overlay_of_a_directory(pyman: Run, image: str, tree: Path, driver: str) -> None:
+    script = "echo changed > /t/file && rm /t/sub/inner && echo new > /t/new && cat /t/file && ls /t/sub"
+    done = pyman("--storage-driver", driver, "run", *NONE, "-v", f"{tree}:/t:O", image, "sh", "-c", script)
+    assert done.stdout == "changed\n"
+    assert (tree / "file").read_text() == "host\n" and (tree / "sub/inner").exists() and not (tree / "new").exists()
+
+
+def test_what_is_written_to_an_overlay_ends_with_the_run(pyman: Run, image: str, tree: Path) -> None:
+    pyman("run", "--name", "o", "--network", "none", "-v", f"{tree}:/t:O", image, "sh", "-c", "cat /t/file; echo gone > /t/file")
+    assert pyman("start", "-a", "o").stdout == "host\n"
+    pyman("rm", "o")
+
+
+def test_overlay_with_given_upper_directory(pyman: Run, image: str, tree: Path, base: Path) -> None:
+    upper, work = base / "ovl-upper", base / "ovl-work"
+    upper.mkdir()
+    work.mkdir()
+    pyman("run", *NONE, "-v", f"{tree}:/t:O,upperdir={upper},workdir={work}", image, "sh", "-c", "echo kept > /t/kept")
+    assert (upper / "kept").read_text() == "kept\n" and not (tree / "kept").exists()
+    assert "go together" in pyman("run", *NONE, "-v", f"{tree}:/t:O,upperdir={upper}", image, "true", rc=125).stderr
+    assert "writable and private" in pyman("run", *NONE, "-v", f"{tree}:/t:O,ro", image, "true", rc=125).stderr
+
+
+def test_overlay_and_subpath_of_a_volume(pyman: Run, image: str) -> None:
+    pyman("run", *NONE, "-v", "ov:/v", image, "sh", "-c", "mkdir -p /v/a/b; echo deep > /v/a/b/f; ln -s / /v/out; ln -s a /v/short")
+    assert pyman("run", *NONE, "-v", "ov:/v:O", image, "sh", "-c", "rm -r /v/a; ls /v").stdout == "out\nshort\n"
+    mount = "type=volume,source=ov,target=/x,subpath="
+    assert pyman("run", *NONE, "--mount", mount + "a/b", image, "cat", "/x/f").stdout == "deep\n"
+    assert pyman("run", *NONE, "--mount", mount + "short/b/f", image, "cat", "/x").stdout == "deep\n"
+    # A link to the host's root stays inside the volume.
+    assert pyman("run", *NONE, "--mount", mount + "out", image, "ls", "/x").stdout == "a\nout\nshort\n"
+    assert pyman("run", *NONE, "--mount", mount + "../../..", image, "ls", "/x").stdout == "a\nout\nshort\n"
+    assert "No such file" in pyman("run", *NONE, "--mount", mount + "nowhere", image, "true", rc=125).stderr
+
+
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
+def test_image_mount(pyman: Run, image: str, driver: str) -> None:
+    base = ("--storage-driver", driver, "run", *NONE, "--mount")
+    assert pyman(*base, f"type=image,source={image},target=/i", image, "sh", "-c", "test -x /i/bin/sh && echo yes").stdout == "yes\n"
+    assert "Read-only" in pyman(*base, f"type=image,src={image},dst=/i", image, "touch", "/i/x", rc=1).stderr
+    pyman(*base, f"type=image,src={image},dst=/i,rw=true", image, "touch", "/i/x")
+    assert "sh\n" in pyman(*base, f"type=image,src={image},dst=/i,subpath=/bin", image, "ls", "/i").stdout
+    assert "no image" in pyman(*base, "type=image,src=no/such,dst=/i", image, "true", rc=125).stderr
+
+
+def test_glob_mount(pyman: Run, image: str, base: Path) -> None:
+    for name in ("one.conf", "two.conf", "three.txt"):
+        (base / "globs").mkdir(exist_ok=True)
+        (base / "globs" / name).write_text(name)
+    spec = f"type=glob,src={base}/globs/*.conf"
+    assert pyman("run", *NONE, "--mount", spec + ",dst=/etc/conf,ro", image, "ls", "/etc/conf").stdout == "one.conf\ntwo.conf\n"
+    assert pyman("run", *NONE, "--mount", spec, image, "cat", f"{base}/globs/two.conf").stdout == "two.conf"
+    assert "matches" in pyman("run", *NONE, "--mount", f"type=glob,src={base}/globs/*.no,dst=/x", image, "true", rc=125).stderr
+
+
+def test_memory_mounts(pyman: Run, image: str) -> None:
+    show = "grep ' /m ' /proc/mounts; touch /m/x"
+    options = "type=tmpfs,dst=/m,tmpfs-size=1m,tmpfs-mode=0700"
+    assert "size=1024k,mode=700" in pyman("run", *NONE, "--mount", options, image, "sh", "-c", show).stdout
+    assert "ramfs" in pyman("run", *NONE, "--mount", "type=ramfs,dst=/m", image, "sh", "-c", show).stdout
+    assert "devpts" in pyman("run", *NONE, "--mount", "type=devpts,dst=/m,mode=600", image, "grep", " /m ", "/proc/mounts").stdout
+    # The image's files below a tmpfs are copied up, unless told otherwise.
+    assert "sh" in pyman("run", *NONE, "--tmpfs", "/bin:exec", image, "sh", "-c", "ls /bin; touch /bin/x").stdout
+    assert pyman("run", *NONE, "--tmpfs", "/etc/y:notmpcopyup", image, "ls", "/etc/y").stdout == ""
+
+
+def test_volumes_from(pyman: Run, image: str, tree: Path) -> None:
+    pyman(
+        "create",
+        "--name",
+        "src",
+        "--network",
+        "none",
+        "-v",
+        f"{tree}:/t",
+        "-v",
+        "/anon",
+        "-v",
+        "named:/n",
+        "--tmpfs",
+        "/tmpfs",
+        image,
+        "true",
+    )
+    write = "echo a > /anon/a; echo n > /n/n; cat /t/file; ls -d /tmpfs"
+    assert pyman("run", *NONE, "--volumes-from", "src", image, "sh", "-c", write, rc=1).stdout == "host\n"
+    assert pyman("run", *NONE, "--volumes-from", "src:ro", image, "sh", "-c", "cat /anon/a /n/n; touch /n/x", rc=1).stdout == "a\nn\n"
+    pyman("create", "--name", "other", "--network", "none", "--volumes-from", "src", image, "cat", "/anon/a")
+    pyman("rm", "-v", "src")
+    assert pyman("start", "-a", "other").stdout == "a\n", "an anonymous volume another container uses was removed"
+    pyman("rm", "other")
+    assert "no container" in pyman("run", *NONE, "--volumes-from", "nobody", image, "true", rc=125).stderr
+    assert "invalid option" in pyman("run", *NONE, "--volumes-from", "nobody:q", image, "true", rc=125).stderr
+
+
+def test_U_gives_the_tree_to_the_user(pyman: Run, image: str, base: Path) -> None:
+    owned = base / "owned"
+    (owned / "d").mkdir(parents=True)
+    (owned / "d/f").write_text("x")
+    os.symlink("/etc/passwd", owned / "link")
+    before = os.stat("/etc/passwd").st_uid
+    assert (
+        pyman("run", *NONE, "--user", "33", "-v", f"{owned}:/o:U", image, "stat", "-c", "%u", "/o", "/o/d", "/o/d/f").stdout
+        == "33\n33\n33\n"
+    )
+    assert os.stat("/etc/passwd").st_uid == before and os.lstat(owned / "link").st_uid != os.getuid()
+    pyman("unshare", "rm", "-rf", str(owned))
+
+
+def test_relative_sources_and_environment_are_those_of_create(pyman: Run, image: str, tree: Path, base: Path) -> None:
+    (base / "vars").write_text("FROM_FILE=1\nPASSED\n")
+    env = {"PASSED": "then", "ALSO": "then"}
+    options = ("-v", "./tree:/t", "--mount", "type=bind,src=tree/sub,dst=/s", "-e", "ALSO", "--env-file", "vars")
+    pyman(
+        "create",
+        "--name",
+        "c",
+        "--network",
+        "none",
+        *options,
+        image,
+        "sh",
+        "-c",
+        "cat /t/file /s/inner; echo $FROM_FILE $PASSED $ALSO",
+        env=env,
+    )
+    (base / "vars").unlink()
+    done = pyman("start", "-a", "c", env={"PASSED": "now", "ALSO": "now", "PWD": "/"})
+    assert done.stdout == "host\ninner\n1 then then\n"
+    pyman("rm", "c")
+
+
+def test_rootfs_directory_and_overlay(pyman: Run, image: str, base: Path) -> None:
+    root = base / "plain"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/busybox").write_bytes(Path("/bin/busybox").read_bytes())
+    (root / "bin/busybox").chmod(0o755)
+    os.symlink("busybox", root / "bin/sh")
+    pyman("run", *NONE, "--rootfs", f"{root}:O", "sh", "-c", "echo x > /written")
+    assert not (root / "written").exists()
+    pyman("run", *NONE, "--rootfs", str(root), "sh", "-c", "echo x > /written")
+    assert (root / "written").exists()
+    assert "privileges" in pyman("run", *NONE, "--rootfs", f"{root}:idmap", "sh", rc=125).stderr
+
+
+def test_time_zone_and_chroot_files(pyman: Run, image: str) -> None:
+    assert pyman("run", *NONE, "--tz", "Asia/Tokyo", image, "head", "-c4", "/etc/localtime").stdout == "TZif"
+    assert "unknown time zone" in pyman("run", *NONE, "--tz", "../../etc/passwd", image, "true", rc=125).stderr
+    assert "localhost" in pyman("run", *NONE, "--chrootdirs", "/srv/jail", image, "cat", "/srv/jail/etc/hosts").stdout
