@@ -209,7 +209,7 @@ def _field(value: Any, path: list[str], position: int) -> Any:
                     raise _error(position, f"there is no field {name!r}; known are {', '.join(sorted(value))}")
                 else:
                     found = "<no value>"
-            value = found
+            value = found() if getattr(found, "lazy", False) else found
         else:
             raise _error(position, f"{name!r} is asked of a value that has no fields")
     return value
@@ -255,11 +255,16 @@ def _command(tokens: list[str], position: int) -> Callable[[_Scope, Any], Any]:
         else:
             operands.append(_operand(tokens[at], position))
             at += 1
-    if function is None and len(operands) != 1:
+    method = function is None and name[0] == "." and len(operands) > 1
+    if function is None and len(operands) != 1 and not method:
         raise _error(position, f"{name!r} is not a function, so nothing may follow it")
 
     def run(scope: _Scope, piped: Any) -> Any:
         values = [operand(scope) for operand in operands] + ([] if piped is _Missing else [piped])
+        if method:
+            if not callable(values[0]):
+                raise _error(position, f"{name} takes no argument")
+            return values[0](*values[1:])
         if function is None:
             return values[0]
         try:
@@ -300,6 +305,19 @@ def _variable(scope: _Scope, name: str, position: int) -> Any:
     if name not in scope.variables:
         raise _error(position, f"the variable {name} is not set")
     return scope.variables[name]
+
+
+class Lazy:
+    """A field that is worked out only where a template asks for it."""
+
+    __slots__ = ("work",)
+    lazy = True
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+
+    def __call__(self) -> Any:
+        return self.work()
 
 
 class _Block:

@@ -214,12 +214,13 @@ volumes,v bool Remove its anonymous volumes too
 RM = [row if row[0] != "filter" else (row[0], "", *row[2:]) for row in RM]
 WAIT = _rows("""
 condition list State to wait for (stopped)
+exit-first-match bool End when the first container meets the condition
 ignore bool Print -1 for containers that do not exist
 interval,i str=250ms Time between two looks
 latest,l bool The newest container
 """)
 EXEC = _rows("""
-cidfile str Read the id from this file !! give the name or id
+cidfile str Read the container's id from this file
 detach,d bool Run in the background
 detach-keys str Keys that detach
 env,e list Set an environment variable
@@ -235,7 +236,7 @@ user,u str User[:group], by name or number
 workdir,w str Working directory
 """)
 LOGS = _rows("""
-color bool Colour the lines !! one container is shown at a time
+color bool Colour the names before the lines
 follow,f bool Go on with new lines until the container ends
 latest,l bool The newest container
 names,n bool Print the container's name before each line
@@ -252,25 +253,26 @@ sig-proxy bool=true Pass signals on
 """)
 PS = _rows("""
 all,a bool Show containers in every state
-external bool Show containers of other tools !! the store holds none
+external bool Show containers of other tools too (the store holds none)
 filter,f list Containers that match, for instance status=running
 format str json, table TEMPLATE or a Go template
 last,n int The newest N containers, in every state
 latest,l bool The newest container
 no-trunc bool Do not shorten ids and commands
 noheading bool Print no heading
-ns bool Show namespaces !! inspect shows them
-pod,p bool Show pods !! pods are not part of this release
+namespace bool Show the namespaces
+ns bool The same as --namespace
+pod,p bool Show the pods' columns (there are no pods yet)
 quiet,q bool Print ids only
-size,s bool Show sizes !! not part of this release
-sort str=created Order: command, created, id, image, names, runningfor, status
+size,s bool Show the room that each takes
+sort str=created Order: command, created, id, image, names, runningfor, size, status
 sync bool Sync the state with the runtime (always done)
-watch,w int Repeat every N seconds !! use watch(1)
+watch,w int Repeat every N seconds
 """)
 INSPECT = _rows("""
 format,f str json or a Go template
 latest,l bool The newest container
-size,s bool Show sizes !! not part of this release
+size,s bool Add SizeRw and SizeRootFs
 type,t str=all container, image or all
 """)
 PULL = _rows("""

@@ -8,7 +8,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_KNOWN = ("id", "name", "label", "status", "exited", "ancestor", "before", "since", "volume", "network", "command", "should-start-on-boot")
+_KNOWN = (
+    "id",
+    "name",
+    "label",
+    "status",
+    "exited",
+    "ancestor",
+    "before",
+    "since",
+    "until",
+    "volume",
+    "network",
+    "command",
+    "health",
+    "pod",
+    "restart-policy",
+    "should-start-on-boot",
+)
+_STATES = ("created", "initialized", "exited", "paused", "running", "stopped", "stopping", "removing", "unknown")
 
 
 def check(filters: list[str]) -> None:
@@ -36,22 +54,26 @@ def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str
 
 def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str, Any]]) -> bool:
     if key == "id":
-        return bool(state["id"].startswith(value))
+        return bool(state["id"].startswith(value)) or _search(value, state["id"], key)
     if key == "name":
-        import re  # a filter by name is a regular expression, as in Podman
-
-        return re.search(value, state["name"]) is not None
+        return _search(value, state["name"], key)
     if key == "label":
         name, separator, wanted = value.partition("=")
         return name in state["labels"] and (not separator or state["labels"][name] == wanted)
     if key == "status":
+        if value not in _STATES:
+            raise UsageError(f"invalid filter status={value}", "it must be one of " + ", ".join(_STATES))
         return bool(state["status"] == {"stopped": "exited"}.get(value, value))
     if key == "exited":
         if not value.lstrip("-").isdigit():
             raise UsageError(f"invalid filter exited={value}", "an exit code is a number")
         return bool(state["status"] == "exited" and state["exit_code"] == int(value))
     if key == "ancestor":
-        return value in state["image"] or (len(value) > 3 and state["image_id"].startswith(value))
+        return value in state["image"] or (len(value) > 3 and state["image_id"].startswith(value)) or _search(value, state["image"], key)
+    if key == "until":
+        from pyman.monitor.logs import parse_time
+
+        return bool(state["created"] < parse_time(value, "the filter until"))
     if key in ("before", "since"):
         other = next((s for s in everything if s["name"] == value or s["id"].startswith(value)), None)
         if other is None:
@@ -62,8 +84,24 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     if key == "network":
         return bool(state.get("network_mode", "").split(":")[0] == value)
     if key == "command":
-        return value in " ".join(state["command"])
+        return bool(state["command"]) and state["command"][0] == value
+    if key == "restart-policy":
+        return value in ("no", "")
+    if key in ("health", "pod"):
+        return False  # no container has one
     return value in ("false", "0")
+
+
+def _search(pattern: str, text: str, key: str) -> bool:
+    """A regular expression somewhere in `text`, as in Podman. UsageError for a bad one."""
+    if pattern.replace("-", "").replace("_", "").isalnum():
+        return pattern in text
+    import re  # only for a pattern that is one
+
+    try:
+        return re.search(pattern, text) is not None
+    except re.error as err:
+        raise UsageError(f"invalid filter {key}={pattern}", f"it is no regular expression: {err}") from err
 
 
 def port_text(ports: list[dict[str, Any]]) -> str:

@@ -13,6 +13,31 @@ from pyman.linux import libc, process
 CONDITIONS = ("configured", "created", "exited", "paused", "running", "stopped", "removing", "stopping", "initialized")
 
 
+def wait_first(containers: list[Container], conditions: list[str], interval: float = 0.25) -> int:
+    """Block until one of the containers meets a condition; its exit code (-1 for a condition other than an end)."""
+    while True:
+        for container in containers:
+            code = _met(container, conditions)
+            if code is not None:
+                return code
+        time.sleep(interval)
+
+
+def _met(container: Container, conditions: list[str]) -> int | None:
+    wanted = set(conditions or ["stopped"])
+    if wanted & {"stopped", "exited"}:
+        wanted |= {"stopped", "exited"}
+    container._state = None
+    try:
+        container.sync()
+    except NoSuchContainer:
+        return _last_code(container)
+    state = container.state
+    if state["status"] in wanted or ("stopped" in wanted and state["status"] == "created" and not conditions):
+        return int(state["exit_code"]) if state["status"] == "exited" else (0 if state["status"] == "created" else -1)
+    return None
+
+
 def wait_container(container: Container, conditions: list[str], interval: float = 0.25) -> int:
     """Block until the container is in one of `conditions` (default: stopped or exited); returns its exit code.
 
@@ -22,14 +47,10 @@ def wait_container(container: Container, conditions: list[str], interval: float 
     if wanted & {"stopped", "exited"}:
         wanted |= {"stopped", "exited"}
     while True:
-        container._state = None
-        try:
-            container.sync()
-        except NoSuchContainer:
-            return _last_code(container)
+        code = _met(container, conditions)
+        if code is not None:
+            return code
         state = container.state
-        if state["status"] in wanted or ("stopped" in wanted and state["status"] == "created" and not conditions):
-            return int(state["exit_code"]) if state["status"] == "exited" else (0 if state["status"] == "created" else -1)
         if state["status"] in RUNNING and "stopped" in wanted and len(wanted) == 2:
             if process.alive(state["monitor_pid"], state["monitor_start"]):
                 _wait_process(state["monitor_pid"], interval)

@@ -16,6 +16,12 @@ def main(opts: Any, args: list[str]) -> int:
     """The command's exit code; 125 if pyman failed, 126/127 if the command cannot be run."""
     if opts.get("latest"):
         container, command = containers.latest(), args
+    elif opts.get("cidfile"):
+        try:
+            with open(opts["cidfile"], encoding="utf-8") as file:
+                container, command = containers.lookup(file.readline().strip()), args
+        except OSError as err:
+            raise UsageError(f"cannot read container id file {opts['cidfile']}", err.strerror or str(err)) from err
     elif args:
         container, command = containers.lookup(args[0]), args[1:]
     else:

@@ -25,7 +25,7 @@ def main(opts: Any, args: list[str]) -> int:
     found, code = [], 0
     for name in names:
         try:
-            found.append(_one(name, opts["type"]))
+            found.append(_one(name, opts["type"], bool(opts["size"])))
         except PymanError as err:
             print_error(err)
             code = 125
@@ -33,10 +33,16 @@ def main(opts: Any, args: list[str]) -> int:
     return code
 
 
-def _one(name: str, kind: str) -> dict[str, Any]:
+def _one(name: str, kind: str, size: bool) -> dict[str, Any]:
     if kind in ("all", "container"):
         try:
-            return inspect.inspect_container(containers.lookup(name), output.rfc3339)
+            container = containers.lookup(name)
+            value = inspect.inspect_container(container, output.rfc3339)
+            if size:
+                from pyman.engine import sizes
+
+                value["SizeRw"], value["SizeRootFs"] = sizes.container_sizes(container)
+            return value
         except NoSuchContainer:
             if kind == "container":
                 raise

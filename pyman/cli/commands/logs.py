@@ -23,18 +23,36 @@ def main(opts: Any, args: list[str]) -> int:
         chosen = [containers.lookup(name) for name in args]
     if not chosen:
         raise UsageError("no container given", "logs needs at least one name or id")
-    if opts.get("follow") and len(chosen) > 1:
-        raise UsageError("cannot follow several containers", "give one name or id with --follow")
     conf = containers_conf.load()
-    for container in chosen:
-        _show(container, opts, conf)
+    prefixes = _prefixes(chosen, opts)
+    if opts.get("follow") and len(chosen) > 1:
+        import threading  # several logs at once only
+
+        threads = [threading.Thread(target=_show, args=(c, opts, conf, p), daemon=True) for c, p in zip(chosen, prefixes)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return 0
+    for container, prefix in zip(chosen, prefixes):
+        _show(container, opts, conf, prefix)
     return 0
 
 
-def _show(container: containers.Container, opts: Any, conf: dict[str, Any]) -> None:
+def _prefixes(chosen: list[containers.Container], opts: Any) -> list[str]:
+    """What stands before each container's lines: its name, or of several containers the id; in colours with --color."""
+    result = []
+    for index, container in enumerate(chosen):
+        text = container.name if opts["names"] else container.id[:12] if len(chosen) > 1 else ""
+        if text and opts["color"]:
+            text = f"\x1b[{31 + index % 6}m{text}\x1b[0m"
+        result.append(text + " " if text else "")
+    return result
+
+
+def _show(container: containers.Container, opts: Any, conf: dict[str, Any], prefix: str) -> None:
     """Each line to the stream it was written to; on a terminal without its control characters."""
     outputs = {"stdout": sys.stdout, "stderr": sys.stderr}
-    prefix = container.name + " " if opts["names"] else ""
     at_start = {"stdout": True, "stderr": True}
     for entry in logs.select(container, opts, conf):
         out = outputs.get(entry.stream, sys.stdout)
