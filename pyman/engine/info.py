@@ -7,8 +7,11 @@ import os
 from pyman import paths
 from pyman.config import containers as containers_conf
 from pyman.config import registries
+from pyman.engine import caps, machine
 from pyman.engine.container import list_states
 from pyman.errors import PymanError
+from pyman.linux import fs
+from pyman.monitor import spawn
 from pyman.network import setup as network
 from pyman.rootless import idmap
 from pyman.storage import driver, images
@@ -35,18 +38,32 @@ def gather() -> dict[str, Any]:
         "host": {
             "arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             "os": "linux",
-            "kernel": os.uname().release,
-            "hostname": os.uname().nodename,
+            **machine.cgroups(),
+            "conmon": {"path": spawn.program(), "version": f"pyman-monitor {VERSION}", "package": ""},
             "cpus": os.cpu_count() or 1,
-            "memTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "cgroupVersion": "v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "v1",
+            "cpuUtilization": machine.cpu_utilization(),
+            "databaseBackend": "files",
+            "distribution": machine.distribution(),
+            "eventLogger": "none",
+            "hostname": os.uname().nodename,
+            "kernel": os.uname().release,
+            "logDriver": conf["containers"].get("log_driver") or "k8s-file",
+            **machine.memory(),
             "networkBackend": conf["network"]["default_rootless_network_cmd"],
-            "pasta": {"executable": _program("pasta")},
-            "slirp4netns": {"executable": _program("slirp4netns")},
-            "ociRuntime": {"name": conf["engine"]["runtime"] or "pyman-runtime", "version": VERSION},
+            "rootlessNetworkCmd": conf["network"]["default_rootless_network_cmd"],
+            "pasta": machine.program(_program("pasta")),
+            "slirp4netns": machine.program(_program("slirp4netns")),
+            "fuse-overlayfs": machine.program(driver.find_program(conf)),
+            "ociRuntime": _runtime(conf),
+            "remoteSocket": {"exists": False, "path": ""},
+            "serviceIsRemote": False,
+            "uptime": machine.uptime(),
+            "variant": "",
             "idMappings": {"uidmap": [_range(entry) for entry in maps.uids], "gidmap": [_range(entry) for entry in maps.gids]},
             "security": {
+                "capabilities": ",".join(caps.DEFAULT),
                 "rootless": True,
+                "seccompProfilePath": conf["containers"].get("seccomp_profile") or "built in",
                 "seccompEnabled": True,
                 "selinuxEnabled": os.path.isdir("/sys/fs/selinux/class"),
                 "apparmorEnabled": os.path.isdir("/sys/kernel/security/apparmor"),
@@ -55,7 +72,16 @@ def gather() -> dict[str, Any]:
         "store": {
             "graphDriverName": name,
             "graphDriverReason": reason,
+            "graphOptions": {},
             "graphRoot": paths.graphroot(),
+            **machine.room(paths.graphroot()),
+            "graphStatus": {
+                "Backing Filesystem": _file_system(paths.graphroot()),
+                "Native Overlay Diff": str(name == driver.OVERLAY).lower(),
+            },
+            "imageCopyTmpDir": os.path.join(paths.graphroot(), "tmp"),
+            "volumePath": os.path.join(paths.graphroot(), "volumes"),
+            "transientStore": False,
             "runRoot": paths.runroot(),
             "configFile": next((path for path in reversed(containers_conf.sources()) if os.path.exists(path)), ""),
             "imageStore": {"number": len(images.load().records)},
@@ -74,6 +100,32 @@ def gather() -> dict[str, Any]:
         },
         "version": {"Version": VERSION, "APIVersion": COMPAT_VERSION, "OsArch": f"linux/{os.uname().machine}"},
     }
+
+
+def _runtime(conf: dict[str, Any]) -> dict[str, str]:
+    name = str(conf["engine"]["runtime"] or "pyman-runtime")
+    if name in ("pyman", "pyman-runtime"):
+        return {"name": "pyman-runtime", "path": "in the process", "version": VERSION, "package": ""}
+    from pyman.engine import external
+
+    found = machine.program(external.find(name, conf))
+    return {
+        "name": os.path.basename(found["executable"]),
+        "path": found["executable"],
+        "version": found["version"],
+        "package": found["package"],
+    }
+
+
+def _file_system(path: str) -> str:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        number = fs.magic(fd)
+    finally:
+        os.close(fd)
+    return {0xEF53: "extfs", 0x9123683E: "btrfs", 0x58465342: "xfs", 0x01021994: "tmpfs", 0x794C7630: "overlayfs", 0x6969: "nfs"}.get(
+        number, hex(number)
+    )
 
 
 def _program(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyman.cli import gotemplate, output, parse
@@ -38,24 +38,30 @@ def test_refused_options_give_their_reason() -> None:
             assert reason.rpartition(") ")[2] in str(caught.value)
 
 
-@given(
-    st.lists(st.sampled_from([row for row in RUN if not row[5] and row[2] in ("bool", "str", "list", "int")]), max_size=6),
-    st.integers(0, 99),
-)
-def test_the_small_parser_agrees_with_typer(rows: list[tuple[str, str, str, object, str, str]], number: int) -> None:
-    """Whatever options are given, the application generated for help and errors reads the same values."""
+_VALUES = {"bool": None, "str": "7", "list": "7", "int": "7", "float": "1.5"}
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS))
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_the_small_parser_agrees_with_typer(path: tuple[str, ...], data: st.DataObject) -> None:
+    """Whatever options are given, the application generated for help and errors reads the same values, for every command."""
     import typer
 
     from pyman.cli import typer_app
 
-    argv = []
+    command = COMMANDS[path]
+    known = [row for row in command.rows if not row[5]]
+    rows = data.draw(st.lists(st.sampled_from(known), max_size=6)) if known else []
+    argv = list(path)
     for name, _, kind, _, _, _ in rows:
-        argv += [f"--{name}"] if kind == "bool" else [f"--{name}", str(number)]
+        argv += [f"--{name}"] if kind == "bool" else [f"--{name}", str(_VALUES[kind])]
+    argv += ["img", "cmd", "-x"] if command.stop else ["img"] if command.most else []
     seen: dict[str, object] = {}
-    app = typer.main.get_command(typer_app.build(lambda path, values: seen.update(values)))
-    app.main(["run", *argv, "img", "cmd", "-x"], prog_name="pyman", standalone_mode=False)
-    parsed = parse.parse(["run", *argv, "img", "cmd", "-x"])
-    assert list(seen.pop("args") or []) == parsed.args  # type: ignore[call-overload]
+    app = typer.main.get_command(typer_app.build(lambda _path, values: seen.update(values)))
+    app.main(argv, prog_name="pyman", standalone_mode=False)
+    parsed = parse.parse(argv)
+    assert list(seen.pop("args", None) or []) == parsed.args  # type: ignore[call-overload]
     for key, value in seen.items():
         ours = parsed.options[key.removeprefix("o_")]
         if key == "o_network" and parsed.options["net"]:

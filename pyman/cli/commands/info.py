@@ -35,4 +35,10 @@ def _print(value: dict[str, Any], depth: int) -> None:
         elif isinstance(item, list):
             sys.stdout.write(f"{blanks}{key}: {', '.join(str(part) for part in item)}\n")
         else:
-            sys.stdout.write(f"{blanks}{key}: {str(item).lower() if isinstance(item, bool) else item}\n")
+            text = str(item).lower() if isinstance(item, bool) else str(item)
+            first, *more = text.split("\n")
+            sys.stdout.write(
+                f"{blanks}{key}: {first}\n"
+                if not more
+                else "".join([f"{blanks}{key}: |-\n", *(f"{blanks}  {line}\n" for line in [first, *more])])
+            )
