@@ -62,6 +62,10 @@ def _run(argv: list[str]) -> int:
 
         return slow.show(parsed)
     _globals(parsed.globals)
+    if parsed.command.enters and os.stat("/proc/self/exe").st_uid != 0:
+        from pyman.linux import sealed
+
+        sealed.ensure()
     if os.geteuid() == 0:
         from pyman.rootless import asroot
 

@@ -84,7 +84,21 @@ def go_time(moment: float) -> str:
 
 def print_json(value: Any) -> None:
     """Indented JSON, as Podman prints it."""
-    sys.stdout.write(fastjson.dumps(value, indent=4) + "\n")
+    text = fastjson.dumps(value, indent=4)
+    if not text.isascii() or "\x7f" in text:
+        # What a terminal could take for a command is written as JSON's own escape, which means the same.
+        text = "".join(char if char.isprintable() or char == "\n" else _json_escape(char) for char in text)
+    sys.stdout.write(text + "\n")
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def print_text(text: str) -> None:
+    """A template's result: escaped on a terminal, as it is for scripts."""
+    sys.stdout.write((escape(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def print_formatted(template: str, rows: list[dict[str, Any]], json_rows: list[dict[str, Any]]) -> None:
@@ -112,7 +126,7 @@ def print_formatted(template: str, rows: list[dict[str, Any]], json_rows: list[d
         print_table([], [line + [""] * (width - len(line)) for line in lines], heading=False)
         return
     for result in out:
-        sys.stdout.write((escape(result) if sys.stdout.isatty() else result) + "\n")
+        print_text(result)
 
 
 def bad_value(option: str, value: str, allowed: str) -> UsageError:

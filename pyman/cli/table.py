@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 
 class Command:
-    """One command. `stop`: options end at the first positional (what follows belongs to the container); `starts`: it starts one."""
+    """One command. `stop`: options end at the first positional (what follows belongs to the container); `starts`: it
+    starts one; `enters`: its processes enter one."""
 
-    __slots__ = ("arguments", "examples", "hidden", "module", "most", "rows", "starts", "stop", "summary")
+    __slots__ = ("arguments", "enters", "examples", "hidden", "module", "most", "rows", "starts", "stop", "summary")
 
     def __init__(
         self,
@@ -24,6 +25,7 @@ class Command:
         *,
         stop: bool = False,
         starts: bool = False,
+        enters: bool = False,
         hidden: bool = False,
         most: int = -1,
     ) -> None:
@@ -34,6 +36,7 @@ class Command:
         self.examples = examples
         self.stop = stop
         self.starts = starts
+        self.enters = enters or starts
         self.hidden = hidden
         self.most = most  # positionals at most; -1: any number
 
@@ -57,6 +60,7 @@ _CONTAINER = {
         o.EXEC,
         ("pyman exec -it web sh", "pyman exec -e LANG=C web env"),
         stop=True,
+        enters=True,
     ),
     "exists": _C(
         "container_exists", "CONTAINER", "Exit with 0 if the container exists, else with 1", [], ("pyman container exists web",), most=1

@@ -69,6 +69,8 @@ class LayoutSource:
 
     def small_blob(self, descriptor: dict[str, Any], limit: int) -> bytes:
         """A whole small blob, verified. ImageError."""
+        if descriptor["size"] > limit:
+            raise ImageError(f"refused {self.label}", f"its configuration has {descriptor['size']} bytes, at most {limit} are allowed")
         data = self._read_file(f"blobs/sha256/{descriptor['hex']}", limit)
         if hashlib.sha256(data).hexdigest() != descriptor["hex"]:
             raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} has another digest")

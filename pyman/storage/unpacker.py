@@ -1,17 +1,18 @@
 """Workers that unpack layers inside the user namespace, forked before the command starts any thread. CLI process forks them.
 
-A worker has no network (an own, empty network namespace), no descriptors but its socket, no new privileges, and writes
-only below its layer's staging directory.
+A worker has no network (an own, empty network namespace), no descriptors but its socket, no new privileges, executes
+nothing, and where the kernel has Landlock it reads only what the interpreter needs and writes only where layers are made.
 """
 
 from __future__ import annotations
 
 import _socket
 import os
+import sys
 
-from pyman import errors, stages
+from pyman import errors, paths, stages
 from pyman.errors import ImageError, PymanError, StorageError
-from pyman.linux import libc
+from pyman.linux import landlock, libc
 from pyman.rootless import idmap, userns
 from pyman.storage import unpack
 from pyman.storage.layers import Staging, has_layer
@@ -87,6 +88,7 @@ def _serve(sock: Any, single: bool) -> int:
     libc.unshare(libc.CLONE_NEWNET)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     libc.prctl(libc.PR_SET_PDEATHSIG, 9)  # an unpacker without its command has nobody to report to
+    _confine()
     while True:
         data, ancillary, _, _ = sock.recvmsg(1 << 16, 64, _socket.MSG_CMSG_CLOEXEC)
         if not data:
@@ -107,6 +109,15 @@ def _serve(sock: Any, single: bool) -> int:
             answer = {"error": ImageError("refused layer", f"it cannot be read: {type(err).__name__}: {err}").to_record()}
         os.close(fd)
         sock.send(fastjson.dumps(answer).encode())
+
+
+def _confine() -> None:
+    """Landlock: read what the interpreter and its libraries need, write where layers are made, execute nothing."""
+    root = paths.graphroot()
+    store = [os.path.join(root, name) for name in ("layers", "tmp", "trash")]
+    for path in store:
+        os.makedirs(path, 0o700, exist_ok=True)
+    landlock.restrict(["/usr", "/lib", "/lib64", "/proc", "/dev/null", *sys.path, os.path.dirname(os.__file__)], store)
 
 
 def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from pyman.cli import output
 from pyman.cli.dispatch import print_error
 from pyman.engine import container as containers
@@ -65,4 +63,4 @@ def show(found: list[dict[str, Any]], template: str) -> None:
 
     compiled = gotemplate.compile_template(template)
     for value in found:
-        sys.stdout.write(compiled(value) + "\n")
+        output.print_text(compiled(value))
