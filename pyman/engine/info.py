@@ -12,7 +12,7 @@ from pyman.engine.container import list_states
 from pyman.errors import PymanError
 from pyman.linux import fs
 from pyman.monitor import spawn
-from pyman.network import setup as network
+from pyman.network import helper as network
 from pyman.rootless import idmap
 from pyman.storage import driver, images
 from pyman.version import COMPAT_VERSION, VERSION

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pyman import stages
 from pyman.engine import attach, remove, start, stop
 from pyman.engine.container import Container
@@ -13,16 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-
-def cleanup_command(container: Container) -> list[str]:
-    """What the monitor executes after the end of a `--rm` container whose command has gone."""
-    if not container.state.get("auto_remove"):
-        return []
-    import sys
-
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return [sys.executable, "-SI", os.path.join(package, "__main__.py"), "container", "cleanup", "--rm", container.id]
 
 
 def start_attached(
@@ -39,7 +27,7 @@ def start_attached(
 
         sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
-        start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, cleanup=cleanup_command(container), warn=warn)
+        start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, cleanup=start.cleanup_command(container), warn=warn)
     except PymanError:
         if auto_remove:
             remove.remove_container(container, force=True)

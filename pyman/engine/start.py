@@ -52,6 +52,16 @@ def start_container(
         return True
 
 
+def cleanup_command(container: Container) -> list[str]:
+    """What the monitor executes after the end of a `--rm` container whose command has gone."""
+    if not container.state.get("auto_remove"):
+        return []
+    import sys
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return [sys.executable, "-SI", os.path.join(package, "__main__.py"), "container", "cleanup", "--rm", container.id]
+
+
 def _plan(container: Container) -> plans.Plan:
     """Everything that can be decided outside the user namespace, without touching the kernel."""
     config = container.config

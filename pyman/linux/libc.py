@@ -207,6 +207,21 @@ def personality(persona: int) -> None:
         raise_errno("personality")
 
 
+def setrlimit(resource: int, soft: int, hard: int) -> None:
+    """setrlimit(2); -1 is no limit."""
+    if libc.setrlimit(c_int(resource), c_char_p(u64s(soft & (1 << 64) - 1, hard & (1 << 64) - 1))) < 0:
+        raise_errno("setrlimit")
+
+
+def getrlimit(resource: int) -> tuple[int, int]:
+    """getrlimit(2): (soft, hard), -1 for no limit."""
+    buffer = ctypes.create_string_buffer(bytes(16), 16)
+    if libc.getrlimit(c_int(resource), buffer) < 0:
+        raise_errno("getrlimit")
+    soft, hard = (int.from_bytes(buffer.raw[at : at + 8], sys.byteorder) for at in (0, 8))
+    return (-1 if soft >> 63 else soft), (-1 if hard >> 63 else hard)
+
+
 def setdomainname(name: str) -> None:
     """setdomainname(2) of this UTS namespace."""
     data = os.fsencode(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import stat
 
 from pyman.errors import CannotInvoke, CommandNotFound, RuntimeFailure
@@ -74,12 +73,12 @@ def set_limits(process: dict[str, Any]) -> None:
         if name not in _RLIMITS:
             raise RuntimeFailure(f"cannot set limit {limit['type']}", "no such limit", stage="rlimits")
         try:
-            resource.setrlimit(_RLIMITS[name], (_limit(limit["soft"]), _limit(limit["hard"])))
+            libc.setrlimit(_RLIMITS[name], _limit(limit["soft"]), _limit(limit["hard"]))
         except (OSError, ValueError) as err:
             raise RuntimeFailure(
                 f"cannot set limit {name.lower()} to {limit['soft']}:{limit['hard']}",
                 f"{err}",
-                f"the hard limit of your session is {resource.getrlimit(_RLIMITS[name])[1]}",
+                f"the hard limit of your session is {libc.getrlimit(_RLIMITS[name])[1]}",
                 stage="rlimits",
             ) from err
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyman.cli import selection
 from pyman.cli.dispatch import print_error, print_warning
-from pyman.engine import run, start
+from pyman.engine import start
 from pyman.errors import NoSuchContainer, PymanError, UsageError
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ def main(opts: Any, args: list[str]) -> int:
 
     def action(container: Container) -> bool:
         try:
-            return start.start_container(container, cleanup=run.cleanup_command(container), warn=print_warning) or not opts.get("all")
+            return start.start_container(container, cleanup=start.cleanup_command(container), warn=print_warning) or not opts.get("all")
         except PymanError:
             _remove_failed(container)
             raise
@@ -40,6 +40,8 @@ def _remove_failed(container: Container) -> None:
 
 
 def _attached(opts: Any, args: list[str]) -> int:
+    from pyman.engine import run
+
     found = selection.select(opts, args)
     if len(found) != 1:
         raise UsageError("cannot attach to several containers", "--attach and --interactive work on one container")

@@ -1,0 +1,100 @@
+"""What pasta and slirp4netns have in common: their programs, how they are started, why they fail. Process C."""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from pyman import paths
+from pyman.errors import MissingProgram, NetworkError
+from pyman.linux import libc
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PLACES = ("/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin")
+_PACKAGE = {"pasta": "passt", "slirp4netns": "slirp4netns"}
+
+
+def find(name: str) -> str:
+    """Path of a network helper. MissingProgram names its package."""
+    for place in _PLACES:
+        if os.access(f"{place}/{name}", os.X_OK):
+            return f"{place}/{name}"
+    raise MissingProgram(
+        f"cannot find the program {name}",
+        "it connects the container to the network",
+        f"as root: apt-get install {_PACKAGE[name]}; or run with --network none or host",
+    )
+
+
+def options(mode: str) -> list[str]:
+    """The comma-separated options after a mode's colon."""
+    return [option for option in mode.partition(":")[2].split(",") if option]
+
+
+def bind_netns(netns: str) -> str:
+    """The network namespace at a path of our own mount namespace (of which only our children know).
+
+    pasta drops its capabilities before it opens the namespace, and may then no longer look into another process's /proc
+    entry; slirp4netns has none of our descriptors.
+    """
+    path = os.path.join(paths.ensure_private(paths.runroot()), "netns")
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    libc.mount(netns, path, None, libc.MS_BIND)
+    return path
+
+
+def spawn(program: str, argv: list[str], stdio: tuple[int, int, int]) -> int:
+    """Start a helper that dies with this process, even if that is killed; -1 in stdio: /dev/null.
+
+    posix_spawn through a native program, which asks for the parent's death signal: a fork of the interpreter costs 1 ms.
+    """
+    wrapper = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-namespaces")
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, null if fd < 0 else fd, number) for number, fd in enumerate(stdio)]
+    try:
+        return os.posix_spawn(
+            wrapper,
+            ["pyman-namespaces", "child", str(os.getpid()), program, *argv],
+            os.environ,
+            file_actions=actions,
+            setsigmask=(),
+            setsigdef=(2, 13, 15, 25),  # Python ignores SIGPIPE and SIGXFSZ
+        )
+    finally:
+        os.close(null)
+
+
+def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError:
+    """The helper's failure in the user's terms: port taken, port too low, no interface."""
+    what = f"cannot connect the container's network with {helper}"
+    for port in ports:
+        for offset in range(port["range"]):
+            number = port["host_port"] + offset
+            limit = int((store.read_text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "1024").strip())
+            if number < limit:
+                return NetworkError(
+                    f"cannot publish port {number}",
+                    f"ports below {limit} are closed to unprivileged users (net.ipv4.ip_unprivileged_port_start is {limit})",
+                    f"as root: sysctl -w net.ipv4.ip_unprivileged_port_start={number}; or publish a higher port",
+                )
+            family = _socket.AF_INET6 if ":" in port["host_ip"] else _socket.AF_INET
+            sock = _socket.socket(family, _socket.SOCK_STREAM if port["protocol"] == "tcp" else _socket.SOCK_DGRAM)
+            try:
+                sock.bind((port["host_ip"], number))
+            except OSError as err:
+                return NetworkError(
+                    f"cannot publish port {number}/{port['protocol']}",
+                    err.strerror or str(err),
+                    "stop what uses it, or publish another port",
+                    stage=f"port {number} {port['protocol']}",
+                )
+            finally:
+                sock.close()
+    hint = "look at its message; run with --network none to do without a network"
+    if "tun" in text.lower():
+        hint = "as root: modprobe tun; chmod 0666 /dev/net/tun"
+    return NetworkError(what, text.split("\n")[-1], hint, stage="network")

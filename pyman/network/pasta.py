@@ -1,0 +1,142 @@
+"""pasta: the container shares the host's addresses and routes, by one process in the host's network. Process C."""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.linux import process
+from pyman.network import helper
+from pyman.network.setup import NetSetup
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DNS_FORWARD = "169.254.1.1"
+GUEST_ADDR = "169.254.1.2"
+
+
+def _features(program: str) -> str:
+    """What `pasta --help` prints, cached by the program's date: Debian 12's lacks options of newer ones."""
+    info = os.stat(program)
+    key = f"{program} {info.st_mtime_ns} {info.st_size}"
+    path = os.path.join(paths.cachedir(), "pasta.json")
+    cached = store.read_json(path)
+    if cached and cached.get("key") == key:
+        return str(cached["help"])
+    read_end, write_end = os.pipe()
+
+    def body() -> int:
+        os.dup2(write_end, 1)
+        os.dup2(write_end, 2)
+        os.execv(program, ["pasta", "--help"])
+
+    pid = process.fork(body, "pasta", (write_end,))
+    os.close(write_end)
+    with open(read_end, "rb") as pipe:
+        text = pipe.read(1 << 16).decode(errors="replace")
+    process.wait(pid)
+    paths.ensure_private(paths.cachedir())
+    store.write_json(path, {"key": key, "help": text})
+    return text
+
+
+def _has_route() -> bool:
+    """Whether the host has a default route: without one pasta has no interface to copy."""
+    for path, column, zero in (("/proc/net/route", 1, "00000000"), ("/proc/net/ipv6_route", 0, "0" * 32)):
+        try:
+            with open(path) as file:
+                lines = [line.split() for line in file]
+        except OSError:
+            continue
+        for line in lines:
+            if len(line) > column and line[column] == zero and line[-1] != "lo":
+                return True
+    return False
+
+
+def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> None:
+    """Start pasta for the network namespace at path `netns`. MissingProgram."""
+    program = helper.find("pasta")
+    known = _features(program)
+    given = helper.options(setup.mode) + list(conf["network"].get("pasta_options") or [])
+    # The pid "file" is a pipe on its stdout: pasta writes it when it is ready, and the other descriptors it closes.
+    # In the foreground it stays our child, and so ends with us even if we are killed.
+    argv = ["pasta", "--config-net", "--foreground", "--pid", "/proc/self/fd/1"]
+    if "--no-netns-quit" in known:
+        argv.append("--no-netns-quit")  # a wiped runtime directory is no reason to leave the container without network
+    if "--dns-forward" in known and not any(option.startswith("--dns-forward") for option in given):
+        argv += ["--dns-forward", DNS_FORWARD]
+        setup.info.dns = [DNS_FORWARD]
+    if "--map-guest-addr" in known and not any(option.startswith("--map-guest-addr") for option in given):
+        argv += ["--map-guest-addr", GUEST_ADDR]
+        setup.info.host_address = GUEST_ADDR
+    # What the user forwards by hand replaces the published ports and the closed defaults.
+    for letter, protocol in (("-t", "tcp"), ("-u", "udp")):
+        specs = [_pasta_port(port) for port in ports if port["protocol"] == protocol]
+        if not any(option.startswith((letter, "--tcp-ports" if letter == "-t" else "--udp-ports")) for option in given):
+            for spec in specs or ["none"]:
+                argv += [letter, spec]
+    for letter in ("-T", "-U"):
+        if not any(option.startswith(letter) for option in given):
+            argv += [letter, "none"]
+    if not any(option in ("--map-gw", "--no-map-gw") for option in given):
+        argv.append("--no-map-gw")
+    argv += [option for option in given if option != "--map-gw"]
+    if not _has_route():
+        argv += _without_uplink(given)
+    argv += ["--quiet", "--netns", helper.bind_netns(netns)]
+    setup.log_fd, write_end = os.pipe()
+    # What it says later fills the pipe, which the monitor keeps open, and then gets lost: it must neither wait nor die of it.
+    os.set_blocking(write_end, False)
+    setup.ready_fd, ready_w = os.pipe()
+    setup.pid = helper.spawn(program, argv, (-1, ready_w, write_end))
+    os.close(write_end)
+    os.close(ready_w)
+
+
+def _without_uplink(given: list[str]) -> list[str]:
+    """A host without a default route: pasta may not find an interface by itself, so it gets loopback and an address."""
+    if any(option.startswith(("-a", "--address", "-i", "--interface")) for option in given):
+        return []
+    return ["--ipv4-only", "-i", "lo", "-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2"]
+
+
+def _pasta_port(port: dict[str, Any]) -> str:
+    first, last = port["host_port"], port["host_port"] + port["range"] - 1
+    target, target_last = port["container_port"], port["container_port"] + port["range"] - 1
+    address = f"{port['host_ip']}/" if port["host_ip"] else ""
+    return f"{address}{first}-{last}:{target}-{target_last}" if first != last else f"{address}{first}:{target}"
+
+
+def finish(setup: NetSetup, init_pid: int) -> None:
+    """pasta writes its pid when it is ready."""
+    text = os.read(setup.ready_fd, 32).strip()
+    os.close(setup.ready_fd)
+    if not text:
+        code = process.wait(setup.pid)
+        with open(setup.log_fd, "rb") as pipe:
+            reason = pipe.read(4096).decode(errors="replace").strip()
+        setup.pid = 0
+        raise helper.explain("pasta", reason or f"exit code {code}", setup.info.ports)
+    os.set_inheritable(setup.log_fd, True)
+    setup.info.pids = [(setup.pid, process.start_time(setup.pid))]
+    setup.info.private = True
+    setup.info.ip = _address_in(init_pid)
+
+
+def _address_in(init_pid: int) -> str:
+    """The container's first address that is not loopback, from /proc/PID/net/fib_trie (no netlink needed)."""
+    try:
+        with open(f"/proc/{init_pid}/net/fib_trie") as file:
+            lines = file.read().split("\n")
+    except OSError:
+        return ""
+    for line, following in zip(lines, lines[1:]):
+        if "|--" in line and "host LOCAL" in following:
+            address = line.split()[-1]
+            if not address.startswith("127."):
+                return address
+    return ""
