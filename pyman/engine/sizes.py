@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -20,28 +21,34 @@ def container_sizes(container: Container) -> tuple[int, int]:
 
 
 def _tree(path: str) -> int:
+    """Bytes of the regular files below a directory; hard links count once. A running container may change it meanwhile."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    cursor = trees.Cursor(fd)
+    os.close(fd)
+    total, linked = 0, set[int]()
+    levels = [os.listdir(cursor.fd)]
     try:
-        return _below(fd, set(), 0)
+        while levels:
+            if not levels[-1]:
+                levels.pop()
+                if levels:
+                    cursor.up()
+                continue
+            name = levels[-1].pop()
+            try:
+                info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
+                if stat.S_ISDIR(info.st_mode):
+                    cursor.down(name)
+                    levels.append(os.listdir(cursor.fd))
+                elif stat.S_ISREG(info.st_mode) and info.st_ino not in linked:
+                    total += info.st_size
+                    if info.st_nlink > 1:
+                        linked.add(info.st_ino)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # removed, or replaced, since it was listed
+    except OSError as err:
+        if err.errno != errno.EXDEV:  # a directory was moved under our feet: what was counted is the answer
+            raise
     finally:
-        os.close(fd)
-
-
-def _below(fd: int, seen: set[int], depth: int) -> int:
-    """Sizes of the regular files below a directory; hard links count once, what lies deeper than trees.DEPTH does not."""
-    total = 0
-    for name in os.listdir(fd):
-        try:
-            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if stat.S_ISREG(info.st_mode) and info.st_ino not in seen:
-                seen.add(info.st_ino)
-                total += info.st_size
-            elif stat.S_ISDIR(info.st_mode) and depth < trees.DEPTH:
-                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-                try:
-                    total += _below(inner, seen, depth + 1)
-                finally:
-                    os.close(inner)
-        except FileNotFoundError:
-            continue  # a running container removes files
+        cursor.close()
     return total

@@ -1,6 +1,7 @@
-"""Copy and chown trees by descriptors: no link is followed, nothing is overwritten. Init, C.
+"""Copy, chown and remove trees by descriptors: no link is followed, nothing is overwritten. Init, C, unpack workers.
 
-The trees are hostile: a nesting deeper than DEPTH is refused, as descriptors and stack are not without end.
+The trees are hostile: they may be thousands of levels deep, so the walk is a loop that holds one descriptor whatever the
+depth, and goes up by `..` only to the directory it came from.
 """
 
 from __future__ import annotations
@@ -9,45 +10,81 @@ import errno
 import os
 import stat
 
-DEPTH = 250  # two descriptors a level; the usual limit is 1024
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def _open_dir(name: str, parent: int) -> int:
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+class Cursor:
+    """A directory in a tree: `fd` is open there; `down` and `up` move it."""
+
+    __slots__ = ("_above", "fd")
+
+    def __init__(self, top: int) -> None:
+        self.fd = os.open(".", _OPEN, dir_fd=top)
+        self._above: list[tuple[int, int]] = []
+
+    def down(self, name: str) -> None:
+        """Enter the directory `name`. OSError; a symlink is none."""
+        inner = os.open(name, _OPEN, dir_fd=self.fd)
+        info = os.fstat(self.fd)
+        self._above.append((info.st_dev, info.st_ino))
+        os.close(self.fd)
+        self.fd = inner
+
+    def up(self) -> None:
+        """Back to the directory this one was entered from. OSError (EXDEV) if somebody has moved it elsewhere."""
+        outer = os.open("..", _OPEN, dir_fd=self.fd)
+        info = os.fstat(outer)
+        os.close(self.fd)
+        self.fd = outer
+        if (info.st_dev, info.st_ino) != self._above.pop():
+            raise OSError(errno.EXDEV, "the directory was moved while its tree was being worked on")
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.fd)
 
 
-def _too_deep(name: str) -> OSError:
-    return OSError(errno.ENAMETOOLONG, f"directories are nested deeper than {DEPTH}", name)
-
-
-def copy_tree(source: int, target: int, depth: int = 0) -> None:
+def copy_tree(source: int, target: int) -> None:
     """Copy the content of directory `source` into directory `target`: files, directories and symlinks with owner, mode, times.
 
     Devices, sockets and FIFOs are left out. OSError; FileExistsError rather than overwriting.
     """
-    for name in os.listdir(source):
-        info = os.stat(name, dir_fd=source, follow_symlinks=False)
-        mode = stat.S_IMODE(info.st_mode)
-        if stat.S_ISDIR(info.st_mode):
-            if depth >= DEPTH:
-                raise _too_deep(name)
-            os.mkdir(name, 0o700, dir_fd=target)
-            inner, outer = _open_dir(name, source), _open_dir(name, target)
-            try:
-                copy_tree(inner, outer, depth + 1)
-                os.fchown(outer, info.st_uid, info.st_gid)
-                os.fchmod(outer, mode)
-            finally:
-                os.close(inner)
-                os.close(outer)
-        elif stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-            os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
-        elif stat.S_ISREG(info.st_mode):
-            _copy_file(source, target, name, info)
-        else:
-            continue
-        os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+    inner, outer = Cursor(source), Cursor(target)
+    try:
+        # Per level: the names left to do, and the directory itself as it was, for the way back.
+        levels: list[tuple[list[str], str, os.stat_result]] = [(os.listdir(inner.fd), "", os.fstat(inner.fd))]
+        while levels:
+            names, own_name, own = levels[-1]
+            if not names:
+                levels.pop()
+                if levels:
+                    os.fchown(outer.fd, own.st_uid, own.st_gid)
+                    os.fchmod(outer.fd, stat.S_IMODE(own.st_mode))
+                    inner.up()
+                    outer.up()
+                    _times(outer.fd, own_name, own)
+                continue
+            name = names.pop()
+            info = os.stat(name, dir_fd=inner.fd, follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode):
+                os.mkdir(name, 0o700, dir_fd=outer.fd)
+                inner.down(name)
+                outer.down(name)
+                levels.append((os.listdir(inner.fd), name, info))
+            elif stat.S_ISLNK(info.st_mode):
+                os.symlink(os.readlink(name, dir_fd=inner.fd), name, dir_fd=outer.fd)
+                os.chown(name, info.st_uid, info.st_gid, dir_fd=outer.fd, follow_symlinks=False)
+                _times(outer.fd, name, info)
+            elif stat.S_ISREG(info.st_mode):
+                _copy_file(inner.fd, outer.fd, name, info)
+                _times(outer.fd, name, info)
+    finally:
+        inner.close()
+        outer.close()
+
+
+def _times(fd: int, name: str, info: os.stat_result) -> None:
+    os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=fd, follow_symlinks=False)
 
 
 def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> None:
@@ -63,20 +100,62 @@ def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> Non
         os.close(outer)
 
 
-def chown_tree(fd: int, uid: int, gid: int, depth: int = 0) -> None:
+def chown_tree(fd: int, uid: int, gid: int) -> None:
     """Give the directory `fd` and everything below it to uid:gid; what has that owner already is left alone. OSError."""
+    cursor = Cursor(fd)
+    try:
+        _own_directory(cursor.fd, uid, gid)
+        levels = [os.listdir(cursor.fd)]
+        while levels:
+            if not levels[-1]:
+                levels.pop()
+                if levels:
+                    cursor.up()
+                continue
+            name = levels[-1].pop()
+            info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode):
+                cursor.down(name)
+                _own_directory(cursor.fd, uid, gid)
+                levels.append(os.listdir(cursor.fd))
+            elif (info.st_uid, info.st_gid) != (uid, gid):
+                os.chown(name, uid, gid, dir_fd=cursor.fd, follow_symlinks=False)
+    finally:
+        cursor.close()
+
+
+def _own_directory(fd: int, uid: int, gid: int) -> None:
     info = os.fstat(fd)
     if (info.st_uid, info.st_gid) != (uid, gid):
         os.fchown(fd, uid, gid)
+
+
+def remove_tree(parent: int, name: str) -> None:
+    """Delete the directory `name` of directory `parent` with all it holds. OSError; for trees nobody else works on."""
+    cursor = Cursor(parent)
+    try:
+        cursor.down(name)
+        levels = [(name, _unlink_files(cursor.fd))]
+        while levels:
+            own_name, names = levels[-1]
+            if names:
+                cursor.down(names[-1])
+                levels.append((names[-1], _unlink_files(cursor.fd)))
+                names.pop()
+            else:
+                levels.pop()
+                cursor.up()
+                os.rmdir(own_name, dir_fd=cursor.fd)
+    finally:
+        cursor.close()
+
+
+def _unlink_files(fd: int) -> list[str]:
+    """Delete what is no directory in `fd`; the names of the directories."""
+    found = []
     for name in os.listdir(fd):
-        info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        if stat.S_ISDIR(info.st_mode):
-            if depth >= DEPTH:
-                raise _too_deep(name)
-            inner = _open_dir(name, fd)
-            try:
-                chown_tree(inner, uid, gid, depth + 1)
-            finally:
-                os.close(inner)
-        elif (info.st_uid, info.st_gid) != (uid, gid):
-            os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
+        try:
+            os.unlink(name, dir_fd=fd)
+        except IsADirectoryError:
+            found.append(name)
+    return found

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import stat
 
+from pyman.linux import trees
+
 OPAQUE = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
 _PREFIX, _OPAQUE_FILES = ".wh.", (".wh..wh..opq", ".wh..opq")
 
@@ -23,17 +25,30 @@ def set_opaque(fd: int) -> None:
 def normalise(upper: str, written_by: str) -> None:
     """Rewrite the markers that driver `written_by` left below `upper`, before another driver mounts it."""
     fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    cursor = trees.Cursor(fd)
+    os.close(fd)
+    files = written_by == "fuse-overlayfs"
     try:
-        _directory(fd, written_by == "fuse-overlayfs")
+        levels = [_directory(cursor.fd, files)]
+        while levels:
+            if levels[-1]:
+                cursor.down(levels[-1].pop())
+                levels.append(_directory(cursor.fd, files))
+            else:
+                levels.pop()
+                if levels:
+                    cursor.up()
     finally:
-        os.close(fd)
+        cursor.close()
 
 
-def _directory(fd: int, files: bool) -> None:
+def _directory(fd: int, files: bool) -> list[str]:
+    """Rewrite the markers in one directory; the names of the directories in it."""
     names = os.listdir(fd)
     marked = set(os.listxattr(fd)) & set(OPAQUE)
     if (files and any(name in names for name in _OPAQUE_FILES)) or any(os.getxattr(fd, name) == b"y" for name in marked):
         set_opaque(fd)
+    inner = []
     for name in names:
         if files and name in _OPAQUE_FILES:
             os.unlink(name, dir_fd=fd)
@@ -44,8 +59,5 @@ def _directory(fd: int, files: bool) -> None:
             except FileExistsError:
                 pass  # it was made again after its removal
         elif stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-            try:
-                _directory(inner, files)
-            finally:
-                os.close(inner)
+            inner.append(name)
+    return inner

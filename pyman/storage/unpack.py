@@ -11,7 +11,7 @@ import os
 import stat
 
 from pyman.errors import ImageError, StorageError
-from pyman.linux import libc
+from pyman.linux import libc, trees
 from pyman.storage import convert, tarstream
 from pyman.storage.decompress import Decompressor
 from pyman.storage.tarstream import Member, show
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 3_000_000
 MAX_RATIO = 2000  # plain bytes per compressed byte, beyond the first GiB: real layers stay below 200
 _FREE_BYTES = 1 << 30
+_PENDING_BYTES = 4 << 20  # of directories' names kept until their times are set
 _WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
 _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
 
@@ -104,14 +105,14 @@ class Source:
 class Tree:
     """The layer's directory being filled."""
 
-    __slots__ = ("_cached", "_cached_name", "_pending", "_root", "_seen", "bytes", "entries", "notes", "single")
+    __slots__ = ("_cached", "_cached_name", "_pending", "_pending_bytes", "_root", "bytes", "entries", "notes", "single")
 
     def __init__(self, root_fd: int, single: bool) -> None:
         self._root = root_fd
         self._cached = -1  # descriptor of the last parent directory: members come in order
         self._cached_name = b""
-        self._pending: list[tuple[bytes, int]] = []  # directories' times, set last: their members change them
-        self._seen: set[bytes] = set()
+        self._pending: list[tuple[bytes, int]] = []  # directories' times, set late: their members change them
+        self._pending_bytes = 0
         self.entries = self.bytes = 0
         self.single = single
         self.notes: list[str] = []
@@ -134,18 +135,24 @@ class Tree:
     def _open_dir(self, path: bytes) -> int:
         if not path:
             return os.dup(self._root)
-        try:
-            return libc.openat2(self._root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            above, _, base = path.rpartition(b"/")
-            fd = self._open_dir(above)
+        missing: list[bytes] = []
+        while True:
             try:
-                os.mkdir(base, 0o755, dir_fd=fd)
+                fd = libc.openat2(self._root, os.fsdecode(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+                break
+            except FileNotFoundError:
+                path, _, base = path.rpartition(b"/")
+                missing.append(base)
+        while missing:
+            path = path + b"/" + missing[-1] if path else missing[-1]
+            try:
+                os.mkdir(missing.pop(), 0o755, dir_fd=fd)
             except FileExistsError:
-                pass
+                pass  # a symlink that leads nowhere: the next open says so
             finally:
                 os.close(fd)
-            return libc.openat2(self._root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
+            fd = libc.openat2(self._root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
+        return fd
 
     def remove(self, parent: int, base: bytes) -> None:
         """Remove what an earlier member put there (not below a directory that stays a directory)."""
@@ -155,7 +162,7 @@ class Tree:
             pass
         except IsADirectoryError:
             self._forget_below()
-            _rmtree(parent, base)
+            trees.remove_tree(parent, os.fsdecode(base))
 
     def _forget_below(self) -> None:
         # The cached parent may lie inside the tree that goes; the caller's own descriptor is a duplicate.
@@ -180,6 +187,9 @@ class Tree:
             self._set_xattr(parent, base, key, value)
         if member.type == "5":
             self._pending.append((member.name, member.mtime_ns))
+            self._pending_bytes += len(member.name) + 200
+            if self._pending_bytes > _PENDING_BYTES:
+                self._set_times()  # members that still come change some: better than memory without bound
         else:
             os.utime(base, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)
 
@@ -204,6 +214,9 @@ class Tree:
     def finish(self) -> None:
         """Directories' times, deepest last made first."""
         self._forget()
+        self._set_times()
+
+    def _set_times(self) -> None:
         for name, mtime in reversed(self._pending):
             try:
                 fd = libc.openat2(self._root, os.fsdecode(name) or ".", os.O_RDONLY | os.O_DIRECTORY)
@@ -211,20 +224,8 @@ class Tree:
                 continue  # replaced by a later member
             os.utime(fd, ns=(mtime, mtime))
             os.close(fd)
-
-
-def _rmtree(parent: int, base: bytes) -> None:
-    fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        for entry in os.listdir(fd):
-            raw = os.fsencode(entry)
-            try:
-                os.unlink(raw, dir_fd=fd)
-            except IsADirectoryError:
-                _rmtree(fd, raw)
-    finally:
-        os.close(fd)
-    os.rmdir(base, dir_fd=parent)
+        self._pending.clear()
+        self._pending_bytes = 0
 
 
 def clean_name(name: bytes) -> bytes:
