@@ -5,14 +5,16 @@ The archive is unpacked by the same confined code as a layer, into a private dir
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 
 from pyman import paths
 from pyman.errors import ImageError, NoSuchImage
 from pyman.image import layout, manifest, reference
 from pyman.state.lock import Lock
-from pyman.storage import trash, unpack
+from pyman.storage import trash, unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class _Unpacked:
             self.lock = Lock(self.path)
             self.lock.acquire()
         try:
-            unpack.unpack_layer(fd, self.path, media_type="", single=True)
+            unpacker.unpack_confined(fd, self.path, media_type="", single=True)
         except BaseException:
             self.close()
             raise
@@ -57,6 +59,8 @@ class _Unpacked:
 
 class OciArchive(layout.LayoutSource):
     """An OCI layout inside a tar file."""
+
+    confined = True
 
     def __init__(self, text: str) -> None:
         path, tag = _split(text)
@@ -108,9 +112,13 @@ class DockerArchive:
 
         root = os.open(self.unpacked.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return libc.openat2(root, str(name), os.O_RDONLY | os.O_NONBLOCK)
-        except OSError as err:
-            raise ImageError(f"damaged {self.label}", f"it has no readable file {name!r}: {err.strerror}") from err
+            fd = libc.openat2(root, str(name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            return fd
+        except (OSError, ValueError) as err:
+            raise ImageError(f"damaged {self.label}", f"it has no readable file {name!r}: {err}") from err
         finally:
             os.close(root)
 

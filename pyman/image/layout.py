@@ -5,11 +5,14 @@ The directory may be anybody's: blobs are opened by validated digest below it, a
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 
 from pyman.errors import ImageError, NoSuchImage
 from pyman.image import manifest as manifests
+from pyman.linux import libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ class LayoutSource:
     """The image `DIR[:TAG]` names; without a tag the layout must hold one image."""
 
     remote = False
+    confined = False  # whether symbolic links of the layout stay below it: it was made by a stranger
 
     def __init__(self, text: str) -> None:
         self.path, self.tag = _split(text)
@@ -29,16 +33,31 @@ class LayoutSource:
         self.index = manifests.loads(self._read_file("index.json", manifests.MAX_MANIFEST), self.label, manifests.MAX_MANIFEST)
 
     def _read_file(self, name: str, limit: int) -> bytes:
-        path = os.path.join(self.path, name)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(fd, "rb") as file:
-                data = file.read(limit + 1)
+            with open(self._open(name), "rb") as file:
+                return file.read(limit + 1)
         except OSError as err:
             raise NoSuchImage(
-                f"cannot read {self.label}", f"{path}: {err.strerror}", "the transport oci: wants the directory of an OCI image layout"
+                f"cannot read {self.label}",
+                f"{os.path.join(self.path, name)}: {err.strerror}",
+                "the transport oci: wants the directory of an OCI image layout",
             ) from err
-        return data
+
+    def _open(self, name: str) -> int:
+        """A descriptor of a regular file below the layout. OSError."""
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        if self.confined:
+            root = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fd = libc.openat2(root, name, flags)
+            finally:
+                os.close(root)
+        else:
+            fd = os.open(os.path.join(self.path, name), flags)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return fd
 
     def names(self) -> list[str]:
         """The name the image gets in the store, as in Podman: localhost/DIRECTORY:TAG."""
@@ -78,11 +97,11 @@ class LayoutSource:
 
     def copy_blob(self, descriptor: dict[str, Any], fd: int) -> None:
         """Write a blob's bytes to `fd`; the unpacker verifies them."""
-        path = os.path.join(self.path, "blobs", "sha256", descriptor["hex"])
+        name = f"blobs/sha256/{descriptor['hex']}"
         try:
-            source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            source = self._open(name)
         except OSError as err:
-            raise ImageError(f"damaged {self.label}", f"{path}: {err.strerror}") from err
+            raise ImageError(f"damaged {self.label}", f"{os.path.join(self.path, name)}: {err.strerror}") from err
         try:
             while True:
                 data = os.read(source, 1 << 20)

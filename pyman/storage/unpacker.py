@@ -1,7 +1,8 @@
 """Workers that unpack layers inside the user namespace, forked before the command starts any thread. CLI process forks them.
 
 A worker has no network (an own, empty network namespace), no descriptors but its socket, no new privileges, executes
-nothing, and where the kernel has Landlock it reads only what the interpreter needs and writes only where layers are made.
+nothing, and where the kernel has Landlock it reads only what the interpreter needs and writes only where layers are made. Each
+layer is read by a child of the worker, which can write into that layer's own directory and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 
 from pyman import errors, paths, stages
 from pyman.errors import ImageError, PymanError, StorageError
-from pyman.linux import landlock, libc
+from pyman.linux import landlock, libc, process
 from pyman.rootless import idmap, userns
 from pyman.storage import unpack
 from pyman.storage.layers import Staging, has_layer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _STEP = 1 << 20  # bytes between two progress messages
+_progress_fds: list[int] = []  # in a worker: its socket, which the child that unpacks one layer reports to
 
 
 class Worker:
@@ -88,7 +90,11 @@ def _serve(sock: Any, single: bool) -> int:
     libc.unshare(libc.CLONE_NEWNET)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     libc.prctl(libc.PR_SET_PDEATHSIG, 9)  # an unpacker without its command has nobody to report to
-    _confine()
+    store = [os.path.join(paths.graphroot(), name) for name in ("layers", "tmp", "trash")]
+    for path in store:
+        os.makedirs(path, 0o700, exist_ok=True)
+    _confine(store)
+    _progress_fds.append(sock.fileno())
     while True:
         data, ancillary, _, _ = sock.recvmsg(1 << 16, 64, _socket.MSG_CMSG_CLOEXEC)
         if not data:
@@ -111,13 +117,51 @@ def _serve(sock: Any, single: bool) -> int:
         sock.send(fastjson.dumps(answer).encode())
 
 
-def _confine() -> None:
-    """Landlock: read what the interpreter and its libraries need, write where layers are made, execute nothing."""
-    root = paths.graphroot()
-    store = [os.path.join(root, name) for name in ("layers", "tmp", "trash")]
-    for path in store:
-        os.makedirs(path, 0o700, exist_ok=True)
-    landlock.restrict(["/usr", "/lib", "/lib64", "/proc", "/dev/null", *sys.path, os.path.dirname(os.__file__)], store)
+def _confine(places: list[str]) -> None:
+    """Landlock: read what the interpreter and its libraries need, write below `places`, execute nothing."""
+    landlock.restrict(["/usr", "/lib", "/lib64", "/proc", "/dev/null", *sys.path, os.path.dirname(os.__file__)], places)
+
+
+def unpack_confined(fd: int, dest: str, **job: Any) -> dict[str, Any]:
+    """unpack.unpack_layer in a child that can write below `dest` only and reach no network socket of this process.
+
+    ImageError, StorageError: whatever the child meets, the caller gets one of both.
+    """
+    from pyman.state import fastjson
+
+    read_end, write_end = os.pipe()
+
+    def child() -> int:
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+        libc.prctl(libc.PR_SET_PDEATHSIG, 9)
+        _confine([dest])
+        try:
+            answer: dict[str, Any] = {"layer": unpack.unpack_layer(fd, dest, **job)}
+        except PymanError as err:
+            answer = {"error": err.to_record()}
+        except OSError as err:
+            text = f"{err.filename or ''} {err.strerror or err}".strip()
+            answer = {"error": StorageError("cannot unpack layer", text, errno=err.errno or 0).to_record()}
+        except Exception as err:  # a parser's bug on hostile input must end as a refused layer, not as a dead worker
+            answer = {"error": ImageError("refused layer", f"it cannot be read: {type(err).__name__}: {err}").to_record()}
+        with open(write_end, "wb") as pipe:
+            pipe.write(fastjson.dumps(answer).encode())
+        return 0
+
+    keep = (fd, write_end, *_progress_fds)
+    try:
+        pid = process.fork(child, "pyman:[unpack]", keep)
+    finally:
+        os.close(write_end)
+    with open(read_end, "rb") as pipe:
+        data = pipe.read()
+    process.wait(pid)
+    if not data:
+        raise StorageError("cannot unpack layer", "the unpacking process was killed", "look for an out-of-memory kill in the kernel log")
+    answer = fastjson.loads(data)
+    if "error" in answer:
+        raise errors.from_record(answer["error"])
+    return dict(answer["layer"])
 
 
 def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any]:
@@ -132,7 +176,7 @@ def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any
 
     staging = Staging()
     try:
-        info = unpack.unpack_layer(fd, staging.diff, single=single, progress=progress, **job)
+        info = unpack_confined(fd, staging.diff, single=single, progress=progress, **job)
         stages.reach("pull:unpacked")
         staging.commit(str(info["diff_id"]), info)
     except BaseException:

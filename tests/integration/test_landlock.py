@@ -14,9 +14,9 @@ TRY = """
 import os, sys
 from pyman.linux import libc
 from pyman.storage import unpacker
-libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-unpacker._confine()
 store, outside = sys.argv[1:]
+libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+unpacker._confine([store + "/tmp", store + "/layers"])
 def attempt(name, action):
     try:
         action()
@@ -36,7 +36,7 @@ import gzip
 
 def test_workers_are_confined(base: Path) -> None:
     store, outside = base / "confined", base / "outside"
-    for path in (store, outside):
+    for path in (store, store / "tmp", store / "layers", outside):
         path.mkdir(mode=0o700)
     (outside / "secret").write_text("x")
     env = {"PYMAN_GRAPHROOT": str(store), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
