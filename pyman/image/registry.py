@@ -68,6 +68,9 @@ class RegistrySource:
         self.session: Any = self.client.session
         self.session.trust_env = True
         self.session.max_redirects = 5
+        # Credentials are those of auth.json: requests would take others from ~/.netrc, for the registry and for wherever it redirects to.
+        self.session.auth = lambda request: request
+        self.session.rebuild_auth = _strip_credentials
 
     def names(self) -> list[str]:
         """The name the image gets: as asked for, unless by digest."""
@@ -141,26 +144,27 @@ class RegistrySource:
         header = utils.parse_auth_header(challenge)
         realm = str(header.realm or "")
         secure = realm.startswith("https://")
-        # Without TLS credentials go to the very host that was declared insecure, and to no other.
-        same_host = realm.startswith(f"http://{self.host.rsplit(':', 1)[0]}:") or realm.startswith(f"http://{self.host}/")
-        if not secure and (self.scheme == "https" or not same_host):
+        # Without TLS, or with a certificate nobody verifies, credentials go to the very host that was declared insecure, and to no other.
+        same_host = _host_of(realm) == _host_of(f"http://{self.host}") != ""
+        if not secure and (self.scheme == "https" or not same_host or not realm.startswith("http://")):
             raise RegistryError(
                 what,
                 f"{self.host} wants its tokens fetched from {realm!r}, which is not https",
                 "credentials are never sent without TLS to another place",
             )
-        self.token = self._fetch_token(realm, str(header.service or ""), what)
+        self.token = self._fetch_token(realm, str(header.service or ""), what, not (self.insecure and same_host))
 
-    def _fetch_token(self, realm: str, service: str, what: str) -> str:
+    def _fetch_token(self, realm: str, service: str, what: str, verify: bool) -> str:
         import requests
 
         parameters = {"scope": f"repository:{self.repository}:pull", **({"service": service} if service else {})}
         try:
             if self.credentials and self.credentials[0] == "<token>":
                 form = {**parameters, "grant_type": "refresh_token", "refresh_token": self.credentials[1], "client_id": "pyman"}
-                response = self.session.post(realm, data=form, timeout=_TIMEOUT, verify=not self.insecure)
+                # A redirect could carry the form, with the token in it, anywhere.
+                response = self.session.post(realm, data=form, timeout=_TIMEOUT, verify=verify, allow_redirects=False)
             else:
-                response = self.session.get(realm, params=parameters, auth=self.credentials, timeout=_TIMEOUT, verify=not self.insecure)
+                response = self.session.get(realm, params=parameters, auth=self.credentials, timeout=_TIMEOUT, verify=verify)
         except requests.exceptions.RequestException as err:
             raise RegistryError(what, f"its token server {realm} does not answer: {_cause(err)}") from err
         if response.status_code != 200:
@@ -318,6 +322,25 @@ class RegistrySource:
                     "run the command again",
                 )
             time.sleep(0.1 * 2**breaks * (0.5 + random.random()))
+
+
+def _host_of(url: str) -> str:
+    """The host a URL really leads to: what stands before an @ is a user's name. Empty if it cannot be told."""
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _strip_credentials(prepared: Any, response: Any) -> None:
+    """A redirect to another scheme, host or port goes on without credentials (the rule of the web, "same origin")."""
+    from urllib.parse import urlsplit
+
+    old, new = urlsplit(response.request.url), urlsplit(prepared.url)
+    if (old.scheme, old.hostname, old.port) != (new.scheme, new.hostname, new.port):
+        prepared.headers.pop("Authorization", None)
 
 
 def _cause(err: BaseException) -> str:
