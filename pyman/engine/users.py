@@ -36,6 +36,11 @@ def parse_id(text: str, what: str) -> int:
     return int(text)
 
 
+def _has_ids(entry: list[str], *fields: int) -> bool:
+    """Whether these fields are ids, strictly: `isdigit` alone takes superscripts and numbers of any length."""
+    return all(entry[at].isascii() and entry[at].isdigit() and len(entry[at]) <= 10 for at in fields)
+
+
 def _is_number(text: str) -> bool:
     return text[:1].isdigit() or text[:1] in "+-"
 
@@ -43,8 +48,8 @@ def _is_number(text: str) -> bool:
 def resolve(user: str, root_fd: int) -> dict[str, Any]:
     """{"uid", "gid", "additionalGids", "home"} of NAME|UID[:GROUP|GID]. UsageError for an unknown name."""
     name, colon, group = user.partition(":")
-    passwd = [entry for entry in read_file(root_fd, "etc/passwd") if len(entry) >= 6 and entry[2].isdigit() and entry[3].isdigit()]
-    groups = [entry for entry in read_file(root_fd, "etc/group") if len(entry) >= 4 and entry[2].isdigit()]
+    passwd = [entry for entry in read_file(root_fd, "etc/passwd") if len(entry) >= 6 and _has_ids(entry, 2, 3)]
+    groups = [entry for entry in read_file(root_fd, "etc/group") if len(entry) >= 4 and _has_ids(entry, 2)]
     found = None
     if name and _is_number(name):
         uid = parse_id(name, "user id")
@@ -90,5 +95,5 @@ def _group_id(group: str, groups: list[list[str]]) -> int:
 
 def group_ids(names: list[str], root_fd: int) -> list[int]:
     """The ids of --group-add. UsageError for an unknown name."""
-    groups = [entry for entry in read_file(root_fd, "etc/group") if len(entry) >= 4 and entry[2].isdigit()]
+    groups = [entry for entry in read_file(root_fd, "etc/group") if len(entry) >= 4 and _has_ids(entry, 2)]
     return [_group_id(name, groups) for name in names]

@@ -184,8 +184,9 @@ def _check_executable(path: str) -> None:
         raise CommandNotFound(f"cannot run {path}", "no such file in the container") from None
     except OSError as err:
         raise CannotInvoke(f"cannot run {path}", err.strerror or str(err)) from err
-    if stat.S_ISDIR(info.st_mode):
-        raise CannotInvoke(f"cannot run {path}", "it is a directory")
+    if not stat.S_ISREG(info.st_mode):
+        kind = "a directory" if stat.S_ISDIR(info.st_mode) else "no regular file"
+        raise CannotInvoke(f"cannot run {path}", f"it is {kind}")
     if not info.st_mode & 0o111:
         raise CannotInvoke(
             f"cannot run {path}", f"it is not executable (mode {info.st_mode & 0o7777:04o})", f"in the image: chmod +x {path}"
@@ -200,13 +201,23 @@ def execute(path: str, args: list[str], env: dict[str, str]) -> None:
         raise _explain(path, err) from err
 
 
-def _explain(path: str, err: OSError) -> RuntimeFailure:
-    head = b""
+def _head(path: str) -> bytes:
+    """The first bytes of a regular file, else nothing: to open a FIFO would wait, to open a device could do anything."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(256)
+        fd = libc.openat2(libc.AT_FDCWD, path, os.O_PATH, 0, libc.RESOLVE_NO_MAGICLINKS)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return b""
+            with open(f"/proc/self/fd/{fd}", "rb") as file:
+                return file.read(256)
+        finally:
+            os.close(fd)
     except OSError:
-        pass
+        return b""
+
+
+def _explain(path: str, err: OSError) -> RuntimeFailure:
+    head = _head(path)
     what = f"cannot run {path}"
     if err.errno == errno.ENOENT:
         if head.startswith(b"#!"):
