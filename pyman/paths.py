@@ -60,11 +60,21 @@ def ensure_private(path: str) -> str:
         os.makedirs(path, 0o700, exist_ok=True)
     except OSError as err:
         raise StorageError(f"cannot create directory {path}", err.strerror or str(err), "check the owner and mode of its parent") from err
-    info = os.lstat(path)
+    refuse_foreign(path)
+    return path
+
+
+def refuse_foreign(path: str) -> None:
+    """StorageError if the directory `path` exists and somebody else owns it or may write to it."""
+    try:
+        info = os.lstat(path)
+        if info.st_mode & 0o170000 == 0o120000 and info.st_uid == os.geteuid():
+            info = os.stat(path)  # a symbolic link of the user's own, to where there is room
+    except OSError:
+        return  # nothing there to be misled by
     if info.st_uid != os.geteuid() or info.st_mode & 0o022:
         raise StorageError(
             f"refusing to use directory {path}",
             f"it has owner {info.st_uid} and mode {info.st_mode & 0o7777:04o}, so others could write to it",
             "set XDG_DATA_HOME and XDG_RUNTIME_DIR to directories that only you can write to",
         )
-    return path

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 
+from pyman import paths
 from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
@@ -62,7 +63,7 @@ def _run(argv: list[str]) -> int:
 
         return slow.show(parsed)
     _globals(parsed.globals)
-    if parsed.command.enters and os.stat("/proc/self/exe").st_uid != 0:
+    if parsed.command.enters and (os.stat("/proc/self/exe").st_uid != 0 or os.getuid() == 0):
         from pyman.linux import sealed
 
         sealed.ensure()
@@ -70,6 +71,10 @@ def _run(argv: list[str]) -> int:
         from pyman.rootless import asroot
 
         asroot.drop_root()
+    if parsed.command.module not in ("doctor", "version", "completion"):
+        # Whoever may write there could make this user run anything: no command believes what it finds.
+        paths.refuse_foreign(paths.graphroot())
+        paths.refuse_foreign(paths.runroot())
     if parsed.globals.get("runtime") and "runtime" in parsed.options and not parsed.options["runtime"]:
         parsed.options["runtime"] = parsed.globals["runtime"]
     if parsed.command.starts:

@@ -135,6 +135,10 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
     if not args:
         raise UsageError(f"{verb} needs a container id", "none was given")
     container_id = args[0]
+    if verb in ("create", "run", "start", "exec") and (os.stat("/proc/self/exe").st_uid != 0 or os.getuid() == 0):
+        from pyman.linux import sealed
+
+        sealed.ensure()
     if verb in ("create", "run"):
         return _create(root, container_id, opts, verb == "run")
     entry = root.load(container_id)
