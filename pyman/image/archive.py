@@ -75,8 +75,8 @@ class OciArchive(layout.LayoutSource):
 
     def names(self) -> list[str]:
         """localhost/FILE:TAG, or the tag itself where it is a full image name."""
-        entries = self.index.get("manifests") or [{}]
-        tag = self.tag or str((entries[0].get("annotations") or {}).get("org.opencontainers.image.ref.name") or "")
+        entries = self._entries()
+        tag = self.tag or (layout.tag_of(entries[0]) if entries else "")
         if tag and not reference.is_short(tag):
             return [reference.parse(tag).name()]
         base = os.path.basename(self.file).rsplit(".", 1)[0].lower()
@@ -128,15 +128,15 @@ class DockerArchive:
         try:
             entries = json.loads(self._read("manifest.json", manifest.MAX_MANIFEST))
             images = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("Layers"), list)]
+            for entry in images:
+                tags = entry["RepoTags"] = entry.get("RepoTags") or []
+                if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+                    raise ValueError("its RepoTags are no list of names")
         except (ValueError, TypeError, RecursionError) as err:
             raise ImageError(f"damaged {self.label}", f"its manifest.json cannot be read: {err}") from err
-        wanted = [
-            entry
-            for entry in images
-            if not name or name in (entry.get("RepoTags") or []) or f"{name}:latest" in (entry.get("RepoTags") or [])
-        ]
+        wanted = [entry for entry in images if not name or name in entry["RepoTags"] or f"{name}:latest" in entry["RepoTags"]]
         if len(wanted) != 1:
-            tags = ", ".join(str(tag) for entry in images for tag in entry.get("RepoTags") or []) or "none"
+            tags = ", ".join(tag for entry in images for tag in entry["RepoTags"]) or "none"
             raise NoSuchImage(
                 f"cannot choose an image of {self.label}",
                 f"{len(wanted)} images fit; the archive has: {tags}",
@@ -167,8 +167,8 @@ class DockerArchive:
     def names(self) -> list[str]:
         """The archive's RepoTags."""
         return [
-            reference.parse(tag).name() if not reference.is_short(str(tag)) else reference.parse(f"docker.io/{tag}").name()
-            for tag in self.entry.get("RepoTags") or []
+            reference.parse(tag).name() if not reference.is_short(tag) else reference.parse(f"docker.io/{tag}").name()
+            for tag in self.entry["RepoTags"]
         ]
 
     def manifest(self, descriptor: dict[str, Any] | None = None) -> tuple[bytes, str, str]:

@@ -65,9 +65,13 @@ class LayoutSource:
         base = "".join(char if char.isalnum() or char in "._-" else "-" for char in base).strip("._-") or "image"
         return [f"localhost/{base}:{self.tag or 'latest'}"]
 
+    def _entries(self) -> list[dict[str, Any]]:
+        found = self.index.get("manifests")
+        return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
     def _top(self) -> dict[str, Any]:
-        entries = [entry for entry in self.index.get("manifests") or [] if isinstance(entry, dict)]
-        tags = [(entry.get("annotations") or {}).get(_REF, "") for entry in entries]
+        entries = self._entries()
+        tags = [tag_of(entry) for entry in entries]
         if not self.tag:
             if len(entries) != 1:
                 raise NoSuchImage(
@@ -115,6 +119,13 @@ class LayoutSource:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def tag_of(entry: dict[str, Any]) -> str:
+    """The tag an index gives an image, or nothing."""
+    annotations = entry.get("annotations")
+    value = annotations.get(_REF) if isinstance(annotations, dict) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ BLOCK = 512
 MAX_RECORDS = 10_000
 MAX_META = 1 << 20  # bytes of one PAX or long-name record: PATH_MAX and xattrs are far below
 _NAME_MAX = 4096
+_MAX_ID = 2**32 - 2
 
 
 class Member:
@@ -146,6 +147,9 @@ def _member(header: bytes, kind: str, size: int, pax: dict[str, bytes], long_nam
     member.mode = _number(header[100:108], "mode") & 0o7777
     member.uid = _pax_number(pax, "uid", _number(header[108:116], "uid"))
     member.gid = _pax_number(pax, "gid", _number(header[116:124], "gid"))
+    if not (0 <= member.uid <= _MAX_ID and 0 <= member.gid <= _MAX_ID):
+        # -1, in whatever form, means "leave the owner" to chown(2): the file would become root's.
+        raise ImageError("refused layer", f"{show(member.name)} has the owner {member.uid}:{member.gid}, which is no id")
     member.size = _pax_number(pax, "size", size) if member.type == "0" else 0
     if member.type != "0" and size:
         raise ImageError("refused layer", f"{show(member.name)} is no file and yet has data")

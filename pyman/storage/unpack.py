@@ -296,8 +296,12 @@ def _hard_link(tree: Tree, parent: int, base: bytes, member: Member) -> None:
     except FileNotFoundError as err:
         raise ImageError("damaged layer", f"{show(member.name)} is a hard link to {show(member.link)}, which does not exist") from err
     try:
-        if stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
+        mode = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
             raise ImageError("refused layer", f"{show(member.name)} is a hard link to a directory")
+        if stat.S_ISCHR(mode):
+            # The only devices here are whiteouts: what they stand for has been removed.
+            raise FileNotFoundError
         os.link(name, base, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError as err:
         raise ImageError("damaged layer", f"{show(member.name)} is a hard link to {show(member.link)}, which does not exist") from err
