@@ -155,7 +155,7 @@ def test_relative_sources_and_environment_are_those_of_create(pyman: Run, image:
 
 
 def test_rootfs_directory_and_overlay(pyman: Run, image: str, base: Path) -> None:
-    root = base / "plain"
+    root = base / "plain-overlay"
     (root / "bin").mkdir(parents=True)
     (root / "bin/busybox").write_bytes(Path("/bin/busybox").read_bytes())
     (root / "bin/busybox").chmod(0o755)
