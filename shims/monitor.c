@@ -388,7 +388,7 @@ static void nonblocking(int fd)
 
 static int oom_kills(const char *path)
 {
-    char data[1024];
+    char data[16384]; /* /proc/vmstat */
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     ssize_t n = fd >= 0 ? read(fd, data, sizeof data - 1) : -1;
     if (fd >= 0)
@@ -589,7 +589,7 @@ int main(int argc, char **argv)
         }
     if (log_fd >= 0)
         close(log_fd);
-    write_exit(status, oom_kills(oom_path) > killed_oom);
+    write_exit(status, ((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) || (WIFEXITED(status) && WEXITSTATUS(status) == 137)) && oom_kills(oom_path) > killed_oom);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
     int alone = primary_index() < 0;

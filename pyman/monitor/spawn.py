@@ -16,7 +16,7 @@ class MonitorArgs:
     """The monitor's arguments; descriptors are -1 where there is none.
 
     log_max_size: bytes until rotation (0: never); log_max_files: files kept; kill_pids: (pid, start time) of helpers;
-    timeout: seconds until init is killed (0: never); exit_command: run after the end if the starting command is gone.
+    oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never); exit_command: run after the end if the starting command is gone.
     """
 
     __slots__ = (
@@ -30,6 +30,7 @@ class MonitorArgs:
         "log_max_files",
         "log_max_size",
         "log_path",
+        "oom_path",
         "run_dir",
         "stderr_fd",
         "stdin_fd",
@@ -40,7 +41,7 @@ class MonitorArgs:
     def __init__(self) -> None:
         self.attach_fd = self.console_fd = self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
         self.init_pid = 0
-        self.log_driver = self.log_path = self.run_dir = self.exit_path = ""
+        self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = ""
         self.log_max_size = self.timeout = 0
         self.log_max_files = 1
         self.kill_pids: list[tuple[int, int]] = []
@@ -57,6 +58,20 @@ def program() -> str:
             "install pyman again with a C compiler present (gcc, libc6-dev)",
         )
     return path
+
+
+def oom_counter() -> str:
+    """The file that counts out-of-memory kills for this process's control group, or for the whole machine without one.
+
+    Without a control group of its own a container's kill is told by the count of the group it shares, and SIGKILL.
+    """
+    for line in (store.read_text("/proc/self/cgroup") or "").split("\n"):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        for name in (f"/sys/fs/cgroup{path}/memory.events", f"/sys/fs/cgroup/memory{path}/memory.oom_control"):
+            if (not controllers or "memory" in controllers.split(",")) and path != "/" and os.access(name, os.R_OK):
+                return name
+    return "/proc/vmstat"
 
 
 def reserve_exit(path: str) -> None:
@@ -81,6 +96,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
     if args.log_driver in ("k8s-file", "json-file"):
         argv += ["--log", args.log_path, "--log-json", str(int(args.log_driver == "json-file"))]
         argv += ["--log-max", str(args.log_max_size), "--log-files", str(args.log_max_files)]
+    if args.oom_path:
+        argv += ["--oom", args.oom_path]
     if args.timeout:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:
