@@ -43,6 +43,12 @@ def _globals(options: dict[str, object]) -> None:
             os.environ[variable] = value if option == "storage_driver" else os.path.abspath(value)
 
 
+def _without_secrets(argv: list[str]) -> list[str]:
+    """The command line without the registry's password."""
+    hidden = ["--creds=***" if word.startswith("--creds=") else word for word in argv]
+    return ["***" if index and hidden[index - 1] == "--creds" else word for index, word in enumerate(hidden)]
+
+
 def _run(argv: list[str]) -> int:
     from pyman.cli import parse
 
@@ -81,6 +87,8 @@ def _run(argv: list[str]) -> int:
         from pyman.rootless import userns
 
         userns.begin()
+    if parsed.command.module in ("run", "create"):
+        parsed.options["_argv"] = _without_secrets(argv)  # inspect shows how a container was made
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
     gc.freeze()
     gc.enable()

@@ -275,6 +275,8 @@ latest,l bool The newest container
 size,s bool Add SizeRw and SizeRootFs
 type,t str=all container, image or all
 """)
+CONTAINER_INSPECT = [row for row in INSPECT if row[0] != "type"]
+EXISTS = _rows("external bool Containers of other tools count too (the store holds none)")
 PULL = _rows("""
 all-tags,a bool Pull all tags of the repository !! pull them one by one
 arch str Use this architecture instead of the host's

@@ -149,7 +149,7 @@ def parse(argv: list[str]) -> Parsed:
     if path[0] in GROUPS:
         if not rest or rest[0] in ("--help", "-h"):
             parsed = Parsed(path, None, empty, [], global_options)
-            parsed.help = True
+            parsed.help = bool(rest)
             return parsed
         path, rest = (path[0], rest[0]), rest[1:]
     path = ALIASES.get(path, path)

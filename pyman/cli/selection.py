@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.engine import container as containers
-from pyman.errors import NoSuchContainer, PymanError, UsageError
+from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, StateError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +28,9 @@ def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError
     if opts.get("all") or opts.get("filter"):
         if names and opts.get("all"):
             raise UsageError("cannot use --all together with container names", "--all already means every container")
-        found: list[tuple[str, Container | PymanError]] = []
-        for container in containers.list_containers():
-            if not opts.get("filter") or _matches(container, opts["filter"]):
-                found.append((container.id, container))
-        return found
+        everything = containers.list_containers()
+        chosen = _filtered(everything, opts["filter"]) if opts.get("filter") else everything
+        return [(container.id, container) for container in chosen]
     if opts.get("latest"):
         container = containers.latest()
         return [(container.id, container)]
@@ -50,28 +48,46 @@ def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError
     return result
 
 
-def _matches(container: Container, filters: list[str]) -> bool:
+def _filtered(everything: list[Container], filters: list[str]) -> list[Container]:
     from pyman.engine import ps
 
-    return bool(ps.matches(container.state, filters))
+    ps.check(filters)
+    states = [container.state for container in everything]
+    return [container for container in everything if ps.matches(container.state, filters, states)]
 
 
 def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: bool = True) -> int:
-    """Run `action` on each; print what the user called it; report each failure. The exit code of the last failure."""
+    """Run `action` on each; print what the user called it; report each failure. 0, or 125 if one failed."""
+
+    def act(label: str, container: Container) -> None:
+        if action(container) is not False and echo:
+            sys.stdout.write(label + "\n")
+
+    return 125 if over(select(opts, args), act, bool(opts.get("ignore"))) else 0
+
+
+def over(chosen: list[tuple[str, Any]], action: Callable[[str, Any], None], ignore: bool) -> int:
+    """Run `action(label, object)` on each object that is no error, and report each failure.
+
+    0; 1: an object does not exist (no failure with `ignore`); 2: one is in use; 125: another failure. The exit codes of
+    the commands that remove things; of several failures the gravest counts.
+    """
     from pyman.cli.dispatch import print_error
 
     code = 0
-    for label, container in select(opts, args):
+    for label, target in chosen:
         try:
-            if isinstance(container, PymanError):
-                raise container
-            if action(container) is not False and echo:
-                sys.stdout.write(label + "\n")
-        except NoSuchContainer as err:
-            if opts.get("ignore"):
+            if isinstance(target, PymanError):
+                raise target
+            action(label, target)
+        except NoSuchObject as err:
+            if ignore:
                 continue
             print_error(err)
-            code = code or 1
+            code = max(code, 1)
+        except StateError as err:
+            print_error(err)
+            code = max(code, 2)
         except PymanError as err:
             print_error(err)
             code = 125

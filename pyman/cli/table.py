@@ -63,9 +63,16 @@ _CONTAINER = {
         enters=True,
     ),
     "exists": _C(
-        "container_exists", "CONTAINER", "Exit with 0 if the container exists, else with 1", [], ("pyman container exists web",), most=1
+        "container_exists",
+        "CONTAINER",
+        "Exit with 0 if the container exists, else with 1",
+        o.EXISTS,
+        ("pyman container exists web",),
+        most=1,
     ),
-    "inspect": _C("inspect", "CONTAINER...", "Show everything about containers", o.INSPECT, ("pyman container inspect web",)),
+    "inspect": _C(
+        "container_inspect", "CONTAINER...", "Show everything about containers", o.CONTAINER_INSPECT, ("pyman container inspect web",)
+    ),
     "kill": _C("kill", "CONTAINER...", "Send a signal to containers", o.KILL, ("pyman kill -s HUP web",)),
     "logs": _C(
         "logs", "CONTAINER...", "Show what a container wrote", o.LOGS, ("pyman logs -f web", "pyman logs --since 10m --tail 100 web")

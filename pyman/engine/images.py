@@ -84,10 +84,10 @@ def untag(name: str, old_names: list[str]) -> None:
 def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
     """Remove a name, or the image with its last one; (names taken, id deleted or ""). NoSuchImage, StateError."""
     record = images.load().resolve(name)
-    by_id = record["id"].startswith(name.removeprefix("sha256:"))
-    taken = [] if by_id else [candidate for candidate in [name, *images.candidates(name)] if candidate in record["names"]][:1]
-    if not by_id and not taken:
+    taken = [candidate for candidate in [name, *images.candidates(name)] if candidate in record["names"]][:1]
+    if not taken:
         taken = [known for known in record["names"] if known.endswith("/" + name) or known.endswith(f"/{name}:latest")][:1]
+    by_id = not taken and record["id"].startswith(name.removeprefix("sha256:"))  # a name may look like an id
     if by_id and len(record["names"]) > 1 and not force:
         raise StateError(
             f"cannot remove image {name}",

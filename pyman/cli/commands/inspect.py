@@ -17,13 +17,20 @@ def main(opts: Any, args: list[str]) -> int:
     """Print a JSON list, or a template's result per object. 125 if one does not exist."""
     if opts["type"] not in ("all", "container", "image"):
         raise output.bad_value("--type", opts["type"], "all, container, image")
+    return inspect_all(opts, args, opts["type"])
+
+
+def inspect_all(opts: Any, args: list[str], kind: str) -> int:
+    """The same for objects of one kind: all, container or image."""
+    if opts["latest"] and args:
+        raise UsageError("cannot use --latest together with names", "--latest means the newest container")
     names = [containers.latest().id] if opts["latest"] else args
     if not names:
         raise UsageError("no name given", "inspect needs at least one container or image")
     found, code = [], 0
     for name in names:
         try:
-            found.append(_one(name, opts["type"], bool(opts["size"])))
+            found.append(_one(name, kind, bool(opts["size"])))
         except PymanError as err:
             print_error(err)
             code = 125

@@ -21,6 +21,8 @@ def main(opts: Any, args: list[str]) -> int:
 
     if not args:
         raise UsageError("no image given", "pull needs at least one name")
+    if opts["platform"] and (opts["arch"] or opts["os"]):
+        raise UsageError("cannot use --platform together with --arch or --os", "each of them says which image is meant")
     reporter = lazy_reporter(opts["quiet"])
     code = 0
     for name in args:

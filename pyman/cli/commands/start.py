@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pyman.cli import selection
-from pyman.cli.dispatch import print_error, print_warning
+from pyman.cli.dispatch import print_warning
 from pyman.engine import start
-from pyman.errors import NoSuchContainer, PymanError, UsageError
+from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Start each container; with --attach exactly one, and its exit code is returned."""
+    if opts.get("all") and (args or opts.get("latest")):
+        raise UsageError("cannot use --all together with containers", "--all already means every container")
     if opts.get("attach") or opts.get("interactive"):
         return _attached(opts, args)
 
@@ -47,8 +49,7 @@ def _attached(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot attach to several containers", "--attach and --interactive work on one container")
     container = found[0][1]
     if isinstance(container, PymanError):
-        print_error(container)
-        return 1 if isinstance(container, NoSuchContainer) else 125
+        raise container
     merged = dict(container.config["options"])
     merged.update(detach=False, attach=[])
     merged["interactive"] = bool(opts.get("interactive")) and bool(merged.get("interactive"))

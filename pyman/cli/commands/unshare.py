@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import paths
 from pyman.errors import UsageError
 from pyman.linux import process
 from pyman.rootless import userns
@@ -20,6 +21,8 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot use --rootless-netns", "there is no shared network namespace in this release")
 
     def body() -> int:
+        os.environ["CONTAINERS_GRAPHROOT"] = paths.graphroot()
+        os.environ["CONTAINERS_RUNROOT"] = paths.runroot()
         try:
             os.execvp(command[0], command)
         except FileNotFoundError:

@@ -22,6 +22,8 @@ def main(opts: Any, args: list[str]) -> int:
         "PythonVersion": sys.version.split()[0],
         "GoVersion": "",
         "GitCommit": "",
+        "Built": 0,
+        "BuiltTime": "",
         "Os": "linux",
         "OsArch": f"linux/{machine}",
     }
@@ -31,7 +33,9 @@ def main(opts: Any, args: list[str]) -> int:
         if opts["format"] == "json":
             output.print_json({"Client": client})
         else:
-            sys.stdout.write(gotemplate.compile_template(opts["format"])({"Client": client, "Version": VERSION}) + "\n")
+            # Without a service the server is this program too; Podman also takes the fields without Client before them.
+            data = {**client, "Client": client, "Server": client}
+            output.print_text(gotemplate.compile_template(opts["format"])(data))
         return 0
     sys.stdout.write(
         f"Client:       pyman\nVersion:      {VERSION}\nAPI Version:  {COMPAT_VERSION}\nPython:       {client['PythonVersion']}\nOS/Arch:      linux/{machine}\n"

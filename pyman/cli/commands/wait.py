@@ -33,7 +33,7 @@ def main(opts: Any, args: list[str]) -> int:
             raise UsageError(f"invalid condition {condition!r}", "it must be one of " + ", ".join(wait.CONDITIONS))
     interval = _seconds(str(opts.get("interval") or "250ms"))
     code = 0
-    chosen = selection.select(opts, args)
+    chosen = selection.select({**opts, "ignore": False}, args)  # those that do not exist are answered too
     if opts.get("exit_first_match") and not any(isinstance(container, PymanError) for _, container in chosen):
         found = wait.wait_first([container for _, container in chosen if not isinstance(container, PymanError)], conditions, interval)
         sys.stdout.write(f"{found}\n")

@@ -1,0 +1,89 @@
+"""start, stop, kill, rm, rmi, wait, version, unshare: which objects they act on, and what their exit codes say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Run
+
+NONE = ("--network", "none")
+
+
+@pytest.fixture
+def job(pyman: Run, image: str) -> Iterator[str]:
+    pyman("create", *NONE, "--name", "job", "-l", "kind=job", image, "sh", "-c", "exit 3")
+    yield "job"
+    pyman("rm", "-f", "-t", "0", "job", rc=None)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "kill", "wait", "attach", "logs", "exec", "inspect"])
+def test_a_missing_container_is_a_failure_of_pyman(pyman: Run, verb: str) -> None:
+    assert "nosuch" in pyman(verb, "nosuch", *(["true"] if verb == "exec" else []), rc=125).stderr
+
+
+def test_removing_what_does_not_exist(pyman: Run, job: str) -> None:
+    pyman("rm", "nosuch", rc=1)
+    pyman("rmi", "nosuch", rc=1)
+    assert pyman("rm", "--ignore", "nosuch").stdout == pyman("rm", "-f", "nosuch").stdout == ""
+    assert pyman("rmi", "--ignore", "nosuch").stdout == pyman("rmi", "-f", "nosuch").stdout == ""
+    assert pyman("rm", "nosuch", job, rc=1).stdout == "job\n"
+
+
+def test_the_gravest_failure_counts(pyman: Run, image: str) -> None:
+    pyman("run", "-d", *NONE, "--name", "busy", image, "sleep", "600")
+    assert "it is running" in pyman("rm", "busy", "nosuch", rc=2).stderr
+    assert "used by container" in pyman("rmi", image, rc=2).stderr
+    assert pyman("rm", "-f", "-t", "0", "busy").stdout == "busy\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["rmi --all x", "rm --all x", "stop --all x", "kill --all x", "start --all x", "start --all --latest", "inspect --latest x"]
+)
+def test_all_excludes_names(pyman: Run, image: str, line: str) -> None:
+    assert "cannot use --" in pyman(*line.split(), rc=125).stderr
+    pyman("image", "exists", image)
+
+
+def test_filters_compare_with_other_containers(pyman: Run, image: str, job: str) -> None:
+    pyman("create", *NONE, "--name", "later", image, "true")
+    later = pyman("inspect", "later", "--format", "{{.Id}}").stdout
+    assert pyman("rm", "--filter", f"since={job}").stdout == later
+    assert pyman("start", "--filter", "label=kind=job").stdout.strip() == pyman("inspect", job, "--format", "{{.Id}}").stdout.strip()
+    assert pyman("wait", "job", "nosuch", "--ignore").stdout == "3\n-1\n"
+    assert "keys are" in pyman("rm", "--filter", "colour=red", rc=125).stderr
+
+
+def test_a_group_without_a_command_is_a_mistake(pyman: Run) -> None:
+    assert "prune" in pyman("image", rc=125).stdout
+    pyman("image", "--help")
+    assert pyman("container", "exists", "--external", "nosuch", rc=1).stderr == ""
+
+
+def test_version_templates(pyman: Run) -> None:
+    client, server, plain = pyman("version", "--format", "{{.Client.Version}} {{.Server.Version}} {{.Version}}").stdout.split()
+    assert client == server == plain == json.loads(pyman("version", "-f", "json").stdout)["Client"]["Version"]
+
+
+def test_unshare_says_where_the_store_is(pyman: Run) -> None:
+    script = "test -d $CONTAINERS_GRAPHROOT && echo $CONTAINERS_GRAPHROOT $CONTAINERS_RUNROOT"
+    root, run = pyman("unshare", "sh", "-c", script).stdout.split()
+    assert root == pyman("info", "--format", "{{.Store.GraphRoot}}").stdout.strip() and run != root
+
+
+def test_container_inspect_knows_containers_only(pyman: Run, image: str, job: str) -> None:
+    assert "no container" in pyman("container", "inspect", image, rc=125).stderr
+    value = json.loads(pyman("container", "inspect", job).stdout)[0]
+    assert value["Config"]["CreateCommand"][:3] == ["pyman", "create", "--network"]
+
+
+def test_a_password_is_not_kept(pyman: Run, image: str) -> None:
+    pyman("create", *NONE, "--name", "pw", "--creds", "me:secret1", "--creds=me:secret2", image)
+    assert "secret" not in pyman("inspect", "pw").stdout
+    pyman("rm", "pw")
+
+
+def test_pull_takes_one_description_of_the_platform(pyman: Run) -> None:
+    assert "--platform together with" in pyman("pull", "--platform", "linux/arm64", "--arch", "arm64", "x", rc=125).stderr
