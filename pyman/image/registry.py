@@ -70,7 +70,7 @@ class RegistrySource:
         self.session.max_redirects = 5
         # Credentials are those of auth.json: requests would take others from ~/.netrc, for the registry and for wherever it redirects to.
         self.session.auth = lambda request: request
-        self.session.rebuild_auth = _strip_credentials
+        self.session.rebuild_auth = self._redirected
 
     def names(self) -> list[str]:
         """The name the image gets: as asked for, unless by digest."""
@@ -102,16 +102,24 @@ class RegistrySource:
                     self.scheme = "http"
                     return self._once(path, headers, stream)
                 raise self._unreachable(err) from err
-            except requests.exceptions.RequestException as err:
+            except (requests.exceptions.RequestException, ValueError) as err:  # ValueError: a redirect to what is no URL
                 raise self._unreachable(err) from err
-            if any(step.url.startswith("https:") for step in response.history) and response.url.startswith("http:"):
-                raise RegistryError(
-                    f"refused {self.label}", f"{self.host} redirects from https to http", "report it to whoever runs the registry"
-                )
             if response.status_code != 401 or attempt:
                 return response
             self._authenticate(response.headers.get("Www-Authenticate") or "")
         raise AssertionError("unreachable")
+
+    def _redirected(self, prepared: Any, response: Any) -> None:
+        """Called before a redirect is followed: without credentials if scheme, host or port change, and never out of TLS."""
+        from urllib.parse import urlsplit
+
+        old, new = urlsplit(response.request.url), urlsplit(prepared.url)
+        if old.scheme == "https" and new.scheme != "https":
+            raise RegistryError(
+                f"refused {self.label}", f"{self.host} redirects from https to {new.scheme}", "report it to whoever runs the registry"
+            )
+        if (old.scheme, old.hostname, old.port) != (new.scheme, new.hostname, new.port):
+            prepared.headers.pop("Authorization", None)
 
     def _authorization(self) -> dict[str, str]:
         if self.token:
@@ -165,7 +173,7 @@ class RegistrySource:
                 response = self.session.post(realm, data=form, timeout=_TIMEOUT, verify=verify, allow_redirects=False)
             else:
                 response = self.session.get(realm, params=parameters, auth=self.credentials, timeout=_TIMEOUT, verify=verify)
-        except requests.exceptions.RequestException as err:
+        except (requests.exceptions.RequestException, ValueError) as err:
             raise RegistryError(what, f"its token server {realm} does not answer: {_cause(err)}") from err
         if response.status_code != 200:
             who = "refused the stored credentials" if self.credentials else "gives no anonymous token"
@@ -174,8 +182,11 @@ class RegistrySource:
             )
         try:
             value = response.json()
-            return str(value.get("token") or value["access_token"])
-        except (ValueError, KeyError, AttributeError) as err:
+            token = value.get("token") or value["access_token"]
+            if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
+                raise ValueError("it would not fit into a header")
+            return token
+        except (ValueError, KeyError, AttributeError, RecursionError) as err:
             raise RegistryError(what, "its token server sent no token") from err
 
     def _unreachable(self, err: Exception) -> RegistryError:
@@ -332,15 +343,6 @@ def _host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def _strip_credentials(prepared: Any, response: Any) -> None:
-    """A redirect to another scheme, host or port goes on without credentials (the rule of the web, "same origin")."""
-    from urllib.parse import urlsplit
-
-    old, new = urlsplit(response.request.url), urlsplit(prepared.url)
-    if (old.scheme, old.hostname, old.port) != (new.scheme, new.hostname, new.port):
-        prepared.headers.pop("Authorization", None)
 
 
 def _cause(err: BaseException) -> str:
