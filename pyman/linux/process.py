@@ -116,3 +116,22 @@ def wait(pid: int) -> int:
     """Exit code of child `pid` (128+n for a signal)."""
     _, status = os.waitpid(pid, 0)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def in_namespace_of(pid: int) -> list[int]:
+    """The processes in the pid namespace of `pid`; none but itself if that is the caller's own."""
+    try:
+        wanted = os.readlink(f"/proc/{pid}/ns/pid")
+        if wanted == os.readlink("/proc/self/ns/pid"):
+            return [pid]
+    except OSError:
+        return []
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.readlink(f"/proc/{name}/ns/pid") == wanted:
+                    found.append(int(name))
+            except OSError:
+                continue
+    return sorted(found)

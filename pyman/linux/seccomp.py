@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 else:
     from pyman.linux import cabi as ctypes
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
     "SCMP_ACT_KILL_THREAD": 0x00000000,
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_ERRNO": 0x00050000,
     "SCMP_ACT_TRACE": 0x7FF00000,
+    "SCMP_ACT_NOTIFY": 0x7FC00000,
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
-_OPERATORS = {
+OPERATORS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
     "SCMP_CMP_LE": 3,
@@ -40,12 +41,30 @@ _OPERATORS = {
     "SCMP_CMP_GT": 6,
     "SCMP_CMP_MASKED_EQ": 7,
 }
-_ARCHES = {
+ARCHES = {
     "SCMP_ARCH_X86_64": 0xC000003E,
     "SCMP_ARCH_X86": 0x40000003,
     "SCMP_ARCH_X32": 0x4000003E,
     "SCMP_ARCH_AARCH64": 0xC00000B7,
     "SCMP_ARCH_ARM": 0x40000028,
+    "SCMP_ARCH_MIPS": 0x00000008,
+    "SCMP_ARCH_MIPS64": 0x80000008,
+    "SCMP_ARCH_MIPS64N32": 0xA0000008,
+    "SCMP_ARCH_MIPSEL": 0x40000008,
+    "SCMP_ARCH_MIPSEL64": 0xC0000008,
+    "SCMP_ARCH_MIPSEL64N32": 0xE0000008,
+    "SCMP_ARCH_PPC": 0x00000014,
+    "SCMP_ARCH_PPC64": 0x80000015,
+    "SCMP_ARCH_PPC64LE": 0xC0000015,
+    "SCMP_ARCH_S390": 0x00000016,
+    "SCMP_ARCH_S390X": 0x80000016,
+    "SCMP_ARCH_PARISC": 0x0000000F,
+    "SCMP_ARCH_PARISC64": 0x8000000F,
+    "SCMP_ARCH_RISCV64": 0xC00000F3,
+    "SCMP_ARCH_LOONGARCH64": 0xC0000102,
+    "SCMP_ARCH_M68K": 0x00000004,
+    "SCMP_ARCH_SH": 0x4000002A,
+    "SCMP_ARCH_SHEB": 0x0000002A,
 }
 
 
@@ -119,8 +138,9 @@ def _compile(description: dict[str, Any]) -> bytes:
         lib.seccomp_attr_set(ctx, 3, 0)  # SCMP_FLTATR_CTL_NNP: init decides about no_new_privs itself
         lib.seccomp_attr_set(ctx, 8, 2)  # SCMP_FLTATR_CTL_OPTIMIZE: binary tree, fewer instructions per call
         for arch in description.get("architectures") or []:
-            if arch in _ARCHES:
-                lib.seccomp_arch_add(ctx, _ARCHES[arch])  # -EEXIST for the native one
+            if arch not in ARCHES:
+                raise RuntimeFailure("cannot compile the seccomp profile", f"unknown architecture {arch!r}", stage="seccomp")
+            lib.seccomp_arch_add(ctx, ARCHES[arch])  # -EEXIST for the native one
         for rule in description.get("syscalls") or []:
             _add_rule(lib, ctx, rule, default)
         fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
@@ -134,14 +154,14 @@ def _compile(description: dict[str, Any]) -> bytes:
 
 
 def _action(name: str, errno_ret: object) -> int:
-    if name not in _ACTIONS:
+    if name not in ACTIONS:
         raise RuntimeFailure(
             "cannot compile the seccomp profile",
             f"action {name!r} is not supported",
-            "use SCMP_ACT_ALLOW, _ERRNO, _KILL_PROCESS, _LOG or _TRAP",
+            "use SCMP_ACT_ALLOW, _ERRNO, _KILL_PROCESS, _LOG, _NOTIFY, _TRACE or _TRAP",
             stage="seccomp",
         )
-    value = _ACTIONS[name]
+    value = ACTIONS[name]
     if name in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
         value |= errno_ret if isinstance(errno_ret, int) else 1
     return value
@@ -152,7 +172,10 @@ def _add_rule(lib: Any, ctx: int, rule: dict[str, Any], default: int) -> None:
     if action == default:
         return  # libseccomp refuses rules that say what the default says
     # struct scmp_arg_cmp: unsigned arg, enum op, two 64 bit values
-    compares = [libc.u32s(a["index"], _OPERATORS[a["op"]]) + libc.u64s(a["value"], a.get("valueTwo", 0)) for a in rule.get("args") or []]
+    for compare in rule.get("args") or []:
+        if compare.get("op") not in OPERATORS or not 0 <= compare.get("index", -1) < 6:
+            raise RuntimeFailure("cannot compile the seccomp profile", f"comparison {compare} is not understood", stage="seccomp")
+    compares = [libc.u32s(a["index"], OPERATORS[a["op"]]) + libc.u64s(a["value"], a.get("valueTwo", 0)) for a in rule.get("args") or []]
     array = ctypes.create_string_buffer(b"".join(compares)) if compares else None
     for name in rule.get("names") or []:
         number = lib.seccomp_syscall_resolve_name(str(name).encode())
@@ -170,3 +193,38 @@ def load(bpf: bytes) -> None:
     length = (len(bpf) // 8).to_bytes(2, sys.byteorder)
     fprog = ctypes.create_string_buffer(length + bytes(6) + libc.u64s(ctypes.addressof(buffer)))
     libc.prctl(libc.PR_SET_SECCOMP, 2, ctypes.addressof(fprog))
+
+
+FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1,
+    "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
+}
+_NEW_LISTENER, _TSYNC_ESRCH = 8, 16
+_NR_SECCOMP = 317 if os.uname().machine == "x86_64" else 277
+
+
+def notifies(description: dict[str, Any]) -> bool:
+    """Whether a linux.seccomp object has calls that a listener decides."""
+    return any(rule.get("action") == "SCMP_ACT_NOTIFY" for rule in description.get("syscalls") or [])
+
+
+def load_with(bpf: bytes, description: dict[str, Any], listener: bool) -> int:
+    """Install a filter with the flags of its description; a notification descriptor with `listener`, else -1. RuntimeFailure, OSError."""
+    flags = _NEW_LISTENER if listener else 0
+    for name in description.get("flags") or []:
+        if name not in FLAGS:
+            raise RuntimeFailure("cannot load the seccomp filter", f"unknown flag {name!r}; known are {', '.join(FLAGS)}", stage="seccomp")
+        flags |= FLAGS[name]
+    if listener and flags & 1:
+        flags |= _TSYNC_ESRCH  # both answer with a number: this one makes the other an error
+    if not flags:
+        load(bpf)
+        return -1
+    buffer = ctypes.create_string_buffer(bpf, len(bpf))
+    fprog = (len(bpf) // 8).to_bytes(2, sys.byteorder) + bytes(6) + libc.u64s(ctypes.addressof(buffer))
+    result = libc.libc.syscall(ctypes.c_long(_NR_SECCOMP), ctypes.c_uint(1), ctypes.c_uint(flags), ctypes.c_char_p(fprog))
+    if result < 0:
+        libc.raise_errno("seccomp")
+    return int(result) if listener else -1

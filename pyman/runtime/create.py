@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.runtime.channel import Channel
+    from pyman.runtime.extras import Extras
 
 _FLAGS = {
     "mount": libc.CLONE_NEWNS,
@@ -33,7 +34,7 @@ _FLAGS = {
 class Created:
     """A container's init, cloned and not yet started. `console`: the pty's master; `netns_fd`: its new network; or -1."""
 
-    __slots__ = ("channel", "console", "netns_fd", "pid", "start_time", "terminal")
+    __slots__ = ("channel", "console", "extras", "netns_fd", "pid", "start_time", "terminal")
 
     def __init__(self, pid: int, channel: Channel, terminal: bool) -> None:
         self.pid = pid
@@ -41,6 +42,7 @@ class Created:
         self.channel = channel
         self.console = self.netns_fd = -1
         self.terminal = terminal
+        self.extras: Extras | None = None
 
 
 def begin(
@@ -53,6 +55,7 @@ def begin(
     gate: str = "",
     netns_fd: int = -1,
     die_with_parent: bool = False,
+    extras: Extras | None = None,
 ) -> Created:
     """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
 
@@ -60,6 +63,7 @@ def begin(
     gate: path of a FIFO that init waits at instead of the caller's channel, when the caller ends before the start.
     die_with_parent: the kernel kills init when the caller (later the monitor) dies: nobody would learn how it ended.
     netns_fd: a fresh network namespace made ahead, used where `spec` asks for a new one; the descriptor stays open.
+    extras: what only some specs ask for, see runtime/extras.py.
     RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
     """
     namespaces = spec["linux"]["namespaces"]
@@ -92,10 +96,15 @@ def begin(
     init = Init(spec, theirs, stdio, join, new_user, bpf, preserve)
     init.die_with_parent = die_with_parent
     init.joins_others = len(join) > int(premade)
-    init.held = new_user or init.joins_others
+    init.held = new_user or init.joins_others or extras is not None
+    more: tuple[int, ...] = ()
+    if extras is not None:
+        init.extras = extras
+        flags &= ~extras.late_flags
+        more = extras.parent_prepare()
     if gate:
         init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
-    keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve)
+    keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve, *more)
     try:
         pid = _clone(flags, init, keep, pid_ns)
     except OSError as err:
@@ -111,13 +120,24 @@ def begin(
         os.close(init.gate_fd)
     for fd in join:
         os.close(fd)
+    if extras is not None:
+        extras.parent_close()
     created = Created(pid, ours, bool(spec["process"].get("terminal")))
     if flags & libc.CLONE_NEWNET:
         # While init is held it is dumpable: later nobody may look into its /proc entry.
         created.netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     if new_user:
         _write_maps(pid, spec["linux"])
-    if init.held:
+    created.extras = extras
+    if extras is not None:
+        try:
+            extras.parent_cloned(pid)
+        except BaseException:
+            os.kill(pid, 9)
+            process.wait(pid)
+            raise
+        ours.send("go", state=extras.state)
+    elif init.held:
         ours.send("go")
     return created
 
@@ -174,4 +194,6 @@ def wait_created(created: Created) -> None:
     """Wait until init has built and entered its root. Raises the error init reports, with its stage."""
     if created.terminal:
         _, created.console = created.channel.expect("console", "console")
+    if created.extras is not None:
+        created.extras.parent_assist(created.channel)
     created.channel.expect("ready", "ready")

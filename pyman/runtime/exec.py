@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.runtime.channel import Channel
+    from pyman.runtime.exec_extras import ExecExtras
 
 _KINDS = {
     "user": libc.CLONE_NEWUSER,
@@ -31,7 +32,7 @@ _KINDS = {
 class ExecInit:
     """The process that becomes the command; see runtime/init.py for the protocol."""
 
-    __slots__ = ("bpf", "channel", "preserve", "process", "stage", "stdio")
+    __slots__ = ("bpf", "channel", "extras", "preserve", "process", "stage", "stdio")
 
     def __init__(
         self, process_spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], bpf: bytes, preserve: tuple[int, ...]
@@ -41,6 +42,7 @@ class ExecInit:
         self.stdio = stdio
         self.bpf = bpf
         self.preserve = preserve
+        self.extras: ExecExtras | None = None
         self.stage = "start"
 
     def main(self) -> int:
@@ -72,6 +74,9 @@ class ExecInit:
             for number, fd in enumerate(self.stdio):
                 os.dup2(fd, number)
         close_at_exec(self.preserve)
+        if self.extras is not None:
+            self.stage = "process"
+            self.extras.before_program()
         run_program(self, self.process)
 
 
@@ -82,9 +87,11 @@ def exec_process(
     stdio: tuple[int, int, int],
     preserve: tuple[int, ...] = (),
     seccomp_spec: dict[str, Any] | None = None,
+    extras: ExecExtras | None = None,
 ) -> Created:
     """Start a process in the namespaces of `init_pid`. The caller is uid 0 of init's (outer) user namespace and its parent afterwards.
 
+    extras: what only some processes ask for, see runtime/exec_extras.py.
     StateError if init has ended; CommandNotFound (127), CannotInvoke (126), RuntimeFailure.
     """
     bpf = seccomp.program(seccomp_spec) if seccomp_spec else b""
@@ -99,11 +106,19 @@ def exec_process(
             flags |= flag
     ours, theirs = channels.pair()
     init = ExecInit(process_spec, theirs, stdio, bpf, preserve)
+    init.extras = extras
+    more = extras.parent_prepare() if extras is not None else ()
     read_end, write_end = os.pipe()
-    keep = (theirs.fileno(), *stdio, *preserve)
+    keep = (theirs.fileno(), *stdio, *preserve, *more)
 
     def joiner() -> int:
         set_oom_score(process_spec)
+        if extras is not None:
+            try:
+                extras.before_join()
+            except PymanError as err:
+                theirs.send("error", error=err.to_record())
+                return 1
         # Before the container's processes can see this one: its memory and descriptors must not be theirs to open.
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
         libc.setns(pidfd, flags)
@@ -122,6 +137,10 @@ def exec_process(
     text = os.read(read_end, 32)
     os.close(read_end)
     process.wait(helper)
+    if extras is not None:
+        extras.parent_close()
+        if not text:
+            ours.receive()  # raises what it reports
     if not text:
         raise RuntimeFailure("cannot execute a command in the container", "joining its namespaces failed; did it just end?", stage="join")
     created = Created(int(text), ours, bool(process_spec.get("terminal")))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.runtime.channel import Channel
+    from pyman.runtime.extras import Extras
 
 
 class Init:
@@ -29,6 +30,7 @@ class Init:
         "bpf",
         "channel",
         "die_with_parent",
+        "extras",
         "gate_fd",
         "held",
         "join",
@@ -59,6 +61,7 @@ class Init:
         self.preserve = preserve
         self.gate_fd = -1
         self.die_with_parent = False
+        self.extras: Extras | None = None  # what only some specs ask for
         self.held = False  # wait for "go" before the first step
         self.joins_others = False  # namespaces of another container
         self.stage = "start"
@@ -88,7 +91,8 @@ class Init:
         program.set_oom_score(process)
         self._enter_namespaces()
         os.setsid()
-        libc.new_session_keyring()
+        if self.extras is None or not self.extras.no_new_keyring:
+            libc.new_session_keyring()
         self.stage = "hostname"
         if spec.get("hostname"):
             _socket.sethostname(spec["hostname"])
@@ -103,10 +107,19 @@ class Init:
             rootfs.write_sysctls(root, linux.get("sysctl") or {})
             self.stage = "mask"
             rootfs.mask(root, linux.get("maskedPaths") or [], linux.get("readonlyPaths") or [])
-            self.stage = "pivot"
-            rootfs.pivot(root, bool(spec["root"].get("readonly")))
+            self._enter_root(root, bool(spec["root"].get("readonly")))
         program.set_personality(linux)
         self._finish(process, slave)
+
+    def _enter_root(self, root: rootfs.Root, readonly: bool) -> None:
+        if self.extras is not None:
+            self.stage = "hooks"
+            self.extras.before_pivot(self.channel)
+        self.stage = "pivot"
+        if self.extras is None or not self.extras.pivot(root, readonly):
+            rootfs.pivot(root, readonly)
+        if self.extras is not None:
+            self.extras.entered()
 
     def _has(self, kind: str) -> bool:
         return any(ns["type"] == kind for ns in self.spec["linux"]["namespaces"])
@@ -117,7 +130,9 @@ class Init:
     def _enter_namespaces(self) -> None:
         self.stage = "userns"
         if self.held:
-            self.channel.expect("go", "userns")
+            message, _ = self.channel.expect("go", "userns")
+            if self.extras is not None:
+                self.extras.state = message["state"]
         self.stage = "join"
         if self.joins_others and not self.new_user:
             # Before another container's processes can see this one: its memory and descriptors must not be theirs to open.
@@ -132,13 +147,16 @@ class Init:
                 pass
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
+        if self.extras is not None:
+            self.stage = "namespaces"
+            self.extras.enter(self.joins_others)
         self.stage = "loopback"
         if self._created("network"):
             _loopback_up()
 
     def _build_root(self, spec: dict[str, Any], linux: dict[str, Any]) -> rootfs.Root:
         self.stage = "root"
-        root = rootfs.Root(spec["root"]["path"])
+        root = rootfs.Root(spec["root"]["path"], self.extras.propagation() if self.extras is not None else libc.MS_PRIVATE)
         self.stage = "mounts"
         rootfs.mount_all(root, spec.get("mounts") or [])
         self.stage = "devices"
@@ -183,6 +201,9 @@ class Init:
             for number, fd in enumerate(self.stdio):
                 os.dup2(fd, number)
         program.close_at_exec(self.preserve)
+        if self.extras is not None:
+            self.stage = "hooks"
+            self.extras.before_program()
         run_program(self, process)
 
 
@@ -199,7 +220,10 @@ def run_program(init: Any, process: dict[str, Any]) -> None:
     except PymanError as err:
         failure = err
     init.stage = "user"
-    program.become(process, init.bpf)
+    if init.extras is None:
+        program.become(process, init.bpf)
+    else:
+        program.become(process, init.bpf, init.extras.load_filter)
     if getattr(init, "die_with_parent", False):
         # After the change of ids, which clears it. If the parent has died before this, no signal will come: look once.
         libc.prctl(libc.PR_SET_PDEATHSIG, 9)

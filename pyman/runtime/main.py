@@ -1,4 +1,4 @@
-"""`pyman-runtime`: the OCI runtime as a program, with runc's command line: create start state kill delete run exec list spec features."""
+"""`pyman-runtime`: the OCI runtime as a program, with runc's command line. Global options, the error's way to the log, exit codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 
 from pyman.errors import PymanError, UsageError
-from pyman.runtime import bundle, create, exec, start, store
+from pyman.runtime import arguments
 from pyman.state import fastjson
 from pyman.version import VERSION
 
@@ -14,77 +14,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-# option -> whether it takes a value
-_GLOBAL = {
-    "--root": True,
-    "--log": True,
-    "--log-format": True,
-    "--debug": False,
-    "--systemd-cgroup": False,
-    "--version": False,
-    "--rootless": True,
-    "--cgroup-manager": True,
-}
-_CREATE = {
-    "--bundle": True,
-    "-b": True,
-    "--pid-file": True,
-    "--console-socket": True,
-    "--preserve-fds": True,
-    "--no-pivot": False,
-    "--no-new-keyring": False,
-}
-_VERBS: dict[str, dict[str, bool]] = {
-    "create": _CREATE,
-    "run": {**_CREATE, "--detach": False, "-d": False, "--keep": False},
-    "start": {},
-    "state": {},
-    "kill": {"--all": False, "-a": False},
-    "delete": {"--force": False, "-f": False},
-    "exec": {
-        "--process": True,
-        "-p": True,
-        "--cwd": True,
-        "--env": True,
-        "-e": True,
-        "--user": True,
-        "-u": True,
-        "--tty": False,
-        "-t": False,
-        "--detach": False,
-        "-d": False,
-        "--pid-file": True,
-        "--console-socket": True,
-        "--preserve-fds": True,
-        "--no-new-privs": False,
-    },
-    "list": {"--format": True, "-f": True, "--quiet": False, "-q": False},
-    "spec": {"--bundle": True, "-b": True, "--rootless": False},
-    "features": {},
-}
+HELP = """pyman-runtime: run containers from OCI bundles (runtime-spec 1.2)
 
+  pyman-runtime [global options] COMMAND [options] CONTAINER ...
 
-def _options(argv: list[str], known: dict[str, bool], many: bool = False) -> tuple[dict[str, Any], list[str]]:
-    """Options up to the first positional, and the rest. UsageError."""
-    found: dict[str, Any] = {}
-    at = 0
-    while at < len(argv) and argv[at].startswith("-"):
-        name, equals, value = argv[at].partition("=")
-        at += 1
-        if name == "--":
-            break
-        if name not in known:
-            raise UsageError(f"unknown option {name}", "pyman-runtime does not have it")
-        if known[name] and not equals:
-            if at >= len(argv):
-                raise UsageError(f"option {name} needs a value", "none was given")
-            value, at = argv[at], at + 1
-        key = name.lstrip("-").replace("-", "_")
-        if key in ("env", "e"):
-            found.setdefault("env", []).append(value)
-        else:
-            found[key] = value if known[name] else True
-    return found, argv[at:]
+commands:
+  create ID, start ID, run ID       make a container from a bundle (--bundle DIR), execute its program, both
+  exec ID CMD ...                   a further process in a running container
+  state ID, list, ps ID, events ID  what there is
+  kill ID [SIGNAL], delete ID       end it, forget it
+  pause ID, resume ID, update ID    freeze it, thaw it, change its limits
+  spec, features                    a template of config.json, what this runtime can do
+
+global options:
+"""
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -92,139 +35,84 @@ def main(argv: list[str]) -> NoReturn:
     code = 1
     settings: dict[str, Any] = {}
     try:
-        settings, rest = _options(argv, _GLOBAL)
+        settings, rest = arguments.parse(argv, arguments.GLOBAL)
         if settings.get("version"):
             sys.stdout.write(f"pyman-runtime version {VERSION}\nspec: 1.2.0\n")
             code = 0
+        elif settings.get("help") or rest[:1] in (["help"], []):
+            sys.stdout.write(HELP + "".join(f"  {name}\n" for name in arguments.GLOBAL if name.startswith("--")))
+            code = 0 if settings.get("help") or rest else 1
         else:
             code = _run(settings, rest)
     except PymanError as err:
-        _log(settings, str(err))
-        code = err.exit_code if err.exit_code in (126, 127) and "run" in argv else 1
+        log(settings, "error", _text(err))
+        # runc and crun end a failed run and exec with 126 and 127 for a program that cannot be executed
+        verb = next((word for word in argv if word in arguments.VERBS), "")
+        if verb in ("run", "exec"):
+            code = err.exit_code if err.exit_code in (126, 127) else 255 if verb == "exec" else 1
     except OSError as err:
-        _log(settings, f"{err.filename or ''} {err.strerror or err}".strip())
-    sys.stdout.flush()
+        log(settings, "error", f"{err.filename or ''}: {err.strerror or err}".strip(": "))
+    except (ValueError, TypeError, KeyError, RecursionError) as err:  # a configuration no check foresaw: one line, no traceback
+        log(settings, "error", f"cannot use the configuration: {type(err).__name__}: {err}")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        pass
     os._exit(code)
 
 
-def _log(settings: dict[str, Any], text: str) -> None:
-    """The error on stderr, and in the log file as managers expect it."""
-    sys.stderr.write(f"pyman-runtime: {text}\n")
-    if settings.get("log"):
-        import time
+def _text(err: PymanError) -> str:
+    """The error for people and for managers, which look for runc's and crun's words."""
+    if err.exit_code == 127:
+        return f"{err}: executable file not found in $PATH" if "PATH" in err.why else f"{err}: no such file or directory"
+    return f"{err}: permission denied" if err.exit_code == 126 and "denied" not in str(err) else str(err)
 
-        line = text
-        if settings.get("log_format") == "json":
-            line = fastjson.dumps({"level": "error", "msg": text, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
-        with open(settings["log"], "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+
+def log(settings: dict[str, Any], level: str, text: str) -> None:
+    """One message: errors on stderr too, warnings and less only with --debug; the log file gets what stderr gets."""
+    if level != "error" and not settings.get("debug"):
+        return
+    sys.stderr.write(f"pyman-runtime: {text}\n" if level == "error" else f"pyman-runtime: {level}: {text}\n")
+    path = settings.get("log")
+    if not path:
+        return
+    import time
+
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if settings.get("log_format") == "json":
+        line = fastjson.dumps({"level": level, "msg": text, "time": now})
+    else:
+        line = f"time={fastjson.dumps(now)} level={level} msg={fastjson.dumps(text)}"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        os.write(fd, line.encode() + b"\n")
+        os.close(fd)
+    except OSError as err:
+        sys.stderr.write(f"pyman-runtime: cannot write the log {path}: {err.strerror}\n")
 
 
 def _run(settings: dict[str, Any], rest: list[str]) -> int:
-    if not rest or rest[0] not in _VERBS:
-        raise UsageError(f"unknown command {rest[0] if rest else ''!r}", "known are " + ", ".join(_VERBS))
     verb = rest[0]
-    opts, args = _options(rest[1:], _VERBS[verb])
-    root = store.Root(settings.get("root") or "")
-    if verb == "features":
-        return _print(bundle.features())
-    if verb == "spec":
-        return bundle.write_template(opts.get("bundle") or opts.get("b") or ".")
-    if verb == "list":
-        return _list(root, opts)
-    if not args:
-        raise UsageError(f"{verb} needs a container id", "none was given")
-    container_id = args[0]
-    if verb in ("create", "run", "start", "exec") and (os.stat("/proc/self/exe").st_uid != 0 or os.getuid() == 0):
-        from pyman.linux import sealed
-
-        sealed.ensure()
-    if verb in ("create", "run"):
-        return _create(root, container_id, opts, verb == "run")
-    entry = root.load(container_id)
-    if verb == "state":
-        return _print(entry.state())
-    if verb == "start":
-        entry.start()
-    elif verb == "kill":
-        entry.kill(args[1] if len(args) > 1 else "TERM")
-    elif verb == "delete":
-        entry.delete(bool(opts.get("force") or opts.get("f")))
-    elif verb == "exec":
-        return _exec(entry, args[1:], opts)
-    return 0
-
-
-def _print(value: object) -> int:
-    sys.stdout.write(fastjson.dumps(value, indent=2) + "\n")
-    return 0
-
-
-def _list(root: store.Root, opts: dict[str, Any]) -> int:
-    entries = [root.load(name).state() for name in root.ids()]
-    if opts.get("format", opts.get("f")) == "json":
-        return _print(entries)
-    if not (opts.get("quiet") or opts.get("q")):
-        sys.stdout.write(f"{'ID':<24}{'PID':<8}{'STATUS':<12}BUNDLE\n")
-    for state in entries:
-        sys.stdout.write(
-            f"{state['id']}\n"
-            if opts.get("quiet") or opts.get("q")
-            else f"{state['id']:<24}{state['pid']:<8}{state['status']:<12}{state['bundle']}\n"
-        )
-    return 0
-
-
-def _create(root: store.Root, container_id: str, opts: dict[str, Any], run: bool) -> int:
-    directory = os.path.abspath(opts.get("bundle") or opts.get("b") or ".")
-    spec = bundle.load(directory)
-    entry = root.make(container_id, directory, spec)
-    console_socket = opts.get("console_socket") or ""
-    try:
-        created = create.begin(
-            spec,
-            bundle=directory,
-            container_id=container_id,
-            stdio=(0, 1, 2),
-            preserve=tuple(range(3, 3 + int(opts.get("preserve_fds") or 0))),
-            gate=entry.gate(),
-        )
-        create.wait_created(created)
-        entry.created(created)
-        if created.console >= 0:
-            bundle.send_console(console_socket, created.console)
-        if opts.get("pid_file"):
-            bundle.write_pid(opts["pid_file"], created.pid)
-        if not run:
-            return 0
-        start.start_gated(created, entry.gate())
-        entry.mark_started()
-    except BaseException:
-        entry.delete(True)
-        raise
-    if opts.get("detach") or opts.get("d"):
+    if verb not in arguments.VERBS:
+        raise UsageError(f"unknown command {verb!r}", "known are " + ", ".join(arguments.VERBS))
+    if settings.get("log_format") not in (None, "json", "text"):
+        raise UsageError(f"invalid --log-format {settings['log_format']!r}", "json and text are known")
+    opts, args = arguments.parse(rest[1:], arguments.VERBS[verb])
+    if opts.get("help"):
+        sys.stdout.write(f"pyman-runtime {verb} {arguments.POSITIONALS.get(verb, '')}\n")
+        sys.stdout.write("".join(f"  {name}\n" for name in arguments.VERBS[verb] if name.startswith("--")))
         return 0
-    _, status = os.waitpid(created.pid, 0)
-    if not opts.get("keep"):
-        entry.delete(True)
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    least, most = arguments.COUNTS[verb]
+    if not least <= len(args) <= most:
+        raise UsageError(f"wrong number of arguments for {verb}", f"usage: pyman-runtime {verb} {arguments.POSITIONALS.get(verb, '')}")
+    if verb in ("create", "run", "start", "exec"):
+        if os.stat("/proc/self/exe").st_uid != 0 or os.getuid() == 0:
+            from pyman.linux import sealed
 
+            sealed.ensure()
+        from pyman.runtime import commands
 
-def _exec(entry: store.Entry, command: list[str], opts: dict[str, Any]) -> int:
-    process = bundle.exec_process(entry.spec(), command, opts)
-    entry.require_running("execute a command in")
-    created = exec.exec_process(
-        entry.pid,
-        process,
-        stdio=(0, 1, 2),
-        preserve=tuple(range(3, 3 + int(opts.get("preserve_fds") or 0))),
-        seccomp_spec=entry.spec().get("linux", {}).get("seccomp"),
-    )
-    if created.console >= 0:
-        bundle.send_console(opts.get("console_socket") or "", created.console)
-    if opts.get("pid_file"):
-        bundle.write_pid(opts["pid_file"], created.pid)
-    if opts.get("detach") or opts.get("d"):
-        return 0
-    _, status = os.waitpid(created.pid, 0)
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        return commands.run(verb, settings, args, opts)
+    from pyman.runtime import queries
+
+    return queries.run(verb, settings, args, opts)

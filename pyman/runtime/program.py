@@ -11,6 +11,7 @@ from pyman.linux import caps, fs, libc, seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _RLIMITS = {
@@ -102,7 +103,7 @@ def _limit(value: int) -> int:
     return -1 if value < 0 or value >= 1 << 63 else value
 
 
-def become(process: dict[str, Any], bpf: bytes) -> None:
+def become(process: dict[str, Any], bpf: bytes, load: Callable[[bytes], None] = seccomp.load) -> None:
     """Ids, capabilities, no_new_privs, seccomp, umask: after this the process has what the user's program gets."""
     wanted = process.get("capabilities") or {}
     sets = {kind: caps.mask(wanted.get(kind) or []) for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}
@@ -110,7 +111,7 @@ def become(process: dict[str, Any], bpf: bytes) -> None:
     user = process.get("user") or {}
     uid, gid = user.get("uid", 0), user.get("gid", 0)
     if bpf and not no_new_privs:
-        seccomp.load(bpf)  # needs CAP_SYS_ADMIN, so before the capabilities go
+        load(bpf)  # needs CAP_SYS_ADMIN, so before the capabilities go
     caps.drop_bounding(sets["bounding"])
     try:
         os.setgroups(user.get("additionalGids") or [])
@@ -141,7 +142,7 @@ def become(process: dict[str, Any], bpf: bytes) -> None:
     if no_new_privs:
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
         if bpf:
-            seccomp.load(bpf)
+            load(bpf)
 
 
 def environment(process: dict[str, Any]) -> dict[str, str]:

@@ -30,7 +30,10 @@ _ATTR = {
     "strictatime": (0x20, 0x70),
     "relatime": (0, 0x70),
     "nodiratime": (0x80, 0),
+    "atime": (0, 0x10),
+    "diratime": (0, 0x80),
     "nosymfollow": (0x200000, 0),
+    "symfollow": (0, 0x200000),
 }
 _PROPAGATION = {"private": libc.MS_PRIVATE, "slave": libc.MS_SLAVE, "shared": libc.MS_SHARED, "unbindable": libc.MS_UNBINDABLE}
 _MS = {
@@ -43,8 +46,17 @@ _MS = {
     "nodiratime": libc.MS_NODIRATIME,
     "relatime": libc.MS_RELATIME,
     "strictatime": libc.MS_STRICTATIME,
+    "nosymfollow": 256,
+    "dirsync": 128,
+    "mand": 64,
+    "silent": libc.MS_SILENT,
+    "iversion": 1 << 23,
+    "lazytime": 1 << 25,
 }
-_IGNORED = {"bind", "rbind", "defaults", "rw", "suid", "dev", "exec", "async", "atime", "tmpcopyup"}
+_IGNORED = set(
+    """bind rbind defaults rw suid dev exec async atime tmpcopyup loud norelatime diratime nostrictatime symfollow nomand noiversion
+nolazytime copy-symlink src-nofollow""".split()
+)
 _STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
@@ -55,11 +67,11 @@ class Root:
 
     __slots__ = ("fd", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, propagation: int = libc.MS_PRIVATE) -> None:
         self.path = path
         # In a nested user namespace inherited mounts are locked, and pivot_root refuses them: a bind mount of the root
         # onto itself is ours. It also is what pivot_root needs: a mount point.
-        libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
+        libc.mount(None, "/", None, libc.MS_REC | propagation)
         libc.mount(path, path, None, libc.MS_BIND | libc.MS_REC)
         self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -114,29 +126,40 @@ def mount_all(root: Root, mounts: list[dict[str, Any]]) -> None:
             raise RuntimeFailure(f"cannot mount {target}{source}", why, stage="mounts", errno=err.errno or 0) from err
 
 
-def _options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], bool]:
-    """(attr_set, attr_clr, propagation, data options, recursive) of a mount's options."""
+def _options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tuple[int, int]]:
+    """(attr_set, attr_clr, propagation, data options, the same bits for the whole tree) of a mount's options."""
     attr_set = attr_clr = propagation = 0
     data: list[str] = []
-    recursive = False
+    deep_set = deep_clr = 0
     for option in entry.get("options") or []:
         if option in _ATTR:
             attr_set, attr_clr = (attr_set | _ATTR[option][0]) & ~_ATTR[option][1], (attr_clr | _ATTR[option][1]) & ~_ATTR[option][0]
         elif option.startswith("r") and option[1:] in _ATTR:
-            recursive = True
-            attr_set, attr_clr = attr_set | _ATTR[option[1:]][0], attr_clr | _ATTR[option[1:]][1]
+            bits = _ATTR[option[1:]]
+            deep_set, deep_clr = (deep_set | bits[0]) & ~bits[1], (deep_clr | bits[1]) & ~bits[0]
         elif option in _PROPAGATION:
             propagation = _PROPAGATION[option]
         elif option.startswith("r") and option[1:] in _PROPAGATION:
             propagation = _PROPAGATION[option[1:]] | libc.MS_REC
-        elif option not in _IGNORED:
+        elif option not in _IGNORED and option.partition("=")[0] not in ("idmap", "ridmap"):
             data.append(option)
-    return attr_set, attr_clr, propagation, data, recursive
+    return attr_set, attr_clr, propagation, data, (deep_set, deep_clr)
+
+
+def option_names() -> list[str]:
+    """Every mount option that is understood and not just passed to the file system."""
+    known = {*_ATTR, *_MS, *_PROPAGATION, *_IGNORED, "idmap", "ridmap", *("r" + name for name in (*_ATTR, *_PROPAGATION))}
+    return sorted(known)
 
 
 def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     kind, target = entry.get("type") or "bind", entry["destination"]
     options = entry.get("options") or []
+    if "link_to" in entry:  # copy-symlink, see runtime/rootfs_more.py
+        parent = root.make_dirs(target.rstrip("/").rpartition("/")[0] or "/")
+        os.symlink(entry["link_to"], target.rstrip("/").rpartition("/")[2], dir_fd=parent)
+        os.close(parent)
+        return
     if kind == "bind" or "bind" in options or "rbind" in options:
         _bind(root, entry, options)
         return
@@ -144,7 +167,7 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     strict = kind in _STRICT_TYPES or target in ("/dev", "/proc", "/sys")
     fd = root.make_dirs(target, strict)
     copy = os.open(_proc(fd), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if "tmpcopyup" in options else -1
-    _, _, propagation, data, _ = _options(entry)
+    _, _, propagation, data, deep = _options(entry)
     flags = 0
     for option in options:
         flags |= _MS.get(option, 0)
@@ -159,6 +182,7 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
         os.close(copy)
         if late_readonly:
             libc.mount_setattr(fd, "", libc.AT_EMPTY_PATH, attr_set=1)
+    _set_attributes(fd, *deep, True)
     if propagation:
         libc.mount(None, _proc(fd), None, propagation)
     if kind == "proc" and fs.magic(fd) != fs.PROC_SUPER_MAGIC:
@@ -186,12 +210,15 @@ def _mount_type(kind: str, source: str, target: str, flags: int, data: list[str]
 def _bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
     recursive = "rbind" in options
     source = entry["source"]
-    tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if recursive else 0))
+    tree = entry.get("tree_fd", -1)  # made by who has the rights, see runtime/rootfs_more.py
+    if tree < 0:
+        tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if recursive else 0))
     try:
         directory = stat.S_ISDIR(os.fstat(tree).st_mode)
         target = root.make_dirs(entry["destination"]) if directory else root.make_file(entry["destination"])
         attr_set, attr_clr, propagation, _, deep = _options(entry)
-        _set_attributes(tree, attr_set, attr_clr, recursive and deep)
+        _set_attributes(tree, *deep, True)
+        _set_attributes(tree, attr_set, attr_clr, False)
         libc.move_mount(tree, target)
         os.close(target)
         libc.mount(None, _mounted(root, entry["destination"]), None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
@@ -231,7 +258,13 @@ def make_devices(root: Root, devices: list[dict[str, Any]]) -> None:
     for name in _DEVICES:
         bind_device(root, f"/dev/{name}", f"/dev/{name}")
     for device in devices:
-        bind_device(root, device.get("source") or device["path"], device["path"])
+        source = device.get("source") or device["path"]
+        if device.get("type") == "p" or not os.path.exists(source):
+            from pyman.runtime import rootfs_more  # FIFOs, and nodes that the host does not have
+
+            if rootfs_more.make_node(root, device):
+                continue
+        bind_device(root, source, device["path"])
     dev = root.open("/dev", os.O_PATH | os.O_DIRECTORY, strict=True)
     for name, link in _LINKS.items():
         try:

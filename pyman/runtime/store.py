@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 
-from pyman.errors import NameInUse, NoSuchContainer, StateError, UsageError
+from pyman.errors import NameInUse, NoSuchContainer, PymanError, StateError, UsageError
 from pyman.linux import libc, process
-from pyman.runtime import start
+from pyman.runtime import cgroup, start
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -16,15 +17,29 @@ if TYPE_CHECKING:
     from pyman.runtime.create import Created
 
 _CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-."
-_SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ABRT": 6, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15, "CONT": 18, "STOP": 19, "WINCH": 28}
+_SIGNALS = {
+    name: number
+    for number, name in enumerate(
+        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM "
+        "PROF WINCH IO PWR SYS".split(),
+        1,
+    )
+} | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64}
+_KILL_WAIT = 10  # seconds for init to end after SIGKILL
 
 
-def _signal_number(text: str) -> int:
+def signal_number(text: str) -> int:
+    """A signal by number or name (with or without SIG; RTMIN+n). UsageError."""
     name = text.upper().removeprefix("SIG")
     if name.isdigit() and 0 < int(name) < 65:
         return int(name)
     if name in _SIGNALS:
         return _SIGNALS[name]
+    base, sign, offset = name[:5], name[5:6], name[6:]
+    if base in ("RTMIN", "RTMAX") and sign in ("+", "-") and offset.isdigit() and int(offset) <= 30:
+        number = _SIGNALS[base] + (int(offset) if sign == "+" else -int(offset))
+        if 34 <= number <= 64:
+            return number
     raise UsageError(f"invalid signal {text!r}", "give its number, or a common name such as TERM")
 
 
@@ -34,7 +49,7 @@ class Root:
     __slots__ = ("path",)
 
     def __init__(self, path: str) -> None:
-        base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/pyman-run-{os.getuid()}"
+        base = os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.getuid() == 0 else f"/tmp/pyman-run-{os.getuid()}")
         self.path = path or os.path.join(base, "pyman-runtime")
 
     def ids(self) -> list[str]:
@@ -45,7 +60,7 @@ class Root:
             return []
 
     def _path(self, container_id: str) -> str:
-        if not container_id or container_id in (".", "..") or container_id.strip(_CHARS):
+        if not container_id or container_id in (".", "..") or container_id.strip(_CHARS) or len(container_id) > 1024:
             raise UsageError(f"invalid container id {container_id!r}", "it may have letters, digits and _+-. only")
         return os.path.join(self.path, container_id)
 
@@ -53,6 +68,11 @@ class Root:
         """A new entry with its gate. NameInUse."""
         path = self._path(container_id)
         os.makedirs(self.path, 0o700, exist_ok=True)
+        info = os.stat(self.path)
+        if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+            raise StateError(
+                f"cannot use the state directory {self.path}", "others may write it or own it", "give a private one with --root"
+            )
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
@@ -68,6 +88,9 @@ class Root:
             "pid": 0,
             "start": 0,
             "started": False,
+            "creating": True,
+            "cgroup": "",
+            "created": time.time(),
             "annotations": spec.get("annotations") or {},
         }
         entry.save()
@@ -97,6 +120,11 @@ class Entry:
         """Its init."""
         return int(self.record["pid"])
 
+    @property
+    def cgroup(self) -> str:
+        """Directory of its cgroup, or ""."""
+        return str(self.record.get("cgroup") or "")
+
     def gate(self) -> str:
         """The FIFO init waits at."""
         return os.path.join(self.path, "start")
@@ -110,8 +138,13 @@ class Entry:
         return store.read_json(os.path.join(self.path, "config.json")) or {}
 
     def created(self, created: Created) -> None:
-        """Note its init."""
+        """Note its init, which still builds its root."""
         self.record.update(pid=created.pid, start=created.start_time)
+        self.save()
+
+    def finished_creating(self) -> None:
+        """Note that init waits for the start."""
+        self.record["creating"] = False
         self.save()
 
     def mark_started(self) -> None:
@@ -124,11 +157,13 @@ class Entry:
         return process.alive(self.record["pid"], self.record["start"])
 
     def status(self) -> str:
-        """creating, created, running or stopped (runtime-spec, runtime.md "State")."""
-        if not self.record["pid"]:
-            return "creating"
-        if not self.alive():
+        """creating, created, running, paused or stopped (runtime-spec, runtime.md "State"; paused as runc and crun say it)."""
+        if self.record["pid"] and not self.alive():
             return "stopped"
+        if self.record.get("creating"):
+            return "creating"
+        if cgroup.is_frozen(self.cgroup):
+            return "paused"
         return "running" if self.record["started"] else "created"
 
     def state(self) -> dict[str, Any]:
@@ -143,10 +178,11 @@ class Entry:
             "annotations": self.record["annotations"],
         }
 
-    def require_running(self, action: str) -> None:
-        """StateError unless it runs."""
-        if self.status() != "running":
-            raise StateError(f"cannot {action} container {self.record['id']}", f"it is {self.status()}")
+    def require_running(self, action: str, created: bool = False) -> None:
+        """StateError unless it runs (or is paused; or, with `created`, waits for its start)."""
+        status = self.status()
+        if status not in ("running", "paused") and not (created and status == "created"):
+            raise StateError(f"cannot {action} container {self.record['id']}", f"it is {status}")
 
     def start(self) -> None:
         """Let init execute the program. StateError unless it is created."""
@@ -155,29 +191,64 @@ class Entry:
         start.open_gate(self.gate())
         self.mark_started()
 
-    def kill(self, signal: str) -> None:
-        """Send a signal to init. StateError if it has ended."""
-        number = _signal_number(signal)
-        if self.status() not in ("created", "running"):
+    def kill(self, signal: str, everyone: bool = False) -> None:
+        """Send a signal to init, or to every process of the container. StateError if it has ended."""
+        number = signal_number(signal)
+        if everyone and self.cgroup and os.path.isdir(self.cgroup):
+            cgroup.kill(self.cgroup, number)
+            return
+        if self.status() not in ("created", "running", "paused"):
             raise StateError(f"cannot kill container {self.record['id']}", "container not running")
-        pidfd = libc.pidfd_open(self.pid)
-        try:
-            if self.alive():
-                libc.pidfd_send_signal(pidfd, number)
-        finally:
-            os.close(pidfd)
+        # Without a cgroup: init is all there is, or the kernel ends the others of its pid namespace with it.
+        targets = process.in_namespace_of(self.pid) if everyone else [self.pid]
+        for pid in targets or [self.pid]:
+            try:
+                pidfd = libc.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            try:
+                if pid != self.pid or self.alive():
+                    libc.pidfd_send_signal(pidfd, number)
+            finally:
+                os.close(pidfd)
 
-    def delete(self, force: bool) -> None:
-        """Forget the container; with force its init is killed first. StateError."""
-        if self.status() in ("created", "running"):
-            if not force:
-                raise StateError(f"cannot delete container {self.record['id']}", f"it is {self.status()}", "kill it first, or use --force")
-            import select
-
-            pidfd = libc.pidfd_open(self.pid)
-            libc.pidfd_send_signal(pidfd, 9)
-            select.select([pidfd], [], [], 10)
-            os.close(pidfd)
+    def delete(self, force: bool) -> list[str]:
+        """Forget the container; with force its processes are killed first. Returns failures of poststop hooks. StateError."""
+        status = self.status()
+        if status in ("created", "running", "paused", "creating") and not force:
+            raise StateError(f"cannot delete container {self.record['id']}", f"it is {status}", "kill it first, or use --force")
+        self._end_processes()
+        hooks_of = (self.spec().get("hooks") or {}).get("poststop") or []
+        state = {**self.state(), "status": "stopped", "pid": 0}
         for name in os.listdir(self.path):
             os.unlink(os.path.join(self.path, name))
         os.rmdir(self.path)
+        if not hooks_of:
+            return []
+        from pyman.runtime import hooks
+
+        return hooks.run_leniently("poststop", hooks_of, state)
+
+    def _end_processes(self) -> None:
+        if self.record["pid"] and self.alive():
+            import select
+
+            try:
+                pidfd = libc.pidfd_open(self.pid)
+                libc.pidfd_send_signal(pidfd, 9)
+                if self.cgroup:
+                    cgroup.kill(self.cgroup, 9)  # a frozen process dies by this way only
+                select.select([pidfd], [], [], _KILL_WAIT)
+                os.close(pidfd)
+            except ProcessLookupError:
+                pass
+        if self.cgroup and os.path.isdir(self.cgroup):
+            cgroup.kill(self.cgroup, 9)
+            cgroup.delete(self.cgroup)
+
+    def abandon(self) -> None:
+        """Undo a creation that failed; whatever else goes wrong, its first error is the one to tell."""
+        try:
+            self.delete(True)
+        except (PymanError, OSError):
+            pass

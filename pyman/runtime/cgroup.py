@@ -1,0 +1,291 @@
+"""The cgroup v2 of a container, by files: where it lies, limits, freeze, kill, statistics. The runtime program, process C.
+
+A user owns only what was delegated to him (cgroups(7) "Cgroup delegation"), and a cgroup with processes in it cannot give
+controllers to its children. So the container's cgroup is made where the spec says if that is allowed, else below the
+nearest ancestor of the caller's own cgroup that can do what is asked for. On hosts without cgroup v2 or without
+delegation there is no cgroup, which is fine unless limits are asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from pyman.errors import RuntimeFailure
+from pyman.linux import fs
+from pyman.runtime import cgroup_limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CGROUP2_SUPER_MAGIC = 0x63677270
+_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # alone, and beside the old controllers (hybrid)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def hierarchy() -> str:
+    """Where cgroup v2 is mounted; "" if it is not."""
+    for path in _MOUNTS:
+        try:
+            fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            if fs.magic(fd) == CGROUP2_SUPER_MAGIC:
+                return path
+        finally:
+            os.close(fd)
+    return ""
+
+
+def path_of(pid: int | str = "self") -> str:
+    """The cgroup of a process as its directory below the hierarchy; "" without cgroup v2 or process."""
+    top = hierarchy()
+    try:
+        with open(f"/proc/{pid}/cgroup") as file:
+            lines = file.read().split("\n")
+    except OSError:
+        return ""
+    for line in lines:
+        # Outside our cgroup namespace the kernel answers with "/..": not a place we can name.
+        if top and line.startswith("0::/") and not line.startswith("0::/.."):
+            return (top + line[3:]).rstrip("/")
+    return ""
+
+
+def _read(directory: str, name: str) -> str:
+    try:
+        with open(os.path.join(directory, name)) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def write(directory: str, name: str, value: str) -> None:
+    """Write one file of a cgroup. OSError."""
+    fd = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def processes(directory: str) -> list[int]:
+    """The processes of a cgroup and of those below it."""
+    found = []
+    for top, _, _ in os.walk(directory):
+        found += [int(line) for line in _read(top, "cgroup.procs").split()]
+    return sorted(set(found))
+
+
+def create(spec_path: str, container_id: str, resources: dict[str, Any], systemd: bool = False) -> tuple[str, list[str]]:
+    """Make the container's cgroup with its limits. Returns (directory or "", notes on what was left out).
+
+    spec_path: linux.cgroupsPath ("/a/b" from the hierarchy's top, "a/b" from the caller's own cgroup, "slice:prefix:name" with
+    `systemd`, "" for a place of our choice). RuntimeFailure where `resources` asks for a limit that cannot be set.
+    """
+    wanted = cgroup_limits.settings(resources)
+    needed = sorted({setting.controller for setting in wanted if not setting.optional and setting.controller != "cgroup"})
+    notes: list[str] = []
+    if systemd and ":" in spec_path:
+        notes.append("no systemd scope was made: the cgroup is made by files")
+        spec_path = _name_of_scope(spec_path, container_id)
+    directory, why = _place(spec_path, container_id, needed)
+    if not directory:
+        if wanted:
+            raise RuntimeFailure(
+                f"cannot limit container {container_id}",
+                f"{', '.join(repr(setting) for setting in wanted)}: {why}",
+                "let systemd delegate cgroup v2 to you (Delegate=yes), or leave the limits away",
+                stage="cgroup",
+            )
+        notes.append(f"without a cgroup: {why}")
+        return "", notes
+    try:
+        apply(directory, wanted)
+        if resources.get("devices"):
+            from pyman.runtime import cgroup_devices  # hosts where we may load BPF programs only
+
+            notes += cgroup_devices.attach(directory, resources["devices"])
+    except BaseException:
+        delete(directory)
+        raise
+    return directory, notes
+
+
+def _name_of_scope(text: str, container_id: str) -> str:
+    parts = (text.split(":") + ["", ""])[:3]
+    return f"{parts[1]}-{parts[2] or container_id}.scope" if parts[1] else f"{parts[2] or container_id}.scope"
+
+
+def _place(spec_path: str, container_id: str, needed: list[str]) -> tuple[str, str]:
+    """(directory made, "") or ("", why there is none)."""
+    top = hierarchy()
+    if not top:
+        return "", "cgroup v2 is not mounted on this host"
+    if any(part == ".." for part in spec_path.split("/")):
+        raise RuntimeFailure("cannot use linux.cgroupsPath", f"{spec_path!r} has a part ..", stage="cgroup")
+    own = path_of()
+    why = "your user may not make cgroups"
+    if spec_path.startswith("/"):
+        made, why = _make(top, spec_path.strip("/"), needed)
+        if made:
+            return made, ""
+    name = spec_path.strip("/").rpartition("/")[2] if spec_path.startswith("/") else spec_path.strip("/")
+    name = name or f"pyman-{container_id}"
+    base = own
+    while base.startswith(top):
+        made, reason = _make(base, name, needed)
+        if made:
+            return made, ""
+        why = reason
+        if base == top or not os.access(os.path.dirname(base), os.W_OK):
+            break
+        base = os.path.dirname(base)
+    return "", why
+
+
+def _make(base: str, relative: str, needed: list[str]) -> tuple[str, str]:
+    """Make base/relative, every level giving the needed controllers on; what was made is taken away again on failure."""
+    made: list[str] = []
+    current = base
+    try:
+        for part in relative.split("/"):
+            enable(current, needed)
+            current = os.path.join(current, part)
+            try:
+                os.mkdir(current, 0o755)
+                made.append(current)
+            except FileExistsError:
+                pass
+        if not made and processes(current):
+            raise RuntimeFailure("cannot create the container's cgroup", f"{current} is in use by other processes", stage="cgroup")
+        kind = _read(current, "cgroup.type").strip()
+        if kind in ("threaded", "domain invalid"):
+            # Its processes could be neither listed nor killed nor limited as a whole.
+            raise RuntimeFailure(
+                "cannot create the container's cgroup", f"{current} is a {kind} cgroup: it has threads only", stage="cgroup"
+            )
+        if not os.access(os.path.join(current, "cgroup.procs"), os.W_OK):
+            raise PermissionError(errno.EACCES, "not delegated", current)
+        return current, ""
+    except OSError as err:
+        for directory in reversed(made):
+            os.rmdir(directory)
+        if err.errno not in (*_DENIED, errno.ENOENT, errno.EBUSY):
+            raise
+        if err.errno == errno.EBUSY:
+            return "", f"{base} has processes in it and can give no controllers to its children"
+        return "", f"{err.filename or base}: {err.strerror}"
+
+
+def enable(directory: str, needed: list[str]) -> None:
+    """Give controllers to the children of a cgroup. FileNotFoundError names one that is not there; OSError (EBUSY: has processes)."""
+    there, on = _read(directory, "cgroup.controllers").split(), _read(directory, "cgroup.subtree_control").split()
+    for controller in needed:
+        if controller in on:
+            continue
+        if controller not in there:
+            raise FileNotFoundError(errno.ENOENT, f"the controller {controller} is not available there", directory)
+        write(directory, "cgroup.subtree_control", f"+{controller}")
+
+
+def apply(directory: str, wanted: list[cgroup_limits.Setting]) -> None:
+    """Write limits. RuntimeFailure names limit, value and the kernel's reason."""
+    for setting in wanted:
+        name = next((file for file in setting.files if os.path.exists(os.path.join(directory, file))), "")
+        if not name and setting.optional:
+            continue
+        try:
+            for line in setting.value.split("\n"):
+                write(directory, name or setting.files[0], line)
+        except OSError as err:
+            if setting.optional and err.errno in (errno.EOPNOTSUPP, errno.ENODEV):
+                continue
+            why = err.strerror or str(err)
+            if err.errno == errno.ENOENT:
+                why = f"the controller {setting.controller} is not available in {directory}"
+            raise RuntimeFailure(f"cannot set the limit {setting!r}", why, stage="cgroup", errno=err.errno or 0) from err
+
+
+def update(directory: str, resources: dict[str, Any]) -> None:
+    """Change the limits of a living container. RuntimeFailure; with memory.checkBeforeUpdate, if more memory is in use."""
+    wanted = cgroup_limits.settings(resources)
+    if not directory:
+        raise RuntimeFailure("cannot change the container's limits", "it has no cgroup", stage="cgroup")
+    memory = resources.get("memory") or {}
+    current = _read(directory, "memory.current").strip()
+    if memory.get("checkBeforeUpdate") and memory.get("limit", -1) > 0 and current and int(current) > memory["limit"]:
+        raise RuntimeFailure(
+            "cannot change the memory limit", f"{current} bytes are in use, more than the limit of {memory['limit']}", stage="cgroup"
+        )
+    apply(directory, wanted)
+
+
+def join(directory: str, pid: int) -> None:
+    """Move a process into the cgroup. RuntimeFailure."""
+    try:
+        write(directory, "cgroup.procs", str(pid))
+    except OSError as err:
+        why = err.strerror or str(err)
+        if err.errno == errno.EBUSY:
+            why = "it gives controllers to its children, so it takes no processes (no internal process rule)"
+        raise RuntimeFailure(f"cannot enter the cgroup {directory}", why, stage="cgroup", errno=err.errno or 0) from err
+
+
+def freeze(directory: str, frozen: bool, timeout: float = 10.0) -> None:
+    """Freeze or thaw, and wait (at most `timeout` seconds) until it has happened. RuntimeFailure."""
+    if not directory:
+        raise RuntimeFailure("cannot pause the container", "it has no cgroup, which is what pausing needs", stage="cgroup")
+    try:
+        write(directory, "cgroup.freeze", str(int(frozen)))
+    except OSError as err:
+        raise RuntimeFailure(f"cannot {'freeze' if frozen else 'thaw'} {directory}", err.strerror or str(err), stage="cgroup") from err
+    end = time.monotonic() + timeout
+    while events(directory).get("frozen") != int(frozen):
+        if time.monotonic() > end:
+            raise RuntimeFailure(f"cannot {'freeze' if frozen else 'thaw'} {directory}", f"not done after {timeout:.0f} s", stage="cgroup")
+        time.sleep(0.002)
+
+
+def is_frozen(directory: str) -> bool:
+    """Whether it is frozen by itself (not by an ancestor)."""
+    return bool(directory) and _read(directory, "cgroup.freeze").strip() == "1"
+
+
+def events(directory: str, name: str = "cgroup.events") -> dict[str, int]:
+    """A flat keyed file, such as cgroup.events or memory.events."""
+    return {key: int(value) for key, _, value in (line.partition(" ") for line in _read(directory, name).split("\n")) if value.isdigit()}
+
+
+def kill(directory: str, signal: int) -> None:
+    """Send a signal to every process; SIGKILL at once for all (cgroup.kill, Linux 5.14), frozen ones too."""
+    if signal == 9:
+        try:
+            write(directory, "cgroup.kill", "1")
+            return
+        except OSError:
+            pass
+    for pid in processes(directory):
+        try:
+            os.kill(pid, signal)
+        except ProcessLookupError:
+            continue
+
+
+def delete(directory: str, timeout: float = 5.0) -> None:
+    """Remove the cgroup and those made below it; its last processes get `timeout` seconds to go. RuntimeFailure."""
+    end = time.monotonic() + timeout
+    for top, _, _ in os.walk(directory, topdown=False):
+        while True:
+            try:
+                os.rmdir(top)
+                break
+            except FileNotFoundError:
+                break
+            except OSError as err:
+                if err.errno != errno.EBUSY or time.monotonic() > end:
+                    raise RuntimeFailure(f"cannot remove the cgroup {top}", err.strerror or str(err), stage="cgroup") from err
+                time.sleep(0.005)

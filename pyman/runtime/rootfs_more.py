@@ -1,0 +1,149 @@
+"""Rarer ways to build a root: idmapped mounts, copied symbolic links, device nodes made by root, entering without pivot_root."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyman.errors import RuntimeFailure
+from pyman.linux import libc, process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.runtime.rootfs import Root
+
+_MOUNT_ATTR_IDMAP = 0x100000
+_AT_SYMLINK_NOFOLLOW = 0x100
+
+
+def prepare_mounts(spec: dict[str, Any]) -> list[int]:
+    """In the caller, before the clone: mounts that init cannot make itself become descriptors in their entries ("tree_fd").
+
+    Idmapped mounts need rights over the file system, which init's user namespace has not. RuntimeFailure.
+    """
+    found = []
+    for entry in spec["mounts"]:
+        options = entry.get("options") or []
+        if "copy-symlink" in options and os.path.islink(entry.get("source") or ""):
+            entry["link_to"] = os.readlink(entry["source"])
+            continue
+        idmap = next((option for option in options if option.partition("=")[0] in ("idmap", "ridmap")), "")
+        if not idmap and not entry.get("uidMappings") and "src-nofollow" not in options:
+            continue
+        flags = libc.OPEN_TREE_CLONE
+        flags |= libc.AT_RECURSIVE if "rbind" in options else 0
+        flags |= _AT_SYMLINK_NOFOLLOW if "src-nofollow" in options else 0
+        try:
+            tree = libc.open_tree(libc.AT_FDCWD, entry["source"], flags)
+        except OSError as err:
+            raise RuntimeFailure(f"cannot mount {entry['destination']} from {entry['source']}", err.strerror or "", stage="mounts") from err
+        entry["tree_fd"] = tree
+        found.append(tree)
+        if idmap or entry.get("uidMappings"):
+            _idmap(tree, entry, idmap, spec["linux"])
+    return found
+
+
+def _idmap(tree: int, entry: dict[str, Any], option: str, linux: dict[str, Any]) -> None:
+    uids, gids = mappings(entry, option, linux)
+    fd = user_namespace(uids, gids)
+    try:
+        recursive = libc.AT_RECURSIVE if option.startswith("ridmap") else 0
+        libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | recursive, attr_set=_MOUNT_ATTR_IDMAP, userns_fd=fd)
+    except OSError as err:
+        why = err.strerror or str(err)
+        if err.errno == 1:
+            why = "only who owns its file system may map its ids, and that is not you"
+        elif err.errno == 22:
+            why = "its file system cannot map ids"
+        raise RuntimeFailure(f"cannot map the ids of {entry['source']}", why, stage="mounts", errno=err.errno or 0) from err
+    finally:
+        os.close(fd)
+
+
+def mappings(entry: dict[str, Any], option: str, linux: dict[str, Any]) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
+    """(uid, gid) mappings of an idmapped mount: in the option ("idmap=uids=0-1000-1#5-6-7;gids=0-1000-1"), of the mount, of the container."""
+    text = option.partition("=")[2]
+    parsed: dict[str, list[dict[str, int]]] = {"uids": [], "gids": []}
+    for part in text.split(";") if text else []:
+        name, _, ranges = part.partition("=")
+        for item in ranges.split("#"):
+            numbers = item.lstrip("@").split("-")
+            if name not in parsed or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+                raise RuntimeFailure(
+                    f"cannot use the mount option {option}", "it is not like idmap=uids=0-1000-1;gids=0-1000-1", stage="mounts"
+                )
+            parsed[name].append({"containerID": int(numbers[0]), "hostID": int(numbers[1]), "size": int(numbers[2])})
+    uids = parsed["uids"] or entry.get("uidMappings") or linux.get("uidMappings") or []
+    gids = parsed["gids"] or entry.get("gidMappings") or linux.get("gidMappings") or []
+    if not uids or not gids:
+        raise RuntimeFailure(
+            f"cannot map the ids of {entry['destination']}", "neither the mount nor the container has id mappings", stage="mounts"
+        )
+    return uids, gids
+
+
+def user_namespace(uids: list[dict[str, int]], gids: list[dict[str, int]]) -> int:
+    """Descriptor of a user namespace with these mappings and no process in it. RuntimeFailure, OSError."""
+    ready_r, ready_w = os.pipe()
+    done_r, done_w = os.pipe()
+
+    def body() -> int:
+        libc.unshare(libc.CLONE_NEWUSER)
+        os.write(ready_w, b"x")
+        os.read(done_r, 1)
+        return 0
+
+    pid = process.fork(body, "pyman:[idmap]", (ready_w, done_r))
+    os.close(ready_w)
+    os.close(done_r)
+    try:
+        if not os.read(ready_r, 1):
+            raise RuntimeFailure("cannot map ids", "a user namespace could not be made", stage="mounts")
+        for file, entries in (("uid_map", uids), ("gid_map", gids)):
+            text = "".join(f"{entry['containerID']} {entry['hostID']} {entry['size']}\n" for entry in entries)
+            try:
+                with open(f"/proc/{pid}/{file}", "w") as out:
+                    out.write(text)
+            except OSError as err:
+                raise RuntimeFailure("cannot map ids", f"{file} {text.strip()}: {err.strerror}", stage="mounts") from err
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(done_w)
+        os.close(ready_r)
+        process.wait(pid)
+
+
+def move_root(root: Root, readonly: bool) -> None:
+    """Enter the root by moving its mount over "/" and chroot, for a host on a ramdisk, where pivot_root is refused."""
+    os.fchdir(root.fd)
+    libc.mount(".", "/", None, libc.MS_MOVE)
+    os.chroot(".")
+    os.chdir("/")
+    os.close(root.fd)
+    if readonly:
+        libc.mount_setattr(libc.AT_FDCWD, "/", 0, attr_set=1)
+
+
+def make_node(root: Root, device: dict[str, Any]) -> bool:
+    """Make a device node or FIFO of the spec by mknod(2); False where the kernel does not allow it (user namespaces)."""
+    kind = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}.get(device.get("type") or "c", stat.S_IFCHR)
+    directory, _, name = device["path"].rstrip("/").rpartition("/")
+    parent = root.make_dirs(directory or "/")
+    try:
+        number = os.makedev(device.get("major") or 0, device.get("minor") or 0) if kind != stat.S_IFIFO else 0
+        os.mknod(name, kind | 0o600, number, dir_fd=parent)
+        os.chown(name, device.get("uid") or 0, device.get("gid") or 0, dir_fd=parent, follow_symlinks=False)
+        node = libc.openat2(parent, name, os.O_PATH | os.O_NOFOLLOW, 0, libc.RESOLVE_BENEATH)
+        mode = device.get("fileMode")
+        os.chmod(f"/proc/self/fd/{node}", 0o666 if mode is None else mode)
+        os.close(node)
+    except FileExistsError:
+        return True
+    except PermissionError:
+        return False
+    finally:
+        os.close(parent)
+    return True

@@ -1,0 +1,246 @@
+"""A bundle's config.json checked as a whole before anything is done with it. The runtime program.
+
+Shapes say what a value must be; a key that no shape names is left alone (runtime-spec, config.md "Extensibility"). After
+this the other modules may trust types; what values mean is checked here where it needs no look at the host.
+"""
+
+from __future__ import annotations
+
+from pyman.errors import RuntimeFailure
+from pyman.linux import caps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user", "time")
+_MAX_ID = (1 << 32) - 2
+
+
+class _Id:
+    """A user or group id."""
+
+
+class _Map:
+    """An object whose keys are free: `of` is the shape of its values."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+
+_HOOK = {"path": str, "args": [str], "env": [str], "timeout": int}
+_MAPPING = {"containerID": _Id, "hostID": _Id, "size": int}
+PROCESS: dict[str, Any] = {
+    "terminal": bool,
+    "consoleSize": {"height": int, "width": int},
+    "cwd": str,
+    "env": [str],
+    "args": [str],
+    "noNewPrivileges": bool,
+    "oomScoreAdj": int,
+    "apparmorProfile": str,
+    "selinuxLabel": str,
+    "user": {"uid": _Id, "gid": _Id, "umask": int, "additionalGids": [_Id], "username": str},
+    "capabilities": {kind: [str] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
+    "rlimits": [{"type": str, "soft": int, "hard": int}],
+    "scheduler": {
+        "policy": str,
+        "nice": int,
+        "priority": int,
+        "flags": [str],
+        "runtime": int,
+        "deadline": int,
+        "period": int,
+    },
+    "ioPriority": {"class": str, "priority": int},
+    "execCPUAffinity": {"initial": str, "final": str},
+}
+RESOURCES: dict[str, Any] = {
+    "devices": [{"allow": bool, "type": str, "major": int, "minor": int, "access": str}],
+    "cpu": {"cpus": str, "mems": str},
+    "memory": {"disableOOMKiller": bool, "checkBeforeUpdate": bool},
+    "pids": {},
+    "blockIO": {
+        "weightDevice": [{"major": int, "minor": int, "weight": int}],
+        **{
+            f"throttle{way}{unit}Device": [{"major": int, "minor": int, "rate": int}]
+            for way in ("Read", "Write")
+            for unit in ("Bps", "IOPS")
+        },
+    },
+    "hugepageLimits": [{"pageSize": str, "limit": int}],
+    "rdma": _Map({"hcaHandles": int, "hcaObjects": int}),
+    "unified": _Map(str),
+}
+SPEC: dict[str, Any] = {
+    "ociVersion": str,
+    "hostname": str,
+    "domainname": str,
+    "root": {"path": str, "readonly": bool},
+    "process": PROCESS,
+    "mounts": [
+        {"destination": str, "source": str, "type": str, "options": [str], "uidMappings": [_MAPPING], "gidMappings": [_MAPPING]},
+    ],
+    "hooks": {kind: [_HOOK] for kind in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")},
+    "annotations": _Map(str),
+    "linux": {
+        "namespaces": [{"type": str, "path": str}],
+        "uidMappings": [_MAPPING],
+        "gidMappings": [_MAPPING],
+        "timeOffsets": _Map({"secs": int, "nanosecs": int}),
+        "devices": [{"path": str, "type": str, "major": int, "minor": int, "fileMode": int, "uid": _Id, "gid": _Id}],
+        "cgroupsPath": str,
+        "resources": RESOURCES,
+        "rootfsPropagation": str,
+        "mountLabel": str,
+        "maskedPaths": [str],
+        "readonlyPaths": [str],
+        "sysctl": _Map(str),
+        "netDevices": _Map({"name": str}),
+        "memoryPolicy": {"mode": str, "nodes": str, "flags": [str]},
+        "personality": {"domain": str, "flags": [str]},
+        "seccomp": {
+            "defaultAction": str,
+            "defaultErrnoRet": int,
+            "architectures": [str],
+            "flags": [str],
+            "listenerPath": str,
+            "listenerMetadata": str,
+            "syscalls": [
+                {
+                    "names": [str],
+                    "action": str,
+                    "errnoRet": int,
+                    "args": [{"index": int, "value": int, "valueTwo": int, "op": str}],
+                }
+            ],
+        },
+    },
+}
+_NAMES: dict[Any, str] = {str: "a string", int: "a whole number", bool: "true or false", _Id: "an id (0 to 4294967294)"}
+
+
+def check_shape(value: Any, shape: Any, where: str) -> None:
+    """RuntimeFailure naming the first place in `value` that has not the shape. null counts as absent."""
+    if isinstance(shape, (dict, _Map)):
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object")
+        for key, inner in value.items():
+            expected = shape.of if isinstance(shape, _Map) else shape.get(key)
+            if expected is not None and inner is not None:
+                check_shape(inner, expected, f"{where}.{key}" if where else str(key))
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            raise _wrong(where, "a list")
+        for number, inner in enumerate(value):
+            check_shape(inner, shape[0], f"{where}[{number}]")
+    elif shape is _Id:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_ID:
+            raise _wrong(where, _NAMES[_Id])
+    elif not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
+        raise _wrong(where, _NAMES[shape])
+    elif shape is str and "\0" in value:
+        raise _wrong(where, "a string without NUL")
+
+
+def _wrong(where: str, wanted: str) -> RuntimeFailure:
+    return RuntimeFailure(f"{where or 'config.json'} is wrong", f"it must be {wanted}", stage="config")
+
+
+def _need(condition: object, where: str, why: str) -> None:
+    if not condition:
+        raise RuntimeFailure(f"{where} is wrong", why, stage="config")
+
+
+def check(spec: dict[str, Any]) -> None:
+    """Check a whole spec; empty sections are added where the other modules expect them. RuntimeFailure."""
+    check_shape(spec, SPEC, "")
+    version = spec.get("ociVersion") or ""
+    _need(version.split(".")[0] == "1" and version.count(".") >= 2, "ociVersion", f"{version!r} is not a version 1.x.y")
+    _need((spec.get("root") or {}).get("path"), "root.path", "it is missing")
+    _need(spec.get("process"), "process", "it is missing")
+    check_process(spec["process"])
+    for key in ("linux", "hooks"):
+        spec[key] = spec.get(key) or {}
+    spec["mounts"] = spec.get("mounts") or []
+    for number, mount in enumerate(spec["mounts"]):
+        _need(mount.get("destination"), f"mounts[{number}].destination", "it is missing")
+        options = mount.get("options") or []
+        if mount.get("type") in (None, "", "none", "bind") or "bind" in options or "rbind" in options:
+            _need(mount.get("source"), f"mounts[{number}].source", "a bind mount needs one")
+            mount["type"] = "bind"
+    _linux(spec["linux"], spec)
+
+
+def check_process(process: dict[str, Any], where: str = "process") -> None:
+    """One process object, of a bundle or of `exec --process`. RuntimeFailure."""
+    check_shape(process, PROCESS, where)
+    _need(process.get("args"), f"{where}.args", "it is missing or empty")
+    _need(str(process.get("cwd") or "").startswith("/"), f"{where}.cwd", "cwd is not absolute")
+    umask = (process.get("user") or {}).get("umask")
+    _need(umask is None or 0 <= umask <= 0o777, f"{where}.user.umask", "it must lie between 0 and 0777")
+    score = process.get("oomScoreAdj")
+    _need(score is None or -1000 <= score <= 1000, f"{where}.oomScoreAdj", "it must lie between -1000 and 1000")
+    seen = set()
+    for number, limit in enumerate(process.get("rlimits") or []):
+        place = f"{where}.rlimits[{number}]"
+        _need(limit.get("type") and limit["type"] not in seen, place, "its type is missing or named twice")
+        _need("soft" in limit and "hard" in limit, place, "soft or hard is missing")
+        seen.add(limit["type"])
+
+
+def unknown_capabilities(process: dict[str, Any]) -> list[str]:
+    """Take the capabilities this kernel interface does not know out of a process; the spec wants a warning for them, no error."""
+    unknown = set()
+    for kind, names in (process.get("capabilities") or {}).items():
+        if kind in PROCESS["capabilities"] and names:
+            unknown |= {name for name in names if name not in caps.NUMBERS}
+            process["capabilities"][kind] = [name for name in names if name in caps.NUMBERS]
+    return sorted(unknown)
+
+
+def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
+    linux["namespaces"] = linux.get("namespaces") or []
+    kinds = [entry.get("type") for entry in linux["namespaces"]]
+    created = {entry.get("type") for entry in linux["namespaces"] if not entry.get("path")}
+    for kind in kinds:
+        _need(kind in NAMESPACES, "linux.namespaces", f"unknown type {kind!r}; known are {', '.join(NAMESPACES)}")
+        _need(kinds.count(kind) == 1, "linux.namespaces", f"type {kind} is named twice")
+    for entry in linux["namespaces"]:
+        _need(not entry.get("path") or entry["path"].startswith("/"), "linux.namespaces", f"path {entry.get('path')!r} is not absolute")
+    _need("mount" in kinds, "linux.namespaces", "a mount namespace is needed for a root of its own")
+    for key in ("uidMappings", "gidMappings"):
+        _need("user" in created or not linux.get(key), f"linux.{key}", "there is no new user namespace for it")
+        _need(linux.get(key) or "user" not in created, f"linux.{key}", "it is missing for the new user namespace")
+        for entry in linux.get(key) or []:
+            _need(all(name in entry for name in _MAPPING) and entry["size"] > 0, f"linux.{key}", f"entry {entry} is not complete")
+    _need("uts" in kinds or not (spec.get("hostname") or spec.get("domainname")), "hostname", "it needs a uts namespace")
+    _need("time" in created or not linux.get("timeOffsets"), "linux.timeOffsets", "there is no new time namespace for it")
+    for clock in linux.get("timeOffsets") or {}:
+        _need(clock in ("monotonic", "boottime"), "linux.timeOffsets", f"clock {clock!r} has no offset; monotonic and boottime have")
+    _need("network" in kinds or not linux.get("netDevices"), "linux.netDevices", "there is no network namespace for them")
+    _need(not linux.get("intelRdt"), "linux.intelRdt", "resource director groups are not supported")
+    _need(
+        linux.get("rootfsPropagation") in (None, "", "private", "slave", "shared", "unbindable", "rprivate", "rslave", "rshared"),
+        "linux.rootfsPropagation",
+        f"{linux.get('rootfsPropagation')!r} is not private, slave, shared or unbindable",
+    )
+    domain = (linux.get("personality") or {}).get("domain")
+    _need(not linux.get("personality") or domain in ("LINUX", "LINUX32"), "linux.personality.domain", f"{domain!r} is not LINUX or LINUX32")
+    _need(not (linux.get("personality") or {}).get("flags"), "linux.personality.flags", "no flags are defined")
+    for number, device in enumerate(linux.get("devices") or []):
+        _need(device.get("path", "").startswith("/"), f"linux.devices[{number}]", "its path is missing or not absolute")
+        _need(
+            device.get("type") in ("c", "b", "u", "p", None), f"linux.devices[{number}]", f"type {device.get('type')!r} is not c, b, u or p"
+        )
+    for key in linux.get("sysctl") or {}:
+        _sysctl(key, kinds)
+
+
+def _sysctl(key: str, kinds: list[str]) -> None:
+    """Only sysctls of a namespace that is the container's: the others are the host's."""
+    name = key.replace("/", ".")
+    ipc = name.startswith("fs.mqueue.") or (name.startswith("kernel.") and name[7:].startswith(("msg", "sem", "shm")))
+    owner = "network" if name.startswith("net.") else "ipc" if ipc else "uts" if name in ("kernel.domainname", "kernel.hostname") else ""
+    _need(".." not in name and owner, f"linux.sysctl.{key}", "it belongs to no namespace, so it would change the host")
+    _need(owner in kinds, f"linux.sysctl.{key}", f"it needs a {owner} namespace of the container's own")
