@@ -188,6 +188,10 @@ class Init:
         return slave
 
     def _finish(self, process: dict[str, Any], slave: int) -> None:
+        if self.gate_fd >= 0:
+            # Nobody will listen at the start: what can be known about the program is said now, as managers expect it.
+            self.stage = "exec"
+            look_up(process)
         self.stage = "ready"
         self.channel.send("ready")
         self.stage = "start"
@@ -205,6 +209,16 @@ class Init:
             self.stage = "hooks"
             self.extras.before_program()
         run_program(self, process)
+
+
+def look_up(process: dict[str, Any]) -> None:
+    """Whether the program is there. CommandNotFound (127), CannotInvoke (126)."""
+    try:
+        program.enter_directory(process.get("cwd") or "/")
+    except PymanError:
+        return  # its user may enter it, or the mount comes later
+    program.find_program(process["args"], program.environment(process))
+    os.chdir("/")
 
 
 def run_program(init: Any, process: dict[str, Any]) -> None:
