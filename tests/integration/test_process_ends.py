@@ -33,7 +33,7 @@ def _mine(base: Path) -> dict[int, str]:
 
 def _until(what: Callable[[], bool]) -> bool:
     """Whether it came true; asked for ten seconds at most."""
-    for _ in range(1000):
+    for _ in range(6000):
         if what():
             return True
         time.sleep(0.01)

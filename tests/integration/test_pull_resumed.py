@@ -109,7 +109,7 @@ def killed_half_way(base: Path, name: str) -> Path:
     )
     assert Halting.stopped.wait(60)
     place = base / "home/.local/share/pyman/partial"
-    for _ in range(1000):
+    for _ in range(6000):
         files = list(place.iterdir()) if place.exists() else []
         if files and files[0].stat().st_size > SIZE // 3:
             break

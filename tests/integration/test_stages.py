@@ -34,7 +34,7 @@ def kill_at(base: Path, stage: str, *args: str, **extra: str) -> int:
 
 def settled(base: Path, store: str) -> None:
     """No process that names the store or its containers is left (those killed need a moment to go)."""
-    for _ in range(1000):
+    for _ in range(6000):
         left = []
         for entry in os.listdir("/proc"):
             try:
