@@ -68,6 +68,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         raise RuntimeFailure("cannot use --console-socket", "the bundle asks for no terminal", stage="config")
     for name in validate.unknown_capabilities(spec["process"]):
         _note(settings, f"unknown capability {name} was left out")
+    if (spec.get("annotations") or {}).get("run.oci.keep_original_groups") in ("1", "true"):
+        spec["process"]["keepGroups"] = True  # crun's annotation, which managers set for --group-add keep-groups
     preserve = _preserved(opts)
     if _listen_fds():
         spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={_listen_fds()}", "LISTEN_PID=1"]

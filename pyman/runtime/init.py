@@ -142,7 +142,8 @@ class Init:
             os.close(fd)
         if self.new_user:
             try:
-                os.setgroups([])
+                if not self.spec["process"].get("keepGroups"):
+                    os.setgroups([])
             except PermissionError:
                 pass
             os.setresgid(0, 0, 0)

@@ -114,7 +114,8 @@ def become(process: dict[str, Any], bpf: bytes, load: Callable[[bytes], None] = 
         load(bpf)  # needs CAP_SYS_ADMIN, so before the capabilities go
     caps.drop_bounding(sets["bounding"])
     try:
-        os.setgroups(user.get("additionalGids") or [])
+        if not process.get("keepGroups"):  # not of the spec: the runtime program sets it
+            os.setgroups(user.get("additionalGids") or [])
     except PermissionError:
         if user.get("additionalGids"):
             raise RuntimeFailure(

@@ -21,16 +21,19 @@ _AT_SYMLINK_NOFOLLOW = 0x100
 def prepare_mounts(spec: dict[str, Any]) -> list[int]:
     """In the caller, before the clone: mounts that init cannot make itself become descriptors in their entries ("tree_fd").
 
-    Idmapped mounts need rights over the file system, which init's user namespace has not. RuntimeFailure.
+    Idmapped mounts need rights over the file system, which init's user namespace has not; and the root of a new user
+    namespace may not reach what only the caller's user can. RuntimeFailure.
     """
     found = []
+    new_user = any(entry["type"] == "user" and not entry.get("path") for entry in spec["linux"]["namespaces"])
     for entry in spec["mounts"]:
         options = entry.get("options") or []
         if "copy-symlink" in options and os.path.islink(entry.get("source") or ""):
             entry["link_to"] = os.readlink(entry["source"])
             continue
         idmap = next((option for option in options if option.partition("=")[0] in ("idmap", "ridmap")), "")
-        if not idmap and not entry.get("uidMappings") and "src-nofollow" not in options:
+        bind = (entry.get("type") or "bind") == "bind" or "bind" in options or "rbind" in options
+        if not bind or not (idmap or entry.get("uidMappings") or "src-nofollow" in options or new_user):
             continue
         flags = libc.OPEN_TREE_CLONE
         flags |= libc.AT_RECURSIVE if "rbind" in options else 0
@@ -38,6 +41,8 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
         try:
             tree = libc.open_tree(libc.AT_FDCWD, entry["source"], flags)
         except OSError as err:
+            if err.errno == 1:
+                continue  # an unprivileged caller: init is root of its own namespace and may
             raise RuntimeFailure(f"cannot mount {entry['destination']} from {entry['source']}", err.strerror or "", stage="mounts") from err
         entry["tree_fd"] = tree
         found.append(tree)
