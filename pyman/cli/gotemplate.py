@@ -104,7 +104,7 @@ def _join(values: Any, separator: str) -> str:
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": lambda value: fastjson.dumps(value),
+    "json": lambda value: fastjson.dumps(value.plain() if isinstance(value, Row) else value),
     "join": _join,
     "upper": lambda text: _text(text).upper(),
     "lower": lambda text: _text(text).lower(),
@@ -196,22 +196,29 @@ class _Scope:
         self.variables = variables
 
 
+# Fields that are maps: they may be asked for keys they do not have. Everything else says which fields it knows.
+_MAPS = ("Labels", "Annotations", "Ports", "PortBindings", "Networks", "ExposedPorts", "Tmpfs", "Data", "Volumes", "Sysctls")
+# Fields of Podman's that are nil without a health check, or without --size.
+_NIL = ("Health", "Healthcheck", "HealthCheck", "SizeRw", "SizeRootFs")
+
+
 def _field(value: Any, path: list[str], position: int) -> Any:
+    parent = ""
     for name in path:
-        if isinstance(value, dict):
-            found = value.get(name, _Missing)
-            if found is _Missing:
-                # Labels and other maps are asked for keys they may not have; rows say which fields they know.
-                known = [key for key in value if isinstance(key, str) and key.lower() == name.lower()]
-                if known:
-                    found = value[known[0]]
-                elif value and all(isinstance(key, str) and key[:1].isupper() for key in value):
-                    raise _error(position, f"there is no field {name!r}; known are {', '.join(sorted(value))}")
-                else:
-                    found = "<no value>"
-            value = found() if getattr(found, "lazy", False) else found
-        else:
+        if not isinstance(value, dict):
             raise _error(position, f"{name!r} is asked of a value that has no fields")
+        found = value.get(name, _Missing)
+        if found is _Missing:
+            known = [key for key in value if isinstance(key, str) and key.lower() == name.lower()]
+            if known:
+                found = value[known[0]]
+            elif parent in _MAPS or not any(isinstance(key, str) and key[:1].isupper() for key in value):
+                found = "<no value>"
+            elif name in _NIL:
+                found = None
+            else:
+                raise _error(position, f"there is no field {name!r}; known are {', '.join(sorted(value))}")
+        value, parent = found, name
     return value
 
 
@@ -307,17 +314,38 @@ def _variable(scope: _Scope, name: str, position: int) -> Any:
     return scope.variables[name]
 
 
-class Lazy:
-    """A field that is worked out only where a template asks for it."""
+class Row(dict):  # type: ignore[type-arg]
+    """A row whose fields are worked out from its subject when a template asks for them."""
 
-    __slots__ = ("work",)
-    lazy = True
+    __slots__ = ("_functions", "_plain", "_subject")
 
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.work = work
+    def __init__(self, subject: Any, functions: dict[str, Callable[[Any], Any]], plain: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._subject = subject
+        self._functions = functions
+        self._plain = plain
 
-    def __call__(self) -> Any:
-        return self.work()
+    def plain(self) -> Any:
+        """What {{json .}} prints."""
+        return self._plain(self._subject)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """One field."""
+        function = self._functions.get(name)
+        return default if function is None else function(self._subject)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._functions[name](self._subject)
+
+    def __iter__(self) -> Any:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def items(self) -> Any:
+        """All fields, as {{.}} prints them."""
+        return self.plain().items()
 
 
 class _Block:
@@ -424,17 +452,49 @@ def compile_template(source: str) -> Callable[[dict[str, Any]], str]:
     return lambda row: block.run(_Scope(row, row, {}))
 
 
-def heading(source: str) -> str:
-    """The heading of `table TEMPLATE`: each action replaced by its field's name in capitals."""
+def compile_format(text: str) -> tuple[Callable[[dict[str, Any]], str], str | None]:
+    """(function from a row to its text, the columns with tabs between them for `table TEMPLATE`, else None).
+
+    As in Podman, \\t and \\n stand for a tab and a new line, and a table's blanks separate columns.
+    """
+    source = text.replace("\\t", "\t").replace("\\n", "\n")
+    if not source.startswith("table"):
+        return compile_template(source), None
+    out, at = "", 0
+    source = source[5:].strip(_SPACE)
+    while at < len(source):
+        start = source.find("{{", at)
+        plain = source[at : start if start >= 0 else len(source)]
+        out += _columns(plain)
+        end = source.find("}}", start) + 2 if start >= 0 else len(source)
+        if end == 1:
+            raise _error(start, "{{ is not closed by }}")
+        out += source[start:end] if start >= 0 else ""
+        at = end
+    return compile_template(out), out
+
+
+def _columns(plain: str) -> str:
+    """Text between actions with one tab for each run of blanks."""
+    out = ""
+    for char in plain:
+        if char not in " \t":
+            out += char
+        elif not out.endswith("\t"):
+            out += "\t"
+    return out
+
+
+def heading(source: str, special: dict[str, str]) -> str:
+    """The heading of a table: each action replaced by `special`, or by its field's name in capitals."""
     out = []
     for kind, content, _ in _split_actions(source):
         if kind == "text":
             out.append(content)
-        else:
-            field = next((word for word in content.split() if word.startswith(".")), ".").rsplit(".", 1)[-1]
-            name = {"ID": "CONTAINER ID" if "Names" in source else "ID"}.get(field, field)
-            spaced = "".join(
-                " " + char if char.isupper() and index and not name[index - 1].isupper() else char for index, char in enumerate(name)
-            )
-            out.append(spaced.upper())
+            continue
+        field = next((word for word in content.split() if word.startswith(".")), ".").rsplit(".", 1)[-1]
+        spaced = "".join(
+            " " + char if char.isupper() and index and not field[index - 1].isupper() else char for index, char in enumerate(field)
+        )
+        out.append(special.get(field) or spaced.upper())
     return "".join(out)

@@ -297,9 +297,9 @@ variant str Use this variant of the architecture
 IMAGES = _rows("""
 all,a bool Show all images
 digests bool Show digests
-filter,f list Images that match: reference=, dangling=, label=, id=, before=, since=
+filter,f list Images that match, for instance reference=debian, label!=x, until=24h
 format str json, table TEMPLATE or a Go template
-history bool Show former names !! not recorded
+history bool Show all names that each ever had
 no-trunc bool Do not shorten ids
 noheading,n bool Print no heading
 quiet,q bool Print ids only

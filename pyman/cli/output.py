@@ -11,16 +11,19 @@ from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+_NARROWEST = 10  # the width that Podman gives each column at least
 
 
 def print_table(headings: list[str], rows: list[list[str]], heading: bool = True) -> None:
-    """Left-aligned columns two blanks apart; cells are escaped, so that no name can forge a row."""
+    """Left-aligned columns at least ten wide and two blanks apart; cells are escaped, so that no name can forge a row."""
     cells = [[escape(cell).replace("\n", " ").replace("\t", " ") for cell in row] for row in rows]
     shown = ([headings] if heading else []) + cells
     if not shown:
         return
-    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    widths = [max(_NARROWEST, *(len(row[column]) for row in shown)) for column in range(len(shown[0]))]
     text = "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n" for row in shown)
     sys.stdout.write(text)
 
@@ -70,16 +73,20 @@ def ago(moment: float) -> str:
 
 
 def rfc3339(moment: float) -> str:
-    """2026-01-31T12:00:00.000000000Z; the zero time for 0."""
+    """2026-01-31T12:00:00.25Z, as Go prints a time in JSON; the zero time for 0."""
     if not moment:
         return "0001-01-01T00:00:00Z"
-    fraction = int((moment % 1) * 1e6)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{fraction:06d}000Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + _fraction(moment) + "Z"
 
 
 def go_time(moment: float) -> str:
-    """2026-01-31 12:00:00.000000000 +0000 UTC, as Go prints a time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment)) + f".{int((moment % 1) * 1e6):06d} +0000 UTC"
+    """2026-01-31 12:00:00.25 +0000 UTC, as Go prints a time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment)) + _fraction(moment) + " +0000 UTC"
+
+
+def _fraction(moment: float) -> str:
+    """A point and the microseconds without the noughts at their end; nothing for a whole second."""
+    return f".{int((moment % 1) * 1e6):06d}".rstrip("0").rstrip(".")
 
 
 def print_json(value: Any) -> None:
@@ -101,32 +108,31 @@ def print_text(text: str) -> None:
     sys.stdout.write((escape(text) if sys.stdout.isatty() else text) + "\n")
 
 
-def print_formatted(template: str, rows: list[dict[str, Any]], json_rows: list[dict[str, Any]]) -> None:
-    """--format: `json`, `table TEMPLATE` (with a heading), or a template per row. UsageError with the position of a mistake."""
-    if template in ("json", "{{json .}}") and template == "json":
-        print_json(json_rows)
-        return
+def print_template(
+    template: str,
+    subjects: list[Any],
+    functions: dict[str, Callable[[Any], Any]],
+    plain: Callable[[Any], Any],
+    headings: dict[str, str],
+    heading: bool = True,
+) -> None:
+    """--format with a template, once per subject. UsageError with the position of a mistake.
+
+    functions: field name -> what works it out from a subject; plain: what {{json .}} prints of one.
+    headings: headings of `table TEMPLATE` that are not the field's name in capitals.
+    """
     from pyman.cli import gotemplate
 
-    table = template.startswith("table")
-    text = template[5:].lstrip() if table else template
-    compiled = gotemplate.compile_template(text.replace("\\t", "\t").replace("\\n", "\n"))
-    lines = []
-    if table:
-        lines.append(gotemplate.heading(text.replace("\\t", "\t")).split("\t"))
-    out = []
-    for row in rows:
-        result = compiled(row)
-        if table:
-            lines.append(result.split("\t"))
-        else:
-            out.append(result)
-    if table:
-        width = max(len(line) for line in lines)
-        print_table([], [line + [""] * (width - len(line)) for line in lines], heading=False)
+    compiled, columns = gotemplate.compile_format(template)
+    results = [compiled(gotemplate.Row(subject, functions, plain)) for subject in subjects]
+    if columns is None:
+        for result in results:
+            print_text(result)
         return
-    for result in out:
-        print_text(result)
+    top = gotemplate.heading(columns, headings).split("\t")
+    lines = [result.split("\t") for result in results]
+    width = max(len(line) for line in [top, *lines])
+    print_table(top + [""] * (width - len(top)), [line + [""] * (width - len(line)) for line in lines], heading)
 
 
 def bad_value(option: str, value: str, allowed: str) -> UsageError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pyman.engine import image_filters
 from pyman.engine.container import list_containers
-from pyman.errors import NoSuchImage, StateError, UsageError
+from pyman.errors import NoSuchImage, StateError
 from pyman.storage import images, layers, trash
 
 TYPE_CHECKING = False
@@ -15,14 +16,23 @@ if TYPE_CHECKING:
 
 
 def rows(filters: list[str], name: str = "") -> list[dict[str, Any]]:
-    """One row per name (or one without): repository, tag, record. UsageError for an unknown filter."""
+    """One row per name (or one without): repository, tag, record. UsageError for an unknown filter.
+
+    name: only the image that is called so, or those whose name matches the pattern; none if there is no such image.
+    """
     index = images.load()
     found = []
-    wanted = index.resolve(name) if name and not any(char in name for char in "*?[") else None
+    wanted = None
+    if any(char in name for char in "*?["):
+        filters = [*filters, f"reference={name}"]
+    elif name:
+        try:
+            wanted = index.resolve(name)
+        except NoSuchImage:
+            return []
+    passes = image_filters.compiled(filters, index)
     for record in index.records.values():
-        if wanted is not None and record["id"] != wanted["id"]:
-            continue
-        if not all(_passes(record, item, index) for item in filters):
+        if (wanted is not None and record["id"] != wanted["id"]) or not passes(record):
             continue
         for full in record["names"] or ["<none>:<none>"]:
             repository, _, tag = full.rpartition(":")
@@ -30,30 +40,12 @@ def rows(filters: list[str], name: str = "") -> list[dict[str, Any]]:
     return found
 
 
-def _passes(record: dict[str, Any], item: str, index: ImageIndex) -> bool:
-    key, separator, value = item.partition("=")
-    if not separator:
-        raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE")
-    if key == "dangling":
-        return (not record["names"]) == (value.lower() in ("true", "1"))
-    if key == "label":
-        name, equals, text = value.partition("=")
-        return name in record["labels"] and (not equals or record["labels"][name] == text)
-    if key == "id":
-        return bool(record["id"].startswith(value))
-    if key == "reference":
-        import fnmatch  # only with this filter
-
-        return any(
-            fnmatch.fnmatch(part, pattern)
-            for full in record["names"]
-            for part in (full, full.rpartition(":")[0], full.rsplit("/", 1)[-1])
-            for pattern in (value, f"*/{value}", f"{value}:*")
-        )
-    if key in ("before", "since"):
-        other = index.resolve(value)
-        return bool(record["created"] < other["created"] if key == "before" else record["created"] > other["created"])
-    raise UsageError(f"invalid filter {item!r}", "pyman does not know it", "keys are reference, dangling, label, id, before, since")
+def use_counts() -> dict[str, int]:
+    """Image id -> number of containers made from it."""
+    counts: dict[str, int] = {}
+    for container in list_containers():
+        counts[container.state["image_id"]] = counts.get(container.state["image_id"], 0) + 1
+    return counts
 
 
 def users(image_id: str) -> list[str]:
@@ -147,12 +139,12 @@ def _collect(index: ImageIndex, gone: dict[str, Any]) -> None:
 def prune(everything: bool, filters: list[str]) -> list[str]:
     """Remove images without a name (all unused ones with `everything`); the ids removed."""
     removed = []
+    passes = image_filters.compiled(filters, images.load(), image_filters.PRUNE)
     for record in list(images.load().records.values()):
-        if (record["names"] and not everything) or users(record["id"]):
+        if (record["names"] and not everything) or users(record["id"]) or not passes(record):
             continue
-        if all(_passes(record, item, images.load()) for item in filters):
-            remove(record["id"], force=True)
-            removed.append(record["id"])
+        remove(record["id"], force=True)
+        removed.append(record["id"])
     return removed
 
 
@@ -185,5 +177,5 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
         "ManifestType": "application/vnd.oci.image.manifest.v1+json",
         "User": (config.get("config") or {}).get("User") or "",
         "History": config.get("history") or [],
-        "NamesHistory": record["names"],
+        "NamesHistory": images.history(record),
     }

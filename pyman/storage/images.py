@@ -19,7 +19,8 @@ _HEX = "0123456789abcdef"
 
 class ImageIndex:
     """All images: {id: record}. A record: id, names, digest, digests, manifest, config, layers (diff ids, bottom
-    first), size (bytes), created (epoch), labels, architecture, os, variant, pulled_from."""
+    first), size (bytes), created (epoch), labels, architecture, os, variant, pulled_from,
+    history (all names it ever had, newest first; images of older versions lack it)."""
 
     __slots__ = ("records",)
 
@@ -85,6 +86,11 @@ def candidates(name: str) -> list[str]:
     return [f"localhost/{tagged}", f"docker.io/{library}", tagged]
 
 
+def history(record: dict[str, Any]) -> list[str]:
+    """All names an image ever had, newest first."""
+    return list(record.get("history") or record["names"])
+
+
 def _path() -> str:
     return os.path.join(paths.graphroot(), "images.json")
 
@@ -114,6 +120,7 @@ def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
         known = index.records.get(record["id"])
         if known:
             record["names"] = known["names"]
+            record["history"] = known.get("history") or known["names"]
             record["digests"] = sorted({*known["digests"], *record["digests"]})
         for name in names:
             for other in index.records.values():
@@ -121,6 +128,7 @@ def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
                     other["names"] = [n for n in other["names"] if n != name]
             if name not in record["names"]:
                 record["names"] = [*record["names"], name]
+            record["history"] = [name, *(old for old in record.get("history") or [] if old != name)]
         index.records[record["id"]] = record
         return record
 

@@ -20,7 +20,7 @@ def main(opts: Any, args: list[str]) -> int:
     elif opts["format"]:
         from pyman.cli import gotemplate
 
-        sys.stdout.write(gotemplate.compile_template(opts["format"])(data) + "\n")
+        output.print_text(gotemplate.compile_format(opts["format"])[0](data))
     else:
         _print(data, 0)
     return 0

@@ -68,6 +68,11 @@ def show(found: list[dict[str, Any]], template: str) -> None:
         return
     from pyman.cli import gotemplate
 
-    compiled = gotemplate.compile_template(template)
-    for value in found:
-        output.print_text(compiled(value))
+    compiled, columns = gotemplate.compile_format(template)
+    lines = [compiled(value) for value in found]
+    if columns is None:
+        for line in lines:
+            output.print_text(line)
+    elif lines:
+        width = max(line.count("\t") for line in lines) + 1
+        output.print_table([""] * width, [(line + "\t" * (width - 1 - line.count("\t"))).split("\t") for line in lines], heading=False)

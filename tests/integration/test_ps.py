@@ -1,0 +1,97 @@
+"""ps: every field of a template, tables, JSON, and options that contradict each other."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Run
+
+NONE = ("--network", "none")
+
+
+@pytest.fixture
+def web(pyman: Run, image: str) -> Iterator[str]:
+    pyman("run", "-d", *NONE, "--name", "web", "-l", "k=v", "-v", "/tmp:/host:ro", "--expose", "53/udp", image, "sleep", "600")
+    yield "web"
+    pyman("rm", "-f", "-t", "0", "web", rc=None)
+
+
+@pytest.fixture
+def done(pyman: Run, image: str) -> Iterator[str]:
+    pyman("run", *NONE, "--name", "done", image, "sh", "-c", "a_long_word_of_many_characters=1; exit 3", rc=3)
+    yield "done"
+    pyman("rm", "done", rc=None)
+
+
+def one(pyman: Run, name: str, template: str, *args: str) -> str:
+    return pyman("ps", "-a", *args, "--filter", f"name=^{name}$", "--format", template).stdout.rstrip("\n")
+
+
+def test_fields(pyman: Run, web: str, done: str) -> None:
+    value = json.loads(pyman("inspect", web).stdout)[0]
+    assert one(pyman, web, "{{.ID}} {{.ImageID}} {{.Id}}") == f"{value['Id'][:12]} {value['Image'][:12]} {value['Id']}"
+    assert one(pyman, web, "{{.ID}} {{.ImageID}}", "--no-trunc") == f"{value['Id']} {value['Image']}"
+    assert one(pyman, web, "{{.Mounts}} {{.ExposedPorts}} {{.Labels.k}}|{{.Labels.none}}") == "[/host] map[53:[udp]] v|<no value>"
+    assert (
+        one(pyman, web, "{{.Created}}")
+        == one(pyman, web, "{{.CreatedAt}}")
+        == value["Created"].replace("T", " ").replace("Z", " +0000 UTC")
+    )
+    assert one(pyman, web, "{{.Status}}").startswith(("Up Less than", "Up 1 s", "Up 2 s"))
+    assert one(pyman, web, "{{.State}} {{.Exited}} {{.ExitedAt}} {{.ExitCode}}") == "running false -62135596800 0"
+    assert one(pyman, web, "{{.Pid}}") == str(value["State"]["Pid"])
+    assert one(pyman, done, "{{.State}} {{.Exited}} {{.ExitCode}} {{.Pid}} {{.NET}}|") == "exited true 3 0 |"
+    assert one(pyman, done, "{{.Command}}") == "sh -c a_long_word..."
+    assert one(pyman, done, "{{.Command}}", "--no-trunc") == "sh -c a_long_word_of_many_characters=1; exit 3"
+    assert one(pyman, web, "{{.AutoRemove}} {{.IsInfra}} {{.Restarts}} {{.Pod}}{{.PodName}}{{.CIDFile}}|") == "false false 0 |"
+    for heading, kind in (("CGROUPNS", "cgroup"), ("IPC", "ipc"), ("MNT", "mnt"), ("NET", "net"), ("PIDNS", "pid"), ("UTS", "uts")):
+        inode = one(pyman, web, "{{." + heading + "}}")
+        assert os.readlink(f"/proc/{value['State']['Pid']}/ns/{kind}") == f"{kind}:[{inode}]"
+    assert "there is no field 'Nope'" in pyman("ps", "-a", "--format", "{{.Nope}}", rc=125).stderr
+
+
+def test_json(pyman: Run, web: str, done: str) -> None:
+    rows = {row["Names"][0]: row for row in json.loads(pyman("ps", "-a", "--format", "json").stdout)}
+    assert rows[web]["Namespaces"] == {} and rows[web]["ExposedPorts"] == {"53": ["udp"]} and rows[web]["CIDFile"] == ""
+    assert rows[done]["ExitCode"] == 3 and rows[done]["Exited"] is True and rows[done]["Size"] is None
+    (row,) = json.loads(pyman("ps", "--namespace", "--format", "json").stdout)
+    assert set(row["Namespaces"]) == {"Mnt", "Cgroup", "Ipc", "Net", "Pidns", "Uts", "User"}
+    assert json.loads(pyman("ps", "--format", "{{json .}}").stdout)["Names"] == ["web"]
+
+
+def test_tables(pyman: Run, web: str) -> None:
+    ident = one(pyman, web, "{{.ID}}")
+    assert pyman("ps", "--format", "table {{.ID}} {{.Names}} {{.RunningFor}}").stdout.startswith("CONTAINER ID  NAMES       RUNNING FOR\n")
+    assert pyman("ps", "--format", "table {{.ID}}\\t{{.Names}}", "--noheading").stdout == f"{ident}  web\n"
+    assert pyman("ps", "--format", "{{.ID}} {{.Names}}").stdout == f"{ident} web\n"
+    assert pyman("ps", "--format", "{{.ID}}\\t{{.Names}}").stdout == f"{ident}\tweb\n"
+    assert pyman("ps", "--format", "table").stdout == pyman("ps").stdout
+    assert pyman("ps", "--ns").stdout.split("\n")[0].split()[:5] == ["CONTAINER", "ID", "NAMES", "PID", "CGROUPNS"]
+    assert pyman("ps", "-q", "--format", "{{.Names}}").stdout == "web\n"
+    assert pyman("ps", "--watch", "0", "-q").stdout == pyman("ps", "--external", "--sync", "-q").stdout == ident + "\n"
+
+
+def test_last_and_latest(pyman: Run, web: str, done: str) -> None:
+    assert pyman("ps", "-n", "1", "--format", "{{.Names}}").stdout == pyman("ps", "-l", "--format", "{{.Names}}").stdout == "done\n"
+    assert pyman("ps", "-n", "5", "--format", "{{.Names}}").stdout == "web\ndone\n"
+    assert pyman("ps", "-n", "-1", "--format", "{{.Names}}").stdout == "web\n"
+
+
+@pytest.mark.parametrize("sort", ["command", "created", "id", "image", "names", "runningfor", "size", "status"])
+def test_orders(pyman: Run, web: str, done: str, sort: str) -> None:
+    assert sorted(pyman("ps", "-a", "--sort", sort, "--format", "{{.Names}}").stdout.split()) == ["done", "web"]
+    assert sort != "names" or pyman("ps", "-a", "--sort", sort, "--format", "{{.Names}}").stdout == "done\nweb\n"
+
+
+@pytest.mark.parametrize("line", ["-l -n 2", "-q --size", "-q --namespace", "--size --ns", "-l -w 1"])
+def test_contradictions(pyman: Run, line: str) -> None:
+    assert "cannot use --" in pyman("ps", *line.split(), rc=125).stderr
+
+
+def test_aliases(pyman: Run, web: str) -> None:
+    for alias in (("container", "ls"), ("container", "list"), ("container", "ps"), ("ls",), ("list",)):
+        assert pyman(*alias, "-q").stdout == pyman("ps", "-q").stdout
