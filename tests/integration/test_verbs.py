@@ -32,7 +32,9 @@ def test_removing_what_does_not_exist(pyman: Run, job: str) -> None:
     assert pyman("rm", "nosuch", job, rc=1).stdout == "job\n"
 
 
-def test_the_gravest_failure_counts(pyman: Run, image: str) -> None:
+def test_the_gravest_failure_counts(pyman: Run, image: str, layout: str) -> None:
+    pyman("rmi", "-af")  # other tests may have given the image further names
+    pyman("pull", "-q", f"oci:{layout}:latest")
     pyman("run", "-d", *NONE, "--name", "busy", image, "sleep", "600")
     assert "it is running" in pyman("rm", "busy", "nosuch", rc=2).stderr
     assert "used by container" in pyman("rmi", image, rc=2).stderr
