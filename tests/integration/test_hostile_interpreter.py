@@ -104,5 +104,6 @@ def test_joining_processes_cannot_be_looked_into(pyman: Run, image: str, base: P
     pyman("run", "-d", "--name", "w", "--network", "none", "--cap-add", "SYS_PTRACE", image, "sh", "-c", watch)
     for _ in range(20):
         pyman("exec", "w", "true")
-    assert "OPENED" not in pyman("logs", "w").stdout
+    # One that has become `true` meanwhile is the container's own: what it was opened as is the name it still has.
+    assert not [line for line in pyman("logs", "w").stdout.splitlines() if line.split()[-1].startswith("pyman")]
     pyman("rm", "-f", "-t", "0", "w")
