@@ -278,7 +278,7 @@ type,t str=all container, image or all
 CONTAINER_INSPECT = [row for row in INSPECT if row[0] != "type"]
 EXISTS = _rows("external bool Containers of other tools count too (the store holds none)")
 PULL = _rows("""
-all-tags,a bool Pull all tags of the repository !! pull them one by one
+all-tags,a bool Pull all tags of the repository
 arch str Use this architecture instead of the host's
 authfile str File with the registry credentials
 cert-dir str Directory with the registry's certificates !! use the system's certificate store

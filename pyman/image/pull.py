@@ -58,6 +58,15 @@ def pull(
         source.close()
 
 
+def tags(name: str, **options: Any) -> list[str]:
+    """The names of all tagged images of a repository, for --all-tags. RegistryError, UsageError."""
+    source = _source(name, **options)
+    if not source.remote:
+        raise UsageError(f"cannot pull all tags of {name}", "only a registry has tags to list")
+    base = source.reference
+    return [f"docker://{base.registry}/{base.repository}:{tag}" for tag in source.tags()]
+
+
 def _source(name: str, **options: Any) -> Any:
     """The source of a transport. UsageError for an unknown transport, or a short name nobody resolves."""
     transport, colon, rest = name.partition(":")

@@ -40,6 +40,11 @@ class Reference:
         return self.digest or self.tag
 
 
+def is_tag(text: str) -> bool:
+    """Whether the text follows the grammar of tags (distribution-spec)."""
+    return _TAG.match(text) is not None
+
+
 def is_short(name: str) -> bool:
     """Whether the name does not say its registry."""
     first = name.split("/", 1)[0]

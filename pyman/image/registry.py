@@ -13,7 +13,7 @@ import time
 from pyman.config import registries
 from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError
 from pyman.image import auth, manifest
-from pyman.image.reference import Reference
+from pyman.image.reference import Reference, is_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -250,6 +250,25 @@ class RegistrySource:
                 what, f"{self.host} denies access ({status})", f"check the name, and the credentials for {self.reference.registry}"
             )
         raise RegistryError(what, f"{self.host} answers {status}")
+
+    def tags(self) -> list[str]:
+        """All tags of the repository, page by page (distribution-spec, "Listing Tags"). RegistryError."""
+        found: list[str] = []
+        last = ""
+        while True:
+            path = "tags/list?n=1000" + (f"&last={last}" if last else "")
+            response = self._request(path, {}, stream=True)
+            self._check(response, path)
+            value = manifest.loads(self._read_limited(response, manifest.MAX_MANIFEST), self.label, manifest.MAX_MANIFEST)
+            page = value.get("tags") or []
+            if not isinstance(page, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in page):
+                raise RegistryError(f"cannot list the tags of {self.reference.name()}", f"{self.host} sent something else")
+            new = [tag for tag in page if tag not in found]
+            found += new
+            # The next page is asked for by its last tag, never by an address that the registry chooses.
+            if "next" not in (response.headers.get("Link") or "") or not new:
+                return found
+            last = new[-1]
 
     # ---- the source's interface ----
 

@@ -77,6 +77,15 @@ def test_pull_by_tag_and_digest(pyman: Run, layout: str, registry: str) -> None:
     pyman("rmi", f"{registry}/team/demo:1")
 
 
+def test_all_tags(pyman: Run, layout: str, registry: str) -> None:
+    for tag in ("1", "2", "latest"):
+        copy(layout, f"docker://{registry}/many:{tag}", "--dest-tls-verify=false")
+    pyman("rmi", "-af")
+    assert len(pyman("pull", "-q", "-a", "--tls-verify=false", f"{registry}/many").stdout.split()) == 3
+    assert sorted(pyman("images", "--format", "{{.Tag}}").stdout.split()) == ["1", "2", "latest"]
+    assert "only a registry" in pyman("pull", "-a", f"oci:{layout}", rc=125).stderr
+
+
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_compressions(pyman: Run, layout: str, registry: str, compression: str) -> None:
     copy(layout, f"docker://{registry}/c/{compression}:1", "--dest-tls-verify=false", "--dest-compress-format", compression)

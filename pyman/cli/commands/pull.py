@@ -25,6 +25,9 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot use --platform together with --arch or --os", "each of them says which image is meant")
     reporter = lazy_reporter(opts["quiet"])
     code = 0
+    if opts["all_tags"]:
+        access = {"tls_verify": opts["tls_verify"] if "tls_verify" in opts.given else None, "creds": opts["creds"]}
+        args = [tag for name in args for tag in pull.tags(name, **access, authfile=opts["authfile"], retry=opts["retry"])]
     for name in args:
         try:
             record = pull.pull(
