@@ -22,10 +22,11 @@ def read_file(root_fd: int, path: str) -> list[list[str]]:
         fd = libc.openat2(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return []
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode) or info.st_size > _LIMIT:
+        os.close(fd)
+        return []
     with open(fd, "rb") as file:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > _LIMIT:
-            return []
         return [line.split(":") for line in file.read(_LIMIT).decode("utf-8", "replace").split("\n") if line]
 
 
