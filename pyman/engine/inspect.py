@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.engine import inspect_config
 from pyman.engine.container import Container
 from pyman.errors import PymanError
 from pyman.state import store
@@ -14,18 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable")
+
 
 def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> dict[str, Any]:
     """The object that `inspect` shows; `rfc3339` formats times."""
     container.sync()
     config, state = container.config, container.state
-    options, image = config["options"], config["image_config"]
+    options = config["options"]
     try:
         spec = store.read_json(os.path.join(container.dir, "spec.json")) or {}
     except PymanError:
         spec = {}
     process = spec.get("process") or {}
-    args = process.get("args") or [*(image.get("Entrypoint") or []), *(config["command"] or image.get("Cmd") or [])]
+    args = process.get("args") or inspect_config.arguments(container)
+    mounts = _mounts(container, spec.get("mounts") if spec else _planned(container))
+    network = _network(container)
     return {
         "Id": container.id,
         "Created": rfc3339(config["created"]),
@@ -40,6 +45,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "ResolvConfPath": os.path.join(container.run_dir, "resolv.conf"),
         "HostnamePath": os.path.join(container.run_dir, "hostname"),
         "HostsPath": os.path.join(container.run_dir, "hosts"),
+        "StaticDir": container.dir,
         "OCIConfigPath": os.path.join(container.dir, "spec.json"),
         "OCIRuntime": state.get("runtime") or "pyman-runtime",
         "ConmonPidFile": options.get("conmon_pidfile", ""),
@@ -62,15 +68,15 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
                 "WorkDir": os.path.join(container.dir, "work"),
             },
         },
-        "Mounts": _mounts(container, spec),
+        "Mounts": mounts,
         "Dependencies": [],
-        "NetworkSettings": _network(state),
+        "NetworkSettings": network,
         "Namespace": "",
         "IsInfra": False,
         "IsService": False,
         "lockNumber": 0,
-        "Config": _config(container, process, args),
-        "HostConfig": _host_config(container, spec),
+        "Config": inspect_config.config(container, process),
+        "HostConfig": inspect_config.host_config(container, spec, mounts, network["Ports"]),
     }
 
 
@@ -96,9 +102,22 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
     }
 
 
-def _mounts(container: Container, spec: dict[str, Any]) -> list[dict[str, Any]]:
+def _planned(container: Container) -> list[dict[str, Any]]:
+    """The mounts a container will have that never ran: what was asked for, without its image's volumes."""
+    from pyman.engine import mount_plan, volumes
+
+    def path(name: str, _: str, anonymous: bool = False) -> str:
+        return "" if anonymous else volumes.data_path(name)
+
+    try:
+        return [mount.entry for mount in mount_plan.of_user(container.config["options"], path).values()]
+    except PymanError:
+        return []  # a source has gone meanwhile: the start will say so
+
+
+def _mounts(container: Container, mounts: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
     result = []
-    for mount in spec.get("mounts") or []:
+    for mount in mounts or []:
         source = str(mount.get("source", ""))
         if (
             mount.get("type") != "bind"
@@ -114,9 +133,9 @@ def _mounts(container: Container, spec: dict[str, Any]) -> list[dict[str, Any]]:
             "Destination": mount["destination"],
             "Driver": "local" if volume else "",
             "Mode": "",
-            "Options": [option for option in options if option not in ("ro", "rw", "rro") and "private" not in option],
+            "Options": [option for option in options if option not in ("ro", "rw", "rro", *_PROPAGATION)],
             "RW": "ro" not in options,
-            "Propagation": next((option for option in options if option.lstrip("r") in ("private", "shared", "slave")), "rprivate"),
+            "Propagation": next((option for option in options if option in _PROPAGATION), "rprivate"),
         }
         if volume:
             entry["Name"] = source.split("/")[-2]
@@ -124,12 +143,14 @@ def _mounts(container: Container, spec: dict[str, Any]) -> list[dict[str, Any]]:
     return result
 
 
-def _network(state: dict[str, Any]) -> dict[str, Any]:
-    ports: dict[str, Any] = {}
+def _network(container: Container) -> dict[str, Any]:
+    state = container.state
+    ports: dict[str, Any] = dict.fromkeys(inspect_config.exposed_ports(container))
     for port in state["ports"]:
         for offset in range(port["range"]):
             key = f"{port['container_port'] + offset}/{port['protocol']}"
-            ports.setdefault(key, []).append({"HostIp": port["host_ip"] or "0.0.0.0", "HostPort": str(port["host_port"] + offset)})
+            bound = {"HostIp": port["host_ip"] or "0.0.0.0", "HostPort": str(port["host_port"] + offset)}
+            ports[key] = [*(ports.get(key) or []), bound]
     return {
         "EndpointID": "",
         "Gateway": "",
@@ -137,87 +158,14 @@ def _network(state: dict[str, Any]) -> dict[str, Any]:
         "IPPrefixLen": 0,
         "IPv6Gateway": "",
         "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
         "MacAddress": "",
         "Bridge": "",
         "SandboxID": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
         "Ports": ports,
         "SandboxKey": f"/proc/{state['pid']}/ns/net" if state["pid"] else "",
         "Networks": {},
-    }
-
-
-def _config(container: Container, process: dict[str, Any], args: list[str]) -> dict[str, Any]:
-    config = container.config
-    options, image = config["options"], config["image_config"]
-    entrypoint = options.get("entrypoint") or image.get("Entrypoint") or []
-    return {
-        "Hostname": options.get("hostname") or container.id[:12],
-        "Domainname": "",
-        "User": options.get("user") or image.get("User") or "",
-        "AttachStdin": False,
-        "AttachStdout": False,
-        "AttachStderr": False,
-        "Tty": bool(options.get("tty")),
-        "OpenStdin": bool(options.get("interactive")),
-        "StdinOnce": False,
-        "Env": process.get("env") or image.get("Env") or [],
-        "Cmd": config["command"] or image.get("Cmd") or [],
-        "Image": config["image"]["name"],
-        "Volumes": None,
-        "WorkingDir": process.get("cwd") or options.get("workdir") or image.get("WorkingDir") or "/",
-        "Entrypoint": [entrypoint] if isinstance(entrypoint, str) else entrypoint,
-        "OnBuild": None,
-        "Labels": container.state["labels"],
-        "Annotations": (dict(item.partition("=")[::2] for item in options.get("annotation") or [])) or None,
-        "StopSignal": config.get("stop_signal") or image.get("StopSignal") or "SIGTERM",
-        "StopTimeout": config.get("stop_timeout", 10),
-        "CreateCommand": config.get("create_command") or [],
-        "Umask": options.get("umask") or "0022",
-        "Timeout": options.get("timeout") or 0,
-    }
-
-
-def _host_config(container: Container, spec: dict[str, Any]) -> dict[str, Any]:
-    options = container.config["options"]
-    state = container.state
-    bindings: dict[str, Any] = _network(state)["Ports"]
-    return {
-        "Binds": list(options.get("volume") or []),
-        "CgroupManager": "disabled",
-        "CgroupMode": options.get("cgroupns") or "private",
-        "ContainerIDFile": options.get("cidfile", ""),
-        "LogConfig": {
-            "Type": options.get("log_driver") or "k8s-file",
-            "Config": None,
-            "Path": os.path.join(container.dir, "ctr.log"),
-            "Tag": "",
-            "Size": "0B",
-        },
-        "NetworkMode": state.get("network_mode") or "",
-        "PortBindings": bindings,
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
-        "AutoRemove": state["auto_remove"],
-        "CapAdd": list(options.get("cap_add") or []),
-        "CapDrop": list(options.get("cap_drop") or []),
-        "Dns": list(options.get("dns") or []),
-        "DnsOptions": list(options.get("dns_option") or []),
-        "DnsSearch": list(options.get("dns_search") or []),
-        "ExtraHosts": list(options.get("add_host") or []),
-        "GroupAdd": list(options.get("group_add") or []),
-        "IpcMode": options.get("ipc") or "private",
-        "PidMode": options.get("pid") or "private",
-        "UTSMode": options.get("uts") or "private",
-        "UsernsMode": options.get("userns") or "",
-        "Privileged": bool(options.get("privileged")),
-        "PublishAllPorts": bool(options.get("publish_all")),
-        "ReadonlyRootfs": bool((spec.get("root") or {}).get("readonly") or options.get("read_only")),
-        "SecurityOpt": list(options.get("security_opt") or []),
-        "Tmpfs": {item.partition(":")[0]: item.partition(":")[2] for item in options.get("tmpfs") or []},
-        "ShmSize": 65536000,
-        "Runtime": "oci",
-        "Init": bool(options.get("init")),
-        "Ulimits": [
-            {"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]}
-            for limit in (spec.get("process") or {}).get("rlimits") or []
-        ],
     }

@@ -47,7 +47,11 @@ def _absolute(text: str, option: str) -> float:
     import datetime  # only for an absolute time
 
     try:
-        moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+        # Python before 3.11 takes fractions of exactly six digits only; logs and inspect print up to nine.
+        day, point, rest = text.replace("Z", "+00:00").partition(".")
+        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+        fraction = f".{digits[:6].ljust(6, '0')}" if point else ""
+        moment = datetime.datetime.fromisoformat(day + fraction + rest[len(digits) :])
     except ValueError:
         raise UsageError(
             f"invalid value {text!r} for {option}", "it is neither a duration nor a time", "for example: 10m, or 2026-01-31T12:00:00"

@@ -57,7 +57,7 @@ def test_logs_options(pyman: Run, image: str) -> None:
     pyman("run", "--name", "l", "--network", "none", image, "sh", "-c", "for i in 1 2 3; do echo $i; done; printf part")
     assert pyman("logs", "l").stdout == "1\n2\n3\npart"
     assert pyman("logs", "--tail", "1", "l").stdout.startswith("3\n")
-    assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00 1\n", pyman("logs", "-t", "l").stdout)
+    assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z 1\n", pyman("logs", "-t", "l").stdout)
     assert pyman("logs", "--until", "1h", "l").stdout == ""
     assert pyman("logs", "-f", "--since", "1h", "l").stdout == "1\n2\n3\npart"
 

@@ -58,7 +58,7 @@ def _show(container: containers.Container, opts: Any, conf: dict[str, Any], pref
         out = outputs.get(entry.stream, sys.stdout)
         head = ""
         if at_start[entry.stream if entry.stream in at_start else "stdout"]:
-            head = prefix + (entry.when + " " if opts["timestamps"] else "")
+            head = prefix + (entry.when.removesuffix("+00:00").removesuffix("Z") + "Z " if opts["timestamps"] else "")
         text = entry.text
         if out.isatty():
             text = escape(text.decode("utf-8", "replace").rstrip("\r")).encode()

@@ -1,0 +1,204 @@
+"""The parts Config and HostConfig of `inspect`: what a container was made with, under Podman's names. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import kill
+from pyman.engine.container import Container
+from pyman.errors import UsageError
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Limits that Podman shows for every container and this release does not set: their "no limit".
+_NO_LIMITS: dict[str, Any] = {
+    "CpuShares": 0,
+    "Memory": 0,
+    "NanoCpus": 0,
+    "CgroupParent": "",
+    "BlkioWeight": 0,
+    "BlkioWeightDevice": None,
+    "BlkioDeviceReadBps": None,
+    "BlkioDeviceWriteBps": None,
+    "BlkioDeviceReadIOps": None,
+    "BlkioDeviceWriteIOps": None,
+    "CpuPeriod": 0,
+    "CpuQuota": 0,
+    "CpuRealtimePeriod": 0,
+    "CpuRealtimeRuntime": 0,
+    "CpusetCpus": "",
+    "CpusetMems": "",
+    "DiskQuota": 0,
+    "KernelMemory": 0,
+    "MemoryReservation": 0,
+    "MemorySwap": 0,
+    "MemorySwappiness": 0,
+    "OomKillDisable": False,
+    "PidsLimit": 0,
+    "CpuCount": 0,
+    "CpuPercent": 0,
+    "IOMaximumIOps": 0,
+    "IOMaximumBandwidth": 0,
+    "CgroupConf": None,
+}
+
+
+def exposed_ports(container: Container) -> list[str]:
+    """PORT/PROTOCOL of what the image and --expose expose."""
+    names = [*(container.config["image_config"].get("ExposedPorts") or {}), *(container.config["options"].get("expose") or [])]
+    return [str(name) if "/" in str(name) else f"{name}/tcp" for name in names]
+
+
+def _published(container: Container) -> list[str]:
+    return [f"{port['container_port'] + offset}/{port['protocol']}" for port in container.state["ports"] for offset in range(port["range"])]
+
+
+def _signal_name(text: str) -> str:
+    """SIGTERM for 15, TERM and SIGTERM."""
+    try:
+        number = kill.parse_signal(text)
+    except UsageError:
+        return text  # an image may name what does not exist; stop says so
+    return next((f"SIG{name}" for name, value in kill.SIGNALS.items() if value == number), str(number))
+
+
+def arguments(container: Container) -> list[str]:
+    """The command line a container will have that never ran; empty if neither it nor its image names one."""
+    from pyman.engine import specgen  # containers that were started have their OCI configuration
+
+    options = {**container.config["options"], "_command": container.config["command"]}
+    try:
+        return specgen.arguments(options, container.config["image_config"])
+    except UsageError:
+        return []
+
+
+def _entrypoint(container: Container) -> list[str] | None:
+    options = container.config["options"]
+    if "entrypoint" not in options:
+        return container.config["image_config"].get("Entrypoint") or None
+    text = str(options["entrypoint"])
+    try:
+        return [str(part) for part in fastjson.loads(text)] if text.startswith("[") else [text] if text else None
+    except ValueError:
+        return [text]  # the start says what is wrong with it
+
+
+def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
+    """Config: process: that of the OCI configuration, empty before the first start."""
+    made = container.config
+    options, image = made["options"], made["image_config"]
+    exposed = [*exposed_ports(container), *_published(container)]
+    return {
+        "Hostname": options.get("hostname") or container.id[:12],
+        "Domainname": "",
+        "User": options.get("user") or image.get("User") or "",
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": bool(options.get("tty")),
+        "OpenStdin": bool(options.get("interactive")),
+        "StdinOnce": False,
+        "Env": process.get("env") or image.get("Env") or [],
+        "Cmd": made["command"] or ([] if "entrypoint" in options else image.get("Cmd") or []),
+        "Image": made["image"]["name"],
+        "Volumes": image.get("Volumes") or None,
+        "WorkingDir": process.get("cwd") or options.get("workdir") or image.get("WorkingDir") or "/",
+        "Entrypoint": _entrypoint(container),
+        "OnBuild": None,
+        "Labels": container.state["labels"],
+        "Annotations": dict(item.partition("=")[::2] for item in options.get("annotation") or []),
+        "StopSignal": _signal_name(str(made.get("stop_signal") or image.get("StopSignal") or "SIGTERM")),
+        "HealthcheckOnFailureAction": "none",
+        "CreateCommand": made.get("create_command") or [],
+        "Umask": options.get("umask") or "0022",
+        "Timeout": options.get("timeout") or 0,
+        "StopTimeout": made.get("stop_timeout", 10),
+        "Passwd": options.get("passwd") is not False,
+        **({"ExposedPorts": {name: {} for name in exposed}} if exposed else {}),
+        **({"Timezone": options["tz"]} if options.get("tz") else {}),
+    }
+
+
+def _capabilities(names: list[str]) -> list[str]:
+    full = [name.strip().upper() for item in names for name in item.split(",")]
+    return [name if name.startswith("CAP_") or name == "ALL" else f"CAP_{name}" for name in full]
+
+
+def _bind(mount: dict[str, Any]) -> str:
+    flags = [*([] if mount["RW"] else ["ro"]), mount["Propagation"], *mount["Options"]]
+    return f"{mount.get('Name') or mount['Source']}:{mount['Destination']}:{','.join(flags)}"
+
+
+def _device(spec: str) -> dict[str, str]:
+    source, _, rest = spec.partition(":")
+    target, _, permissions = rest.partition(":")
+    return {"PathOnHost": source, "PathInContainer": target or source, "CgroupPermissions": permissions or "rwm"}
+
+
+def _shm_size(spec: dict[str, Any]) -> int:
+    for mount in spec.get("mounts") or []:
+        if mount["destination"] == "/dev/shm":
+            size = next((option[5:] for option in mount.get("options") or [] if option.startswith("size=")), "")
+            if size.isdigit():
+                return int(size)
+    return 65536000
+
+
+def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[str, Any]], ports: dict[str, Any]) -> dict[str, Any]:
+    """HostConfig. spec: the OCI configuration, empty before the first start; mounts, ports: as inspect shows them."""
+    options, state = container.config["options"], container.state
+    process = spec.get("process") or {}
+    return {
+        "Binds": [_bind(mount) for mount in mounts],
+        "CgroupManager": "disabled",
+        "CgroupMode": options.get("cgroupns") or "private",
+        "ContainerIDFile": options.get("cidfile", ""),
+        "LogConfig": {
+            "Type": options.get("log_driver") or "k8s-file",
+            "Config": None,
+            "Path": os.path.join(container.dir, "ctr.log"),
+            "Tag": "",
+            "Size": "0B",
+        },
+        "NetworkMode": state.get("network_mode") or "",
+        "PortBindings": {name: bound for name, bound in ports.items() if bound},
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": state["auto_remove"],
+        "AutoRemoveImage": bool(options.get("rmi")),
+        "Annotations": dict(item.partition("=")[::2] for item in options.get("annotation") or []),
+        "VolumeDriver": "",
+        "VolumesFrom": list(options.get("volumes_from") or []) or None,
+        "CapAdd": _capabilities(options.get("cap_add") or []),
+        "CapDrop": _capabilities(options.get("cap_drop") or []),
+        "Dns": list(options.get("dns") or []),
+        "DnsOptions": list(options.get("dns_option") or []),
+        "DnsSearch": list(options.get("dns_search") or []),
+        "ExtraHosts": list(options.get("add_host") or []),
+        "HostsFile": options.get("hosts_file") or "",
+        "GroupAdd": list(options.get("group_add") or []),
+        "IpcMode": options.get("ipc") or "private",
+        "Cgroup": "",
+        "Cgroups": "disabled",
+        "Links": None,
+        "OomScoreAdj": int(process.get("oomScoreAdj") or options.get("oom_score_adj") or 0),
+        "PidMode": options.get("pid") or "private",
+        "Privileged": bool(options.get("privileged")),
+        "PublishAllPorts": bool(options.get("publish_all")),
+        "ReadonlyRootfs": bool((spec.get("root") or {}).get("readonly") or options.get("read_only")),
+        "SecurityOpt": list(options.get("security_opt") or []),
+        "Tmpfs": {item.partition(":")[0]: item.partition(":")[2] for item in options.get("tmpfs") or []},
+        "UTSMode": options.get("uts") or "private",
+        "UsernsMode": options.get("userns") or "",
+        "ShmSize": _shm_size(spec),
+        "Runtime": "oci",
+        "ConsoleSize": [0, 0],
+        "Isolation": "",
+        **_NO_LIMITS,
+        "Devices": [_device(item) for item in options.get("device") or []],
+        "Init": bool(options.get("init")),
+        "Ulimits": [{"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]} for limit in process.get("rlimits") or []],
+    }

@@ -1,0 +1,109 @@
+"""inspect: the fields that scripts read, with Podman's names and types, before, during and after a run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+
+NONE = ("--network", "none")
+
+
+def inspect(pyman: Run, name: str, *args: str) -> dict[str, Any]:
+    (value,) = json.loads(pyman("inspect", *args, name).stdout)
+    return dict(value)
+
+
+def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
+    options = (
+        "-v",
+        "/tmp:/host:ro",
+        "-v",
+        "data:/data",
+        "--cap-add",
+        "net_raw",
+        "--cap-drop",
+        "CHOWN",
+        "--stop-signal",
+        "2",
+        "--expose",
+        "77",
+    )
+    options += ("--tmpfs", "/t:size=1m", "--shm-size", "1m", "--annotation", "a=b", "--stop-timeout", "3", "-w", "/tmp", "-l", "Key=v")
+    pyman("create", *NONE, "--name", "c", *options, "--entrypoint", "sleep", image, "600")
+    created = inspect(pyman, "c")
+    assert created["State"]["Status"] == "created" and created["State"]["StartedAt"] == "0001-01-01T00:00:00Z"
+    pyman("start", "c")
+    running = inspect(pyman, "c")
+    binds = ["/tmp:/host:ro,rprivate,rbind,nosuid,nodev", "data:/data:rprivate,rbind,nosuid,nodev"]
+    for value in (created, running):
+        config, host = value["Config"], value["HostConfig"]
+        assert sorted(host["Binds"]) == binds
+        assert sorted(mount["Type"] for mount in value["Mounts"]) == ["bind", "volume"]
+        assert {mount["Destination"]: mount["RW"] for mount in value["Mounts"]} == {"/host": False, "/data": True}
+        assert (value["Path"], value["Args"], config["Entrypoint"], config["Cmd"]) == ("sleep", ["600"], ["sleep"], ["600"])
+        assert (host["CapAdd"], host["CapDrop"], host["Tmpfs"]) == (["CAP_NET_RAW"], ["CAP_CHOWN"], {"/t": "size=1m"})
+        assert (config["StopSignal"], config["StopTimeout"], config["WorkingDir"]) == ("SIGINT", 3, "/tmp")
+        assert config["ExposedPorts"] == {"77/tcp": {}} and value["NetworkSettings"]["Ports"] == {"77/tcp": None}
+        assert config["Annotations"] == host["Annotations"] == {"a": "b"} and host["PortBindings"] == {}
+        assert (host["Memory"], host["NanoCpus"], host["PidsLimit"], host["OomScoreAdj"], host["Devices"]) == (0, 0, 0, 0, [])
+        assert value["StaticDir"].endswith(value["Id"])
+    assert running["HostConfig"]["ShmSize"] == 1 << 20 and "CAP_CHOWN" not in running["EffectiveCaps"]
+    assert running["State"]["Pid"] > 0 and running["NetworkSettings"]["SandboxKey"] == f"/proc/{running['State']['Pid']}/ns/net"
+    pyman("stop", "-t", "0", "c")
+    stopped = inspect(pyman, "c")
+    assert stopped["State"]["Status"] == "exited" and stopped["State"]["Pid"] == 0 and stopped["State"]["ExitCode"] == 137
+    assert stopped["State"]["FinishedAt"] > stopped["State"]["StartedAt"] > created["Created"]
+    pyman("rm", "c")
+
+
+def test_templates(pyman: Run, image: str) -> None:
+    pyman("run", *NONE, "--name", "c", "-l", "Key=v", "-v", "/tmp:/host", image, "true")
+    for template, expected in (
+        ("{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}", "exited false 0"),
+        ("{{.ID}}", inspect(pyman, "c")["Id"]),
+        ('{{index .Config.Labels "Key"}}{{.Config.Labels.Key}}|{{.Config.Labels.Nope}}', "vv|<no value>"),
+        ("{{range .Mounts}}{{.Source}}:{{.Destination}} {{end}}", "/tmp:/host "),
+        ("{{if .State.Health}}yes{{else}}no{{end}} {{.State.Health}}", "no <nil>"),
+        ("{{json .HostConfig.CapAdd}}", "[]"),
+        ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}|", "|"),
+        ("{{.Name}}\\t{{.RestartCount}}", "c\t0"),
+        ("table {{.Name}} {{.RestartCount}}", "c           0"),
+    ):
+        assert pyman("inspect", "c", "--format", template).stdout == expected + "\n", template
+    for bad in ("{{.Nope}}", "{{.State.Nope}}", "{{.State.Health.Status}}"):
+        assert "character 1" in pyman("inspect", "c", "--format", bad, rc=125).stderr
+    assert set(inspect(pyman, "c", "--size")) - set(inspect(pyman, "c")) == {"SizeRw", "SizeRootFs"}
+    assert pyman("logs", "--since", inspect(pyman, "c")["State"]["StartedAt"], "c").stdout == ""
+    pyman("rm", "c")
+
+
+def test_types(pyman: Run, image: str) -> None:
+    pyman("create", *NONE, "--name", "c", image, "true")
+    assert inspect(pyman, "c", "--type", "container")["Name"] == "c"
+    assert inspect(pyman, "localhost/demo", "--type", "image")["RepoTags"] == ["localhost/demo:latest"]
+    assert "no image" in pyman("inspect", "--type", "image", "c", rc=125).stderr
+    assert "no container" in pyman("inspect", "--type", "container", image, rc=125).stderr
+    assert "must be one of" in pyman("inspect", "--type", "pod", "c", rc=125).stderr
+    both = pyman("inspect", "c", image, "nosuch", "--format", "{{.Id}}", rc=125)
+    assert len(both.stdout.splitlines()) == 2 and "nosuch" in both.stderr
+    assert (
+        pyman("inspect", "--latest", "--format", "{{.Name}}").stdout
+        == pyman("container", "inspect", "-l", "-f", "{{.Name}}").stdout
+        == "c\n"
+    )
+    pyman("rm", "c")
+
+
+@pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
+def test_times_of_the_log(pyman: Run, image: str, driver: str) -> None:
+    pyman("run", *NONE, "--log-driver", driver, "--name", "c", image, "sh", "-c", "echo one; sleep 0.1; echo two")
+    first, second = pyman("logs", "-t", "c").stdout.splitlines()
+    when = second.split()[0]
+    assert when.endswith("Z") and not when.endswith("ZZ") and second.endswith(" two")
+    assert pyman("logs", "--since", when, "c").stdout == "two\n"
+    assert pyman("logs", "--until", first.split()[0], "--tail", "5", "c").stdout in ("", "one\n")
+    pyman("rm", "c")
