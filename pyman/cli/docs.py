@@ -1,11 +1,22 @@
-"""Pages per command, generated from the option table: `python -m pyman.cli.docs DIRECTORY`. A developer's tool."""
+"""Pages per command, generated from the option table, as Markdown or for man(1). For developers and shims/install.
+
+python -m pyman.cli.docs DIRECTORY          python -m pyman.cli.docs --man DIRECTORY
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from pyman.cli.options import GLOBAL
 from pyman.cli.table import ALIASES, COMMANDS, Command
+from pyman.version import VERSION
+
+
+def _same(path: tuple[str, ...], command: Command) -> list[str]:
+    """The other ways to write a command."""
+    other = [*ALIASES.items(), *((p, p) for p, c in COMMANDS.items() if c is command)]
+    return sorted({" ".join(name) for name, target in other if name != path and COMMANDS.get(target) is command})
 
 
 def _page(path: tuple[str, ...], command: Command) -> str:
@@ -20,14 +31,7 @@ def _page(path: tuple[str, ...], command: Command) -> str:
         f"    pyman {name} [options] {command.arguments}".rstrip(),
         "",
     ]
-    same = [
-        " ".join(other)
-        for other, target in [*ALIASES.items(), *((p, p) for p, c in COMMANDS.items() if c is command and p != path)]
-        if target == path or other != target or COMMANDS[other] is command
-    ]
-    same = sorted(
-        {other for other in same if other != name and COMMANDS.get(ALIASES.get(tuple(other.split()), tuple(other.split()))) is command}
-    )
+    same = _same(path, command)
     if same:
         lines += ["The same command: " + ", ".join(f"`pyman {other}`" for other in same) + ".", ""]
     supported = [row for row in command.rows if not row[5]]
@@ -50,23 +54,79 @@ def _page(path: tuple[str, ...], command: Command) -> str:
 
 def pages() -> dict[str, str]:
     """File name -> text, for every visible command."""
-    result: dict[str, str] = {}
-    seen: set[int] = set()
+    return {f"pyman-{'-'.join(path)}.md": _page(path, command) for path, command in _visible()}
+
+
+def _visible() -> list[tuple[tuple[str, ...], Command]]:
+    """Every command once, under its shortest name."""
+    found: dict[int, tuple[tuple[str, ...], Command]] = {}
     for path, command in sorted(COMMANDS.items(), key=lambda item: (len(item[0]), item[0])):
-        if command.hidden or id(command) in seen:
-            continue
-        seen.add(id(command))
-        result[f"pyman-{'-'.join(path)}.md"] = _page(path, command)
+        if not command.hidden:
+            found.setdefault(id(command), (path, command))
+    return list(found.values())
+
+
+def _roff(text: str) -> str:
+    """Text for man(7): nothing in it is a request, and hyphens stay hyphens."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    return "\\&" + escaped if escaped[:1] in (".", "'") else escaped
+
+
+def _man(path: tuple[str, ...], command: Command) -> str:
+    name = " ".join(path)
+    title = "pyman-" + "-".join(path)
+    lines = [f'.TH "{title.upper()}" "1" "" "pyman {VERSION}"', ".SH NAME", f"{_roff(title)} \\- {_roff(command.summary)}"]
+    lines += [".SH SYNOPSIS", f"\\fBpyman {_roff(name)}\\fR [options] {_roff(command.arguments)}".rstrip()]
+    same = _same(path, command)
+    if same:
+        lines += [".SH DESCRIPTION", _roff("The same command: " + ", ".join(f"pyman {other}" for other in same) + ".")]
+    for heading, rows in (
+        ("OPTIONS", [row for row in command.rows if not row[5]]),
+        ("OPTIONS THAT ARE REFUSED", [row for row in command.rows if row[5]]),
+    ):
+        lines += [f".SH {heading}"] if rows else []
+        for option, short, kind, default, text, reason in rows:
+            value = "" if kind == "bool" else f"=\\fI{kind}\\fR"
+            shown = f" (default: {str(default).lower() if isinstance(default, bool) else default})" if default and not reason else ""
+            letters = f", \\fB\\-{short}\\fR" if short else ""
+            lines += [".TP", f"\\fB{_roff('--' + option)}\\fR{value}{letters}", _roff((reason.rpartition(") ")[2] or text) + shown)]
+    if command.examples:
+        lines += [".SH EXAMPLES", ".nf", *(_roff(example) for example in command.examples), ".fi"]
+    return "\n".join([*lines, ".SH SEE ALSO", "\\fBpyman\\fR(1)", ""])
+
+
+def _man_overview() -> str:
+    lines = [f'.TH "PYMAN" "1" "" "pyman {VERSION}"', ".SH NAME", "pyman \\- containers without a daemon and without root"]
+    lines += [".SH SYNOPSIS", "\\fBpyman\\fR [options] command", ".SH OPTIONS"]
+    for option, short, kind, _, text, _ in GLOBAL:
+        letters = f", \\fB\\-{short}\\fR" if short else ""
+        lines += [".TP", f"\\fB{_roff('--' + option)}\\fR{'' if kind == 'bool' else '=' + kind}{letters}", _roff(text)]
+    lines.append(".SH COMMANDS")
+    for path, command in _visible():
+        lines += [".TP", f"\\fB{_roff('pyman-' + '-'.join(path))}\\fR(1)", _roff(command.summary)]
+    return "\n".join([*lines, ""])
+
+
+def man_pages() -> dict[str, str]:
+    """File name -> man(7) source, for pyman and every visible command; other spellings are links (.so)."""
+    result = {"pyman.1": _man_overview()}
+    for path, command in _visible():
+        page = f"pyman-{'-'.join(path)}.1"
+        result[page] = _man(path, command)
+        for other in _same(path, command):
+            result[f"pyman-{other.replace(' ', '-')}.1"] = f".so man1/{page}\n"
     return result
 
 
-def main(directory: str) -> None:
-    """Write all pages into `directory`."""
+def main(arguments: list[str]) -> None:
+    """[--man] DIRECTORY: write all pages into it."""
+    made = man_pages() if arguments[0] == "--man" else pages()
+    directory = arguments[-1]
     os.makedirs(directory, exist_ok=True)
-    for name, text in pages().items():
+    for name, text in made.items():
         with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
             file.write(text)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pyman.cli import docs
+from pyman.cli.table import ALIASES, COMMANDS
 from pyman.config import schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,3 +35,25 @@ def test_no_file_speaks_of_a_workplace() -> None:
     for path in ROOT.rglob("*"):
         if path.suffix in (".py", ".md", ".c", ".toml", ".sh", ".example") and "test_docs.py" not in path.name and path.is_file():
             assert not words.search(path.read_text()), path
+
+
+def test_manual_pages_hold_every_command_and_nothing_that_roff_would_take_for_its_own() -> None:
+    pages = docs.man_pages()
+    requests = {".TH", ".SH", ".TP", ".nf", ".fi", ".so"}
+    for path, command in COMMANDS.items():
+        if command.hidden:
+            continue
+        text = pages[f"pyman-{'-'.join(path)}.1"]
+        text = pages[text.split("/")[1].strip()] if text.startswith(".so man1/") else text
+        for name, short, *_ in command.rows:
+            option = f"--{name}".replace("-", "\\-")
+            assert f"\\fB{option}\\fR" in text and (not short or f", \\fB\\-{short}\\fR" in text), (path, name)
+    for alias in ALIASES:
+        assert pages[f"pyman-{'-'.join(alias)}.1"].startswith(".so man1/pyman-"), alias
+    for name, text in pages.items():
+        for line in text.splitlines():
+            assert line and not line.startswith("'") and (line[0] != "." or line.split()[0] in requests), (name, line)
+            assert set(re.findall(r"\\(.)", line)) <= set("fe&-"), (name, line)
+    assert set(re.findall(r"\\fBpyman\\-(.*?)\\fR\(1\)", pages["pyman.1"])) == {
+        name[6:-2].replace("-", "\\-") for name, text in pages.items() if name != "pyman.1" and not text.startswith(".so")
+    }

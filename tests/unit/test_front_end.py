@@ -136,3 +136,13 @@ def test_every_command_has_its_module_and_examples() -> None:
         assert callable(importlib.import_module(f"pyman.cli.commands.{command.module}").main), path
         assert command.hidden or command.examples, path
     assert set(completion.SCRIPTS) == {"bash", "zsh", "fish"}
+
+
+@pytest.mark.parametrize("path", sorted(path for path, command in COMMANDS.items() if not command.hidden))
+def test_help_shows_the_examples_and_every_option(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    from pyman.cli import typer_app
+
+    typer_app.show_help(path)
+    text = capsys.readouterr().out
+    assert "Examples:" in text and all(example in " ".join(text.split()) for example in COMMANDS[path].examples)
+    assert all(f"--{row[0]}" in text for row in COMMANDS[path].rows)
