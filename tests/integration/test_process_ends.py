@@ -22,11 +22,11 @@ def _mine(base: Path) -> dict[int, str]:
             continue
         try:
             line = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            mine = os.stat(f"/proc/{entry}").st_uid == os.getuid()
             status = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        name = line.split(" ")[0].rpartition("/")[2]
-        if (str(base) in line or name in ("pyman-namespaces", "pyman-monitor")) and status != "Z":
+        if mine and (str(base) in line or line.startswith("pyman-namespaces")) and status != "Z":
             found[int(entry)] = line
     return found
 

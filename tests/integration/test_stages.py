@@ -39,12 +39,12 @@ def settled(base: Path, store: str) -> None:
         for entry in os.listdir("/proc"):
             try:
                 line = Path(f"/proc/{entry}/cmdline").read_bytes() if entry.isdigit() else b""
+                mine = bool(line) and os.stat(f"/proc/{entry}").st_uid == os.getuid() and int(entry) != os.getpid()
             except OSError:
                 continue
-            name = line.split(b"\0")[0].rpartition(b"/")[2]
-            if int(entry) != os.getpid() if entry.isdigit() else False:
-                if name in (b"pyman-monitor", b"pyman-namespaces", b"pasta") or store.encode() in line:
-                    left.append(line.replace(b"\0", b" "))
+            # A holder of namespaces names no directory.
+            if mine and (store.encode() in line or str(base).encode() + b"/run" in line or line.startswith(b"pyman-namespaces")):
+                left.append(line.replace(b"\0", b" "))
         if not left:
             return
         time.sleep(0.01)
