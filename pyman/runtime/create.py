@@ -91,8 +91,14 @@ def begin(
             join.insert(0, fd)  # first: it gives the rights over the others
         else:
             join.append(fd)
-    ours, theirs = channels.pair()
     new_user = bool(flags & libc.CLONE_NEWUSER)
+    made_here = -1
+    if pid_ns >= 0 and flags & libc.CLONE_NEWNET and not new_user:
+        # Init joins another container's processes, so nobody may look into its /proc entry, the caller neither.
+        made_here = _make_netns()
+        join.append(os.dup(made_here))
+        flags, premade = flags & ~libc.CLONE_NEWNET, True
+    ours, theirs = channels.pair()
     init = Init(spec, theirs, stdio, join, new_user, bpf, preserve)
     init.die_with_parent = die_with_parent
     init.joins_others = len(join) > int(premade)
@@ -108,13 +114,7 @@ def begin(
     try:
         pid = _clone(flags, init, keep, pid_ns)
     except OSError as err:
-        raise RuntimeFailure(
-            "cannot create the container's namespaces",
-            err.strerror or str(err),
-            "pyman doctor tries each of them",
-            stage="namespaces",
-            errno=err.errno or 0,
-        ) from err
+        raise _refused(err) from err
     theirs.close()
     if gate:
         os.close(init.gate_fd)
@@ -123,6 +123,7 @@ def begin(
     if extras is not None:
         extras.parent_close()
     created = Created(pid, ours, bool(spec["process"].get("terminal")))
+    created.netns_fd = made_here
     if flags & libc.CLONE_NEWNET:
         # While init is held it is dumpable: later nobody may look into its /proc entry.
         created.netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -140,6 +141,40 @@ def begin(
     elif init.held:
         ours.send("go")
     return created
+
+
+def _refused(err: OSError) -> RuntimeFailure:
+    return RuntimeFailure(
+        "cannot create the container's namespaces",
+        err.strerror or str(err),
+        "pyman doctor tries each of them",
+        stage="namespaces",
+        errno=err.errno or 0,
+    )
+
+
+def _make_netns() -> int:
+    """A descriptor of a new network namespace. A child makes it: the caller could not come back from there."""
+    made_r, made_w = os.pipe()
+    hold_r, hold_w = os.pipe()
+
+    def child() -> int:
+        libc.unshare(libc.CLONE_NEWNET)
+        os.write(made_w, b"1")
+        os.read(hold_r, 1)
+        return 0
+
+    pid = process.fork(child, "pyman:[netns]", (made_w, hold_r))
+    os.close(made_w)
+    os.close(hold_r)
+    try:
+        if not os.read(made_r, 1):
+            raise RuntimeFailure("cannot create the container's namespaces", "no network namespace can be made", stage="namespaces")
+        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(made_r)
+        os.close(hold_w)
+        process.wait(pid)
 
 
 def _clone(flags: int, init: Init, keep: tuple[int, ...], pid_ns: int) -> int:

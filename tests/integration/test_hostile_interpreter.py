@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -107,3 +108,74 @@ def test_joining_processes_cannot_be_looked_into(pyman: Run, image: str, base: P
     # One that has become `true` meanwhile is the container's own: what it was opened as is the name it still has.
     assert not [line for line in pyman("logs", "w").stdout.splitlines() if line.split()[-1].startswith("pyman")]
     pyman("rm", "-f", "-t", "0", "w")
+
+
+def test_inside_a_user_namespace_too(pyman: Run, base: Path, own_python: Path, root: Path) -> None:
+    """There the user is root, and so is the owner of the user's interpreter: it is no more root's for that."""
+    inner = f"{own_python} -SI {ROOT / 'pyman/__main__.py'} run --rm --network none -v /usr:/usr:ro --rootfs {root} /attack"
+    before = own_python.read_bytes()
+    done = run(own_python, base, "unshare", "env", "PYTHONHOME=/usr", "sh", "-c", inner)
+    assert done.stdout.split("\n")[0] == "/memfd:pyman-interpreter", done
+    assert "open for writing" not in done.stdout and own_python.read_bytes() == before
+
+
+def test_the_runtime_program_too(base: Path, own_python: Path, root: Path) -> None:
+    bundle = base / "own-bundle"
+    bundle.mkdir(exist_ok=True)
+    script = str(ROOT / "pyman/runtime/__main__.py")
+    env = {**environment(base), "PYTHONHOME": "/usr"}
+    subprocess.run([str(own_python), "-SI", script, "spec", "--bundle", str(bundle)], env=env, check=True)
+    spec = json.loads((bundle / "config.json").read_text())
+    spec["process"].update(terminal=False, args=["/attack"])
+    spec["root"] = {"path": str(root), "readonly": False}
+    spec["mounts"].append({"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]})
+    (bundle / "config.json").write_text(json.dumps(spec))
+    before = own_python.read_bytes()
+    argv = [str(own_python), "-SI", script, "--root", str(base / "own-runtime"), "run", "--bundle", str(bundle), "sealed"]
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[0] == "/memfd:pyman-interpreter", done
+    assert "open for writing" not in done.stdout and own_python.read_bytes() == before
+
+
+def test_a_watcher_overwrites_nothing(pyman: Run, base: Path, own_python: Path, root: Path) -> None:
+    """A container process that lies in wait for whoever joins the container, and writes to whatever it gets."""
+    watch = """
+import os, time
+while True:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) in (1, os.getpid()):
+            continue
+        paths = [f"/proc/{pid}/exe", f"/proc/{pid}/mem", f"/proc/{pid}/cwd", f"/proc/{pid}/root"]
+        for part in ("map_files", "fd"):
+            try:
+                paths += [f"/proc/{pid}/{part}/{name}" for name in os.listdir(f"/proc/{pid}/{part}")]
+            except OSError:
+                pass
+        for path in paths:
+            try:
+                flags = os.O_DIRECTORY if path.endswith(("cwd", "root")) else os.O_WRONLY
+                fd = os.open(path, flags)
+                # Afterwards: what has executed the container's command is the container's own.
+                name = open(f"/proc/{pid}/comm").read().strip()
+                if name.startswith("pyman"):
+                    print("OPENED", path, name, flush=True)
+                os.close(fd)
+            except OSError:
+                pass
+"""
+    (root / "watch").write_text("#!/usr/bin/python3 -SE\n" + watch)
+    (root / "watch").chmod(0o755)
+    before = own_python.read_bytes()
+    common = ("--network", "none", "--cap-add", "SYS_PTRACE", "-v", "/usr:/usr:ro", "--rootfs", str(root))
+    started = run(own_python, base, "run", "-d", "--name", "watcher", *common, "/watch")
+    assert started.returncode == 0, started.stderr
+    for _ in range(15):
+        assert run(own_python, base, "exec", "watcher", "/usr/bin/true").returncode == 0
+    # A second container in the same process namespace comes the same way.
+    for _ in range(5):
+        joined = run(own_python, base, "run", "--rm", "--pid", "container:watcher", *common, "/usr/bin/true")
+        assert joined.returncode == 0, joined.stderr
+    shown = pyman("logs", "watcher")
+    assert "OPENED" not in shown.stdout and shown.stderr == "", shown
+    assert own_python.read_bytes() == before
+    pyman("rm", "-f", "-t", "0", "watcher")
