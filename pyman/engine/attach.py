@@ -18,6 +18,19 @@ DETACHED = -1  # attach_container's result after the detach keys
 SIGHUP = 1
 
 
+def detach_keys(opts: Any, stored: dict[str, Any]) -> str:
+    """The keys given on the command line, else those the container was made with, else the configuration's.
+
+    stored: the options of the container; an empty value, where it was given, means that no keys detach.
+    """
+    for options, given in ((opts, getattr(opts, "given", ())), (stored, stored.get("_given") or ())):
+        if "detach_keys" in given:
+            return str(options.get("detach_keys") or "")
+    from pyman.config import containers
+
+    return str(containers.load()["engine"].get("detach_keys") or "ctrl-p,ctrl-q")
+
+
 def open_attach(container: Container) -> Any:
     """A connection to the monitor's attach socket; a wiped runtime directory is mended by asking the monitor for a new one."""
     try:

@@ -48,7 +48,7 @@ def start_attached(
         stdin=not passthrough and (bool(opts.get("interactive")) or "stdin" in streams),
         tty=bool(opts.get("tty")),
         streams=shown,
-        detach_keys=_detach_keys(opts),
+        detach_keys=attach.detach_keys(opts, opts),
         sig_proxy=opts.get("sig_proxy") is not False,
     )
     if code == attach.DETACHED:
@@ -59,14 +59,6 @@ def start_attached(
         with container:
             remove.discard_container(container)
     return code
-
-
-def _detach_keys(opts: dict[str, Any]) -> str:
-    if "detach_keys" in getattr(opts, "given", ()):
-        return str(opts["detach_keys"])
-    from pyman.config import containers
-
-    return str(containers.load()["engine"].get("detach_keys") or "ctrl-p,ctrl-q")
 
 
 def write_pidfiles(container: Container, opts: dict[str, Any]) -> None:

@@ -247,9 +247,9 @@ def _send(sock: Any, packet: bytes) -> None:
         pass  # the monitor is ending: its last packets are still to be read
 
 
-def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str | None = None) -> int:
+def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
     """Pass data between the caller and an exec's pipes or pty until its process (our child) ends; its exit code."""
-    keys = _Keys(parse_detach_keys("ctrl-p,ctrl-q" if detach_keys is None else detach_keys) if tty else b"")
+    keys = _Keys(parse_detach_keys(detach_keys) if tty else b"")
     terminal = _Terminal(0, tty and stdin)
     signals = _Signals((*(_PROXIED if tty else ()), _signal.SIGWINCH))
     pidfd = libc.pidfd_open(started.pid)

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyman.engine.container import Container
+
 
 def main(opts: Any, args: list[str]) -> int:
     """The container's exit code, or 0 after the detach keys."""
@@ -19,15 +21,20 @@ def main(opts: Any, args: list[str]) -> int:
     container = found[0][1]
     if isinstance(container, PymanError):
         raise container
+    return attach_to(container, opts, stdin=not opts.get("no_stdin"))
+
+
+def attach_to(container: Container, opts: Any, stdin: bool) -> int:
+    """Attach to a container that runs; its stdin only if it has one and `stdin` is true. StateError."""
     container.sync()
     container.require_running("attach to")
     options = container.config["options"]
     code = attach.attach_container(
         container,
         attach.open_attach(container),
-        stdin=bool(options.get("interactive")) and not opts.get("no_stdin"),
+        stdin=bool(options.get("interactive")) and stdin,
         tty=bool(options.get("tty")),
-        detach_keys=opts.get("detach_keys") or options.get("detach_keys") or "ctrl-p,ctrl-q",
+        detach_keys=attach.detach_keys(opts, options),
         sig_proxy=opts.get("sig_proxy") is not False,
     )
     return 0 if code == attach.DETACHED else code

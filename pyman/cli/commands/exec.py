@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.engine import attach as engine_attach
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
 from pyman.errors import NoSuchContainer, UsageError
@@ -36,4 +37,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError(err.what, err.why) from err
     if opts.get("detach"):
         return 0
-    return attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=opts.get("detach_keys"))
+    tty = bool(opts.get("tty"))
+    return attach.relay(
+        started, tty=tty, stdin=bool(opts.get("interactive")), detach_keys=engine_attach.detach_keys(opts, {}) if tty else ""
+    )

@@ -54,12 +54,13 @@ def _attached(opts: Any, args: list[str]) -> int:
     merged.update(detach=False, attach=[])
     merged["interactive"] = bool(opts.get("interactive")) and bool(merged.get("interactive"))
     merged["sig_proxy"] = opts.get("sig_proxy")
-    if opts.get("detach_keys"):
+    if "detach_keys" in opts.given:
         merged["detach_keys"] = opts["detach_keys"]
+        merged["_given"] = [*(merged.get("_given") or []), "detach_keys"]
     with container:
         running = container.state["status"] in ("running", "paused")
     if running:
         from pyman.cli.commands import attach
 
-        return attach.main(opts, [container.id])
+        return attach.attach_to(container, opts, stdin=bool(opts.get("interactive")))
     return run.start_attached(container, merged, lambda _: None, print_warning)

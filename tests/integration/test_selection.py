@@ -1,0 +1,177 @@
+"""Which containers a verb acts on: --all, --latest, --cidfile, --filter; and the terminal options of start, attach and exec."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, command, environment
+
+NONE = ("--network", "none")
+LOOP = ("sh", "-c", "trap 'echo hup' HUP; trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done")
+
+
+@pytest.fixture
+def two(pyman: Run, image: str, base: Path) -> Iterator[Path]:
+    """Containers `one` and `two` (the newer), created; the id of `one` is in the file returned."""
+    file = base / "one.cid"
+    file.unlink(missing_ok=True)
+    pyman("create", *NONE, "--name", "one", "--cidfile", str(file), "-l", "n=1", image, *LOOP)
+    pyman("create", *NONE, "-i", "--name", "two", image, *LOOP)
+    yield file
+    pyman("rm", "-f", "-t", "0", "one", "two", rc=None)
+
+
+def running(pyman: Run) -> list[str]:
+    return sorted(pyman("ps", "--format", "{{.Names}}").stdout.split())
+
+
+def up(pyman: Run, name: str) -> None:
+    """Wait until the container's program is ready for signals."""
+    while "up" not in pyman("logs", name).stdout:
+        time.sleep(0.01)
+
+
+def test_all(pyman: Run, two: Path) -> None:
+    ids = sorted(pyman("ps", "-aq", "--no-trunc").stdout.split())
+    assert sorted(pyman("start", "--all").stdout.split()) == ids and running(pyman) == ["one", "two"]
+    assert pyman("start", "--all").stdout == ""
+    assert sorted(pyman("kill", "--all", "-s", "KILL").stdout.split()) == ids
+    pyman("wait", "one", "two")
+    assert pyman("kill", "--all").stdout == pyman("stop", "--all").stdout == ""
+    pyman("start", "one")
+    assert pyman("stop", "--all", "-t", "0").stdout.strip() in ids and running(pyman) == []
+    assert sorted(pyman("rm", "--all").stdout.split()) == ids
+
+
+def test_latest(pyman: Run, two: Path) -> None:
+    ident = pyman("inspect", "two", "--format", "{{.Id}}").stdout
+    assert pyman("start", "--latest").stdout == ident and running(pyman) == ["two"]
+    up(pyman, "two")
+    assert pyman("logs", "--latest").stdout == "up\n"
+    assert pyman("exec", "--latest", "echo", "in").stdout == "in\n"
+    assert pyman("kill", "--latest", "-s", "TERM").stdout == ident
+    assert pyman("wait", "--latest").stdout == "7\n"
+    assert pyman("stop", "--latest").stdout == pyman("rm", "--latest").stdout == ident
+    pyman("container", "exists", "one")
+
+
+def test_cidfile(pyman: Run, two: Path) -> None:
+    ident = two.read_text()
+    pyman("start", "one", "two")
+    up(pyman, "one")
+    assert pyman("exec", "--cidfile", str(two), "echo", "in").stdout == "in\n"
+    assert pyman("kill", "--cidfile", str(two), "-s", "TERM").stdout == ident + "\n"
+    assert pyman("wait", "one").stdout == "7\n" and running(pyman) == ["two"]
+    assert pyman("stop", "--cidfile", str(two)).stdout == pyman("rm", "--cidfile", str(two)).stdout == ident + "\n"
+    for verb in ("stop", "kill", "rm"):
+        assert "no such container" in pyman(verb, "--cidfile", str(two), rc=1 if verb == "rm" else 125).stderr.lower()
+        assert "cannot read" in pyman(verb, "--cidfile", "/nonexistent", rc=125).stderr
+    for verb in ("stop", "rm"):
+        assert pyman(verb, "--ignore", "--cidfile", "/nonexistent", "--cidfile", str(two)).stdout == ""
+
+
+def test_filter(pyman: Run, two: Path) -> None:
+    ident = two.read_text() + "\n"
+    assert pyman("start", "--filter", "label=n").stdout == ident and running(pyman) == ["one"]
+    assert pyman("stop", "-f", "name=one", "-t", "0").stdout == ident
+    assert pyman("rm", "--filter", "status=exited").stdout == ident
+    assert pyman("rm", "--filter", "status=exited").stdout == ""
+
+
+def test_wait_for_a_condition(pyman: Run, base: Path, two: Path) -> None:
+    child = subprocess.Popen(
+        [*command(), "wait", "--condition", "running", "--condition", "exited", "-i", "10ms", "one"],
+        env=environment(base),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pyman("start", "one")
+    assert child.communicate(timeout=30)[0] == "-1\n"
+    pyman("stop", "-t", "0", "one")
+    assert pyman("wait", "--condition", "exited", "--interval", "1s", "one").stdout == "137\n"
+    assert "invalid interval" in pyman("wait", "--interval", "soon", "one", rc=125).stderr
+    assert "invalid condition" in pyman("wait", "--condition", "up", "one", rc=125).stderr
+
+
+@pytest.mark.parametrize("proxy", [True, False])
+def test_signals_of_an_attached_command(pyman: Run, base: Path, two: Path, proxy: bool) -> None:
+    option = [] if proxy else ["--sig-proxy=false"]
+    for line in (["start", "-a", *option, "one"], ["attach", *option, "one"]):
+        if line[0] == "attach":
+            pyman("start", "one")
+            up(pyman, "one")
+        child = subprocess.Popen([*command(), *line], env=environment(base), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert child.stdout
+        if line[0] == "start":
+            assert child.stdout.readline() == "up\n"
+        else:
+            pyman("kill", "-s", "HUP", "one")  # once its answer is seen, the client is attached
+            while True:
+                pyman("kill", "-s", "HUP", "one")
+                if child.stdout.readline() == "hup\n":
+                    break
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == (7 if proxy else -signal.SIGTERM)
+        child.stdout.close()
+        if not proxy:
+            assert running(pyman) == ["one"]
+        pyman("stop", "-t", "0", "one")
+
+
+def on_terminal(base: Path, line: list[str], keys: bytes, ready: bytes) -> tuple[int, bytes]:
+    """Run a command on a terminal of its own, type `keys` once `ready` was printed (again and again if it is empty); (exit code, all it printed)."""
+    ours, theirs = os.openpty()
+    child = subprocess.Popen([*command(), *line], env=environment(base), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    seen, typed = b"", False
+    while True:
+        if not ready and not select.select([ours], [], [], 0.1)[0]:
+            os.write(ours, keys)  # nothing tells when the client listens; what came too early it throws away
+            continue
+        try:
+            part = os.read(ours, 4096)
+        except OSError:
+            break  # the last of its ends was closed
+        seen += part
+        if ready and ready in seen and not typed:
+            os.write(ours, keys)
+            typed = True
+    os.close(ours)
+    return child.wait(30), seen
+
+
+def test_detach_keys(pyman: Run, image: str, base: Path) -> None:
+    pyman("create", *NONE, "-it", "--name", "t", image, "sh", "-c", "echo ready; while read line; do echo got $line; done")
+    code, seen = on_terminal(base, ["start", "-ai", "--detach-keys", "ctrl-a,x", "t"], b"one\r\x01x", b"ready")
+    assert code == 0 and running(pyman) == ["t"], seen
+    code, seen = on_terminal(base, ["attach", "--detach-keys", "ctrl-b", "t"], b"\x02", b"")
+    assert code == 0 and running(pyman) == ["t"], seen
+    code, seen = on_terminal(base, ["attach", "--latest"], b"\x10\x11", b"")
+    assert code == 0 and running(pyman) == ["t"], seen
+    pyman("rm", "-f", "-t", "0", "t")
+
+
+def test_exec_options(pyman: Run, two: Path, base: Path) -> None:
+    pyman("start", "one")
+    (base / "vars").write_text("A=1\n# comment\nB=two words\n")
+    assert pyman("exec", "--env-file", str(base / "vars"), "-e", "A=2", "one", "sh", "-c", "echo $A $B").stdout == "2 two words\n"
+    assert pyman("exec", "--no-session", "one", "echo", "x").stdout == "x\n"
+    caps = ["sed", "-n", "s/CapEff:[\\t 0]*//p", "/proc/self/status"]
+    plain, privileged = pyman("exec", "one", *caps).stdout, pyman("exec", "--privileged", "one", *caps).stdout
+    assert int(plain, 16) & int(privileged, 16) == int(plain, 16) != int(privileged, 16)
+    pyman("exec", "--detach", "one", "sh", "-c", "sleep 0.1; echo done > /file")
+    assert pyman("exec", "one", "sh", "-c", "while ! test -s /file; do sleep 0.01; done; cat /file").stdout == "done\n"
+    code, seen = on_terminal(base, ["exec", "-it", "one", "sh", "-c", "tty; read line; echo got $line; exit 4"], b"word\r", b"/dev/pts")
+    assert code == 4 and b"got word" in seen
+    code, seen = on_terminal(
+        base, ["exec", "-it", "--detach-keys", "ctrl-a", "one", "sh", "-c", "echo ready; read line"], b"\x01", b"ready"
+    )
+    assert code == 0, seen
