@@ -175,3 +175,5 @@ def test_exec_options(pyman: Run, two: Path, base: Path) -> None:
         base, ["exec", "-it", "--detach-keys", "ctrl-a", "one", "sh", "-c", "echo ready; read line"], b"\x01", b"ready"
     )
     assert code == 0, seen
+    assert "invalid detach keys" in pyman("exec", "-t", "--detach-keys", "ctrl-?", "one", "touch", "/made", rc=125).stderr
+    pyman("exec", "one", "test", "-e", "/made", rc=1)

@@ -31,13 +31,12 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError(
             "no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls"
         )
+    keys = engine_attach.detach_keys(opts, {}) if opts.get("tty") else ""
+    attach.parse_detach_keys(keys)  # a mistake is found before the command runs
     try:
         started = execution.exec_container(container, command, opts)
     except NoSuchContainer as err:
         raise UsageError(err.what, err.why) from err
     if opts.get("detach"):
         return 0
-    tty = bool(opts.get("tty"))
-    return attach.relay(
-        started, tty=tty, stdin=bool(opts.get("interactive")), detach_keys=engine_attach.detach_keys(opts, {}) if tty else ""
-    )
+    return attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
