@@ -50,10 +50,10 @@ def begin(idmap: IdMap, join_fd: int = -1) -> Holder:
             "install pyman again with a C compiler present (gcc, libc6-dev)",
         ) from err
     finally:
+        for fd in passed:
+            os.set_inheritable(fd, False)
         os.close(result_w)
         os.close(life_r)
-        if join_fd >= 0:
-            os.set_inheritable(join_fd, False)
     return Holder(pid, result_r, life_w)
 
 
@@ -63,7 +63,7 @@ def _how(idmap: IdMap, join_fd: int) -> tuple[list[str], list[int]]:
         return ["join", str(join_fd)], [join_fd]
     mapper = os.environ.get("PYMAN_MAPPER_FD")
     if mapper:  # root's part writes the maps: see rootless/asroot.py
-        return ["ask", mapper], []
+        return ["ask", mapper], [int(mapper)]
     if idmap.single:
         return ["single", f"0 {os.getuid()} 1", f"0 {os.getgid()} 1"], []
     uids, gids = ([str(number) for item in ranges for number in item] for ranges in (idmap.uids, idmap.gids))

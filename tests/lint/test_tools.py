@@ -35,11 +35,11 @@ def test_python_tools(args: tuple[str, ...]) -> None:
 
 
 def test_shell_scripts() -> None:
-    scripts = ["shims/install", "shims/docker", "shims/podman", "tests/run", ".ci/run"]
+    scripts = ["shims/install", "shims/docker", "shims/podman", "tests/run", "tests/as-root", "tests/delegate", ".ci/run"]
     done = subprocess.run(["shellcheck", "-x", *scripts], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("source", ["monitor.c", "launcher.c"])
+@pytest.mark.parametrize("source", ["monitor.c", "namespaces.c", "launcher.c"])
 def test_c_programs_compile_without_warnings(source: str, tmp_path: Path) -> None:
     subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(tmp_path / "out"), str(ROOT / "shims" / source)], check=True)
