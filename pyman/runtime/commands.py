@@ -74,6 +74,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
     if _listen_fds():
         spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={_listen_fds()}", "LISTEN_PID=1"]
     entry = root.make(container_id, directory, spec)
+    if not detached:
+        _hold_signals()
     created: Created | None = None
     try:
         linux = spec["linux"]
@@ -123,6 +125,13 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
     return code
 
 
+def _hold_signals() -> None:
+    """Signals for a process in the foreground wait until there is one to forward them to (runtime/foreground.py)."""
+    import _signal
+
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (1, 2, 3, 10, 12, 15))
+
+
 def _attend(created: Created) -> int:
     """Stay with a process in the foreground: its terminal, signals to it; returns its exit code."""
     from pyman.runtime import foreground
@@ -143,6 +152,8 @@ def _exec(entry: store.Entry, command: list[str], opts: dict[str, Any]) -> int:
     if process.get("terminal") and opts.get("detach") and not console_socket:
         raise RuntimeFailure("cannot create a terminal", "a detached process needs --console-socket for it", stage="config")
     linux = spec.get("linux") or {}
+    if not opts.get("detach"):
+        _hold_signals()
     created = exec.exec_process(
         entry.pid,
         process,

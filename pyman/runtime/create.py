@@ -71,7 +71,7 @@ def begin(
     if not root.startswith("/"):
         spec["root"]["path"] = os.path.join(bundle, root)
     bpf = seccomp.program(spec["linux"]["seccomp"]) if spec["linux"].get("seccomp") else b""
-    flags, pid_ns, premade = 0, -1, False
+    flags, pid_ns, user_ns, premade = 0, -1, -1, False
     join: list[int] = []
     for namespace in namespaces:
         kind, path = namespace["type"], namespace.get("path")
@@ -88,12 +88,12 @@ def begin(
         if kind == "pid":
             pid_ns = fd
         elif kind == "user":
-            join.insert(0, fd)  # first: it gives the rights over the others
+            user_ns = fd  # before the clone: it shall own the namespaces made there
         else:
             join.append(fd)
     new_user = bool(flags & libc.CLONE_NEWUSER)
     made_here = -1
-    if pid_ns >= 0 and flags & libc.CLONE_NEWNET and not new_user:
+    if pid_ns >= 0 and user_ns < 0 and flags & libc.CLONE_NEWNET and not new_user:
         # Init joins another container's processes, so nobody may look into its /proc entry, the caller neither.
         made_here = _make_netns()
         join.append(os.dup(made_here))
@@ -101,7 +101,7 @@ def begin(
     ours, theirs = channels.pair()
     init = Init(spec, theirs, stdio, join, new_user, bpf, preserve)
     init.die_with_parent = die_with_parent
-    init.joins_others = len(join) > int(premade)
+    init.joins_others = len(join) > int(premade) or user_ns >= 0
     init.held = new_user or init.joins_others or extras is not None
     more: tuple[int, ...] = ()
     if extras is not None:
@@ -112,7 +112,7 @@ def begin(
         init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
     keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve, *more)
     try:
-        pid = _clone(flags, init, keep, pid_ns)
+        pid = _clone(flags, init, keep, user_ns, pid_ns)
     except OSError as err:
         raise _refused(err) from err
     theirs.close()
@@ -177,8 +177,8 @@ def _make_netns() -> int:
         process.wait(pid)
 
 
-def _clone(flags: int, init: Init, keep: tuple[int, ...], pid_ns: int) -> int:
-    if pid_ns < 0:
+def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int) -> int:
+    if user_ns < 0 and pid_ns < 0:
         return process.clone(flags, init.main, "pyman:[init]", keep)
     # setns(pid) changes where the caller's next children live, for good: an intermediate process does it, and its
     # child is made with CLONE_PARENT, so that it is ours.
@@ -187,19 +187,27 @@ def _clone(flags: int, init: Init, keep: tuple[int, ...], pid_ns: int) -> int:
     def intermediate() -> int:
         if not init.new_user:
             libc.prctl(libc.PR_SET_DUMPABLE, 0)
-        libc.setns(pid_ns, libc.CLONE_NEWPID)
+        if user_ns >= 0:
+            libc.setns(user_ns, libc.CLONE_NEWUSER)
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+            libc.prctl(libc.PR_SET_DUMPABLE, 0)  # the change of ids may have set it
+        if pid_ns >= 0:
+            libc.setns(pid_ns, libc.CLONE_NEWPID)
         pid = process.clone(flags | libc.CLONE_PARENT, init.main, "pyman:[init]", keep)
         os.write(write_end, b"%d" % pid)
         return 0
 
-    helper = process.fork(intermediate, "pyman:[join]", (*keep, pid_ns, write_end))
+    helper = process.fork(intermediate, "pyman:[join]", (*keep, *(fd for fd in (user_ns, pid_ns) if fd >= 0), write_end))
     os.close(write_end)
     text = os.read(read_end, 32)
     os.close(read_end)
     process.wait(helper)
-    os.close(pid_ns)
+    for fd in (user_ns, pid_ns):
+        if fd >= 0:
+            os.close(fd)
     if not text:
-        raise OSError(1, "cannot join the pid namespace")
+        raise OSError(1, "cannot join the user or pid namespace")
     return int(text)
 
 

@@ -25,6 +25,7 @@ def attend(pid: int, console: int) -> int:
     for number in range(1, 32):
         if number not in _NOT_FORWARDED:
             _signal.signal(number, forward)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     if console >= 0:
         _copy(console)
     _, status = os.waitpid(pid, 0)

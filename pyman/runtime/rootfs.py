@@ -133,10 +133,11 @@ def _options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tuple[int
     deep_set = deep_clr = 0
     for option in entry.get("options") or []:
         if option in _ATTR:
-            attr_set, attr_clr = (attr_set | _ATTR[option][0]) & ~_ATTR[option][1], (attr_clr | _ATTR[option][1]) & ~_ATTR[option][0]
+            bits = _ATTR[option]
+            attr_set, attr_clr = attr_set & ~bits[1] | bits[0], attr_clr & ~bits[0] | bits[1]
         elif option.startswith("r") and option[1:] in _ATTR:
             bits = _ATTR[option[1:]]
-            deep_set, deep_clr = (deep_set | bits[0]) & ~bits[1], (deep_clr | bits[1]) & ~bits[0]
+            deep_set, deep_clr = deep_set & ~bits[1] | bits[0], deep_clr & ~bits[0] | bits[1]
         elif option in _PROPAGATION:
             propagation = _PROPAGATION[option]
         elif option.startswith("r") and option[1:] in _PROPAGATION:
@@ -233,10 +234,19 @@ def _mounted(root: Root, path: str) -> str:
 
 def _set_attributes(tree: int, attr_set: int, attr_clr: int, recursive: bool) -> None:
     flags = libc.AT_EMPTY_PATH | (libc.AT_RECURSIVE if recursive else 0)
-    if attr_set:
-        libc.mount_setattr(tree, "", flags, attr_set=attr_set & ~0x70, attr_clr=0)
-        if attr_set & 0x70:
-            libc.mount_setattr(tree, "", flags, attr_set=attr_set & 0x70, attr_clr=0x70)
+    if attr_set & ~0xF0:
+        libc.mount_setattr(tree, "", flags, attr_set=attr_set & ~0xF0)
+    if (attr_set | attr_clr) & 0xF0:
+        try:
+            # Access times are one value of three (MOUNT_ATTR__ATIME) and one flag, for directories.
+            times = 0x70 if (attr_set | attr_clr) & 0x70 else 0
+            libc.mount_setattr(tree, "", flags, attr_set=attr_set & 0xF0, attr_clr=times | (attr_clr & 0x80))
+        except PermissionError:
+            if attr_set & 0xF0:
+                why = "the host's mount decides about access times, which an unprivileged user cannot change"
+                raise RuntimeFailure("cannot change the mount's flags", why, stage="mounts") from None
+    if attr_clr & 0x200000:
+        libc.mount_setattr(tree, "", flags, attr_clr=0x200000)
     if attr_clr & 0xF:
         try:
             libc.mount_setattr(tree, "", flags, attr_clr=attr_clr & 0xF)

@@ -41,8 +41,14 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
         try:
             tree = libc.open_tree(libc.AT_FDCWD, entry["source"], flags)
         except OSError as err:
-            if err.errno == 1:
+            if err.errno == 1 and not idmap and not entry.get("uidMappings"):
                 continue  # an unprivileged caller: init is root of its own namespace and may
+            if err.errno == 1:
+                raise RuntimeFailure(
+                    f"cannot map the ids of {entry['source']}",
+                    "only root of the host, or of a user namespace of yours, may",
+                    stage="mounts",
+                ) from None
             raise RuntimeFailure(f"cannot mount {entry['destination']} from {entry['source']}", err.strerror or "", stage="mounts") from err
         entry["tree_fd"] = tree
         found.append(tree)

@@ -37,6 +37,8 @@ def loads(text: str | bytes) -> Any:
         value, end = _scan(text, start)
     except StopIteration as stop:
         raise ValueError(f"no JSON value at character {stop.value}") from None
+    except SystemError:  # the scanner forgets its exception where the text ends too early
+        raise ValueError("the JSON text ends too early") from None
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
     if text[end:].strip(" \t\n\r"):

@@ -2,74 +2,283 @@
 
 from __future__ import annotations
 
+import array
 import json
+import os
+import select
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT, environment
+from tests.integration.conftest import Bundle, Runtime
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, base: Path) -> Path:
-    root = tmp_path / "rootfs"
-    root.mkdir()
-    (root / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (root / "busybox").chmod(0o755)
-    runtime(base, "spec", "--bundle", str(tmp_path))
-    change(tmp_path, args=["/busybox", "sleep", "60"], terminal=False)
-    return tmp_path
+def console(base: Path) -> Iterator[Any]:
+    """A console socket: (path, receive() -> descriptor)."""
+    path = base / "console"
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen(1)
+
+    def receive() -> int:
+        connection, _ = server.accept()
+        _, ancillary, _, _ = connection.recvmsg(100, socket.CMSG_SPACE(4))
+        connection.close()
+        return int(array.array("i", ancillary[0][2])[0])
+
+    yield path, receive
+    server.close()
+    path.unlink()
 
 
-def change(bundle: Path, **process: object) -> None:
-    path = bundle / "config.json"
-    spec = json.loads(path.read_text())
-    spec["process"].update(process)
-    path.write_text(json.dumps(spec))
+def read_until(fd: int, text: str) -> str:
+    found = ""
+    while text not in found and select.select([fd], [], [], 30)[0]:
+        try:
+            found += os.read(fd, 4096).decode()
+        except OSError:
+            break
+    return found
 
 
-def runtime(base: Path, *args: str, rc: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-SI", str(ROOT / "pyman/runtime/__main__.py"), *args]
-    # A created container keeps its caller's stdout open, so output goes to files, not to pipes that would never end.
-    out, err = base / "runtime.out", base / "runtime.err"
-    with out.open("w") as stdout, err.open("w") as stderr:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment(base), timeout=60, check=False
-        )
-    result = subprocess.CompletedProcess(command, done.returncode, out.read_text(), err.read_text())
-    assert result.returncode == rc, result.stderr
-    return result
+def status(runtime: Runtime, name: str) -> str:
+    return str(json.loads(runtime("state", name).stdout)["status"])
 
 
-def test_life_of_a_bundle(base: Path, bundle: Path) -> None:
-    runtime(base, "create", "--bundle", str(bundle), "--pid-file", str(bundle / "pid"), "life")
-    state = json.loads(runtime(base, "state", "life").stdout)
-    assert state["status"] == "created" and state["pid"] == int((bundle / "pid").read_text()) and state["bundle"] == str(bundle)
-    assert "exists" in runtime(base, "create", "--bundle", str(bundle), "life", rc=1).stderr
-    runtime(base, "start", "life")
-    assert json.loads(runtime(base, "state", "life").stdout)["status"] == "running"
-    assert runtime(base, "exec", "life", "/busybox", "echo", "inside").stdout == "inside\n"
-    assert "running" in runtime(base, "delete", "life", rc=1).stderr
-    assert "life" in runtime(base, "list").stdout
-    runtime(base, "kill", "life", "KILL")
-    runtime(base, "delete", "--force", "life")
-    assert "does not exist" in runtime(base, "state", "life", rc=1).stderr
+def wait_for(runtime: Runtime, name: str, wanted: str) -> None:
+    end = time.monotonic() + 30
+    while status(runtime, name) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    assert status(runtime, name) == wanted
 
 
-def test_run_returns_the_exit_code(base: Path, bundle: Path) -> None:
-    change(bundle, args=["/busybox", "sh", "-c", "echo out; exit 9"])
-    assert runtime(base, "run", "--bundle", str(bundle), "once", rc=9).stdout == "out\n"
-    change(bundle, args=["/nope"])
-    runtime(base, "run", "--bundle", str(bundle), "once", rc=127)
-    assert runtime(base, "list", "-q").stdout == ""
+def test_life_of_a_bundle(bundle: Bundle, runtime: Runtime) -> None:
+    runtime("create", "--bundle", bundle.path, "--pid-file", bundle.path / "pid", "life")
+    state = json.loads(runtime("state", "life").stdout)
+    assert state["status"] == "created" and state["pid"] == int((bundle.path / "pid").read_text()) and state["bundle"] == str(bundle.path)
+    assert "exists" in runtime("create", "--bundle", bundle.path, "life", rc=1).stderr
+    runtime("start", "life")
+    assert status(runtime, "life") == "running"
+    assert runtime("exec", "life", "/bin/busybox", "echo", "inside").stdout == "inside\n"
+    assert "running" in runtime("start", "life", rc=1).stderr
+    assert "running" in runtime("delete", "life", rc=1).stderr
+    runtime("kill", "life", "KILL")
+    wait_for(runtime, "life", "stopped")
+    assert "not running" in runtime("kill", "life", rc=1).stderr
+    runtime("delete", "life")
+    assert "does not exist" in runtime("state", "life", rc=1).stderr
+    runtime("delete", "life", rc=1)
+    runtime("delete", "--force", "life")
 
 
-def test_errors_go_to_the_log_as_json(base: Path, bundle: Path) -> None:
-    log = bundle / "log"
-    change(bundle, cwd="relative")
-    runtime(base, "--log", str(log), "--log-format", "json", "create", "--bundle", str(bundle), "bad", rc=1)
-    assert "cwd is not absolute" in json.loads(log.read_text())["msg"]
-    assert runtime(base, "list", "-q").stdout == ""
-    assert json.loads(runtime(base, "features").stdout)["ociVersionMax"] == "1.2.0"
+def test_run_returns_the_exit_code(bundle: Bundle, runtime: Runtime) -> None:
+    assert runtime("run", "--bundle", bundle.sh("echo out; exit 9"), "once", rc=9).stdout == "out\n"
+    runtime("run", "--bundle", bundle.sh("kill -USR1 $$"), "once", rc=0)  # init of a pid namespace has no default actions
+    assert "no such file or directory" in runtime("run", "--bundle", bundle.save(args=["/nope"]), "once", rc=127).stderr
+    assert "executable file not found" in runtime("run", "--bundle", bundle.save(args=["nope"]), "once", rc=127).stderr
+    assert "permission denied" in runtime("run", "--bundle", bundle.save(args=["/bin"]), "once", rc=126).stderr
+    assert runtime("list", "-q").stdout == ""
+
+
+def test_create_says_that_the_program_is_missing(bundle: Bundle, runtime: Runtime) -> None:
+    text = runtime("create", "--bundle", bundle.save(args=["nope"]), "missing", rc=1).stderr
+    assert "executable file not found in $PATH" in text and runtime("list", "-q").stdout == ""
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_errors_go_to_the_log(bundle: Bundle, runtime: Runtime, style: str) -> None:
+    log = bundle.path / "log"
+    bundle.save(cwd="relative")
+    runtime("--log", log, "--log-format", style, "create", "--bundle", bundle.path, "bad", rc=1)
+    text = log.read_text()
+    assert "cwd is not absolute" in (json.loads(text)["msg"] if style == "json" else text) and text.count("\n") == 1
+    if style == "json":
+        assert json.loads(text)["level"] == "error" and json.loads(text)["time"].startswith("20")
+    else:
+        assert "level=error" in text
+    assert "--log-format" in runtime("--log-format", "xml", "state", "x", rc=1).stderr
+
+
+def test_list_in_all_its_forms(bundle: Bundle, runtime: Runtime) -> None:
+    for name in ("one", "two"):
+        runtime("create", "--bundle", bundle.path, name)
+    assert runtime("list", "--quiet").stdout == "one\ntwo\n"
+    entries = json.loads(runtime("list", "--format", "json").stdout)
+    assert [entry["id"] for entry in entries] == ["one", "two"]
+    assert set(entries[0]) >= {"ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "owner"}
+    lines = runtime("list").stdout.splitlines()
+    assert lines[0].split() == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"] and lines[1].split()[:1] == ["one"]
+    assert "--format" in runtime("list", "--format", "yaml", rc=1).stderr
+
+
+def test_exec_takes_its_options(bundle: Bundle, runtime: Runtime) -> None:
+    runtime("run", "-d", "--bundle", bundle.save(env=["PATH=/bin", "A=old"]), "ex")
+    text = runtime(
+        "exec", "--env", "A=new", "-e", "B=more", "--cwd", "/bin", "ex", "sh", "-c", "echo $A $B $PWD; grep NoNew /proc/self/status"
+    ).stdout
+    assert text.split() == ["new", "more", "/bin", "NoNewPrivs:", "1"]
+    caps = runtime("exec", "--cap", "CAP_SYS_ADMIN,net_raw", "ex", "grep", "^Cap", "/proc/self/status").stdout
+    values = {line.split(":")[0]: int(line.split()[1], 16) for line in caps.splitlines()}
+    extra = 1 << 21 | 1 << 13
+    assert values["CapEff"] & extra == extra and values["CapInh"] == values["CapAmb"] == 0
+    assert runtime("exec", "ex", "sh", "-c", "exit 5", rc=5).returncode == 5
+    assert "executable file not found" in runtime("exec", "ex", "nope", rc=127).stderr
+    for options in (["--user", "1x"], ["--user", "-1"], ["--user", "4294967295"], ["--cap", "CAP_NO"], ["--cwd", "bin"], ["--user", "0x1"]):
+        runtime("exec", *options, "ex", "true", rc=255)
+    assert "AppArmor" in runtime("exec", "--apparmor", "x", "ex", "true", rc=255).stderr
+    assert "SELinux" in runtime("exec", "--process-label", "x", "ex", "true", rc=255).stderr
+    runtime("exec", "ex", rc=255)
+
+
+def test_exec_of_a_process_file(bundle: Bundle, runtime: Runtime) -> None:
+    runtime("run", "-d", "--bundle", bundle.path, "pf")
+    file = bundle.path / "process.json"
+    process = {"args": ["sh", "-c", "echo $X; pwd; id -u"], "env": ["X=y", "PATH=/bin"], "cwd": "/bin", "user": {"uid": 0, "gid": 0}}
+    file.write_text(json.dumps({**process, "execCPUAffinity": {"initial": "0", "final": "0"}}))
+    assert runtime("exec", "--process", file, "pf").stdout.split() == ["y", "/bin", "0"]
+    assert "both given" in runtime("exec", "--process", file, "pf", "true", rc=255).stderr
+    file.write_text(json.dumps({**process, "args": "sh"}))
+    assert "process.args" in runtime("exec", "--process", file, "pf", rc=255).stderr
+    file.write_text("{")
+    runtime("exec", "--process", file, "pf", rc=255)
+
+
+def test_consoles_go_over_their_socket(bundle: Bundle, runtime: Runtime, console: Any) -> None:
+    path, receive = console
+    bundle.save(terminal=True, args=["/bin/sh"], consoleSize={"height": 30, "width": 90})
+    runtime("create", "--bundle", bundle.path, "--console-socket", path, "tty")
+    master = receive()
+    runtime("start", "tty")
+    os.write(master, b"/bin/busybox stty size; /bin/busybox tty\n")
+    assert "/dev/pts/0" in read_until(master, "/dev/pts/0\r")
+    runtime("exec", "--tty", "--detach", "--console-socket", path, "tty", "/bin/busybox", "tty")
+    other = receive()
+    assert "/dev/pts/1" in read_until(other, "/dev/pts/1\r")
+    os.close(master)
+    os.close(other)
+    assert "console-socket" in runtime("create", "--bundle", bundle.path, "none", rc=1).stderr
+    assert "console-socket" in runtime("exec", "--tty", "--detach", "tty", "/bin/true", rc=255).stderr
+    bundle.save(terminal=False)
+    assert "no terminal" in runtime("create", "--bundle", bundle.path, "--console-socket", path, "none", rc=1).stderr
+
+
+def test_a_terminal_in_the_foreground(bundle: Bundle, runtime: Runtime) -> None:
+    text = runtime(
+        "run", "--bundle", bundle.save(terminal=True, args=["/bin/sh", "-c", "[ -t 0 ] && echo is a terminal; exit 3"]), "fg", rc=3
+    ).stdout
+    assert text == "is a terminal\r\n"
+
+
+def test_only_the_preserved_descriptors_are_there(bundle: Bundle, runtime: Runtime) -> None:
+    (bundle.path / "file").write_text("content")
+    fd = os.open(bundle.path / "file", os.O_RDONLY)
+    ours, leaked = 3, 9
+    saved = os.dup(ours) if os.path.exists(f"/proc/self/fd/{ours}") else -1
+    os.dup2(fd, ours)
+    os.dup2(fd, leaked)
+    try:
+        bundle.sh("cat <&3; ls /proc/self/fd")
+        text = runtime("run", "--bundle", bundle.path, "--preserve-fds", 1, "fds", pass_fds=(ours, leaked)).stdout
+        assert text.split() == ["content0", "1", "2", "3", "4"]  # 4 is the directory that ls reads
+        assert "not open" in runtime("run", "--bundle", bundle.path, "--preserve-fds", 30, "fds", pass_fds=(ours,), rc=1).stderr
+    finally:
+        os.close(leaked)
+        os.dup2(saved, ours) if saved >= 0 else os.close(ours)
+
+
+def test_a_pidfd_goes_over_its_socket(bundle: Bundle, runtime: Runtime, console: Any) -> None:
+    path, receive = console
+    runtime("run", "--detach", "--bundle", bundle.path, "--pidfd-socket", path, "pidfd")
+    pidfd = receive()
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)
+
+
+def test_signals_reach_the_program_in_the_foreground(bundle: Bundle, base: Path) -> None:
+    bundle.sh("trap 'echo got it; exit 6' TERM; echo ready; while :; do /bin/sleep 0.05; done")
+    command = [sys.executable, "-SI", str(ROOT / "pyman/runtime/__main__.py"), "run", "--bundle", str(bundle.path), "signals"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(base))
+    assert running.stdout is not None and running.stdout.readline() == b"ready\n"
+    running.terminate()
+    assert running.stdout.read() == b"got it\n" and running.wait(30) == 6
+
+
+def test_kill_knows_signals_by_name_and_number(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.sh('for s in USR1 USR2 HUP; do trap "echo $s >>/got" $s; done; touch /up; while :; do /bin/sleep 0.02; done')
+    runtime("run", "-d", "--bundle", bundle.path, "sig")
+    end = time.monotonic() + 30
+    while not (bundle.root / "up").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    got = bundle.root / "got"
+    for count, name in enumerate(("SIGUSR1", "usr2", "1"), 1):
+        runtime("kill", "sig", name)
+        while (not got.exists() or got.read_text().count("\n") < count) and time.monotonic() < end:
+            time.sleep(0.01)
+    assert got.read_text().split() == ["USR1", "USR2", "HUP"]
+    for name in ("NOSIG", "0", "65", "-1", "RTMIN+99"):
+        assert "invalid signal" in runtime("kill", "sig", "--" if name == "-1" else name, rc=1).stderr or name == "-1"
+
+
+def test_the_template_depends_on_who_may_what(runtime: Runtime, tmp_path: Path) -> None:
+    runtime("spec", "--rootless", "--bundle", tmp_path)
+    spec = json.loads((tmp_path / "config.json").read_text())
+    assert spec["ociVersion"] == "1.2.0" and spec["linux"]["uidMappings"] == [{"containerID": 0, "hostID": os.getuid(), "size": 1}]
+    assert "exists already" in runtime("spec", "--bundle", tmp_path, rc=1).stderr
+
+
+def test_features_list_what_there_is(runtime: Runtime) -> None:
+    features = json.loads(runtime("features").stdout)
+    assert features["ociVersionMax"] == "1.2.0" and len(features["hooks"]) == 6
+    assert {"rro", "idmap", "rslave", "tmpcopyup", "nosymfollow"} <= set(features["mountOptions"])
+    assert "SCMP_ACT_NOTIFY" in features["linux"]["seccomp"]["actions"] and features["linux"]["cgroup"]["v2"]
+    assert not features["linux"]["intelRdt"]["enabled"] and "CAP_BPF" in features["linux"]["capabilities"]
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (["dance"], "unknown command"),
+        (["state"], "wrong number"),
+        (["state", "--no-such"], "unknown option"),
+        (["state", "a/b"], "invalid container id"),
+        (["state", ".."], "invalid container id"),
+        (["state", "x" * 2000], "invalid container id"),
+        (["--root"], "needs a value"),
+        (["run", "--preserve-fds", "many", "x"], "preserve-fds"),
+        (["pause", "nobody"], "does not exist"),
+        (["update", "nobody"], "does not exist"),
+    ],
+)
+def test_bad_command_lines(bundle: Bundle, runtime: Runtime, args: list[str], word: str) -> None:
+    if args[0] == "run":
+        args = ["run", "--bundle", str(bundle.path), *args[1:]]
+    text = runtime(*args, rc=1).stderr
+    assert word in text and text.count("\n") == 1
+
+
+def test_help_and_version(runtime: Runtime) -> None:
+    assert "pyman-runtime version" in runtime("--version").stdout and "spec: 1.2.0" in runtime("-v").stdout
+    assert "--console-socket" in runtime("create", "--help").stdout and "commands:" in runtime("--help").stdout
+
+
+def test_without_pivot_root_and_without_a_new_keyring(bundle: Bundle, runtime: Runtime) -> None:
+    assert runtime("run", "--no-new-keyring", "--bundle", bundle.sh("echo ran"), "keys").stdout == "ran\n"
+    text = runtime("run", "--no-pivot", "--bundle", bundle.sh("ls /"), "nopivot").stdout
+    assert "bin" in text.split() and "usr" not in text.split()
+
+
+def test_a_state_directory_of_somebody_else_is_refused(bundle: Bundle, runtime: Runtime) -> None:
+    open_to_all = bundle.path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    assert "others may write" in runtime("--root", open_to_all, "create", "--bundle", bundle.path, "x", rc=1).stderr

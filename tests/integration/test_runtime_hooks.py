@@ -1,0 +1,119 @@
+"""Hooks: all six kinds, when and where each runs, its stdin, environment, time limit, and what a failure does."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.integration.conftest import Bundle, Runtime
+
+KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+
+def script(bundle: Bundle, name: str, body: str) -> str:
+    path = bundle.path / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_each_hook_runs_at_its_moment_in_its_place(bundle: Bundle, runtime: Runtime) -> None:
+    log = bundle.path / "log"
+    log.touch()
+    (bundle.root / "log").touch()
+    bundle.spec["mounts"].append({"destination": "/log", "source": str(log), "type": "bind", "options": ["bind"]})
+    body = f"read state; echo $NAME $(readlink /proc/self/ns/pid) $state >>{log}"
+    outside = script(bundle, "hook", body)
+    (bundle.root / "hook").write_text(f"#!/bin/sh\n{body.replace(str(log), '/log').replace('readlink', '/bin/busybox readlink')}\n")
+    (bundle.root / "hook").chmod(0o755)
+    bundle.spec["hooks"] = {kind: [{"path": "/hook" if kind == "startContainer" else outside, "env": [f"NAME={kind}"]}] for kind in KINDS}
+    bundle.spec["annotations"] = {"a.b": "c"}
+    runtime("create", "--bundle", bundle.sh("echo program none {} >>/log"), "hooked")
+    seen = [line.split(" ")[0] for line in log.read_text().splitlines()]
+    assert seen == ["prestart", "createRuntime", "createContainer"]
+    pid = json.loads(runtime("state", "hooked").stdout)["pid"]
+    runtime("start", "hooked")
+    runtime("delete", "--force", "hooked")
+    lines = [line.split(" ", 2) for line in log.read_text().splitlines()]
+    names = [line[0] for line in lines]
+    assert names.index("startContainer") < names.index("program") and names[-1] == "poststop"
+    assert set(names) == {*KINDS, "program"}
+    states = {line[0]: json.loads(line[2]) for line in lines if line[0] != "program"}
+    namespaces = {line[0]: line[1] for line in lines}
+    assert {kind: states[kind]["status"] for kind in KINDS[:4]} == {
+        "prestart": "creating",
+        "createRuntime": "creating",
+        "createContainer": "creating",
+        "startContainer": "created",
+    }
+    assert states["poststop"]["status"] == "stopped" and states["poststart"]["id"] == "hooked"
+    assert all(states[kind]["pid"] == pid and states[kind]["annotations"] == {"a.b": "c"} for kind in KINDS[:4])
+    ours = os.readlink("/proc/self/ns/pid")
+    assert namespaces["createRuntime"] == namespaces["poststop"] == namespaces["poststart"] == ours
+    assert namespaces["createContainer"] == namespaces["startContainer"] != ours
+
+
+def test_the_environment_is_the_hooks_own(bundle: Bundle, runtime: Runtime) -> None:
+    out = bundle.path / "out"
+    bundle.spec["hooks"] = {"createRuntime": [{"path": "/usr/bin/env", "args": ["env"], "env": ["ONLY=this"]}]}
+    path = script(bundle, "hook", f"/usr/bin/env >{out}; echo $0 $1 >>{out}; ls /proc/self/fd >>{out}")
+    bundle.spec["hooks"]["createRuntime"].append({"path": path, "args": ["zero", "one"], "env": ["ONLY=this"]})
+    runtime("run", "--bundle", bundle.save(args=["/bin/true"], env=["LD_PRELOAD=/evil.so", "PATH=/bin"]), "env", env={"SECRET": "x"})
+    text = out.read_text()
+    assert "ONLY=this" in text and "SECRET" not in text and "LD_PRELOAD" not in text
+    assert text.splitlines()[-4:] == ["0", "1", "2", "3"]  # 3 is the directory that ls reads
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer"])
+def test_a_failing_hook_stops_the_container(bundle: Bundle, runtime: Runtime, kind: str) -> None:
+    path = script(bundle, "hook", "echo because of me >&2; exit 3")
+    if kind == "startContainer":
+        (bundle.root / "hook").write_text("#!/bin/sh\necho because of me >&2; exit 3\n")
+        (bundle.root / "hook").chmod(0o755)
+        path = "/hook"
+    bundle.spec["hooks"] = {kind: [{"path": path}]}
+    text = runtime("run", "--bundle", bundle.sh("touch /ran"), "failing", rc=1).stderr
+    assert f"{kind} hook {path} failed: exit code 3: because of me" in text
+    assert not (bundle.root / "ran").exists() and runtime("list", "-q").stdout == ""
+
+
+def test_late_hooks_only_warn(bundle: Bundle, runtime: Runtime) -> None:
+    done = bundle.path / "done"
+    hooks = [{"path": "/bin/false"}, {"path": script(bundle, "hook", f"echo >>{done}")}]
+    bundle.spec["hooks"] = {"poststart": hooks, "poststop": hooks}
+    text = runtime("--debug", "run", "--bundle", bundle.sh("exit 4"), "late", rc=4).stderr
+    assert "poststart hook /bin/false failed" in text and "poststop hook /bin/false failed" in text
+    assert done.read_text() == "\n\n"
+
+
+def test_a_hook_has_a_time_limit(bundle: Bundle, runtime: Runtime) -> None:
+    mark = bundle.path / "mark"
+    path = script(bundle, "hook", f"sleep 60; touch {mark}")
+    bundle.spec["hooks"] = {"createRuntime": [{"path": path, "timeout": 1}]}
+    assert "not done after 1 s" in runtime("run", "--bundle", bundle.save(), "slow", rc=1).stderr
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        {"createRuntime": [{"path": "relative"}]},
+        {"createRuntime": [{}]},
+        {"createRuntime": {}},
+        {"sometime": [{"path": "/bin/true"}]},
+        {"poststop": [{"path": "/bin/true", "timeout": 0}]},
+        {"poststop": [{"path": "/bin/true", "timeout": "5"}]},
+    ],
+)
+def test_bad_hooks_are_refused_before_anything_is_done(bundle: Bundle, runtime: Runtime, hooks: object) -> None:
+    bundle.spec["hooks"] = hooks
+    assert "hooks." in runtime("run", "--bundle", bundle.sh("touch /ran"), "bad", rc=1).stderr
+    assert not (bundle.root / "ran").exists()
+
+
+def test_a_hook_may_leave_its_state_unread(bundle: Bundle, runtime: Runtime) -> None:
+    """A hook that does not read its state, and one that closes its stdin, are no failures."""
+    bundle.spec["hooks"] = {"createRuntime": [{"path": "/bin/true"}, {"path": script(bundle, "hook", "exec <&-; exit 0")}]}
+    assert runtime("run", "--bundle", bundle.sh("echo ran"), "deaf").stdout == "ran\n"

@@ -1,0 +1,386 @@
+"""The Linux part of the runtime-spec, seen from inside the container: namespaces, mounts, process attributes, seccomp."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.integration.conftest import Bundle, Runtime
+
+NAMESPACES = ("pid", "ipc", "uts", "mount", "cgroup", "user")
+
+
+def out(bundle: Bundle, runtime: Runtime, script: str, **process: object) -> str:
+    bundle.save(**process)
+    return str(runtime("run", "--bundle", bundle.sh(script), "spec").stdout)
+
+
+def add_namespace(bundle: Bundle, kind: str, **more: str) -> None:
+    bundle.spec["linux"]["namespaces"].append({"type": kind, **more})
+
+
+def test_names_of_the_machine(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec.update(hostname="inner", domainname="example.org")
+    assert out(bundle, runtime, "hostname; cat /proc/sys/kernel/domainname").split() == ["inner", "example.org"]
+
+
+def test_clocks_of_a_time_namespace(bundle: Bundle, runtime: Runtime) -> None:
+    add_namespace(bundle, "time")
+    bundle.spec["linux"]["timeOffsets"] = {"boottime": {"secs": 1000000}, "monotonic": {"secs": 7, "nanosecs": 5}}
+    text = out(bundle, runtime, "cat /proc/self/timens_offsets /proc/uptime")
+    assert [line.split() for line in text.splitlines()[:2]] == [["monotonic", "7", "5"], ["boottime", "1000000", "0"]]
+    assert float(text.splitlines()[2].split()[0]) > 1000000
+
+
+def test_namespaces_by_path(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["hostname"] = "first"
+    runtime("run", "--detach", "--bundle", bundle.save(), "first")
+    pid = json.loads(runtime("state", "first").stdout)["pid"]
+    bundle.spec.pop("hostname")
+    bundle.spec["linux"]["namespaces"] = [
+        {"type": "mount"},
+        {"type": "pid"},
+        *({"type": kind, "path": f"/proc/{pid}/ns/{kind}"} for kind in ("user", "uts", "ipc")),
+    ]
+    for key in ("uidMappings", "gidMappings"):
+        bundle.spec["linux"].pop(key)
+    assert out(bundle, runtime, "hostname; id -u").split() == ["first", "0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["bind", "ro"], "ro,"),
+        (["rbind", "rro"], "ro,"),
+        (["bind", "nosuid", "nodev", "noexec"], "rw,nosuid,nodev,noexec"),
+        (["bind", "nosymfollow"], "nosymfollow"),
+    ],
+)
+def test_options_of_bind_mounts(bundle: Bundle, runtime: Runtime, options: list[str], expected: str) -> None:
+    (bundle.path / "src").mkdir()
+    bundle.spec["mounts"].append({"destination": "/dst", "source": str(bundle.path / "src"), "options": options})
+    line = next(line for line in out(bundle, runtime, "cat /proc/self/mountinfo").splitlines() if " /dst " in line)
+    assert expected in line.split(" ")[5] + ","
+
+
+def test_times_of_access(bundle: Bundle, runtime: Runtime) -> None:
+    for name in ("noatime", "nodiratime", "strictatime"):
+        entry = {"destination": f"/{name}", "type": "tmpfs", "source": "tmpfs", "options": [name]}
+        bundle.spec["mounts"].append(entry)
+    lines = {line.split(" ")[4]: line.split(" ")[5] for line in out(bundle, runtime, "cat /proc/self/mountinfo").splitlines()}
+    assert "noatime" in lines["/noatime"] and "nodiratime" in lines["/nodiratime"] and "relatime" not in lines["/strictatime"]
+    bundle.spec["mounts"].append({"destination": "/bound", "source": "/usr", "options": ["bind", "noatime"]})
+    assert "decides about access times" in runtime("run", "--bundle", bundle.save(), "times", rc=1).stderr
+
+
+def test_recursive_attributes_reach_every_mount_below(bundle: Bundle, runtime: Runtime) -> None:
+    (bundle.path / "src").mkdir()
+    (bundle.root / "top/sub").mkdir(parents=True)
+    inner = {"destination": "/top", "type": "tmpfs", "source": "tmpfs"}
+    deep = {"destination": "/top/sub", "type": "tmpfs", "source": "tmpfs"}
+    bundle.spec["mounts"] += [inner, deep]
+    for options, expected in ((["rbind", "ro"], "kept out\nwritten\n"), (["rbind", "rro"], "kept out\nkept out\n")):
+        # The second container binds the first one's tree: its own root, seen through a bind of /.
+        mounts = [*bundle.spec["mounts"], {"destination": "/all", "source": str(bundle.root), "options": options}]
+        script = "for f in /all/x /all/top/x; do touch $f 2>/dev/null && echo written || echo kept out; done"
+        saved = bundle.spec["mounts"]
+        bundle.spec["mounts"] = mounts
+        text = out(bundle, runtime, script)
+        bundle.spec["mounts"] = saved
+        assert text.splitlines()[0] == expected.splitlines()[0]
+
+
+def test_propagation_of_mounts_and_root(bundle: Bundle, runtime: Runtime) -> None:
+    (bundle.path / "src").mkdir()
+    bundle.spec["mounts"] += [
+        {"destination": f"/{name}", "source": str(bundle.path / "src"), "options": ["bind", name]}
+        for name in ("private", "shared", "unbindable", "rprivate")
+    ]
+    bundle.spec["linux"]["rootfsPropagation"] = "shared"
+    lines = {line.split(" ")[4]: line.split(" - ")[0] for line in out(bundle, runtime, "cat /proc/self/mountinfo").splitlines()}
+    assert "shared:" in lines["/shared"] and "unbindable" in lines["/unbindable"] and "shared:" in lines["/"]
+    assert "shared:" not in lines["/private"] and "shared:" not in lines["/rprivate"]
+
+
+def test_tmpcopyup(bundle: Bundle, runtime: Runtime) -> None:
+    (bundle.root / "data").mkdir()
+    (bundle.root / "data/file").write_text("kept")
+    bundle.spec["mounts"].append({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro"]})
+    assert out(bundle, runtime, "cat /data/file; touch /data/x || echo no") == "keptno\n"
+
+
+def test_copied_links_and_links_not_followed(bundle: Bundle, runtime: Runtime) -> None:
+    (bundle.path / "link").symlink_to("/etc/target")
+    bundle.spec["mounts"].append({"destination": "/a/link", "source": str(bundle.path / "link"), "options": ["bind", "copy-symlink"]})
+    assert out(bundle, runtime, "/bin/busybox readlink /a/link") == "/etc/target\n"
+
+
+def test_idmapped_mounts_where_the_file_system_is_ours(bundle: Bundle, runtime: Runtime, base: Path) -> None:
+    """In a user namespace of the test's own, with a tmpfs that belongs to it."""
+    config = bundle.spec
+    maps = [{"containerID": 0, "hostID": 5, "size": 1}]
+    config["mounts"].append(
+        {"destination": "/idm", "source": "/mnt/idm", "options": ["bind", "idmap"], "uidMappings": maps, "gidMappings": maps}
+    )
+    config["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "uts", "ipc")]
+    for key in ("uidMappings", "gidMappings"):
+        config["linux"].pop(key)
+    bundle.sh("/bin/busybox stat -c %u /idm/file")
+    program = f"{sys.executable} -SI {ROOT}/pyman/runtime/__main__.py"
+    command = f"mount -t tmpfs x /mnt && cp -r {bundle.path} /mnt/b && mkdir /mnt/idm && touch /mnt/idm/file && {program} --root /mnt/state run --bundle /mnt/b idm"
+    done = subprocess.run(
+        [sys.executable, "-SI", str(ROOT / "pyman/__main__.py"), "unshare", "sh", "-c", command],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(base / "home"), "XDG_RUNTIME_DIR": str(base / "run"), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
+
+
+def test_idmap_of_a_foreign_file_system_is_a_clear_error(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["mounts"].append({"destination": "/idm", "source": "/usr", "options": ["bind", "idmap=uids=0-0-1;gids=0-0-1"]})
+    assert "cannot map" in runtime("run", "--bundle", bundle.save(), "idm", rc=1).stderr
+    bundle.spec["mounts"][-1]["options"] = ["bind", "idmap=uids=zero"]
+    assert "is not like" in runtime("run", "--bundle", bundle.save(), "idm", rc=1).stderr
+
+
+def test_process_attributes(bundle: Bundle, runtime: Runtime) -> None:
+    process = {
+        "scheduler": {"policy": "SCHED_BATCH", "nice": 5},
+        "ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0},
+        "oomScoreAdj": 500,
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": 60}],
+        "user": {"uid": 0, "gid": 0, "umask": 0o27},
+    }
+    bundle.spec["linux"]["personality"] = {"domain": "LINUX32"}
+    bundle.spec["linux"]["memoryPolicy"] = {"mode": "MPOL_INTERLEAVE", "nodes": "0"}
+    script = (
+        "/bin/busybox ionice; cat /proc/self/oom_score_adj; ulimit -n; umask; /bin/busybox uname -m; "
+        "grep -m1 interleave /proc/self/numa_maps | /bin/busybox cut -d' ' -f2; /bin/busybox cut -d' ' -f19 /proc/self/stat"
+    )
+    lines = out(bundle, runtime, script, **process).splitlines()
+    assert lines[0].startswith("idle") and lines[1:4] == ["500", "50", "0027"] and lines[4] in ("i686", "armv8l")
+    assert "interleave:0" in lines and lines[-1] == "5"
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "word"),
+    [
+        ("apparmorProfile", "strict", "AppArmor is not enabled"),
+        ("selinuxLabel", "a:b:c:s0", "SELinux is not enabled"),
+        ("scheduler", {"policy": "SCHED_MAGIC"}, "process.scheduler"),
+        ("ioPriority", {"class": "IOPRIO_CLASS_BE", "priority": 9}, "between 0 and 7"),
+        ("execCPUAffinity", {"initial": "x"}, "not a list"),
+        ("oomScoreAdj", 2000, "oomScoreAdj"),
+        ("rlimits", [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}] * 2, "named twice"),
+        ("cwd", "here", "not absolute"),
+        ("args", [], "missing or empty"),
+        ("args", "sh", "must be a list"),
+        ("env", [1], "env[0]"),
+        ("user", {"uid": -1}, "process.user.uid"),
+        ("user", {"uid": 1 << 32}, "process.user.uid"),
+        ("user", {"umask": 0o1000}, "umask"),
+        ("terminal", "no", "true or false"),
+    ],
+)
+def test_bad_processes_are_refused_with_one_clear_error(bundle: Bundle, runtime: Runtime, part: str, value: object, word: str) -> None:
+    bundle.spec["process"][part] = value
+    text = runtime("run", "--bundle", bundle.save(), "bad", rc=1).stderr
+    assert word in text and text.count("\n") == 1
+    assert runtime("list", "-q").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "word"),
+    [
+        (("ociVersion",), "2.0.0", "ociVersion"),
+        (("ociVersion",), None, "ociVersion"),
+        (("root",), None, "root.path"),
+        (("root", "path"), "nowhere", "no such directory"),
+        (("process",), None, "process"),
+        (("linux", "intelRdt"), {"closID": "x"}, "intelRdt"),
+        (("linux", "timeOffsets"), {"boottime": {"secs": 1}}, "time namespace"),
+        (("linux", "rootfsPropagation"), "sideways", "rootfsPropagation"),
+        (("linux", "personality"), {"domain": "OS2"}, "personality"),
+        (("linux", "namespaces"), [{"type": "pid"}], "mount namespace"),
+        (("linux", "namespaces"), [{"type": "mount"}, {"type": "mount"}], "twice"),
+        (("linux", "namespaces"), [{"type": "mount"}, {"type": "dream"}], "dream"),
+        (("linux", "netDevices"), {"eth7": {}}, "network namespace"),
+        (("linux", "sysctl"), {"kernel.core_pattern": "|/x"}, "belongs to no namespace"),
+        (("linux", "sysctl"), {"net.ipv4.ip_forward": "1"}, "network namespace"),
+        (("linux", "sysctl"), {"net/../kernel/core_pattern": "1"}, "belongs to no namespace"),
+        (("linux", "uidMappings"), [], "uidMappings"),
+        (("linux", "devices"), [{"path": "dev/x", "type": "c"}], "devices[0]"),
+        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_DANCE"}, "SCMP_ACT_DANCE"),
+        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_Z80"]}, "SCMP_ARCH_Z80"),
+        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_NO"]}, "seccomp.flags"),
+        (("mounts",), [{"destination": "/x"}], "source"),
+        (("mounts",), "none", "mounts"),
+        (("hostname",), 5, "hostname"),
+        (("annotations",), {"a": 1}, "annotations.a"),
+    ],
+)
+def test_bad_bundles_are_refused_with_one_clear_error(
+    bundle: Bundle, runtime: Runtime, path: tuple[str, ...], value: object, word: str
+) -> None:
+    place: Any = bundle.spec
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (bundle.path / "config.json").write_text(json.dumps(bundle.spec))
+    text = runtime("run", "--bundle", bundle.path, "bad", rc=1).stderr
+    assert word in text and text.count("\n") == 1
+    assert runtime("list", "-q").stdout == ""
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "null", "[" * 100000, '{"process": ' * 2000, "\0", "{}"])
+def test_what_is_no_configuration_is_refused(bundle: Bundle, runtime: Runtime, text: str) -> None:
+    (bundle.path / "config.json").write_text(text)
+    assert runtime("run", "--bundle", bundle.path, "bad", rc=1).stderr.count("\n") == 1
+
+
+def test_all_five_capability_sets(bundle: Bundle, runtime: Runtime) -> None:
+    names = ["CAP_CHOWN", "CAP_NET_RAW"]
+    sets = {kind: names for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}
+    sets["bounding"] = [*names, "CAP_KILL", "CAP_FROM_THE_FUTURE"]
+    text = out(bundle, runtime, "grep ^Cap /proc/self/status", capabilities=sets, user={"uid": 0, "gid": 0})
+    values = {line.split(":")[0]: int(line.split()[1], 16) for line in text.splitlines()}
+    want = 1 << 0 | 1 << 13
+    assert values == {"CapInh": want, "CapPrm": want, "CapEff": want, "CapAmb": want, "CapBnd": want | 1 << 5}
+
+
+def test_seccomp_arguments_and_flags(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"],
+        "syscalls": [
+            {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122},
+            {"names": ["umask"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [{"index": 0, "value": 0o77, "op": "SCMP_CMP_EQ"}]},
+        ],
+    }
+    text = out(bundle, runtime, "/bin/busybox mkdir /d 2>&1; umask 077; umask; umask 022; umask; grep Seccomp_filters /proc/self/status")
+    assert "Quota exceeded" in text or "Disk quota exceeded" in text
+    assert text.split()[-1] == "1"
+
+
+class Notification(ctypes.Structure):
+    """struct seccomp_notif: id, pid, flags, then struct seccomp_data (call, architecture, instruction pointer, arguments)."""
+
+    _fields_ = [
+        ("id", ctypes.c_uint64),
+        ("pid", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("nr", ctypes.c_int),
+        ("arch", ctypes.c_uint32),
+        ("pointer", ctypes.c_uint64),
+        ("args", ctypes.c_uint64 * 6),
+    ]
+
+
+@pytest.mark.parametrize("by_exec", [False, True])
+def test_a_listener_decides_about_calls(bundle: Bundle, runtime: Runtime, base: Path, by_exec: bool) -> None:
+    path = base / "listen"
+    path.unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen(2)
+    told: list[dict[str, Any]] = []
+
+    def listen() -> None:
+        for _ in range(1 + by_exec):
+            connection, _ = server.accept()
+            data, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(4))
+            told.append(json.loads(data))
+            threading.Thread(target=answer, args=(array.array("i", ancillary[0][2])[0],), daemon=True).start()
+
+    def answer(fd: int) -> None:
+        while True:
+            request = Notification()
+            try:
+                fcntl.ioctl(fd, 0xC0502100, request)  # SECCOMP_IOCTL_NOTIF_RECV
+                reply = request.id.to_bytes(8, "little") + bytes(8) + (-42).to_bytes(4, "little", signed=True) + bytes(4)
+                fcntl.ioctl(fd, 0xC0182101, reply)  # SECCOMP_IOCTL_NOTIF_SEND: fail with ENOMSG
+            except OSError:
+                return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    bundle.spec["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "listenerPath": str(path),
+        "listenerMetadata": "whatever",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}],
+    }
+    if by_exec:
+        runtime("run", "--detach", "--bundle", bundle.save(), "notify")
+        text = runtime("exec", "notify", "/bin/busybox", "mkdir", "/d", rc=1).stderr
+    else:
+        text = out(bundle, runtime, "/bin/busybox mkdir /d 2>&1; true")
+    assert "No message of desired type" in text
+    thread.join(30)
+    assert told[0]["fds"] == ["seccompFd"] and told[0]["metadata"] == "whatever" and told[0]["pid"] > 1
+    assert told[0]["state"]["id"] in ("notify", "spec") and len(told) == 1 + by_exec
+    server.close()
+
+
+def test_a_listener_that_is_not_there(bundle: Bundle, runtime: Runtime) -> None:
+    rule = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
+    bundle.spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    assert "listenerPath is missing" in runtime("run", "--bundle", bundle.save(), "no", rc=1).stderr
+    bundle.spec["linux"]["seccomp"]["listenerPath"] = str(bundle.path / "nobody")
+    assert "cannot reach the seccomp listener" in runtime("run", "--bundle", bundle.save(), "no", rc=1).stderr
+
+
+def test_network_devices_move_with_their_addresses(bundle: Bundle, runtime: Runtime, base: Path) -> None:
+    """In a user and network namespace of the test's own."""
+    bundle.spec["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "network")]
+    bundle.spec.pop("hostname")
+    bundle.spec["linux"]["netDevices"] = {"veth-a": {"name": "inner0"}}
+    for key in ("uidMappings", "gidMappings"):
+        bundle.spec["linux"].pop(key)
+    bundle.sh("/bin/busybox ip -4 -o addr show dev inner0; /bin/busybox ip link show inner0")
+    program = f"{sys.executable} -SI {ROOT}/pyman/runtime/__main__.py --root {base}/run/netdev run --bundle {bundle.path} netdev"
+    command = f"ip link add veth-a type veth peer veth-b && ip link set veth-b up && ip addr add 10.9.8.7/24 dev veth-a && ip link set veth-a up && {program}; ip link"
+    done = subprocess.run(
+        ["unshare", "-Urn", "sh", "-c", command],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(base)},
+        check=False,
+    )
+    assert "10.9.8.7/24" in done.stdout and "UP" in done.stdout.split("inner0:", 1)[-1], done.stdout + done.stderr
+    assert "veth-b" in done.stdout and " veth-a" not in done.stdout
+
+
+def test_devices_and_fifos(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["linux"]["devices"] = [
+        {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229},
+        {"path": "/dev/pipe", "type": "p", "fileMode": 0o640},
+    ]
+    text = out(bundle, runtime, "ls -l /dev/fuse /dev/pipe")
+    assert text.splitlines()[0].startswith("c") and text.splitlines()[1].startswith("prw-r-----")
+
+
+def test_a_private_cgroup_view_is_read_only(bundle: Bundle, runtime: Runtime) -> None:
+    assert "no" in out(bundle, runtime, "echo 1 >/sys/fs/cgroup/cgroup.procs || echo no")
+
+
+def test_files_outside_are_left_alone(bundle: Bundle, runtime: Runtime) -> None:
+    """A root whose /dev points outside: nothing is made there."""
+    (bundle.path / "host").mkdir()
+    (bundle.root / "dev").symlink_to(bundle.path / "host")
+    runtime("run", "--bundle", bundle.save(), "hostile", rc=1)
+    assert os.listdir(bundle.path / "host") == []
