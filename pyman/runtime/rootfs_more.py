@@ -35,13 +35,14 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
         bind = (entry.get("type") or "bind") == "bind" or "bind" in options or "rbind" in options
         if not bind or not (idmap or entry.get("uidMappings") or "src-nofollow" in options or new_user):
             continue
+        maps = mappings(entry, idmap, spec["linux"]) if idmap or entry.get("uidMappings") else None
         flags = libc.OPEN_TREE_CLONE
         flags |= libc.AT_RECURSIVE if "rbind" in options else 0
         flags |= _AT_SYMLINK_NOFOLLOW if "src-nofollow" in options else 0
         try:
             tree = libc.open_tree(libc.AT_FDCWD, entry["source"], flags)
         except OSError as err:
-            if err.errno == 1 and not idmap and not entry.get("uidMappings"):
+            if err.errno == 1 and maps is None:
                 continue  # an unprivileged caller: init is root of its own namespace and may
             if err.errno == 1:
                 raise RuntimeFailure(
@@ -52,14 +53,13 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
             raise RuntimeFailure(f"cannot mount {entry['destination']} from {entry['source']}", err.strerror or "", stage="mounts") from err
         entry["tree_fd"] = tree
         found.append(tree)
-        if idmap or entry.get("uidMappings"):
-            _idmap(tree, entry, idmap, spec["linux"])
+        if maps is not None:
+            _idmap(tree, entry, idmap, maps)
     return found
 
 
-def _idmap(tree: int, entry: dict[str, Any], option: str, linux: dict[str, Any]) -> None:
-    uids, gids = mappings(entry, option, linux)
-    fd = user_namespace(uids, gids)
+def _idmap(tree: int, entry: dict[str, Any], option: str, maps: tuple[list[dict[str, int]], list[dict[str, int]]]) -> None:
+    fd = user_namespace(*maps)
     try:
         recursive = libc.AT_RECURSIVE if option.startswith("ridmap") else 0
         libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | recursive, attr_set=_MOUNT_ATTR_IDMAP, userns_fd=fd)

@@ -175,7 +175,7 @@ def test_a_terminal_in_the_foreground(bundle: Bundle, runtime: Runtime) -> None:
     text = runtime(
         "run", "--bundle", bundle.save(terminal=True, args=["/bin/sh", "-c", "[ -t 0 ] && echo is a terminal; exit 3"]), "fg", rc=3
     ).stdout
-    assert text == "is a terminal\r\n"
+    assert text == "is a terminal\n"
 
 
 def test_only_the_preserved_descriptors_are_there(bundle: Bundle, runtime: Runtime) -> None:
