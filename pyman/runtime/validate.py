@@ -143,6 +143,15 @@ def check_shape(value: Any, shape: Any, where: str) -> None:
         raise _wrong(where, "a string without NUL")
 
 
+def _drop_null(value: Any) -> None:
+    """Take keys without a value out of all objects: null counts as absent (encoders of some languages write it)."""
+    if isinstance(value, dict):
+        for key in [key for key, inner in value.items() if inner is None]:
+            del value[key]
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _drop_null(inner)
+
+
 def _wrong(where: str, wanted: str) -> RuntimeFailure:
     return RuntimeFailure(f"{where or 'config.json'} is wrong", f"it must be {wanted}", stage="config")
 
@@ -154,6 +163,7 @@ def _need(condition: object, where: str, why: str) -> None:
 
 def check(spec: dict[str, Any]) -> None:
     """Check a whole spec; empty sections are added where the other modules expect them. RuntimeFailure."""
+    _drop_null(spec)
     check_shape(spec, SPEC, "")
     version = spec.get("ociVersion") or ""
     _need(version.split(".")[0] == "1" and version.count(".") >= 2, "ociVersion", f"{version!r} is not a version 1.x.y")
@@ -174,6 +184,7 @@ def check(spec: dict[str, Any]) -> None:
 
 def check_process(process: dict[str, Any], where: str = "process") -> None:
     """One process object, of a bundle or of `exec --process`. RuntimeFailure."""
+    _drop_null(process)
     check_shape(process, PROCESS, where)
     _need(process.get("args"), f"{where}.args", "it is missing or empty")
     _need(str(process.get("cwd") or "").startswith("/"), f"{where}.cwd", "cwd is not absolute")
