@@ -269,6 +269,10 @@ sort str=created Order: command, created, id, image, names, runningfor, size, st
 sync bool Sync the state with the runtime (always done)
 watch,w int Repeat every N seconds
 """)
+PORT = _rows("""
+all,a bool All running containers
+latest,l bool The newest container
+""")
 INSPECT = _rows("""
 format,f str json or a Go template
 latest,l bool The newest container

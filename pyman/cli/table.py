@@ -77,6 +77,14 @@ _CONTAINER = {
     "logs": _C(
         "logs", "CONTAINER...", "Show what a container wrote", o.LOGS, ("pyman logs -f web", "pyman logs --since 10m --tail 100 web")
     ),
+    "port": _C(
+        "port",
+        "[CONTAINER] [PORT[/PROTOCOL]]",
+        "Show which ports of the host lead into a container",
+        o.PORT,
+        ("pyman port web", "pyman port web 80/tcp"),
+        most=2,
+    ),
     "ps": _C("ps", "", "List containers", o.PS, ("pyman ps -a", "pyman ps --filter status=exited --format '{{.Names}}'"), most=0),
     "rename": _C("rename", "CONTAINER NAME", "Give a container another name", [], ("pyman rename web old-web",), most=2),
     "rm": _C("rm", "CONTAINER...", "Remove containers", o.RM, ("pyman rm web", "pyman rm -f --all")),

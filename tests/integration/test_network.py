@@ -102,3 +102,16 @@ def test_doctor_and_info(pyman: Run) -> None:
     assert pyman("info", "--format", "{{.store.graphDriverName}}").stdout.strip() in ("overlay", "fuse-overlayfs")
     broken = pyman("doctor", rc=1, env={"PATH": "/nonexistent"})
     assert "apt-get install uidmap" in broken.stdout
+
+
+def test_port(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "p", "-p", "127.0.0.1:18211:80", "-p", "18212-18213:90-91/udp", image, "sleep", "600")
+    assert pyman("port", "p").stdout == "80/tcp -> 127.0.0.1:18211\n90/udp -> 0.0.0.0:18212\n91/udp -> 0.0.0.0:18213\n"
+    assert pyman("port", "p", "80").stdout == pyman("container", "port", "p", "80/tcp").stdout == "127.0.0.1:18211\n"
+    assert pyman("port", "-l", "91/udp").stdout == "0.0.0.0:18213\n"
+    assert pyman("port", "-a").stdout.splitlines()[0] == pyman("inspect", "p", "--format", "{{.Id}}").stdout.strip()
+    assert "not published" in pyman("port", "p", "90/tcp", rc=125).stderr
+    assert "invalid port" in pyman("port", "p", "http", rc=125).stderr
+    pyman("stop", "-t", "0", "p")
+    assert pyman("port", "p").stdout == "" and "exited" in pyman("port", "p", "80", rc=125).stderr
+    pyman("rm", "p")

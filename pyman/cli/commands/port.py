@@ -1,0 +1,56 @@
+"""`pyman port`: which ports of the host lead into a container. CLI process."""
+
+from __future__ import annotations
+
+import sys
+
+from pyman.cli import selection
+from pyman.cli.dispatch import print_error
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import NoSuchObject, PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Print all mappings of a container, those of one of its ports, or those of every running container with --all."""
+    names, wanted = (args[:1], args[1:]) if not opts["latest"] else ([], args)
+    if opts["all"] and args:
+        raise UsageError("cannot use --all together with a container or a port", "--all already means every container")
+    if len(wanted) > 1:
+        raise UsageError("too many arguments", "port takes a container and one of its ports", "pyman port web 80/tcp")
+    port, _, protocol = (wanted[0] if wanted else "").partition("/")
+    if wanted and not port.isdigit():
+        raise UsageError(f"invalid port {wanted[0]!r}", "it is a number, and perhaps /tcp or /udp", "for example: 80/tcp")
+    for label, container in selection.select(opts, names):
+        if isinstance(container, PymanError):
+            print_error(container)
+            return 125
+        container.sync()
+        found = _mappings(container)
+        if opts["all"] and not found:
+            continue
+        if opts["all"]:
+            sys.stdout.write(label + "\n")
+        chosen = [line for line in found if not wanted or (line[0] == int(port) and line[1] == (protocol or "tcp"))]
+        if wanted and not chosen:
+            raise NoSuchObject(
+                f"no host port leads to port {wanted[0]} of container {container.name}",
+                "it is not published" if container.state["status"] in RUNNING else f"the container is {container.state['status']}",
+            )
+        for inner, kind, outer in chosen:
+            sys.stdout.write(f"{outer}\n" if wanted else f"{inner}/{kind} -> {outer}\n")
+    return 0
+
+
+def _mappings(container: Container) -> list[tuple[int, str, str]]:
+    """(port in the container, protocol, address:port on the host) of a running container, sorted."""
+    if container.state["status"] not in RUNNING:
+        return []
+    return sorted(
+        (port["container_port"] + offset, str(port["protocol"]), f"{port['host_ip'] or '0.0.0.0'}:{port['host_port'] + offset}")
+        for port in container.state["ports"]
+        for offset in range(port["range"])
+    )
