@@ -93,6 +93,26 @@ class Runtime:
         raise RuntimeFailure(what, text or f"exit code {code}", f"run {self.name} --version to see whether it works")
 
 
+def cgroup_of(container_id: str) -> str:
+    """The cgroup v2 directory that a runtime makes for a container without cgroupsPath: below the caller's own. Empty: none."""
+    for line in (store.read_text("/proc/self/cgroup") or "").split("\n"):
+        if line.startswith("0::/"):
+            for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+                path = f"{top}{line[3:].rstrip('/')}"
+                if os.path.exists(os.path.join(path, "cgroup.procs")) and os.access(path, os.W_OK):
+                    return os.path.join(path, container_id)
+    return ""
+
+
+def remove_cgroup(path: str, container_id: str) -> None:
+    """Take away what `RUNTIME create` made: nobody calls `RUNTIME delete`, whose other work ends with the mount namespace."""
+    if os.path.basename(path) == container_id:
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass  # never made, or gone
+
+
 def _show_unified_hierarchy() -> None:
     """On hosts with a hybrid cgroup hierarchy crun gives up; in C's own mount namespace it gets to see cgroup v2 alone."""
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers") or not os.path.isdir("/sys/fs/cgroup"):

@@ -115,7 +115,7 @@ def _uses_netns(plan: Plan) -> bool:
     It belongs to U1. A container with a user namespace of its own needs one that its own root has rights over, and an
     external runtime makes its own.
     """
-    fits = plan.netns_fd >= 0 and _own_runtime(plan)
+    fits = plan.netns_fd >= 0 and own_runtime(plan)
     kinds = {entry["type"] for entry in plan.spec["linux"]["namespaces"] if not entry.get("path")}
     if fits and "network" in kinds and "user" not in kinds:
         return True
@@ -123,7 +123,8 @@ def _uses_netns(plan: Plan) -> bool:
     return False
 
 
-def _own_runtime(plan: Plan) -> bool:
+def own_runtime(plan: Plan) -> bool:
+    """Whether pyman's own runtime starts the container, in this process."""
     name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
     return name in ("", "pyman-runtime", "pyman")
 
@@ -131,7 +132,7 @@ def _own_runtime(plan: Plan) -> bool:
 def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any:
     """Init, cloned by our runtime (it builds its rootfs meanwhile) or fully created by an external one."""
     container = plan.container
-    if _own_runtime(plan):
+    if own_runtime(plan):
         return runtime_create.begin(
             spec,
             bundle=container.run_dir,

@@ -39,10 +39,15 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
     """Take an ended container away. The caller holds its lock."""
     try:
         anonymous = list(container.state.get("anonymous_volumes") or []) if volumes else []
+        cgroup = str(container.state.get("cgroup") or "")
         names.release(container.name, container.id)
     except PymanError:
-        anonymous = []  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
+        anonymous, cgroup = [], ""  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     stages.reach("remove:name")
+    if cgroup:
+        from pyman.engine import external  # containers of crun and runc only
+
+        external.remove_cgroup(cgroup, container.id)
     _discard_run_dir(container)
     trash.discard(container.dir)
     for volume in anonymous:

@@ -103,6 +103,11 @@ def _plan(container: Container) -> plans.Plan:
         from pyman.engine import descriptors
 
         plan.preserve = descriptors.preserved_fds(opts)
+    if not launch.own_runtime(plan):
+        from pyman.engine import external  # crun and runc only
+
+        container.state["cgroup"] = external.cgroup_of(container.id)
+        external.remove_cgroup(container.state["cgroup"], container.id)
     plan.terminal = bool(opts.get("tty"))
     plan.interactive = bool(opts.get("interactive"))
     return plan

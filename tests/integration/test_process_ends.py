@@ -74,3 +74,15 @@ def test_a_failed_or_killed_command_leaves_no_holder(pyman: Run, image: str, bas
         child.wait()
     assert _until(lambda: set(_mine(base)) <= before), _mine(base)
     assert _until(lambda: not pyman("ps", "-aq").stdout)
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_no_cgroup_of_another_runtime_stays(pyman: Run, image: str, base: Path, runtime: str) -> None:
+    """Where the user may make cgroups, other runtimes do; nobody calls their `delete`."""
+    for _ in range(2):
+        made = pyman("create", "--runtime", runtime, "--network", "none", image, "true").stdout.strip()
+        pyman("start", "-a", made)
+        pyman("start", "-a", made)
+        pyman("rm", made)
+        found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", made], capture_output=True, text=True, check=False)
+        assert found.stdout == ""
