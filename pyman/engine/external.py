@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, RuntimeFailure
+from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, PymanError, RuntimeFailure
 from pyman.linux import libc, process
 from pyman.state import fastjson, store
 
@@ -61,6 +61,11 @@ class Runtime:
         if spec["process"].get("terminal"):
             receiver, path = _console_socket(bundle)
             argv += ["--console-socket", path]
+        if os.path.isdir(os.path.join(self.command[2], self.id)):
+            try:
+                self._run([*self.command, "delete", "--force", self.id], "delete", None)  # what its last run has left
+            except PymanError:
+                pass  # create says what is in the way
         self._run([*argv, self.id], "create", stdio)
         if receiver is not None:
             self.console = _receive_console(receiver)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import json
 import os
 import select
@@ -181,10 +182,9 @@ def test_a_terminal_in_the_foreground(bundle: Bundle, runtime: Runtime) -> None:
 def test_only_the_preserved_descriptors_are_there(bundle: Bundle, runtime: Runtime) -> None:
     (bundle.path / "file").write_text("content")
     fd = os.open(bundle.path / "file", os.O_RDONLY)
-    ours, leaked = 3, 9
+    ours, leaked = 3, fcntl.fcntl(fd, fcntl.F_DUPFD, 200)  # a number that the test run itself does not use
     saved = os.dup(ours) if os.path.exists(f"/proc/self/fd/{ours}") else -1
     os.dup2(fd, ours)
-    os.dup2(fd, leaked)
     try:
         bundle.sh("cat <&3; ls /proc/self/fd")
         text = runtime("run", "--bundle", bundle.path, "--preserve-fds", 1, "fds", pass_fds=(ours, leaked)).stdout
@@ -192,7 +192,12 @@ def test_only_the_preserved_descriptors_are_there(bundle: Bundle, runtime: Runti
         assert "not open" in runtime("run", "--bundle", bundle.path, "--preserve-fds", 30, "fds", pass_fds=(ours,), rc=1).stderr
     finally:
         os.close(leaked)
-        os.dup2(saved, ours) if saved >= 0 else os.close(ours)
+        if saved >= 0:
+            os.dup2(saved, ours)
+            os.close(saved)
+        else:
+            os.close(ours)
+        os.close(fd)
 
 
 def test_a_pidfd_goes_over_its_socket(bundle: Bundle, runtime: Runtime, console: Any) -> None:
