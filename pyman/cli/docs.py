@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import sys
 
-from pyman.cli.options import GLOBAL
-from pyman.cli.table import ALIASES, COMMANDS, Command
+from pyman.cli.table import GLOBAL, Command, aliases, everything, rows
 from pyman.version import VERSION
+
+ALIASES = aliases()
+COMMANDS = everything()
 
 
 def _same(path: tuple[str, ...], command: Command) -> list[str]:
@@ -80,12 +82,12 @@ def _man(path: tuple[str, ...], command: Command) -> str:
     same = _same(path, command)
     if same:
         lines += [".SH DESCRIPTION", _roff("The same command: " + ", ".join(f"pyman {other}" for other in same) + ".")]
-    for heading, rows in (
+    for heading, shown_rows in (
         ("OPTIONS", [row for row in command.rows if not row[5]]),
         ("OPTIONS THAT ARE REFUSED", [row for row in command.rows if row[5]]),
     ):
-        lines += [f".SH {heading}"] if rows else []
-        for option, short, kind, default, text, reason in rows:
+        lines += [f".SH {heading}"] if shown_rows else []
+        for option, short, kind, default, text, reason in shown_rows:
             value = "" if kind == "bool" else f"=\\fI{kind}\\fR"
             shown = f" (default: {str(default).lower() if isinstance(default, bool) else default})" if default and not reason else ""
             letters = f", \\fB\\-{short}\\fR" if short else ""
@@ -98,7 +100,7 @@ def _man(path: tuple[str, ...], command: Command) -> str:
 def _man_overview() -> str:
     lines = [f'.TH "PYMAN" "1" "" "pyman {VERSION}"', ".SH NAME", "pyman \\- containers without a daemon and without root"]
     lines += [".SH SYNOPSIS", "\\fBpyman\\fR [options] command", ".SH OPTIONS"]
-    for option, short, kind, _, text, _ in GLOBAL:
+    for option, short, kind, _, text, _ in rows(GLOBAL):
         letters = f", \\fB\\-{short}\\fR" if short else ""
         lines += [".TP", f"\\fB{_roff('--' + option)}\\fR{'' if kind == 'bool' else '=' + kind}{letters}", _roff(text)]
     lines.append(".SH COMMANDS")

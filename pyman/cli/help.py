@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyman.cli.table import ALIASES, COMMANDS, GROUPS
+from pyman.cli.table import GROUPS, find
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ def _typer_app() -> Any:
 def show(parsed: Any) -> int:
     """Help for the command line's command; without any command the list, and the exit code of a usage error."""
     app = _typer_app()
-    app.show_help(ALIASES.get(parsed.path, parsed.path))
+    app.show_help(find(parsed.path)[0] if parsed.path else ())
     return 0 if parsed.help else 125
 
 
@@ -40,6 +40,6 @@ def explain(argv: list[str]) -> None:
         word = err.what.split()[-1].strip("'")
         words = [part for part in argv if not part.startswith("-")]
         path = tuple(words[:2]) if words[:1] and words[0] in GROUPS else tuple(words[:1])
-        near = _typer_app().nearest(path if path in COMMANDS else (), word)
+        near = _typer_app().nearest(path if path and find(path)[1] else (), word)
         hint = f"did you mean {near}?" if near else err.hint
         raise UsageError(err.what, err.why, hint) from None

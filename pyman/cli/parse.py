@@ -5,15 +5,15 @@ What it does not accept is a UsageError; dispatch then lets the Typer applicatio
 
 from __future__ import annotations
 
-from pyman.cli import options as rows
-from pyman.cli.table import ALIASES, COMMANDS, GROUPS, Command
+from pyman.cli import table
+from pyman.cli.table import GROUPS, Command
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyman.cli.options import Row
+    from pyman.cli.table import Row
 
 _TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 
@@ -23,8 +23,8 @@ class Options(dict):  # type: ignore[type-arg]
 
     __slots__ = ("given",)
 
-    def __init__(self, table: list[Row]) -> None:
-        super().__init__({row[0].replace("-", "_"): [] if row[2] == "list" else row[3] for row in table})
+    def __init__(self, rows: list[Row]) -> None:
+        super().__init__({row[0].replace("-", "_"): [] if row[2] == "list" else row[3] for row in rows})
         self.given: set[str] = set()
 
 
@@ -75,11 +75,11 @@ def _store(options: Options, row: Row, text: str, spelled: str) -> None:
     options.given.add(key)
 
 
-def parse_options(argv: list[str], table: list[Row], stop: bool, command: str) -> tuple[Options, list[str], bool]:
+def parse_options(argv: list[str], rows: list[Row], stop: bool, command: str) -> tuple[Options, list[str], bool]:
     """(options, positionals, --help seen). `stop`: the first positional ends the options. UsageError."""
-    options = Options(table)
-    longs = {row[0]: row for row in table}
-    shorts = {row[1]: row for row in table if row[1]}
+    options = Options(rows)
+    longs = {row[0]: row for row in rows}
+    shorts = {row[1]: row for row in rows if row[1]}
     args: list[str] = []
     at = 0
     while at < len(argv):
@@ -138,7 +138,7 @@ def _shorts(word: str, argv: list[str], at: int, shorts: dict[str, Row], options
 
 def parse(argv: list[str]) -> Parsed:
     """Global options, command, its options, positionals. UsageError."""
-    global_options, rest, helped = parse_options(argv, rows.GLOBAL, True, "pyman")
+    global_options, rest, helped = parse_options(argv, table.rows(table.GLOBAL), True, "pyman")
     empty = Options([])
     if helped or not rest:
         parsed = Parsed((), None, empty, [], global_options)
@@ -152,8 +152,7 @@ def parse(argv: list[str]) -> Parsed:
             parsed.help = bool(rest)
             return parsed
         path, rest = (path[0], rest[0]), rest[1:]
-    path = ALIASES.get(path, path)
-    command = COMMANDS.get(path)
+    path, command = table.find(path)
     if command is None:
         raise UsageError(f"unknown command {' '.join(path)!r}", "pyman does not have it", "pyman --help lists the commands")
     name = " ".join(path)

@@ -1,26 +1,50 @@
-"""Every command: module, arguments, summary, options, examples. Data only; importing it imports no command."""
+"""Commands and their options as data: where each command is declared, and the form of an option's line. CLI process.
+
+The declarations lie in cli/tables/, one module per group of commands; a command line loads only the one it needs, and
+reads only its own options.
+"""
 
 from __future__ import annotations
 
-from pyman.cli import options as o
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyman.cli.options import Row
+    Row = tuple[str, str, str, object, str, str]
+
+
+def rows(text: str) -> list[Row]:
+    """Option rows (long name, short letter, kind, default, help, reason of refusal), one per line of `text`:
+
+    `name[,x] kind[=default] help [!! reason of refusal]`. Kinds: bool, str, int, float, list (repeatable). A row with a
+    reason is known, and using it is an error with that reason: nothing is silently ignored. A reason that begins with
+    (a|b) accepts these values, which ask for nothing.
+    """
+    found: list[Row] = []
+    for line in text.split("\n"):
+        if not line:
+            continue
+        head, _, reason = line.partition(" !! ")
+        names, kind, help_text = head.split(" ", 2)
+        name, _, short = names.partition(",")
+        kind, _, default = kind.partition("=")
+        value: object = {"bool": default == "true", "list": []}.get(kind, default)
+        if kind in ("int", "float"):
+            value = None if not default else int(default)
+        found.append((name, short, kind, value, help_text.strip(), reason.strip()))
+    return found
 
 
 class Command:
     """One command. `stop`: options end at the first positional (what follows belongs to the container); `starts`: it
-    starts one; `enters`: its processes enter one."""
+    starts one; `enters`: its processes enter one; `most`: positionals at most, -1 for any number."""
 
-    __slots__ = ("arguments", "enters", "examples", "hidden", "module", "most", "rows", "starts", "stop", "summary")
+    __slots__ = ("_rows", "arguments", "enters", "examples", "hidden", "module", "most", "options", "starts", "stop", "summary")
 
     def __init__(
         self,
         module: str,
         arguments: str,
         summary: str,
-        rows: list[Row],
+        options: str,
         examples: tuple[str, ...] = (),
         *,
         stop: bool = False,
@@ -32,138 +56,81 @@ class Command:
         self.module = module
         self.arguments = arguments
         self.summary = summary
-        self.rows = rows
+        self.options = options
         self.examples = examples
         self.stop = stop
         self.starts = starts
         self.enters = enters or starts
         self.hidden = hidden
-        self.most = most  # positionals at most; -1: any number
+        self.most = most
+        self._rows: list[Row] | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its options."""
+        if self._rows is None:
+            self._rows = rows(self.options)
+        return self._rows
 
 
-_C = Command
-_CONTAINER = {
-    "attach": _C("attach", "CONTAINER", "Attach to a running container", o.ATTACH, ("pyman attach web",), most=1),
-    "cleanup": _C("container_cleanup", "CONTAINER...", "Sync containers after their end", o.CLEANUP, hidden=True),
-    "create": _C(
-        "create",
-        "IMAGE [COMMAND [ARG...]]",
-        "Create a container without starting it",
-        o.CREATE,
-        ("pyman create --name web -p 8080:80 nginx",),
-        stop=True,
-    ),
-    "exec": _C(
-        "exec",
-        "CONTAINER COMMAND [ARG...]",
-        "Run a command in a running container",
-        o.EXEC,
-        ("pyman exec -it web sh", "pyman exec -e LANG=C web env"),
-        stop=True,
-        enters=True,
-    ),
-    "exists": _C(
-        "container_exists",
-        "CONTAINER",
-        "Exit with 0 if the container exists, else with 1",
-        o.EXISTS,
-        ("pyman container exists web",),
-        most=1,
-    ),
-    "inspect": _C(
-        "container_inspect", "CONTAINER...", "Show everything about containers", o.CONTAINER_INSPECT, ("pyman container inspect web",)
-    ),
-    "kill": _C("kill", "CONTAINER...", "Send a signal to containers", o.KILL, ("pyman kill -s HUP web",)),
-    "logs": _C(
-        "logs", "CONTAINER...", "Show what a container wrote", o.LOGS, ("pyman logs -f web", "pyman logs --since 10m --tail 100 web")
-    ),
-    "port": _C(
-        "port",
-        "[CONTAINER] [PORT[/PROTOCOL]]",
-        "Show which ports of the host lead into a container",
-        o.PORT,
-        ("pyman port web", "pyman port web 80/tcp"),
-        most=2,
-    ),
-    "ps": _C("ps", "", "List containers", o.PS, ("pyman ps -a", "pyman ps --filter status=exited --format '{{.Names}}'"), most=0),
-    "rename": _C("rename", "CONTAINER NAME", "Give a container another name", [], ("pyman rename web old-web",), most=2),
-    "rm": _C("rm", "CONTAINER...", "Remove containers", o.RM, ("pyman rm web", "pyman rm -f --all")),
-    "run": _C(
-        "run",
-        "IMAGE [COMMAND [ARG...]]",
-        "Create and start a container",
-        o.RUN,
-        ("pyman run --rm -it debian bash", "pyman run -d --name web -p 8080:80 nginx", "pyman run --rm -v .:/work -w /work gcc make"),
-        stop=True,
-        starts=True,
-    ),
-    "start": _C("start", "CONTAINER...", "Start containers", o.START, ("pyman start web", "pyman start -a job"), starts=True),
-    "stop": _C("stop", "CONTAINER...", "Stop containers", o.STOP, ("pyman stop web", "pyman stop -t 2 --all")),
-    "wait": _C("wait", "CONTAINER...", "Wait for containers and print their exit codes", o.WAIT, ("pyman wait job",)),
+GLOBAL = """
+log-level str=warn debug prints tracebacks of failures
+root str Directory of images and containers (graphroot)
+runroot str Directory of sockets and run state
+storage-driver str overlay or fuse-overlayfs
+runtime str OCI runtime
+help,h bool Print help
+version,v bool Print the version
+"""
+
+# First words that have commands of their own below them: (module in cli/tables, help).
+GROUPS = {
+    "container": ("containers", "Work with containers"),
+    "image": ("images", "Work with images"),
 }
-_IMAGE = {
-    "exists": _C("image_exists", "IMAGE", "Exit with 0 if the image exists, else with 1", [], ("pyman image exists debian",), most=1),
-    "inspect": _C("image_inspect", "IMAGE...", "Show everything about images", o.IMAGE_INSPECT, ("pyman image inspect debian",)),
-    "ls": _C("images", "[IMAGE]", "List images", o.IMAGES, ("pyman images", "pyman images --format '{{.Repository}}:{{.Tag}}'"), most=1),
-    "prune": _C("image_prune", "", "Remove images without a name, or all unused ones", o.IMAGE_PRUNE, ("pyman image prune -af",), most=0),
-    "pull": _C(
-        "pull",
-        "IMAGE...",
-        "Pull images from a registry, a directory or an archive",
-        o.PULL,
-        ("pyman pull debian:13", "pyman pull oci:./layout:latest"),
-    ),
-    "rm": _C("rmi", "IMAGE...", "Remove images", o.RMI, ("pyman rmi debian:12",)),
-    "tag": _C("tag", "IMAGE NAME...", "Give an image further names", [], ("pyman tag debian:13 localhost/base",)),
-    "untag": _C("untag", "IMAGE [NAME...]", "Take names from an image", [], ("pyman untag localhost/base",)),
+# Every other first word, by the module that declares it.
+VERBS = {
+    "containers": "attach create exec inspect kill list logs ls port ps rename rm run start stop wait",
+    "images": "images pull rmi tag untag",
+    "system": "__complete completion doctor info unshare version",
 }
-COMMANDS: dict[tuple[str, ...], Command] = {
-    **{("container", name): command for name, command in _CONTAINER.items()},
-    **{(name,): command for name, command in _CONTAINER.items() if name not in ("cleanup", "exists")},
-    **{("image", name): command for name, command in _IMAGE.items()},
-    **{(name,): _IMAGE[name] for name in ("pull", "tag", "untag")},
-    ("images",): _IMAGE["ls"],
-    ("rmi",): _IMAGE["rm"],
-    ("completion",): _C(
-        "completion",
-        "bash|zsh|fish",
-        "Print the completion script for a shell",
-        [],
-        ("pyman completion bash > ~/.local/share/bash-completion/completions/pyman",),
-        most=1,
-    ),
-    ("__complete",): _C("complete", "[WORD...]", "Candidates for the last word", [], hidden=True, stop=True),
-    ("doctor",): _C(
-        "doctor",
-        "",
-        "Try everything that a start needs, and say what to mend",
-        o.DOCTOR,
-        ("pyman doctor", "pyman doctor --format json"),
-        most=0,
-    ),
-    ("info",): _C(
-        "info",
-        "",
-        "Show the machine, the store and the programs in use",
-        o.INFO,
-        ("pyman info", "pyman info --format '{{.store.graphDriverName}}'"),
-        most=0,
-    ),
-    ("unshare",): _C(
-        "unshare", "[COMMAND [ARG...]]", "Run a command in the user namespace", o.UNSHARE, ("pyman unshare ls -ln ~/data",), stop=True
-    ),
-    ("version",): _C("version", "", "Show the version", o.FORMAT, ("pyman version",), most=0),
-}
-COMMANDS[("inspect",)] = _C(
-    "inspect", "NAME...", "Show everything about containers or images", o.INSPECT, ("pyman inspect web --format '{{.State.Status}}'",)
-)
-ALIASES = {
-    ("container", "ls"): ("ps",),
-    ("container", "list"): ("ps",),
-    ("ls",): ("ps",),
-    ("list",): ("ps",),
-    ("image", "list"): ("images",),
-    ("image", "remove"): ("rmi",),
-    ("container", "remove"): ("rm",),
-}
-GROUPS = {"container": "Work with containers", "image": "Work with images"}
+
+
+def home(word: str) -> str:
+    """The module in cli/tables that declares the commands beginning with `word`; empty if there is none."""
+    if word in GROUPS:
+        return GROUPS[word][0]
+    for module, verbs in VERBS.items():
+        if word in verbs.split(" "):
+            return module
+    return ""
+
+
+def find(path: tuple[str, ...]) -> tuple[tuple[str, ...], Command | None]:
+    """The command that `path` (one or two words) names, with its own name where `path` is another spelling of it."""
+    module = home(path[0])
+    if not module:
+        return path, None
+    table = __import__(f"pyman.cli.tables.{module}", fromlist=["COMMANDS"])
+    path = table.ALIASES.get(path, path)
+    return path, table.COMMANDS.get(path)
+
+
+def _modules() -> list[str]:
+    return sorted({*VERBS, *(module for module, _ in GROUPS.values())})
+
+
+def everything() -> dict[tuple[str, ...], Command]:
+    """All commands of all groups, for help, completion and documentation."""
+    found: dict[tuple[str, ...], Command] = {}
+    for module in _modules():
+        found.update(__import__(f"pyman.cli.tables.{module}", fromlist=["COMMANDS"]).COMMANDS)
+    return found
+
+
+def aliases() -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Other spellings of commands: written -> meant."""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for module in _modules():
+        found.update(__import__(f"pyman.cli.tables.{module}", fromlist=["ALIASES"]).ALIASES)
+    return found

@@ -6,15 +6,14 @@ import inspect
 
 import typer
 
-from pyman.cli import options as rows
-from pyman.cli.table import COMMANDS, GROUPS, Command
+from pyman.cli.table import GLOBAL, GROUPS, Command, everything, rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pyman.cli.options import Row
+    from pyman.cli.table import Row
 
 _TYPES: dict[str, Any] = {"bool": bool, "str": str, "int": int, "float": float, "list": list[str]}
 
@@ -57,10 +56,10 @@ def build(act: Callable[..., Any]) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    groups = {name: typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None) for name, text in GROUPS.items()}
+    groups = {name: typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None) for name, (_, text) in GROUPS.items()}
     for name, group in groups.items():
         app.add_typer(group, name=name)
-    for path, command in COMMANDS.items():
+    for path, command in everything().items():
         target = groups[path[0]] if len(path) == 2 else app
         settings = {"allow_interspersed_args": not command.stop, "help_option_names": ["--help"]}
         target.command(path[-1], hidden=command.hidden, context_settings=settings)(_function(path, command, act))
@@ -78,9 +77,10 @@ def nearest(path: tuple[str, ...], word: str) -> str:
     """The option or command most like `word`, or an empty text."""
     import difflib
 
+    commands = everything()
     if word.startswith("-"):
-        table = COMMANDS[path].rows if path in COMMANDS else rows.GLOBAL
+        table = commands[path].rows if path in commands else rows(GLOBAL)
         known = [f"--{row[0]}" for row in table]
     else:
-        known = [" ".join(name) for name, command in COMMANDS.items() if not command.hidden]
+        known = [" ".join(name) for name, command in commands.items() if not command.hidden]
     return next(iter(difflib.get_close_matches(word, known, 1, 0.6)), "")

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from pyman.cli import docs
-from pyman.cli.table import ALIASES, COMMANDS
+from pyman.cli.docs import ALIASES, COMMANDS
 from pyman.config import schema
 
 ROOT = Path(__file__).resolve().parents[2]

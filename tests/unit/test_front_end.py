@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from pyman.cli import gotemplate, output, parse
 from pyman.cli.commands import completion
 from pyman.cli.dispatch import escape
-from pyman.cli.options import RUN
-from pyman.cli.table import COMMANDS
+from pyman.cli.table import aliases, everything, find
 from pyman.errors import UsageError
+
+COMMANDS = everything()
 
 
 def test_run_stops_at_the_image() -> None:
@@ -31,7 +32,7 @@ def test_mistakes_are_usage_errors(argv: list[str]) -> None:
 
 
 def test_refused_options_give_their_reason() -> None:
-    for name, _, kind, _, _, reason in RUN:
+    for name, _, kind, _, _, reason in COMMANDS[("run",)].rows:
         if reason:
             with pytest.raises(UsageError) as caught:
                 parse.parse(["run", f"--{name}" if kind == "bool" else f"--{name}=1", "img"])
@@ -127,6 +128,12 @@ def test_sizes_and_ages() -> None:
         "2 days",
     ]
     assert output.rfc3339(0) == "0001-01-01T00:00:00Z" and output.rfc3339(1.5).startswith("1970-01-01T00:00:01.5")
+
+
+def test_every_command_is_found_by_its_words() -> None:
+    """A group of commands is loaded by its first word, so each first word must be registered where it is declared."""
+    assert [path for path in COMMANDS if find(path) != (path, COMMANDS[path])] == []
+    assert [path for path, meant in aliases().items() if find(path) != (meant, COMMANDS[meant])] == []
 
 
 def test_every_command_has_its_module_and_examples() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pyman.cli.table import ALIASES, COMMANDS, GROUPS
+from pyman.cli.table import GROUPS, everything, find
 from pyman.errors import PymanError
 
 TYPE_CHECKING = False
@@ -24,12 +24,11 @@ def main(opts: Any, args: list[str]) -> int:
 
 def _candidates(words: list[str], last: str) -> list[str]:
     if not words:
-        return sorted({path[0] for path, command in COMMANDS.items() if not command.hidden})
+        return sorted({path[0] for path, command in everything().items() if not command.hidden})
     if words[0] in GROUPS and len(words) == 1:
-        return sorted(path[1] for path, command in COMMANDS.items() if path[0] == words[0] and len(path) == 2 and not command.hidden)
+        return sorted(path[1] for path, command in everything().items() if path[0] == words[0] and len(path) == 2 and not command.hidden)
     path = tuple(words[:2]) if words[0] in GROUPS else tuple(words[:1])
-    path = ALIASES.get(path, path)
-    command = COMMANDS.get(path)
+    path, command = find(path)
     if command is None:
         return []
     if last.startswith("-"):

@@ -1,36 +1,12 @@
-"""Option rows: (long name, short letter, kind, default, help, reason of refusal). Data only; CLI process.
-
-Kinds: bool, str, int, float, list (repeatable). A row with a reason is known, and using it is an error with that reason:
-nothing is silently ignored. A reason that begins with (a|b) accepts these values, which ask for nothing.
-"""
+"""The options of `create` and `run`. Data only (see cli/table.py for the form of a line)."""
 
 from __future__ import annotations
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    Row = tuple[str, str, str, object, str, str]
-
-
-def _rows(text: str) -> list[Row]:
-    """One row per line: `name[,x] kind[=default] help [!! reason of refusal]`."""
-    rows: list[Row] = []
-    for line in text.strip().split("\n"):
-        head, _, reason = line.partition(" !! ")
-        names, kind, help_text = head.strip().split(" ", 2)
-        name, _, short = names.partition(",")
-        kind, _, default = kind.partition("=")
-        value: object = {"bool": default == "true", "list": []}.get(kind, default)
-        if kind in ("int", "float"):
-            value = None if not default else int(default)
-        rows.append((name, short, kind, value, help_text.strip(), reason.strip()))
-    return rows
-
 
 _LIMITS = "limits of control groups are not part of this release"
 _HEALTH = "health checks are not part of this release"
 _BRIDGE = "bridge networks are not part of this release"
 
-CREATE = _rows(f"""
+CREATE = f"""
 add-host list Add NAME:IP to /etc/hosts; host-gateway stands for the host's address
 annotation list Add an annotation KEY=VALUE to the OCI configuration
 arch str Use this architecture instead of the host's
@@ -181,167 +157,9 @@ variant str Use this variant of the architecture
 volume,v list Mount: [SOURCE:]PATH[:OPTIONS]
 volumes-from list Mount the volumes of another container: NAME[:ro|rw|z]
 workdir,w str Working directory in the container
-""")
-PRESERVE = _rows("""
+"""
+PRESERVE = """
 preserve-fd list Pass these file descriptors, for example 3,7
 preserve-fds int Pass this many file descriptors, from 3 on
-""")
-RUN = CREATE + PRESERVE + _rows("detach,d bool Run in the background and print the id")
-START = _rows("""
-all bool Start all containers
-attach,a bool Attach to stdout and stderr
-detach-keys str Keys that detach from the container
-filter,f list Containers that match, for instance name=web
-interactive,i bool Attach stdin too
-latest,l bool The newest container
-sig-proxy bool=true Pass signals on to the container
-""")
-SELECT = _rows("""
-all,a bool All containers
-cidfile list Read the id from this file
-filter,f list Containers that match, for instance name=web
-ignore,i bool No error for containers that do not exist
-latest,l bool The newest container
-""")
-STOP = SELECT + _rows("time,t int Seconds until SIGKILL")
-KILL = [row for row in SELECT if row[0] in ("all", "cidfile", "latest")] + _rows("signal,s str=KILL Signal to send")
-RM = SELECT + _rows("""
-depend bool Remove containers that depend on it !! pods are not part of this release
-force,f bool Stop a running container first
-time,t int Seconds until SIGKILL
-volumes,v bool Remove its anonymous volumes too
-""")
-RM = [row if row[0] != "filter" else (row[0], "", *row[2:]) for row in RM]
-WAIT = _rows("""
-condition list State to wait for (stopped)
-exit-first-match bool End when the first container meets the condition
-ignore bool Print -1 for containers that do not exist
-interval,i str=250ms Time between two looks
-latest,l bool The newest container
-""")
-EXEC = _rows("""
-cidfile str Read the container's id from this file
-detach,d bool Run in the background
-detach-keys str Keys that detach
-env,e list Set an environment variable
-env-file list Read environment variables from a file
-interactive,i bool Keep stdin open
-latest,l bool The newest container
-no-session bool Accepted: this release keeps no exec sessions
-preserve-fd list Pass these file descriptors, for example 3,7
-preserve-fds int Pass this many descriptors, from 3 on
-privileged bool All capabilities of the user namespace
-tty,t bool Allocate a terminal
-user,u str User[:group], by name or number
-workdir,w str Working directory
-""")
-LOGS = _rows("""
-color bool Colour the names before the lines
-follow,f bool Go on with new lines until the container ends
-latest,l bool The newest container
-names,n bool Print the container's name before each line
-since str Lines since a time (2026-01-31T12:00:00) or a duration (10m)
-tail str Number of last lines
-timestamps,t bool Print the time of each line
-until str Lines until a time or a duration
-""")
-ATTACH = _rows("""
-detach-keys str Keys that detach
-latest,l bool The newest container
-no-stdin bool Do not attach stdin
-sig-proxy bool=true Pass signals on
-""")
-PS = _rows("""
-all,a bool Show containers in every state
-external bool Show containers of other tools too (the store holds none)
-filter,f list Containers that match, for instance status=running
-format str json, table TEMPLATE or a Go template
-last,n int The newest N containers, in every state
-latest,l bool The newest container
-no-trunc bool Do not shorten ids and commands
-noheading bool Print no heading
-namespace bool Show the namespaces
-ns bool The same as --namespace
-pod,p bool Show the pods' columns (there are no pods yet)
-quiet,q bool Print ids only
-size,s bool Show the room that each takes
-sort str=created Order: command, created, id, image, names, runningfor, size, status
-sync bool Sync the state with the runtime (always done)
-watch,w int Repeat every N seconds
-""")
-PORT = _rows("""
-all,a bool All running containers
-latest,l bool The newest container
-""")
-INSPECT = _rows("""
-format,f str json or a Go template
-latest,l bool The newest container
-size,s bool Add SizeRw and SizeRootFs
-type,t str=all container, image or all
-""")
-CONTAINER_INSPECT = [row for row in INSPECT if row[0] != "type"]
-EXISTS = _rows("external bool Containers of other tools count too (the store holds none)")
-PULL = _rows("""
-all-tags,a bool Pull all tags of the repository
-arch str Use this architecture instead of the host's
-authfile str File with the registry credentials
-cert-dir str Directory with the registry's certificates !! use the system's certificate store
-creds str USER[:PASSWORD] for the registry
-decryption-key list Key for encrypted images !! encrypted images are not supported
-disable-content-trust bool Accepted for Docker's sake
-os str Use this operating system
-platform str Platform: os/arch[/variant]
-policy str=always Pull policy: always, missing, never, newer
-quiet,q bool Print no progress
-retry int Times a failed pull is tried again
-retry-delay str Time between two tries
-tls-verify bool=true Require a verified TLS connection
-variant str Use this variant of the architecture
-""")
-IMAGES = _rows("""
-all,a bool Show all images
-digests bool Show digests
-filter,f list Images that match, for instance reference=debian, label!=x, until=24h
-format str json, table TEMPLATE or a Go template
-history bool Show all names that each ever had
-no-trunc bool Do not shorten ids
-noheading,n bool Print no heading
-quiet,q bool Print ids only
-sort str=created Order: created, id, repository, size, tag
-""")
-RMI = _rows("""
-all,a bool Remove all images
-force,f bool Remove containers that use it, and all its names
-ignore,i bool No error for images that do not exist
-no-prune bool Accepted: layers other images need are always kept
-""")
-IMAGE_INSPECT = _rows("format,f str json or a Go template")
-IMAGE_PRUNE = _rows("""
-all,a bool Remove all images that no container uses
-build-cache bool Remove the build cache !! there is none
-external bool Remove containers of other tools !! the store holds none
-filter list Images that match, for instance label=x
-force,f bool Do not ask
-""")
-FORMAT = _rows("format,f str json or a Go template")
-INFO = _rows("""
-debug,D bool Accepted: everything is always shown
-format,f str json or a Go template
-""")
-DOCTOR = _rows("format str table or json")
-UNSHARE = _rows("rootless-netns bool Enter the shared network namespace !! there is none in this release")
-CLEANUP = _rows("""
-all,a bool All containers
-latest,l bool The newest container
-rm bool Remove it if it has ended
-rmi bool Remove its image too !! use rmi
-""")
-GLOBAL = _rows("""
-log-level str=warn debug prints tracebacks of failures
-root str Directory of images and containers (graphroot)
-runroot str Directory of sockets and run state
-storage-driver str overlay or fuse-overlayfs
-runtime str OCI runtime
-help,h bool Print help
-version,v bool Print the version
-""")
+"""
+RUN = CREATE + PRESERVE + "detach,d bool Run in the background and print the id\n"

@@ -1,0 +1,194 @@
+"""The commands that work with containers. Data only."""
+
+from __future__ import annotations
+
+from pyman.cli.table import Command
+from pyman.cli.tables.create import CREATE, RUN
+
+START = """
+all bool Start all containers
+attach,a bool Attach to stdout and stderr
+detach-keys str Keys that detach from the container
+filter,f list Containers that match, for instance name=web
+interactive,i bool Attach stdin too
+latest,l bool The newest container
+sig-proxy bool=true Pass signals on to the container
+"""
+STOP = """
+all,a bool All containers
+cidfile list Read the id from this file
+filter,f list Containers that match, for instance name=web
+ignore,i bool No error for containers that do not exist
+latest,l bool The newest container
+time,t int Seconds until SIGKILL
+"""
+KILL = """
+all,a bool All containers
+cidfile list Read the id from this file
+latest,l bool The newest container
+signal,s str=KILL Signal to send
+"""
+RM = """
+all,a bool All containers
+cidfile list Read the id from this file
+filter list Containers that match, for instance name=web
+ignore,i bool No error for containers that do not exist
+latest,l bool The newest container
+depend bool Remove containers that depend on it !! pods are not part of this release
+force,f bool Stop a running container first
+time,t int Seconds until SIGKILL
+volumes,v bool Remove its anonymous volumes too
+"""
+WAIT = """
+condition list State to wait for (stopped)
+exit-first-match bool End when the first container meets the condition
+ignore bool Print -1 for containers that do not exist
+interval,i str=250ms Time between two looks
+latest,l bool The newest container
+"""
+EXEC = """
+cidfile str Read the container's id from this file
+detach,d bool Run in the background
+detach-keys str Keys that detach
+env,e list Set an environment variable
+env-file list Read environment variables from a file
+interactive,i bool Keep stdin open
+latest,l bool The newest container
+no-session bool Accepted: this release keeps no exec sessions
+preserve-fd list Pass these file descriptors, for example 3,7
+preserve-fds int Pass this many descriptors, from 3 on
+privileged bool All capabilities of the user namespace
+tty,t bool Allocate a terminal
+user,u str User[:group], by name or number
+workdir,w str Working directory
+"""
+LOGS = """
+color bool Colour the names before the lines
+follow,f bool Go on with new lines until the container ends
+latest,l bool The newest container
+names,n bool Print the container's name before each line
+since str Lines since a time (2026-01-31T12:00:00) or a duration (10m)
+tail str Number of last lines
+timestamps,t bool Print the time of each line
+until str Lines until a time or a duration
+"""
+ATTACH = """
+detach-keys str Keys that detach
+latest,l bool The newest container
+no-stdin bool Do not attach stdin
+sig-proxy bool=true Pass signals on
+"""
+PS = """
+all,a bool Show containers in every state
+external bool Show containers of other tools too (the store holds none)
+filter,f list Containers that match, for instance status=running
+format str json, table TEMPLATE or a Go template
+last,n int The newest N containers, in every state
+latest,l bool The newest container
+no-trunc bool Do not shorten ids and commands
+noheading bool Print no heading
+namespace bool Show the namespaces
+ns bool The same as --namespace
+pod,p bool Show the pods' columns (there are no pods yet)
+quiet,q bool Print ids only
+size,s bool Show the room that each takes
+sort str=created Order: command, created, id, image, names, runningfor, size, status
+sync bool Sync the state with the runtime (always done)
+watch,w int Repeat every N seconds
+"""
+PORT = """
+all,a bool All running containers
+latest,l bool The newest container
+"""
+INSPECT = """
+format,f str json or a Go template
+latest,l bool The newest container
+size,s bool Add SizeRw and SizeRootFs
+type,t str=all container, image or all
+"""
+CONTAINER_INSPECT = """
+format,f str json or a Go template
+latest,l bool The newest container
+size,s bool Add SizeRw and SizeRootFs
+"""
+EXISTS = """
+external bool Containers of other tools count too (the store holds none)
+"""
+CLEANUP = """
+all,a bool All containers
+latest,l bool The newest container
+rm bool Remove it if it has ended
+rmi bool Remove its image too !! use rmi
+"""
+_C = Command
+_CONTAINER = {
+    "attach": _C("attach", "CONTAINER", "Attach to a running container", ATTACH, ("pyman attach web",), most=1),
+    "cleanup": _C("container_cleanup", "CONTAINER...", "Sync containers after their end", CLEANUP, hidden=True),
+    "create": _C(
+        "create",
+        "IMAGE [COMMAND [ARG...]]",
+        "Create a container without starting it",
+        CREATE,
+        ("pyman create --name web -p 8080:80 nginx",),
+        stop=True,
+    ),
+    "exec": _C(
+        "exec",
+        "CONTAINER COMMAND [ARG...]",
+        "Run a command in a running container",
+        EXEC,
+        ("pyman exec -it web sh", "pyman exec -e LANG=C web env"),
+        stop=True,
+        enters=True,
+    ),
+    "exists": _C(
+        "container_exists",
+        "CONTAINER",
+        "Exit with 0 if the container exists, else with 1",
+        EXISTS,
+        ("pyman container exists web",),
+        most=1,
+    ),
+    "inspect": _C(
+        "container_inspect", "CONTAINER...", "Show everything about containers", CONTAINER_INSPECT, ("pyman container inspect web",)
+    ),
+    "kill": _C("kill", "CONTAINER...", "Send a signal to containers", KILL, ("pyman kill -s HUP web",)),
+    "logs": _C("logs", "CONTAINER...", "Show what a container wrote", LOGS, ("pyman logs -f web", "pyman logs --since 10m --tail 100 web")),
+    "port": _C(
+        "port",
+        "[CONTAINER] [PORT[/PROTOCOL]]",
+        "Show which ports of the host lead into a container",
+        PORT,
+        ("pyman port web", "pyman port web 80/tcp"),
+        most=2,
+    ),
+    "ps": _C("ps", "", "List containers", PS, ("pyman ps -a", "pyman ps --filter status=exited --format '{{.Names}}'"), most=0),
+    "rename": _C("rename", "CONTAINER NAME", "Give a container another name", "", ("pyman rename web old-web",), most=2),
+    "rm": _C("rm", "CONTAINER...", "Remove containers", RM, ("pyman rm web", "pyman rm -f --all")),
+    "run": _C(
+        "run",
+        "IMAGE [COMMAND [ARG...]]",
+        "Create and start a container",
+        RUN,
+        ("pyman run --rm -it debian bash", "pyman run -d --name web -p 8080:80 nginx", "pyman run --rm -v .:/work -w /work gcc make"),
+        stop=True,
+        starts=True,
+    ),
+    "start": _C("start", "CONTAINER...", "Start containers", START, ("pyman start web", "pyman start -a job"), starts=True),
+    "stop": _C("stop", "CONTAINER...", "Stop containers", STOP, ("pyman stop web", "pyman stop -t 2 --all")),
+    "wait": _C("wait", "CONTAINER...", "Wait for containers and print their exit codes", WAIT, ("pyman wait job",)),
+}
+COMMANDS: dict[tuple[str, ...], Command] = {
+    **{("container", name): command for name, command in _CONTAINER.items()},
+    **{(name,): command for name, command in _CONTAINER.items() if name not in ("cleanup", "exists")},
+    ("inspect",): _C(
+        "inspect", "NAME...", "Show everything about containers or images", INSPECT, ("pyman inspect web --format '{{.State.Status}}'",)
+    ),
+}
+ALIASES = {
+    ("container", "ls"): ("ps",),
+    ("container", "list"): ("ps",),
+    ("container", "remove"): ("rm",),
+    ("list",): ("ps",),
+    ("ls",): ("ps",),
+}

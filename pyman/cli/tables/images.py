@@ -1,0 +1,77 @@
+"""The commands that work with images. Data only."""
+
+from __future__ import annotations
+
+from pyman.cli.table import Command
+
+PULL = """
+all-tags,a bool Pull all tags of the repository
+arch str Use this architecture instead of the host's
+authfile str File with the registry credentials
+cert-dir str Directory with the registry's certificates !! use the system's certificate store
+creds str USER[:PASSWORD] for the registry
+decryption-key list Key for encrypted images !! encrypted images are not supported
+disable-content-trust bool Accepted for Docker's sake
+os str Use this operating system
+platform str Platform: os/arch[/variant]
+policy str=always Pull policy: always, missing, never, newer
+quiet,q bool Print no progress
+retry int Times a failed pull is tried again
+retry-delay str Time between two tries
+tls-verify bool=true Require a verified TLS connection
+variant str Use this variant of the architecture
+"""
+IMAGES = """
+all,a bool Show all images
+digests bool Show digests
+filter,f list Images that match, for instance reference=debian, label!=x, until=24h
+format str json, table TEMPLATE or a Go template
+history bool Show all names that each ever had
+no-trunc bool Do not shorten ids
+noheading,n bool Print no heading
+quiet,q bool Print ids only
+sort str=created Order: created, id, repository, size, tag
+"""
+RMI = """
+all,a bool Remove all images
+force,f bool Remove containers that use it, and all its names
+ignore,i bool No error for images that do not exist
+no-prune bool Accepted: layers other images need are always kept
+"""
+IMAGE_INSPECT = """
+format,f str json or a Go template
+"""
+IMAGE_PRUNE = """
+all,a bool Remove all images that no container uses
+build-cache bool Remove the build cache !! there is none
+external bool Remove containers of other tools !! the store holds none
+filter list Images that match, for instance label=x
+force,f bool Do not ask
+"""
+_C = Command
+_IMAGE = {
+    "exists": _C("image_exists", "IMAGE", "Exit with 0 if the image exists, else with 1", "", ("pyman image exists debian",), most=1),
+    "inspect": _C("image_inspect", "IMAGE...", "Show everything about images", IMAGE_INSPECT, ("pyman image inspect debian",)),
+    "ls": _C("images", "[IMAGE]", "List images", IMAGES, ("pyman images", "pyman images --format '{{.Repository}}:{{.Tag}}'"), most=1),
+    "prune": _C("image_prune", "", "Remove images without a name, or all unused ones", IMAGE_PRUNE, ("pyman image prune -af",), most=0),
+    "pull": _C(
+        "pull",
+        "IMAGE...",
+        "Pull images from a registry, a directory or an archive",
+        PULL,
+        ("pyman pull debian:13", "pyman pull oci:./layout:latest"),
+    ),
+    "rm": _C("rmi", "IMAGE...", "Remove images", RMI, ("pyman rmi debian:12",)),
+    "tag": _C("tag", "IMAGE NAME...", "Give an image further names", "", ("pyman tag debian:13 localhost/base",)),
+    "untag": _C("untag", "IMAGE [NAME...]", "Take names from an image", "", ("pyman untag localhost/base",)),
+}
+COMMANDS: dict[tuple[str, ...], Command] = {
+    **{("image", name): command for name, command in _IMAGE.items()},
+    **{(name,): _IMAGE[name] for name in ("pull", "tag", "untag")},
+    ("images",): _IMAGE["ls"],
+    ("rmi",): _IMAGE["rm"],
+}
+ALIASES = {
+    ("image", "list"): ("images",),
+    ("image", "remove"): ("rmi",),
+}

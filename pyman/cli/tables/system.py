@@ -1,0 +1,52 @@
+"""The commands about pyman itself and the machine. Data only."""
+
+from __future__ import annotations
+
+from pyman.cli.table import Command
+
+FORMAT = """
+format,f str json or a Go template
+"""
+INFO = """
+debug,D bool Accepted: everything is always shown
+format,f str json or a Go template
+"""
+DOCTOR = """
+format str table or json
+"""
+UNSHARE = """
+rootless-netns bool Enter the shared network namespace !! there is none in this release
+"""
+_C = Command
+COMMANDS: dict[tuple[str, ...], Command] = {
+    ("completion",): _C(
+        "completion",
+        "bash|zsh|fish",
+        "Print the completion script for a shell",
+        "",
+        ("pyman completion bash > ~/.local/share/bash-completion/completions/pyman",),
+        most=1,
+    ),
+    ("__complete",): _C("complete", "[WORD...]", "Candidates for the last word", "", hidden=True, stop=True),
+    ("doctor",): _C(
+        "doctor",
+        "",
+        "Try everything that a start needs, and say what to mend",
+        DOCTOR,
+        ("pyman doctor", "pyman doctor --format json"),
+        most=0,
+    ),
+    ("info",): _C(
+        "info",
+        "",
+        "Show the machine, the store and the programs in use",
+        INFO,
+        ("pyman info", "pyman info --format '{{.store.graphDriverName}}'"),
+        most=0,
+    ),
+    ("unshare",): _C(
+        "unshare", "[COMMAND [ARG...]]", "Run a command in the user namespace", UNSHARE, ("pyman unshare ls -ln ~/data",), stop=True
+    ),
+    ("version",): _C("version", "", "Show the version", FORMAT, ("pyman version",), most=0),
+}
+ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {}
