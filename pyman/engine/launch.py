@@ -7,6 +7,7 @@ All mounts of the container live in C's mount namespace and end with the monitor
 
 from __future__ import annotations
 
+import _signal  # the C half of signal
 import os
 import time
 
@@ -91,6 +92,9 @@ def _run(plan: Plan, started: list[int]) -> None:
     info = network.finish(plan.net, created.pid)
     stages.reach("start:ready")
     _write_files(plan, info)
+    # From the moment the state is saved a command may ask this process, as the monitor, for a new attach socket: the signal
+    # waits until the monitor, which inherits the mask, reads it.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP,))
     # Saved before the start: whoever is killed from now on, the next command knows which processes are the container's.
     before = dict(container.state)
     _save_running(plan, created, info)
@@ -141,6 +145,7 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             netns_fd=plan.netns_fd,
             die_with_parent=True,
             preserve=plan.preserve,
+            bpf=plan.bpf,
         )
     from pyman.engine import external  # --runtime crun or runc only
 

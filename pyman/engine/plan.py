@@ -47,6 +47,7 @@ class Plan:
 
     __slots__ = (
         "attach_fd",
+        "bpf",
         "cleanup",
         "conf",
         "container",
@@ -79,6 +80,7 @@ class Plan:
     volumes: VolumeStore
 
     def __init__(self) -> None:
+        self.bpf: bytes | None = None
         self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = -1
         self.cleanup: list[str] = []
         self.conf: dict[str, Any] = {}

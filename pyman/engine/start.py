@@ -14,6 +14,7 @@ from pyman.linux import process
 from pyman.network import ports as network_ports
 from pyman.rootless import idmap as idmaps
 from pyman.rootless import userns
+from pyman.runtime import create as runtime_create
 from pyman.state import fastjson
 from pyman.storage import driver as drivers
 
@@ -181,6 +182,8 @@ def _launch(container: Container, plan: plans.Plan) -> None:
     report_r, report_w = os.pipe()
     plan.report_fd = report_w
     try:
+        if launch.own_runtime(plan):
+            plan.bpf = runtime_create.syscall_filter(plan.spec)  # while the namespaces are being made
         userns_fd, netns_fd = userns.claim()
         if plan.userns_fd < 0:
             # (Joining another container's namespaces needs its user namespace, and so a network namespace in that.)
@@ -190,16 +193,7 @@ def _launch(container: Container, plan: plans.Plan) -> None:
     finally:
         os.close(report_w)
         userns.release()
-    with open(report_r, "rb") as pipe:
-        lines = pipe.read().split(b"\n")
-    outcome: dict[str, Any] = {}
-    for line in lines:
-        if line:
-            record = fastjson.loads(line)
-            if record.get("warning"):
-                plan.warnings.append(record["warning"])
-            else:
-                outcome = record
+    outcome = _outcome(report_r, plan.warnings)
     if "started" in outcome:
         try:
             userns.remember(pid, outcome["monitor_start"], plan.idmap)
@@ -222,6 +216,29 @@ def _launch(container: Container, plan: plans.Plan) -> None:
         f"the starting process ended without a report (status {status})",
         "run it again with --log-level=debug",
     )
+
+
+def _outcome(report_r: int, warnings: list[str]) -> dict[str, Any]:
+    """C's report: {"started": ...} or {"error": ...}; empty if it was killed. Its warnings are added to `warnings`."""
+    data = b""
+    try:
+        # Until the good news, not until the end of file: that comes half a millisecond later, when C has become the monitor.
+        while not data.endswith(b"}\n") or b'"started":' not in data:
+            more = os.read(report_r, 65536)
+            if not more:
+                break
+            data += more
+    finally:
+        os.close(report_r)
+    outcome: dict[str, Any] = {}
+    for line in data.split(b"\n"):
+        if line.endswith(b"}"):
+            record = fastjson.loads(line)
+            if record.get("warning"):
+                warnings.append(record["warning"])
+            else:
+                outcome = record
+    return outcome
 
 
 def _cleanup_failed(container: Container) -> None:

@@ -45,6 +45,12 @@ class Created:
         self.extras: Extras | None = None
 
 
+def syscall_filter(spec: dict[str, Any]) -> bytes:
+    """The BPF program of linux.seccomp, empty without one. May be made ahead of `begin`. MissingProgram, RuntimeFailure."""
+    description = spec["linux"].get("seccomp")
+    return seccomp.program(description) if description else b""
+
+
 def begin(
     spec: dict[str, Any],
     *,
@@ -56,6 +62,7 @@ def begin(
     netns_fd: int = -1,
     die_with_parent: bool = False,
     extras: Extras | None = None,
+    bpf: bytes | None = None,
 ) -> Created:
     """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
 
@@ -63,14 +70,14 @@ def begin(
     gate: path of a FIFO that init waits at instead of the caller's channel, when the caller ends before the start.
     die_with_parent: the kernel kills init when the caller (later the monitor) dies: nobody would learn how it ended.
     netns_fd: a fresh network namespace made ahead, used where `spec` asks for a new one; the descriptor stays open.
-    extras: what only some specs ask for, see runtime/extras.py.
+    extras: what only some specs ask for, see runtime/extras.py. bpf: what `syscall_filter` gave for this spec, if that was called before.
     RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
     """
     namespaces = spec["linux"]["namespaces"]
     root = spec["root"]["path"]
     if not root.startswith("/"):
         spec["root"]["path"] = os.path.join(bundle, root)
-    bpf = seccomp.program(spec["linux"]["seccomp"]) if spec["linux"].get("seccomp") else b""
+    bpf = syscall_filter(spec) if bpf is None else bpf
     flags, pid_ns, user_ns, premade = 0, -1, -1, False
     join: list[int] = []
     for namespace in namespaces:
