@@ -400,12 +400,28 @@ static int oom_kills(const char *path)
     return at ? atoi(at + 9) : 0;
 }
 
+/* With --pid=host processes may have outlived init: they are the container's, and end with it. */
+static void cgroup_remove(const char *path)
+{
+    char file[4200];
+    snprintf(file, sizeof file, "%s/cgroup.kill", path);
+    int fd = open(file, O_WRONLY | O_CLOEXEC);
+    for (int try = 0; try < 50 && rmdir(path) < 0 && (errno == EBUSY || errno == ENOTEMPTY); try++) {
+        struct timespec pause = {0, 2 * 1000 * 1000};
+        if (fd >= 0 && write(fd, "1", 1) < 0)
+            try = 50;
+        nanosleep(&pause, NULL);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, i, killed_oom;
     int helpers[MAX_HELPERS], n_helpers = 0;
     unsigned long long helper_start[MAX_HELPERS];
-    const char *oom_path = NULL;
+    const char *oom_path = NULL, *cgroup = NULL;
     struct pollfd fds[8 + MAX_CLIENTS];
 
     for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
@@ -438,6 +454,8 @@ int main(int argc, char **argv)
             timeout = number(value);
         else if (!strcmp(name, "--oom"))
             oom_path = value;
+        else if (!strcmp(name, "--cgroup"))
+            cgroup = value;
         else if (!strcmp(name, "--cleanup-alone"))
             cleanup_alone = number(value);
         else if (!strcmp(name, "--kill") && n_helpers < MAX_HELPERS) {
@@ -599,6 +617,8 @@ int main(int argc, char **argv)
             alone = 1;
         close(clients[c].fd);
     }
+    if (cgroup)
+        cgroup_remove(cgroup);
     unlinkat(run_dir_fd, "attach", 0);
     /* The monitor's own end tells that the published ports are free again; nobody else has to wait for the helpers. */
     for (int h = 0; h < n_helpers; h++)

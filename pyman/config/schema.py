@@ -33,7 +33,7 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
         "Network of a container: private (the default program below), pasta, slirp4netns, host, none",
     ),
     ("containers", "no_hosts", "bool", False, "Leave /etc/hosts of the image as it is"),
-    ("containers", "pids_limit", "int", 0, "Most processes in a container; 0: no limit"),
+    ("containers", "pids_limit", "int", 2048, "Most processes in a container, where the controller pids was delegated; 0: no limit"),
     ("containers", "read_only", "bool", False, "Read-only root file system, as for --read-only"),
     ("containers", "seccomp_profile", "str", "", "Path of a seccomp profile; empty: the built-in one"),
     ("containers", "shm_size", "str", "64m", "Size of /dev/shm"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.engine import cgroups
 from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, PymanError, RuntimeFailure
 from pyman.linux import libc, process
 from pyman.state import fastjson, store
@@ -46,12 +47,15 @@ class Runtime:
         self.name = os.path.basename(program)
         self.channel = self.console = self.netns_fd = -1
         self.pid = self.start_time = 0
-        # No cgroup manager: limits come through our own driver, and a rootless runtime may not write the hierarchy.
         extra = ["--cgroup-manager=disabled"] if self.name == "crun" else []
         self.command = [program, "--root", os.path.join(bundle, "oci"), *extra]
 
-    def create(self, spec: dict[str, Any], bundle: str, stdio: tuple[int, int, int]) -> None:
-        """`RUNTIME create`; afterwards init waits for `start`. RuntimeFailure with the runtime's own text."""
+    def create(self, spec: dict[str, Any], bundle: str, stdio: tuple[int, int, int], cgroup: str) -> None:
+        """`RUNTIME create`; afterwards init waits for `start`, in the directory `cgroup` if there is one. RuntimeFailure with the
+        runtime's own text."""
+        # Limits come through our own driver; what the runtime does about cgroups on its own is taken away again.
+        spec = {**spec, "linux": {**spec["linux"], "resources": {}}}
+        places = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in (cgroup, cgroups.own()) if path]
         # Older runtimes refuse a version they do not know; nothing newer than 1.0.2 is used in what they read.
         _show_unified_hierarchy()
         store.write_text(os.path.join(bundle, "config.json"), fastjson.dumps({**spec, "ociVersion": "1.0.2"}))
@@ -71,6 +75,16 @@ class Runtime:
             self.console = _receive_console(receiver)
         self.pid = int(store.read_text(pid_file) or "0")
         self.start_time = process.start_time(self.pid)
+        if cgroup:
+            from pyman.runtime import cgroup as driver
+
+            driver.join(f"/proc/self/fd/{places[0]}", self.pid)
+        for fd in places:
+            try:
+                os.rmdir(self.id, dir_fd=fd)
+            except OSError:
+                pass  # none was made
+            os.close(fd)
 
     def start(self) -> None:
         """`RUNTIME start`."""
@@ -96,26 +110,6 @@ class Runtime:
         if "permission denied" in lowered and "exec" in lowered:
             raise CannotInvoke(what, text)
         raise RuntimeFailure(what, text or f"exit code {code}", f"run {self.name} --version to see whether it works")
-
-
-def cgroup_of(container_id: str) -> str:
-    """The cgroup v2 directory that a runtime makes for a container without cgroupsPath: below the caller's own. Empty: none."""
-    for line in (store.read_text("/proc/self/cgroup") or "").split("\n"):
-        if line.startswith("0::/"):
-            for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-                path = f"{top}{line[3:].rstrip('/')}"
-                if os.path.exists(os.path.join(path, "cgroup.procs")) and os.access(path, os.W_OK):
-                    return os.path.join(path, container_id)
-    return ""
-
-
-def remove_cgroup(path: str, container_id: str) -> None:
-    """Take away what `RUNTIME create` made: nobody calls `RUNTIME delete`, whose other work ends with the mount namespace."""
-    if os.path.basename(path) == container_id:
-        try:
-            os.rmdir(path)
-        except OSError:
-            pass  # never made, or gone
 
 
 def _show_unified_hierarchy() -> None:

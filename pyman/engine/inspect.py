@@ -80,6 +80,12 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
     }
 
 
+def _cgroup_path(state: dict[str, Any]) -> str:
+    """The control group from the top of its hierarchy, as the kernel writes it."""
+    path = str(state.get("cgroup") or "") if state["status"] in ("running", "paused") else ""
+    return path.removeprefix("/sys/fs/cgroup").removeprefix("/unified")
+
+
 def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, Any]:
     state = container.state
     return {
@@ -92,6 +98,7 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
         "Dead": False,
         "Pid": state["pid"],
         "ConmonPid": state["monitor_pid"],
+        "CgroupPath": _cgroup_path(state),
         "ExitCode": state["exit_code"],
         "Error": state.get("note", ""),
         "StartedAt": rfc3339(state["started"]),

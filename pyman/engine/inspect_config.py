@@ -13,37 +13,68 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Limits that Podman shows for every container and this release does not set: their "no limit".
-_NO_LIMITS: dict[str, Any] = {
-    "CpuShares": 0,
-    "Memory": 0,
-    "NanoCpus": 0,
-    "CgroupParent": "",
-    "BlkioWeight": 0,
-    "BlkioWeightDevice": None,
-    "BlkioDeviceReadBps": None,
-    "BlkioDeviceWriteBps": None,
-    "BlkioDeviceReadIOps": None,
-    "BlkioDeviceWriteIOps": None,
-    "CpuPeriod": 0,
-    "CpuQuota": 0,
+# What Podman shows for every container and no kernel with cgroup v2 can do.
+_NEVER: dict[str, Any] = {
     "CpuRealtimePeriod": 0,
     "CpuRealtimeRuntime": 0,
-    "CpusetCpus": "",
-    "CpusetMems": "",
     "DiskQuota": 0,
     "KernelMemory": 0,
-    "MemoryReservation": 0,
-    "MemorySwap": 0,
     "MemorySwappiness": 0,
     "OomKillDisable": False,
-    "PidsLimit": 0,
     "CpuCount": 0,
     "CpuPercent": 0,
     "IOMaximumIOps": 0,
     "IOMaximumBandwidth": 0,
-    "CgroupConf": None,
 }
+_RATES = {
+    "BlkioDeviceReadBps": "device_read_bps",
+    "BlkioDeviceWriteBps": "device_write_bps",
+    "BlkioDeviceReadIOps": "device_read_iops",
+    "BlkioDeviceWriteIOps": "device_write_iops",
+}
+
+
+def _limits(spec: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The limits as the container has them, or will have."""
+    found = (spec.get("linux") or {}).get("resources") or {}
+    if not found and not spec:
+        from pyman.engine import limits  # never started: nothing but the options says it
+
+        found = limits.resources(options)
+    cpu, memory, block = (found.get(name) or {} for name in ("cpu", "memory", "blockIO"))
+    rates = {}
+    for name, option in _RATES.items():
+        rates[name] = [
+            {"Path": path, "Rate": _rate(text)} for path, _, text in (item.rpartition(":") for item in options.get(option) or [])
+        ]
+    return {
+        "CpuShares": cpu.get("shares", 0),
+        "Memory": max(memory.get("limit", 0), 0),
+        "NanoCpus": int(float(options.get("cpus") or 0) * 1e9),
+        "CgroupParent": options.get("cgroup_parent") or "",
+        "BlkioWeight": block.get("weight", 0),
+        "BlkioWeightDevice": [
+            {"Path": path, "Weight": int(text)}
+            for path, _, text in (item.rpartition(":") for item in options.get("blkio_weight_device") or [])
+        ]
+        or None,
+        **{name: value or None for name, value in rates.items()},
+        "CpuPeriod": cpu.get("period", 0),
+        "CpuQuota": cpu.get("quota", 0),
+        "CpusetCpus": cpu.get("cpus", ""),
+        "CpusetMems": cpu.get("mems", ""),
+        "MemoryReservation": memory.get("reservation", 0),
+        "MemorySwap": memory.get("swap", 0),
+        "PidsLimit": max((found.get("pids") or {}).get("limit", 0), 0),
+        "CgroupConf": found.get("unified"),
+        **_NEVER,
+    }
+
+
+def _rate(text: str) -> int:
+    from pyman.engine import limits
+
+    return limits.size("rate", text)
 
 
 def exposed_ports(container: Container) -> list[str]:
@@ -182,7 +213,7 @@ def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[st
         "GroupAdd": list(options.get("group_add") or []),
         "IpcMode": options.get("ipc") or "private",
         "Cgroup": "",
-        "Cgroups": "disabled",
+        "Cgroups": "disabled" if options.get("cgroups") == "disabled" else "default",
         "Links": None,
         "OomScoreAdj": int(process.get("oomScoreAdj") or options.get("oom_score_adj") or 0),
         "PidMode": options.get("pid") or "private",
@@ -197,7 +228,7 @@ def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[st
         "Runtime": "oci",
         "ConsoleSize": [0, 0],
         "Isolation": "",
-        **_NO_LIMITS,
+        **_limits(spec, options),
         "Devices": [_device(item) for item in options.get("device") or []],
         "Init": bool(options.get("init")),
         "Ulimits": [{"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]} for limit in process.get("rlimits") or []],

@@ -12,7 +12,7 @@ import os
 import time
 
 from pyman import stages
-from pyman.engine import specgen_rootfs
+from pyman.engine import cgroups, specgen_rootfs
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import libc, process
 from pyman.monitor import spawn
@@ -48,6 +48,10 @@ def run(plan: Plan) -> int:
             pass
     if plan.net is not None:
         network.abort(plan.net)
+    if plan.cgroup:
+        for pid in started:
+            process.wait(pid)
+        cgroups.discard(plan.cgroup)
     return 125
 
 
@@ -74,6 +78,10 @@ def _run(plan: Plan, started: list[int]) -> None:
     for warning in getattr(plan.ctx, "warnings", None) or []:
         _report(plan, {"warning": warning})
     stdio, monitor_ends = _make_stdio(plan)
+    plan.cgroup = cgroups.make(
+        container.id, plan.opts, plan.conf, spec["linux"].get("resources") or {}, lambda text: _report(plan, {"warning": text})
+    )
+    stages.reach("start:cgroup")
     created = _begin(plan, spec, stdio)
     started.append(created.pid)
     stages.reach("start:cloned")
@@ -146,12 +154,13 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             die_with_parent=True,
             preserve=plan.preserve,
             bpf=plan.bpf,
+            cgroup=plan.cgroup,
         )
     from pyman.engine import external  # --runtime crun or runc only
 
     name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
     runtime = external.Runtime(container.id, name, plan.conf, container.run_dir)
-    runtime.create(spec, container.run_dir, stdio)
+    runtime.create(spec, container.run_dir, stdio, plan.cgroup)
     return runtime
 
 
@@ -229,6 +238,7 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
         runtime=plan.opts.get("runtime") or "pyman-runtime",
         anonymous_volumes=plan.volumes.anonymous,
         volume_at=plan.volumes.used,
+        cgroup=plan.cgroup or state.get("cgroup", ""),
     )
     state.pop("note", None)
     state.pop("stopped_by", None)
@@ -246,7 +256,10 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.init_pid = created.pid
     args.stdin_fd, args.stdout_fd, args.stderr_fd, args.console_fd = ends["stdin_fd"], ends["stdout_fd"], ends["stderr_fd"], created.console
     args.log_driver, args.log_path, args.log_max_size, args.log_max_files = log_settings(plan)
-    args.oom_path = spawn.oom_counter()
+    args.oom_path = f"{plan.cgroup}/memory.events" if plan.cgroup else ""
+    if not plan.cgroup or not os.path.exists(args.oom_path):
+        args.oom_path = spawn.oom_counter()
+    args.cgroup = plan.cgroup
     args.run_dir, args.exit_path = container.run_dir, container.exit_path
     args.attach_fd = plan.attach_fd
     args.kill_pids = info.pids

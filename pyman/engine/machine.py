@@ -55,14 +55,16 @@ def uptime() -> str:
 
 def cgroups() -> dict[str, Any]:
     """Version, the manager, and the controllers this user may use."""
+    from pyman.engine import cgroups as own_group
+
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    controllers: list[str] = []
-    if unified:
-        own = next((line.strip()[3:] for line in (store.read_text("/proc/self/cgroup") or "").split("\n") if line.startswith("0::")), "/")
-        path = "/sys/fs/cgroup" + own
-        if os.access(os.path.join(path, "cgroup.procs"), os.W_OK):
-            controllers = (store.read_text(os.path.join(path, "cgroup.controllers")) or "").split()
-    return {"cgroupManager": "disabled", "cgroupVersion": "v2" if unified else "v1", "cgroupControllers": controllers}
+    mine = own_group.own()
+    controllers = (store.read_text(os.path.join(mine, "cgroup.controllers")) or "").split() if mine else []
+    return {
+        "cgroupManager": "cgroupfs" if mine else "disabled",
+        "cgroupVersion": "v2" if unified else "v1",
+        "cgroupControllers": controllers,
+    }
 
 
 def program(path: str) -> dict[str, str]:

@@ -48,6 +48,7 @@ class Plan:
     __slots__ = (
         "attach_fd",
         "bpf",
+        "cgroup",
         "cleanup",
         "conf",
         "container",
@@ -81,6 +82,7 @@ class Plan:
 
     def __init__(self) -> None:
         self.bpf: bytes | None = None
+        self.cgroup = ""
         self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = -1
         self.cleanup: list[str] = []
         self.conf: dict[str, Any] = {}

@@ -45,9 +45,9 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         anonymous, cgroup = [], ""  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     stages.reach("remove:name")
     if cgroup:
-        from pyman.engine import external  # containers of crun and runc only
+        from pyman.engine import cgroups  # hosts that delegate control groups only
 
-        external.remove_cgroup(cgroup, container.id)
+        cgroups.discard(cgroup)
     _discard_run_dir(container)
     trash.discard(container.dir)
     for volume in anonymous:

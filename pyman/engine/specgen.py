@@ -225,29 +225,19 @@ def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -
     return result
 
 
-_LIMITS = {
-    "memory": "memory",
-    "memory_swap": "memory",
-    "memory_reservation": "memory",
-    "cpus": "cpu",
-    "cpu_shares": "cpu",
-    "cpu_quota": "cpu",
-    "cpu_period": "cpu",
-    "cpuset_cpus": "cpuset",
-    "cpuset_mems": "cpuset",
-}
+_LIMITS = (
+    *("memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus", "cpuset_mems"),
+    *("pids_limit", "blkio_weight", "blkio_weight_device", "device_read_bps", "device_read_iops", "device_write_bps"),
+    *("device_write_iops", "cgroup_conf"),
+)
 
 
 def _resources(opts: dict[str, Any]) -> dict[str, Any]:
-    """Limits need a delegated cgroup, which comes with a later release: refused rather than ignored."""
-    for key, controller in _LIMITS.items():
-        if opts.get(key) not in (None, "", 0):
-            raise UsageError(
-                f"cannot set --{key.replace('_', '-')}",
-                f"this release does not set limits of the cgroup controller {controller}",
-                "use --ulimit for limits of single processes",
-            )
-    return {}
+    if not any(opts.get(key) for key in _LIMITS):
+        return {}
+    from pyman.engine import limits  # with limits only
+
+    return limits.resources(opts)
 
 
 def _init_program(spec: dict[str, Any], opts: dict[str, Any], table: dict[str, Any]) -> None:

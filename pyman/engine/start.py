@@ -6,7 +6,7 @@ import os
 
 from pyman import errors, paths, stages
 from pyman.config import containers as containers_conf
-from pyman.engine import launch, specgen
+from pyman.engine import cgroups, launch, specgen
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import PymanError, RuntimeFailure, StateError
@@ -97,6 +97,7 @@ def _plan(container: Container) -> plans.Plan:
     ctx.hostname_path = os.path.join(container.run_dir, "hostname")
     ctx.volumes = plans.VolumeStore(container)
     plan.ctx = ctx
+    cgroups.check(opts)
     plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
     plan.volumes = ctx.volumes
     plan.driver = drivers.choose_driver(conf) if not config["rootfs"] or config.get("rootfs_overlay") or ctx.made else None
@@ -104,11 +105,8 @@ def _plan(container: Container) -> plans.Plan:
         from pyman.engine import descriptors
 
         plan.preserve = descriptors.preserved_fds(opts)
-    if not launch.own_runtime(plan):
-        from pyman.engine import external  # crun and runc only
-
-        container.state["cgroup"] = external.cgroup_of(container.id)
-        external.remove_cgroup(container.state["cgroup"], container.id)
+    if container.state.get("cgroup"):
+        cgroups.discard(container.state.pop("cgroup"))  # its monitor was killed
     plan.terminal = bool(opts.get("tty"))
     plan.interactive = bool(opts.get("interactive"))
     return plan

@@ -16,11 +16,13 @@ class MonitorArgs:
     """The monitor's arguments; descriptors are -1 where there is none.
 
     log_max_size: bytes until rotation (0: never); log_max_files: files kept; kill_pids: (pid, start time) of helpers;
+    cgroup: directory of the container's cgroup, taken away at the end;
     oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never); exit_command: run after the end if the starting command is gone.
     """
 
     __slots__ = (
         "attach_fd",
+        "cgroup",
         "console_fd",
         "exit_command",
         "exit_path",
@@ -41,7 +43,7 @@ class MonitorArgs:
     def __init__(self) -> None:
         self.attach_fd = self.console_fd = self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
         self.init_pid = 0
-        self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = ""
+        self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = self.cgroup = ""
         self.log_max_size = self.timeout = 0
         self.log_max_files = 1
         self.kill_pids: list[tuple[int, int]] = []
@@ -98,6 +100,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         argv += ["--log-max", str(args.log_max_size), "--log-files", str(args.log_max_files)]
     if args.oom_path:
         argv += ["--oom", args.oom_path]
+    if args.cgroup:
+        argv += ["--cgroup", args.cgroup]
     if args.timeout:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:

@@ -14,11 +14,12 @@ import time
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import fs
-from pyman.runtime import cgroup_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pyman.runtime.cgroup_limits import Setting
 
 CGROUP2_SUPER_MAGIC = 0x63677270
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # alone, and beside the old controllers (hybrid)
@@ -80,27 +81,42 @@ def processes(directory: str) -> list[int]:
     return sorted(set(found))
 
 
-def create(spec_path: str, container_id: str, resources: dict[str, Any], systemd: bool = False) -> tuple[str, list[str]]:
+def _settings(resources: dict[str, Any]) -> list[Setting]:
+    if not resources:
+        return []
+    from pyman.runtime import cgroup_limits  # with limits only
+
+    return cgroup_limits.settings(resources)
+
+
+def create(
+    spec_path: str, container_id: str, resources: dict[str, Any], systemd: bool = False, *, strict: bool = True
+) -> tuple[str, list[str]]:
     """Make the container's cgroup with its limits. Returns (directory or "", notes on what was left out).
 
     spec_path: linux.cgroupsPath ("/a/b" from the hierarchy's top, "a/b" from the caller's own cgroup, "slice:prefix:name" with
-    `systemd`, "" for a place of our choice). RuntimeFailure where `resources` asks for a limit that cannot be set.
+    `systemd`, "" for a place of our choice). RuntimeFailure where `resources` asks for a limit that cannot be set, unless not
+    `strict`: then it is left out, with a note.
     """
-    wanted = cgroup_limits.settings(resources)
+    wanted = _settings(resources)
     needed = sorted({setting.controller for setting in wanted if not setting.optional and setting.controller != "cgroup"})
     notes: list[str] = []
     if systemd and ":" in spec_path:
         notes.append("no systemd scope was made: the cgroup is made by files")
         spec_path = _name_of_scope(spec_path, container_id)
     directory, why = _place(spec_path, container_id, needed)
-    if not directory:
-        if wanted:
+    if not directory and wanted:
+        if strict:
             raise RuntimeFailure(
-                f"cannot limit container {container_id}",
+                f"cannot limit container {container_id[:12]}",
                 f"{', '.join(repr(setting) for setting in wanted)}: {why}",
-                "let systemd delegate cgroup v2 to you (Delegate=yes), or leave the limits away",
+                delegation_hint(needed),
                 stage="cgroup",
             )
+        notes += [f"the limit {setting!r} was left out: {why}" for setting in wanted]
+        wanted = []
+        directory, why = _place(spec_path, container_id, [])
+    if not directory:
         notes.append(f"without a cgroup: {why}")
         return "", notes
     try:
@@ -113,6 +129,15 @@ def create(spec_path: str, container_id: str, resources: dict[str, Any], systemd
         delete(directory)
         raise
     return directory, notes
+
+
+def delegation_hint(controllers: list[str]) -> str:
+    """What lets systemd give these controllers to users: a file and its text."""
+    words = " ".join(sorted({"memory", "pids", "cpu", *controllers}))
+    return (
+        f"as root write /etc/systemd/system/user@.service.d/delegate.conf with the lines [Service] and Delegate={words}, "
+        "then systemctl daemon-reload, and log in again; or run with --limits=best-effort"
+    )
 
 
 def _name_of_scope(text: str, container_id: str) -> str:
@@ -192,7 +217,7 @@ def enable(directory: str, needed: list[str]) -> None:
         write(directory, "cgroup.subtree_control", f"+{controller}")
 
 
-def apply(directory: str, wanted: list[cgroup_limits.Setting]) -> None:
+def apply(directory: str, wanted: list[Setting]) -> None:
     """Write limits. RuntimeFailure names limit, value and the kernel's reason."""
     for setting in wanted:
         name = next((file for file in setting.files if os.path.exists(os.path.join(directory, file))), "")
@@ -212,7 +237,7 @@ def apply(directory: str, wanted: list[cgroup_limits.Setting]) -> None:
 
 def update(directory: str, resources: dict[str, Any]) -> None:
     """Change the limits of a living container. RuntimeFailure; with memory.checkBeforeUpdate, if more memory is in use."""
-    wanted = cgroup_limits.settings(resources)
+    wanted = _settings(resources)
     if not directory:
         raise RuntimeFailure("cannot change the container's limits", "it has no cgroup", stage="cgroup")
     memory = resources.get("memory") or {}

@@ -138,7 +138,7 @@ def _memory(memory: dict[str, Any]) -> list[Setting]:
         # swap first when it is unlimited: memory.max may push pages there
         found.append(Setting("memory", "memory.swap.max", "max" if swap < 0 else str(swap - (limit or 0)), optional=swap < 0))
     if limit:
-        found.append(Setting("memory", "memory.max", _limit(limit)))
+        found.append(Setting("memory", "memory.max", _limit(limit), optional=limit < 0))
     if reservation:
         found.append(Setting("memory", "memory.low", _limit(reservation)))
     return found
@@ -146,7 +146,7 @@ def _memory(memory: dict[str, Any]) -> list[Setting]:
 
 def _pids(pids: dict[str, Any]) -> list[Setting]:
     limit = _number(pids, "pids", "limit")
-    return [] if not limit else [Setting("pids", "pids.max", _limit(limit))]
+    return [] if not limit else [Setting("pids", "pids.max", _limit(limit), optional=limit < 0)]
 
 
 _THROTTLE = {

@@ -63,6 +63,7 @@ def begin(
     die_with_parent: bool = False,
     extras: Extras | None = None,
     bpf: bytes | None = None,
+    cgroup: str = "",
 ) -> Created:
     """Clone init into the namespaces of `spec` (OCI runtime-spec, config.md "Linux Namespaces"); it starts to build its root.
 
@@ -71,6 +72,7 @@ def begin(
     die_with_parent: the kernel kills init when the caller (later the monitor) dies: nobody would learn how it ended.
     netns_fd: a fresh network namespace made ahead, used where `spec` asks for a new one; the descriptor stays open.
     extras: what only some specs ask for, see runtime/extras.py. bpf: what `syscall_filter` gave for this spec, if that was called before.
+    cgroup: directory of the cgroup v2 that init is born in (Linux 5.7), or empty for the caller's.
     RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
     """
     namespaces = spec["linux"]["namespaces"]
@@ -78,26 +80,7 @@ def begin(
     if not root.startswith("/"):
         spec["root"]["path"] = os.path.join(bundle, root)
     bpf = syscall_filter(spec) if bpf is None else bpf
-    flags, pid_ns, user_ns, premade = 0, -1, -1, False
-    join: list[int] = []
-    for namespace in namespaces:
-        kind, path = namespace["type"], namespace.get("path")
-        if kind not in _FLAGS:
-            raise RuntimeFailure(f"cannot create namespace {kind!r}", "unknown type", stage="namespaces")
-        if not path:
-            if kind == "network" and netns_fd >= 0:
-                premade = True
-                join.append(os.dup(netns_fd))
-            else:
-                flags |= _FLAGS[kind]
-            continue
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        if kind == "pid":
-            pid_ns = fd
-        elif kind == "user":
-            user_ns = fd  # before the clone: it shall own the namespaces made there
-        else:
-            join.append(fd)
+    flags, pid_ns, user_ns, join, premade = _sort(namespaces, netns_fd)
     new_user = bool(flags & libc.CLONE_NEWUSER)
     made_here = -1
     if pid_ns >= 0 and user_ns < 0 and flags & libc.CLONE_NEWNET and not new_user:
@@ -117,11 +100,18 @@ def begin(
         more = extras.parent_prepare()
     if gate:
         init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
+    cgroup_fd = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
+    if cgroup and flags & libc.CLONE_NEWCGROUP:
+        # A cgroup namespace begins where its maker is, which at the clone would still be the caller's group.
+        init.late_cgroupns, flags = True, flags & ~libc.CLONE_NEWCGROUP
     keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve, *more)
     try:
-        pid = _clone(flags, init, keep, user_ns, pid_ns)
+        pid = _clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
     except OSError as err:
         raise _refused(err) from err
+    finally:
+        if cgroup_fd >= 0:
+            os.close(cgroup_fd)
     theirs.close()
     if gate:
         os.close(init.gate_fd)
@@ -148,6 +138,31 @@ def begin(
     elif init.held:
         ours.send("go")
     return created
+
+
+def _sort(namespaces: list[dict[str, Any]], netns_fd: int) -> tuple[int, int, int, list[int], bool]:
+    """(clone flags, pid namespace to join, user namespace to join, others to join, whether the network namespace made ahead is used)."""
+    flags, pid_ns, user_ns, premade = 0, -1, -1, False
+    join: list[int] = []
+    for namespace in namespaces:
+        kind, path = namespace["type"], namespace.get("path")
+        if kind not in _FLAGS:
+            raise RuntimeFailure(f"cannot create namespace {kind!r}", "unknown type", stage="namespaces")
+        if not path:
+            if kind == "network" and netns_fd >= 0:
+                premade = True
+                join.append(os.dup(netns_fd))
+            else:
+                flags |= _FLAGS[kind]
+            continue
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if kind == "pid":
+            pid_ns = fd
+        elif kind == "user":
+            user_ns = fd  # before the clone: it shall own the namespaces made there
+        else:
+            join.append(fd)
+    return flags, pid_ns, user_ns, join, premade
 
 
 def _refused(err: OSError) -> RuntimeFailure:
@@ -184,9 +199,9 @@ def _make_netns() -> int:
         process.wait(pid)
 
 
-def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int) -> int:
+def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int, cgroup_fd: int) -> int:
     if user_ns < 0 and pid_ns < 0:
-        return process.clone(flags, init.main, "pyman:[init]", keep)
+        return process.clone(flags, init.main, "pyman:[init]", keep, cgroup_fd)
     # setns(pid) changes where the caller's next children live, for good: an intermediate process does it, and its
     # child is made with CLONE_PARENT, so that it is ours.
     read_end, write_end = os.pipe()
@@ -201,11 +216,11 @@ def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: 
             libc.prctl(libc.PR_SET_DUMPABLE, 0)  # the change of ids may have set it
         if pid_ns >= 0:
             libc.setns(pid_ns, libc.CLONE_NEWPID)
-        pid = process.clone(flags | libc.CLONE_PARENT, init.main, "pyman:[init]", keep)
+        pid = process.clone(flags | libc.CLONE_PARENT, init.main, "pyman:[init]", keep, cgroup_fd)
         os.write(write_end, b"%d" % pid)
         return 0
 
-    helper = process.fork(intermediate, "pyman:[join]", (*keep, *(fd for fd in (user_ns, pid_ns) if fd >= 0), write_end))
+    helper = process.fork(intermediate, "pyman:[join]", (*keep, *(fd for fd in (user_ns, pid_ns, cgroup_fd) if fd >= 0), write_end))
     os.close(write_end)
     text = os.read(read_end, 32)
     os.close(read_end)

@@ -35,6 +35,7 @@ class Init:
         "held",
         "join",
         "joins_others",
+        "late_cgroupns",
         "new_user",
         "preserve",
         "spec",
@@ -61,6 +62,7 @@ class Init:
         self.preserve = preserve
         self.gate_fd = -1
         self.die_with_parent = False
+        self.late_cgroupns = False  # it is in its own cgroup, and makes the namespace there
         self.extras: Extras | None = None  # what only some specs ask for
         self.held = False  # wait for "go" before the first step
         self.joins_others = False  # namespaces of another container
@@ -148,6 +150,9 @@ class Init:
                 pass
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
+        if self.late_cgroupns:
+            self.stage = "namespaces"
+            libc.unshare(libc.CLONE_NEWCGROUP)
         if self.extras is not None:
             self.stage = "namespaces"
             self.extras.enter(self.joins_others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pyman.runtime import cgroup
 from tests.conftest import ROOT, environment
 
 Runtime = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -82,3 +84,12 @@ def bundle(tmp_path: Path, runtime: Runtime) -> Any:
     yield made
     for name in runtime("list", "-q").stdout.split():
         runtime("delete", "--force", name)
+
+
+@pytest.fixture
+def own() -> Path:
+    """The delegated cgroup above the one the tests run in."""
+    path = Path(cgroup.path_of())
+    if path.name != "runner" or not os.access(path.parent, os.W_OK):
+        pytest.fail("no delegated cgroup: run the tests by tests/run, or below tests/delegate ACCOUNT")
+    return path.parent

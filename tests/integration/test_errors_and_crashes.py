@@ -19,7 +19,7 @@ from tests.conftest import Run, command, environment
         (("run", "unknown-image-name"), "cannot find out where to pull"),
         (("run", "--nope", "x"), "unknown option --nope"),
         (("rnu",), "did you mean run"),
-        (("run", "--memory", "1g", "demo"), "not part of this release"),
+        (("run", "--rdt-class", "x", "demo"), "it needs privileges"),
         (("run", "--network", "bridge", "demo"), "no bridge networks"),
         (("run", "-v", "/nosuch:/x", "demo"), "no such file or directory"),
         (("run", "-v", "rel:rel", "demo"), "not absolute"),

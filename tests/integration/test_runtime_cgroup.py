@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,6 @@ import pytest
 
 from pyman.runtime import cgroup
 from tests.integration.conftest import Bundle, Runtime
-
-
-@pytest.fixture
-def own() -> Path:
-    """The delegated cgroup above the one the tests run in."""
-    path = Path(cgroup.path_of())
-    if path.name != "runner" or not os.access(path.parent, os.W_OK):
-        pytest.fail("no delegated cgroup: run the tests by tests/run, or below tests/delegate ACCOUNT")
-    return path.parent
 
 
 def pid_of(runtime: Runtime, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-_LIMITS = "limits of control groups are not part of this release"
 _HEALTH = "health checks are not part of this release"
 _BRIDGE = "bridge networks are not part of this release"
 
@@ -12,35 +11,35 @@ annotation list Add an annotation KEY=VALUE to the OCI configuration
 arch str Use this architecture instead of the host's
 attach,a list Attach to stdin, stdout or stderr only
 authfile str File with the registry credentials
-blkio-weight str Block I/O weight !! {_LIMITS}
-blkio-weight-device list Block I/O weight of a device !! {_LIMITS}
+blkio-weight str Weight of the container's block I/O: 10 to 1000
+blkio-weight-device list Weight for one device: PATH:WEIGHT
 cap-add list Add a capability, or ALL
 cap-drop list Drop a capability, or ALL
 cert-dir str Directory with the registry's certificates !! use the system's certificate store
-cgroup-conf list Settings of control group files !! {_LIMITS}
-cgroup-parent str Parent control group !! {_LIMITS}
+cgroup-conf list Write a file of the control group: memory.high=1073741824
+cgroup-parent str Make the container's control group below this one
 cgroupns str Control group namespace: private, host, container:NAME, ns:PATH
-cgroups str Whether the container gets a control group of its own !! (enabled|disabled|no-conmon) {_LIMITS}
+cgroups str=enabled Control group of its own: enabled, disabled, no-conmon, or split (below the caller's)
 chrootdirs list Directory in the container that also gets /etc/hosts, resolv.conf and hostname
 cidfile str Write the container's id to this new file
 conmon-pidfile str Write the monitor's process id to this file
-cpu-period int CPU period !! {_LIMITS}
-cpu-quota int CPU quota !! {_LIMITS}
-cpu-rt-period int Real-time CPU period !! {_LIMITS}
-cpu-rt-runtime int Real-time CPU time !! {_LIMITS}
-cpu-shares int CPU shares !! {_LIMITS}
-cpus float Number of CPUs !! {_LIMITS}
-cpuset-cpus str CPUs that may be used !! {_LIMITS}
-cpuset-mems str Memory nodes that may be used !! {_LIMITS}
+cpu-period int Microseconds of the period that --cpu-quota divides
+cpu-quota int Microseconds of processor time in each period
+cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
+cpu-rt-runtime int Real-time CPU time !! (0) cgroup v2 does not divide real-time processor time
+cpu-shares int Share of processor time (1024 is the usual one)
+cpus float Number of processors, for example 1.5
+cpuset-cpus str Processors that may be used, for example 0-2,4
+cpuset-mems str Memory nodes that may be used
 creds str USER[:PASSWORD] for the registry
 decryption-key list Key for encrypted images !! encrypted images are not supported
 detach-keys str Keys that detach from the container (ctrl-p,ctrl-q)
 device list Add a host device: HOST[:CONTAINER]
 device-cgroup-rule list Rule of the device control group !! unprivileged users have no device control group
-device-read-bps list Read rate of a device !! {_LIMITS}
-device-read-iops list Read operations of a device !! {_LIMITS}
-device-write-bps list Write rate of a device !! {_LIMITS}
-device-write-iops list Write operations of a device !! {_LIMITS}
+device-read-bps list Bytes read per second: PATH:RATE, for example /dev/sda:10m
+device-read-iops list Reads per second: PATH:RATE
+device-write-bps list Bytes written per second: PATH:RATE
+device-write-iops list Writes per second: PATH:RATE
 disable-content-trust bool Accepted for Docker's sake; Docker content trust does not exist here
 dns list Name server of the container
 dns-option list Resolver option of the container
@@ -82,14 +81,15 @@ ip6 str IPv6 address !! {_BRIDGE}
 ipc str IPC namespace: private, host, container:NAME, ns:PATH
 label,l list Set a label KEY=VALUE
 label-file list Read labels from a file
+limits str=strict What becomes of a limit that cannot be set: strict (an error) or best-effort (a warning)
 link-local-ip str Link-local address !! {_BRIDGE}
 log-driver str Log driver: k8s-file, json-file, none or passthrough
 log-opt list Log option: max-size=10m, max-file=3, path=FILE
 mac-address str MAC address !! {_BRIDGE}
-memory,m str Memory limit !! {_LIMITS}
-memory-reservation str Soft memory limit !! {_LIMITS}
-memory-swap str Swap limit !! {_LIMITS}
-memory-swappiness str Swappiness !! {_LIMITS}
+memory,m str Most memory, for example 512m
+memory-reservation str Memory that is kept for the container under pressure
+memory-swap str Most memory and swap together; -1: no limit of swap (twice --memory)
+memory-swappiness str Swappiness !! (-1) cgroup v2 has no swappiness
 mount list Mount: type=bind|volume|tmpfs|image|glob|ramfs|devpts,src=...,dst=...
 name str Name of the container
 network list Network: pasta, slirp4netns, none, host, container:NAME, ns:PATH
@@ -98,7 +98,7 @@ network-alias list Further name on the network !! {_BRIDGE}
 no-healthcheck bool Run no health check of the image
 no-hostname bool Leave /etc/hostname of the image as it is
 no-hosts bool Leave /etc/hosts of the image as it is
-oom-kill-disable bool Disable the out-of-memory killer !! {_LIMITS}
+oom-kill-disable bool Disable the out-of-memory killer !! (false) cgroup v2 cannot switch the out-of-memory killer off; use --oom-score-adj
 oom-score-adj int Preference of the out-of-memory killer
 os str Use this operating system instead of linux
 passwd bool=true Add a user that the image does not know to /etc/passwd and /etc/group
@@ -106,7 +106,7 @@ passwd-entry str Line for /etc/passwd: $USERNAME, $UID, $GID, $NAME, $HOME are r
 personality str Execution domain: LINUX or LINUX32
 pid str Process namespace: private, host, container:NAME, ns:PATH
 pidfile str Write the process id of the container's init to this file
-pids-limit str Most processes !! (0|-1) {_LIMITS}
+pids-limit str Most processes; 0 or -1: no limit
 platform str Platform: os/arch[/variant]
 pod str Pod to join !! pods are not part of this release
 pod-id-file str File with the pod's id !! pods are not part of this release

@@ -1,0 +1,118 @@
+"""The container's control group: whether, where and with which limits. Process C, before init is cloned; the driver is runtime/cgroup.py.
+
+Without limits a group is made where that is possible at no cost (the caller may write to his own); with limits it must be.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import UsageError
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_MODES = ("enabled", "disabled", "no-conmon", "split")
+_TOPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # cgroup v2 alone, and beside the old controllers
+
+
+def own() -> str:
+    """The caller's own cgroup v2 directory if he may make others there, else empty."""
+    for line in (store.read_text("/proc/self/cgroup") or "").split("\n"):
+        if line.startswith("0::/") and not line.startswith("0::/.."):
+            for top in _TOPS:
+                path = f"{top}{line[3:].rstrip('/')}"
+                if os.access(f"{path}/cgroup.procs", os.W_OK):
+                    return path
+    return ""
+
+
+def check(opts: dict[str, Any]) -> None:
+    """UsageError for values of --cgroups, --cgroup-parent and --limits that cannot be meant."""
+    mode = opts.get("cgroups") or "enabled"
+    if mode not in _MODES:
+        raise UsageError(f"invalid value {mode!r} for option --cgroups", f"it must be one of {', '.join(_MODES)}")
+    if (opts.get("limits") or "strict") not in ("strict", "best-effort"):
+        raise UsageError(f"invalid value {opts['limits']!r} for option --limits", "it must be strict or best-effort")
+    parent = opts.get("cgroup_parent") or ""
+    if parent and mode == "split":
+        raise UsageError("cannot use option --cgroup-parent together with --cgroups=split", "split means below the caller's own group")
+    if any(part == ".." for part in parent.split("/")):
+        raise UsageError(f"invalid value {parent!r} for option --cgroup-parent", "it must not contain ..")
+
+
+def make(container_id: str, opts: dict[str, Any], conf: dict[str, Any], resources: dict[str, Any], warn: Callable[[str], None]) -> str:
+    """Make the container's cgroup with its limits; its directory, or empty if it gets none.
+
+    resources: linux.resources. `warn` is told what --limits=best-effort left out. RuntimeFailure names the limit and the controller.
+    """
+    mode = opts.get("cgroups") or "enabled"
+    if mode == "disabled":
+        if resources:
+            raise UsageError("cannot limit a container without a control group", "--cgroups=disabled was given", "leave it away")
+        return ""
+    parent = opts.get("cgroup_parent") or ""
+    mine = own()
+    if not (resources or parent or mode == "split" or mine):
+        return ""
+    from pyman.runtime import cgroup  # hosts that delegate control groups only
+
+    path = f"{parent.rstrip('/')}/pyman-{container_id}" if parent else ""
+    if mode == "split":
+        path = _split(cgroup, container_id)
+    strict = (opts.get("limits") or "strict") == "strict"
+    directory, notes = cgroup.create(path, container_id, resources, strict=strict)
+    if resources:
+        for note in notes:
+            warn(note)
+    if directory and not resources.get("pids"):
+        _pids_limit(cgroup, directory, int(conf["containers"].get("pids_limit") or 0))
+    return directory
+
+
+def _split(cgroup: Any, container_id: str) -> str:
+    """The caller's own group, divided: its processes move into `supervisor`, the container's lie beside them (the kernel lets a
+    group with processes give no controllers to its children)."""
+    base = cgroup.path_of()
+    top = cgroup.hierarchy()
+    if not base or not own():
+        raise UsageError("cannot use --cgroups=split", "your own control group is not delegated to you", "in the unit: Delegate=yes")
+    supervisor = os.path.join(base, "supervisor")
+    os.makedirs(supervisor, exist_ok=True)
+    for pid in (store.read_text(os.path.join(base, "cgroup.procs")) or "").split():
+        try:
+            cgroup.write(supervisor, "cgroup.procs", pid)
+        except OSError:
+            continue  # it has just ended
+    return f"{base[len(top) :]}/pyman-payload-{container_id}"
+
+
+def _pids_limit(cgroup: Any, directory: str, limit: int) -> None:
+    """The configured guard against fork bombs, wherever the controller was delegated."""
+    if limit > 0 and os.path.exists(os.path.join(directory, "pids.max")):
+        try:
+            cgroup.write(directory, "pids.max", str(limit))
+        except OSError:
+            pass
+
+
+def discard(directory: str) -> None:
+    """Take away the cgroup of a container that has ended, and those it made below; harmless if it has gone."""
+    if not os.path.basename(directory).startswith("pyman-"):
+        return
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        from pyman.errors import RuntimeFailure
+        from pyman.runtime import cgroup  # groups below it, or processes that are still ending
+
+        try:
+            cgroup.kill(directory, 9)
+            cgroup.delete(directory, 1.0)
+        except (RuntimeFailure, OSError):
+            pass  # `rm` tries again
