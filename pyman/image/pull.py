@@ -18,6 +18,7 @@ from pyman.storage.unpacker import Unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 POLICIES = ("always", "missing", "never", "newer")
@@ -31,9 +32,11 @@ def pull(
     tls_verify: bool | None = None,
     creds: str = "",
     authfile: str = "",
+    cert_dir: str = "",
     reporter: Any = None,
     conf: dict[str, Any] | None = None,
     retry: int | None = None,
+    retry_delay: float | None = None,
 ) -> dict[str, Any]:
     """Bring an image into the store and return its record. RegistryError, ImageError, NoSuchImage, StorageError."""
     if policy not in POLICIES:
@@ -48,36 +51,46 @@ def pull(
         except NoSuchImage:
             if policy == "never":
                 raise
-    source = _source(name, tls_verify=tls_verify, creds=creds, authfile=authfile, retry=retry)
-    try:
-        record, names = _fetch(source, platform, reporter, conf or {})
-        added = images.add(record, names)
-        stages.reach("pull:record")
-        return added
-    finally:
-        source.close()
+    access = {"tls_verify": tls_verify, "creds": creds, "authfile": authfile, "cert_dir": cert_dir}
+    found = sources(name, retry=retry, retry_delay=retry_delay, **access)
+    for left in range(len(found) - 1, -1, -1):
+        source = found.pop(0)()
+        try:
+            record, names = _fetch(source, platform, reporter, conf or {})
+            added = images.add(record, names)
+            stages.reach("pull:record")
+            return added
+        except (NoSuchImage, RegistryError):
+            if not left:
+                raise
+        finally:
+            source.close()
+    raise AssertionError("unreachable")
 
 
 def tags(name: str, **options: Any) -> list[str]:
     """The names of all tagged images of a repository, for --all-tags. RegistryError, UsageError."""
-    source = _source(name, **options)
+    source = sources(name, **options)[0]()
     if not source.remote:
         raise UsageError(f"cannot pull all tags of {name}", "only a registry has tags to list")
     base = source.reference
     return [f"docker://{base.registry}/{base.repository}:{tag}" for tag in source.tags()]
 
 
-def _source(name: str, **options: Any) -> Any:
-    """The source of a transport. UsageError for an unknown transport, or a short name nobody resolves."""
+def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
+    """What makes the source of a name; more than one only for a short name that may be tried at several registries.
+
+    UsageError for an unknown transport, NoSuchImage for a short name nobody resolves.
+    """
     transport, colon, rest = name.partition(":")
     if colon and transport == "oci":
         from pyman.image import layout
 
-        return layout.LayoutSource(rest)
+        return [lambda: layout.LayoutSource(rest)]
     if colon and transport in ("oci-archive", "docker-archive"):
         from pyman.image import archive
 
-        return archive.open_archive(transport, rest)
+        return [lambda: archive.open_archive(transport, rest)]
     if transport in ("dir", "docker-daemon", "containers-storage", "sif", "ostree"):
         raise UsageError(
             f"cannot pull {name}",
@@ -85,14 +98,16 @@ def _source(name: str, **options: Any) -> Any:
             "use docker://, oci:, oci-archive: or docker-archive:",
         )
     plain = name.removeprefix("docker://")
+    full = [plain]
     if reference.is_short(plain):
         from pyman.image import shortnames
 
         reference.parse(f"localhost/{plain}")  # the grammar first: no registry has a name that is none
-        plain = shortnames.resolve(plain)
-    from pyman.image import registry
+        full = shortnames.resolve(plain, shortnames.asker())
+    from pyman.image import registry, registry_source
 
-    return registry.RegistrySource(reference.parse(plain), **options)
+    access = registry.Access(**options)
+    return [lambda one=one: registry_source.RegistrySource(reference.parse(one), access) for one in full]  # type: ignore[misc]
 
 
 def _fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
