@@ -92,6 +92,7 @@ GROUPS = {
 VERBS = {
     "containers": "attach create exec inspect kill list logs ls port ps rename rm run start stop wait",
     "images": "images pull rmi tag untag",
+    "registries": "login logout search",
     "system": "__complete completion doctor info unshare version",
 }
 

@@ -103,6 +103,7 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
         tls_verify=opts.get("tls_verify") if "tls_verify" in getattr(opts, "given", ()) else None,
         creds=opts.get("creds") or "",
         authfile=opts.get("authfile") or "",
+        cert_dir=opts.get("cert_dir") or "",
         reporter=reporter,
         conf=conf,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pyman.cli import access
 from pyman.cli.dispatch import print_error
 from pyman.cli.reporter import lazy_reporter
 from pyman.config import containers
@@ -24,22 +25,19 @@ def main(opts: Any, args: list[str]) -> int:
     if opts["platform"] and (opts["arch"] or opts["os"]):
         raise UsageError("cannot use --platform together with --arch or --os", "each of them says which image is meant")
     reporter = lazy_reporter(opts["quiet"])
+    reach = access.of(opts)
     code = 0
     if opts["all_tags"]:
-        access = {"tls_verify": opts["tls_verify"] if "tls_verify" in opts.given else None, "creds": opts["creds"]}
-        args = [tag for name in args for tag in pull.tags(name, **access, authfile=opts["authfile"], retry=opts["retry"])]
+        args = [tag for name in args for tag in pull.tags(name, **reach)]
     for name in args:
         try:
             record = pull.pull(
                 name,
                 policy=opts["policy"],
                 platform=create.platform(opts),
-                tls_verify=opts["tls_verify"] if "tls_verify" in opts.given else None,
-                creds=opts["creds"],
-                authfile=opts["authfile"],
                 reporter=reporter,
                 conf=containers.load(),
-                retry=opts["retry"],
+                **reach,
             )
             reporter.close()
             sys.stdout.write(record["id"] + "\n")

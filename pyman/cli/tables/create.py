@@ -15,7 +15,7 @@ blkio-weight str Weight of the container's block I/O: 10 to 1000
 blkio-weight-device list Weight for one device: PATH:WEIGHT
 cap-add list Add a capability, or ALL
 cap-drop list Drop a capability, or ALL
-cert-dir str Directory with the registry's certificates !! use the system's certificate store
+cert-dir str Directory with the registry's certificates
 cgroup-conf list Write a file of the control group: memory.high=1073741824
 cgroup-parent str Make the container's control group below this one
 cgroupns str Control group namespace: private, host, container:NAME, ns:PATH

@@ -8,7 +8,7 @@ PULL = """
 all-tags,a bool Pull all tags of the repository
 arch str Use this architecture instead of the host's
 authfile str File with the registry credentials
-cert-dir str Directory with the registry's certificates !! use the system's certificate store
+cert-dir str Directory with the registry's certificates
 creds str USER[:PASSWORD] for the registry
 decryption-key list Key for encrypted images !! encrypted images are not supported
 disable-content-trust bool Accepted for Docker's sake

@@ -1,0 +1,38 @@
+"""The options by which all commands reach registries, as keyword arguments of the image layer. CLI process."""
+
+from __future__ import annotations
+
+from pyman.cli import output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_UNITS = {"ms": 0.001, "us": 1e-6, "ns": 1e-9, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+def of(opts: Any) -> dict[str, Any]:
+    """tls_verify (None where the user did not say), creds, authfile, cert_dir, retry, retry_delay in seconds. UsageError."""
+    delay = opts.get("retry_delay") or ""
+    return {
+        "tls_verify": opts["tls_verify"] if "tls_verify" in opts.given else None,
+        "creds": opts.get("creds") or "",
+        "authfile": opts.get("authfile") or "",
+        "cert_dir": opts.get("cert_dir") or "",
+        "retry": opts.get("retry"),
+        "retry_delay": seconds("--retry-delay", delay) if delay else None,
+    }
+
+
+def seconds(option: str, text: str) -> float:
+    """A length of time as Go writes it: 1h30m, 2.5s, 300ms; a bare number is seconds. UsageError."""
+    total, rest = 0.0, text
+    while rest:
+        digits = len(rest) - len(rest.lstrip("0123456789."))
+        unit = next((unit for unit in _UNITS if rest[digits:].startswith(unit)), "" if total else "s" if digits == len(rest) else "")
+        try:
+            total += float(rest[:digits]) * _UNITS[unit]
+        except (ValueError, KeyError):
+            raise output.bad_value(option, text, "a length of time such as 30s, 1m30s, 500ms") from None
+        rest = rest[digits + (len(unit) if rest[digits:] else 0) :]
+    return total
