@@ -12,6 +12,7 @@ import threading
 from pyman import paths, stages
 from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError, UsageError
 from pyman.image import manifest as manifests
+from pyman.image import policy as trust
 from pyman.image import reference
 from pyman.storage import images, layers, partial, trash
 from pyman.storage.unpacker import Unpacker
@@ -86,10 +87,12 @@ def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
     if colon and transport == "oci":
         from pyman.image import layout
 
+        trust.check(transport, trust.path_scopes(rest), f"image {name}")
         return [lambda: layout.LayoutSource(rest)]
     if colon and transport in ("oci-archive", "docker-archive"):
         from pyman.image import archive
 
+        trust.check(transport, trust.path_scopes(rest), f"image {name}")
         return [lambda: archive.open_archive(transport, rest)]
     if transport in ("dir", "docker-daemon", "containers-storage", "sif", "ostree"):
         raise UsageError(
@@ -107,7 +110,13 @@ def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
     from pyman.image import registry, registry_source
 
     access = registry.Access(**options)
-    return [lambda one=one: registry_source.RegistrySource(reference.parse(one), access) for one in full]  # type: ignore[misc]
+
+    def opened(one: str) -> Any:
+        parsed = reference.parse(one)
+        trust.check("docker", trust.docker_scopes(parsed), f"image {parsed.name()}")
+        return registry_source.RegistrySource(parsed, access)
+
+    return [lambda one=one: opened(one) for one in full]  # type: ignore[misc]
 
 
 def _fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
