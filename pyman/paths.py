@@ -20,6 +20,12 @@ def home() -> str:
     return pwd.getpwuid(os.getuid()).pw_dir
 
 
+def caller() -> tuple[int, int]:
+    """The user's uid and gid on the host, also inside pyman's user namespace, where both are 0."""
+    uid, _, gid = os.environ.get("PYMAN_CALLER", "").partition(":")
+    return (int(uid), int(gid)) if os.getuid() == 0 and uid.isdigit() and gid.isdigit() else (os.getuid(), os.getgid())
+
+
 def _xdg(variable: str, default: str) -> str:
     value = os.environ.get(variable)
     return value if value and value.startswith("/") else os.path.join(home(), default)

@@ -1,6 +1,7 @@
 /* pyman-monitor: the parent of one container's init. Copies its output to the log and to attached clients, waits for its
- * end, writes the exit record, ends the helpers, runs the clean-up command. Runs in the container's user and mount
- * namespaces (U1, M1), which it keeps alive; never allocates memory after its start.
+ * end, writes the exit record, ends the helpers, runs the clean-up command or, as the restart policy wants, the command that
+ * starts the container again. Runs in the container's user and mount namespaces (U1, M1), which it keeps alive; never allocates
+ * memory after its start.
  *
  * Attach protocol (SOCK_SEQPACKET, one byte of type first):
  *   monitor -> client: 2 stdout data, 3 stderr data, x + exit code (le32)
@@ -47,6 +48,14 @@ static char pending[CHUNK + 1]; /* a packet the primary client could not take ye
 static int pending_len;
 static char input[CHUNK + 1]; /* stdin data the container could not take yet */
 static int input_len, input_at, input_eof;
+
+/* For tests, as pyman/stages.py: with PYMAN_KILL_AT=STAGE in the environment the monitor kills itself there. */
+static void reach(const char *stage)
+{
+    const char *at = getenv("PYMAN_KILL_AT");
+    if (at && !strcmp(at, stage))
+        kill(getpid(), SIGKILL);
+}
 
 static void note(const char *what)
 {
@@ -329,17 +338,83 @@ static void reserve_exit(void)
         note("exit record");
 }
 
-static void write_exit(int status, int oom)
+/* restart_ms: after which time the container is started again; negative: not at all. */
+static void write_exit(int status, int oom, long restart_ms)
 {
-    char text[256];
+    char text[256], again[40] = "";
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig;
-    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s}", code, sig, (long long)now.tv_sec, now.tv_nsec / 1000,
-                     oom ? "true" : "false");
+    if (restart_ms >= 0)
+        snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
+    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s}", code, sig, (long long)now.tv_sec, now.tv_nsec / 1000,
+                     oom ? "true" : "false", again);
     if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)
         note("exit record");
+}
+
+/* ---- restart policy ---- */
+
+enum { GOOD_RUN = 10, FIRST_WAIT = 100 }; /* seconds, milliseconds */
+static const char *policy_file, *stopped_file;
+static int restarts; /* since a user started the container */
+static long next_wait = FIRST_WAIT;
+static struct timespec began;
+
+/* The policy is a word in a file, so that it can be changed while the container runs; the file is missing where there is none.
+ * How long to wait until the container is started again, in milliseconds; -1: it stays as it is. */
+static long restart_after(int code)
+{
+    char text[64];
+    struct timespec now;
+    int fd = policy_file ? open(policy_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0 || access(stopped_file, F_OK) == 0) /* the user's wish comes first */
+        return -1;
+    text[n] = 0;
+    if (!strncmp(text, "on-failure", 10)) {
+        int most = text[10] == ':' ? atoi(text + 11) : 0;
+        if (code == 0 || (most > 0 && restarts >= most))
+            return -1;
+    } else if (strncmp(text, "always", 6) && strncmp(text, "unless-stopped", 14)) {
+        return -1;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec - began.tv_sec >= GOOD_RUN ? FIRST_WAIT : next_wait;
+}
+
+/* Executes the command with one more argument. */
+static void execute(char **command, char *last)
+{
+    char *argv[32];
+    int n = 0;
+    sigset_t none;
+    while (command[n] && n < 30) {
+        argv[n] = command[n];
+        n++;
+    }
+    argv[n++] = last;
+    argv[n] = NULL;
+    for (int sig = 1; sig < 32; sig++)
+        signal(sig, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execv(argv[0], argv);
+}
+
+/* Whoever wants the container otherwise (start, stop, rm, kill) ends this process under the container's lock. */
+static void start_again(char **command, long wait_ms)
+{
+    struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000 * 1000};
+    while (nanosleep(&pause, &pause) < 0 && errno == EINTR)
+        ;
+    if (access(stopped_file, F_OK) == 0 || access(exit_file, F_OK) < 0)
+        return;
+    reach("monitor:again");
+    execute(command, "--restart");
 }
 
 static unsigned long long start_time(int pid)
@@ -418,7 +493,7 @@ static void cgroup_remove(const char *path)
 
 int main(int argc, char **argv)
 {
-    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, i, killed_oom;
+    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, i, killed_oom;
     int helpers[MAX_HELPERS], n_helpers = 0;
     unsigned long long helper_start[MAX_HELPERS];
     const char *oom_path = NULL, *cgroup = NULL;
@@ -458,6 +533,16 @@ int main(int argc, char **argv)
             cgroup = value;
         else if (!strcmp(name, "--cleanup-alone"))
             cleanup_alone = number(value);
+        else if (!strcmp(name, "--keep-stdio"))
+            keep_stdio = number(value);
+        else if (!strcmp(name, "--policy"))
+            policy_file = value;
+        else if (!strcmp(name, "--stopped"))
+            stopped_file = value;
+        else if (!strcmp(name, "--restarts"))
+            restarts = number(value);
+        else if (!strcmp(name, "--wait"))
+            next_wait = atol(value);
         else if (!strcmp(name, "--kill") && n_helpers < MAX_HELPERS) {
             helpers[n_helpers] = number(value);
             const char *colon = strchr(value, ':');
@@ -468,10 +553,13 @@ int main(int argc, char **argv)
         }
     }
     if (init_pid < 1 || !run_dir || !exit_file) {
-        fprintf(stderr, "usage: pyman-monitor --init PID --run-dir DIR --exit-file FILE [...] [-- CLEANUP...]\n");
+        fprintf(stderr, "usage: pyman-monitor --init PID --run-dir DIR --exit-file FILE [...] [-- COMMAND...]\n");
         return 125;
     }
-    char **cleanup = i + 1 < argc ? argv + i + 1 : NULL;
+    char **command = i + 1 < argc ? argv + i + 1 : NULL;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    if (!stopped_file || !command)
+        policy_file = NULL;
 
     setsid();
     prctl(PR_SET_NAME, "pyman:[monitor]", 0, 0, 0);
@@ -506,7 +594,7 @@ int main(int argc, char **argv)
         client_add(attach_fd, 1);
     }
     /* Nothing of the caller's terminal or pipes may be kept open by a container that outlives it. */
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null = keep_stdio ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
     killed_oom = oom_kills(oom_path);
@@ -607,8 +695,11 @@ int main(int argc, char **argv)
         }
     if (log_fd >= 0)
         close(log_fd);
-    write_exit(status, ((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) || (WIFEXITED(status) && WEXITSTATUS(status) == 137)) && oom_kills(oom_path) > killed_oom);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    long wait_ms = restart_after(code);
+    reach("monitor:ended");
+    write_exit(status, code == 137 && oom_kills(oom_path) > killed_oom, wait_ms);
+    reach("monitor:recorded");
     char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
     int alone = primary_index() < 0;
     for (int c = 0; c < n_clients; c++) {
@@ -626,9 +717,9 @@ int main(int argc, char **argv)
             struct pollfd one = {helpers[h], POLLIN, 0};
             poll(&one, 1, 1000);
         }
-    if (cleanup && (alone || !cleanup_alone)) {
-        sigprocmask(SIG_UNBLOCK, &set, NULL);
-        execv(cleanup[0], cleanup);
-    }
+    if (wait_ms >= 0)
+        start_again(command, wait_ms);
+    else if (command && cleanup_alone && alone)
+        execute(command, "--rm");
     return 0;
 }

@@ -35,6 +35,10 @@ def status_text(state: State) -> str:
     if state["status"] == "running":
         return "Up " + output.duration(time.time() - state["started"])
     if state["status"] == "exited":
+        from pyman.engine import restart_policy
+
+        if restart_policy.waiting(state):
+            return f"Restarting ({state['exit_code']}) {output.ago(state['finished'])}"
         return f"Exited ({state['exit_code']}) {output.ago(state['finished'])}"
     return str(state["status"]).capitalize()
 

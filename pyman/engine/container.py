@@ -151,11 +151,15 @@ class Container:
 def finished(state: dict[str, Any], record: dict[str, Any] | None, reason: str) -> None:
     """Note the end of a run in `state`, from the exit record, or without one if the monitor was lost."""
     state["status"] = "exited"
+    # A record with a time to wait: the monitor lives on, to start the container again (engine/restart_policy.py).
+    again = bool(record) and record.get("restart_ms") is not None  # type: ignore[union-attr]
+    state["waiter_pid"], state["waiter_start"] = (state["monitor_pid"], state["monitor_start"]) if again else (0, 0)
     state["pid"] = state["pid_start"] = state["monitor_pid"] = state["monitor_start"] = 0
     if record:
         state["exit_code"] = record.get("exit_code", 255)
         state["finished"] = record.get("time", state.get("started", 0.0))
         state["oom_killed"] = bool(record.get("oom"))
+        state["restart_ms"] = record.get("restart_ms")
     else:
         # Nobody saw it end: killed from the host together with its monitor, or by a reboot.
         state["exit_code"] = 137
@@ -207,7 +211,7 @@ def list_containers() -> list[Container]:
         except NoSuchContainer:
             _collect_unfinished(container)
             continue
-        if container.state.get("auto_remove") and (container.state["status"] == "exited" or _abandoned(container.state)):
+        if container.state.get("auto_remove") and (_over(container.state) or _abandoned(container.state)):
             if _collect_ended(container):
                 continue
         elif changed and container.state["status"] == "exited":
@@ -215,6 +219,13 @@ def list_containers() -> list[Container]:
         found.append(container)
     found.sort(key=lambda c: c.state["created"], reverse=True)
     return found
+
+
+def _over(state: dict[str, Any]) -> bool:
+    """Whether a container has ended, and nothing is going to start it again."""
+    from pyman.engine import restart_policy
+
+    return state["status"] == "exited" and not restart_policy.waiting(state)
 
 
 def _abandoned(state: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ import time
 
 from pyman import paths, stages
 from pyman.config import containers as containers_conf
-from pyman.engine import env, names
+from pyman.engine import env, names, restart_policy
 from pyman.engine.container import Container, containers_dir
 from pyman.errors import NoSuchImage, StorageError, UsageError
 from pyman.linux import process
@@ -30,6 +30,7 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
     Returns the new container, in state "created". NoSuchImage, NameInUse, UsageError, StorageError.
     """
     conf = containers_conf.load()
+    restart_policy.check(opts)
     prepare_roots()
     if opts.get("name"):
         names.check(opts["name"])
@@ -285,8 +286,14 @@ def new_state(config: dict[str, Any], opts: dict[str, Any]) -> dict[str, Any]:
         "exit_code": 0,
         "oom_killed": False,
         "restarts": 0,
+        "restart_policy": _policy(opts),
         "driver": "",
     }
+
+
+def _policy(opts: dict[str, Any]) -> str:
+    name, most = restart_policy.parse(str(opts.get("restart") or ""))
+    return f"{name}:{most}" if most else name
 
 
 def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import inspect_config
+from pyman.engine import inspect_config, restart_policy
 from pyman.engine.container import Container
 from pyman.errors import PymanError
 from pyman.state import store
@@ -93,7 +93,7 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
         "Status": state["status"],
         "Running": state["status"] == "running",
         "Paused": state["status"] == "paused",
-        "Restarting": False,
+        "Restarting": restart_policy.waiting(state),
         "OOMKilled": bool(state.get("oom_killed")),
         "Dead": False,
         "Pid": state["pid"],

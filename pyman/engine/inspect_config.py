@@ -179,6 +179,11 @@ def _shm_size(spec: dict[str, Any]) -> int:
     return 65536000
 
 
+def _restart_policy(state: dict[str, Any]) -> dict[str, Any]:
+    name, _, most = state.get("restart_policy", "no").partition(":")
+    return {"Name": name, "MaximumRetryCount": int(most or 0)}
+
+
 def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[str, Any]], ports: dict[str, Any]) -> dict[str, Any]:
     """HostConfig. spec: the OCI configuration, empty before the first start; mounts, ports: as inspect shows them."""
     options, state = container.config["options"], container.state
@@ -197,7 +202,7 @@ def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[st
         },
         "NetworkMode": state.get("network_mode") or "",
         "PortBindings": {name: bound for name, bound in ports.items() if bound},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": _restart_policy(state),
         "AutoRemove": state["auto_remove"],
         "AutoRemoveImage": bool(options.get("rmi")),
         "Annotations": dict(item.partition("=")[::2] for item in options.get("annotation") or []),

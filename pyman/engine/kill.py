@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.engine import restart_policy
 from pyman.engine.container import Container
 from pyman.errors import StateError, UsageError
 from pyman.linux import libc, process
@@ -16,6 +17,7 @@ SIGNALS = {
         start=1,
     )
 }
+_ENDING = (2, 3, 9, 15)  # INT, QUIT, KILL, TERM
 SIGNALS.update({"IOT": 6, "POLL": 29, "CLD": 17, "RTMIN": 34, "RTMAX": 64})
 
 
@@ -36,8 +38,21 @@ def parse_signal(text: str) -> int:
 def kill_container(container: Container, signum: int) -> None:
     """Send signal `signum` to the container's init. StateError if it does not run."""
     with container:
+        if signum in _ENDING or signum == _stop_signal(container):
+            # A signal such as HUP asks for something else: the policy goes on.
+            restart_policy.note_wish(container)
+            if restart_policy.cancel(container):
+                container.state["stopped_by"] = "kill"
+                container.save()
+                return
         container.require_running("send a signal to")
         send(container, signum)
+
+
+def _stop_signal(container: Container) -> int:
+    from pyman.engine import stop
+
+    return stop.stop_signal(container)
 
 
 def send(container: Container, signum: int) -> bool:

@@ -12,7 +12,7 @@ import os
 import time
 
 from pyman import stages
-from pyman.engine import cgroups, specgen_rootfs
+from pyman.engine import cgroups, restart_policy, specgen_rootfs
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import libc, process
 from pyman.monitor import spawn
@@ -228,8 +228,10 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
         boot_id=process.boot_id(),
         started=now,
         finished=0.0,
+        last_code=state.get("exit_code", 0),
         exit_code=0,
         oom_killed=False,
+        restarts=plan.restarts,
         driver=plan.driver.name if plan.driver else "",
         ports=info.ports if hasattr(info, "ports") else plan.ports,
         mounts=[mount["destination"] for mount in plan.spec["mounts"] if mount.get("type") == "bind" and not _generated(plan, mount)],
@@ -263,7 +265,10 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.run_dir, args.exit_path = container.run_dir, container.exit_path
     args.attach_fd = plan.attach_fd
     args.kill_pids = info.pids
-    args.exit_command = plan.cleanup
+    args.exit_command, args.remove = plan.cleanup, bool(container.state.get("auto_remove"))
+    args.policy_path, args.stopped_path = restart_policy.policy_path(container), restart_policy.stopped_path(container)
+    args.restarts, args.wait_ms = plan.restarts, plan.restart_wait
+    args.keep_stdio = args.log_driver == "passthrough" and container.state.get("restart_policy", "no") != "no"
     args.timeout = int(plan.opts.get("timeout") or 0)
     spawn.exec_monitor(args)
 

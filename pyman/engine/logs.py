@@ -29,9 +29,11 @@ def log_path(container: Container, conf: dict[str, Any]) -> tuple[str, str]:
 
 def running(container: Container) -> bool:
     """Whether more output may still come; asked again and again by `logs --follow`."""
+    from pyman.engine import restart_policy
+
     container._state = None
     container.sync()
-    return bool(container.state["status"] in RUNNING)
+    return container.state["status"] in RUNNING or restart_policy.waiting(container.state)
 
 
 def select(container: Container, opts: dict[str, Any], conf: dict[str, Any]) -> Iterator[reader.Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import paths
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -108,7 +109,7 @@ def _count(ranges: list[tuple[int, int, int]]) -> int:
 
 
 def _keep_id(text: str) -> tuple[int, int]:
-    values = {"uid": os.getuid(), "gid": os.getgid()}
+    values = dict(zip(("uid", "gid"), paths.caller()))
     for item in text.split(",") if text else []:
         key, _, value = item.partition("=")
         if key not in values or not value.isdigit():

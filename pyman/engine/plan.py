@@ -65,6 +65,8 @@ class Plan:
         "ports",
         "preserve",
         "report_fd",
+        "restart_wait",
+        "restarts",
         "rootfs",
         "spec",
         "terminal",
@@ -95,6 +97,8 @@ class Plan:
         self.network_mode = self.rootfs = ""
         self.preserve: tuple[int, ...] = ()
         self.terminal = self.interactive = False
+        self.restarts = 0  # by the restart policy, since a user started the container
+        self.restart_wait = 0  # milliseconds until the next one
 
     def close(self) -> None:
         """Close the descriptors that pinned joined namespaces."""

@@ -86,10 +86,14 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     if key == "command":
         return bool(state["command"]) and state["command"][0] == value
     if key == "restart-policy":
-        return value in ("no", "")
+        return bool(state.get("restart_policy", "no").partition(":")[0] == {"none": "no", "": "no"}.get(value, value))
     if key in ("health", "pod"):
         return False  # no container has one
-    return value in ("false", "0")
+    from pyman.engine import restart_policy
+    from pyman.engine.container import containers_dir
+
+    starts = restart_policy.starts_on_boot(state, f"{containers_dir()}/{state['id']}")
+    return starts == (value.lower() in ("true", "1", "t"))
 
 
 def _search(pattern: str, text: str, key: str) -> bool:

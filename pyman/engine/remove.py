@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import stages
-from pyman.engine import names
+from pyman.engine import names, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import PymanError, StateError
 from pyman.storage import trash
@@ -31,12 +31,20 @@ def remove_container(container: Container, *, force: bool = False, timeout: int 
                 )
             from pyman.engine import stop
 
+            restart_policy.note_wish(container)
             stop.stop_locked(container, timeout)
+        elif restart_policy.waiting(container.state) and not force:
+            raise StateError(
+                f"cannot remove container {container.name}",
+                "its restart policy is about to start it again",
+                f"stop it first (pyman stop {container.name}), or use: pyman rm --force {container.name}",
+            )
         discard_container(container, volumes=volumes or bool(container.state.get("auto_remove")))
 
 
 def discard_container(container: Container, *, volumes: bool = True) -> None:
     """Take an ended container away. The caller holds its lock."""
+    restart_policy.cancel(container)
     try:
         anonymous = list(container.state.get("anonymous_volumes") or []) if volumes else []
         cgroup = str(container.state.get("cgroup") or "")

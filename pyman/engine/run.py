@@ -27,7 +27,7 @@ def start_attached(
 
         sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
-        start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, cleanup=start.cleanup_command(container), warn=warn)
+        start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, warn=warn)
     except PymanError:
         if auto_remove:
             remove.remove_container(container, force=True)

@@ -6,7 +6,7 @@ import os
 
 from pyman import errors, paths, stages
 from pyman.config import containers as containers_conf
-from pyman.engine import cgroups, launch, specgen
+from pyman.engine import cgroups, launch, restart_policy, specgen
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import PymanError, RuntimeFailure, StateError
@@ -27,40 +27,49 @@ JOINABLE = ("ipc", "network", "pid", "uts", "userns", "cgroupns")
 _NS_FILE = {"network": "net", "userns": "user", "cgroupns": "cgroup"}
 
 
-def start_container(
-    container: Container, *, attach_fd: int = -1, cleanup: list[str] | None = None, warn: Callable[[str], None] | None = None
-) -> bool:
+def start_container(container: Container, *, attach_fd: int = -1, warn: Callable[[str], None] | None = None) -> bool:
     """Start a container; false if it already runs. `warn` is called with what the user should know.
 
     attach_fd: one end of a SOCK_SEQPACKET socketpair for the monitor's first client, or -1.
-    cleanup: command the monitor executes after the container's end.
     Raises what the start failed with: CommandNotFound (127), CannotInvoke (126), RuntimeFailure, NetworkError, ...
     """
     with container:
         if container.state["status"] in RUNNING:
             return False
-        plan = _plan(container)
-        plan.attach_fd = attach_fd
-        plan.cleanup = cleanup or []
-        stages.reach("start:planned")
-        try:
-            _launch(container, plan)
-        finally:
-            plan.close()
-            for text in plan.warnings if warn else ():
-                warn(text)  # type: ignore[misc]
-        container._state = None  # C wrote it
+        restart_policy.cancel(container)
+        restart_policy.forget_wish(container)
+        start_locked(container, attach_fd=attach_fd, warn=warn)
         return True
 
 
-def cleanup_command(container: Container) -> list[str]:
-    """What the monitor executes after the end of a `--rm` container whose command has gone."""
-    if not container.state.get("auto_remove"):
-        return []
+def start_locked(
+    container: Container, *, attach_fd: int = -1, warn: Callable[[str], None] | None = None, restarts: int = 0, wait: int = 0
+) -> None:
+    """As start_container, for a caller that holds the lock of a container that does not run.
+
+    restarts: how often its restart policy has started it since a user did; wait: milliseconds before the next time.
+    """
+    plan = _plan(container)
+    plan.attach_fd = attach_fd
+    plan.cleanup = _after_command(container)
+    plan.restarts, plan.restart_wait = restarts, wait or restart_policy.FIRST_WAIT
+    restart_policy.write_policy(container)
+    stages.reach("start:planned")
+    try:
+        _launch(container, plan)
+    finally:
+        plan.close()
+        for text in plan.warnings if warn else ():
+            warn(text)  # type: ignore[misc]
+    container._state = None  # C wrote it
+
+
+def _after_command(container: Container) -> list[str]:
+    """What the monitor executes after the end, with --rm or --restart as its last argument."""
     import sys
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return [sys.executable, "-SI", os.path.join(package, "__main__.py"), "container", "cleanup", "--rm", container.id]
+    return [sys.executable, "-SI", os.path.join(package, "__main__.py"), "container", "cleanup", container.id]
 
 
 def _plan(container: Container) -> plans.Plan:

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from pyman.engine import kill
+from pyman.engine import kill, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import StateError
 from pyman.linux import libc, process
@@ -15,11 +15,19 @@ SIGKILL = 9
 SIGCONT = 18
 
 
-def stop_container(container: Container, timeout: int | None = None) -> bool:
-    """Stop a container; false if it did not run. StateError if it cannot be stopped."""
+def stop_container(container: Container, timeout: int | None = None, service: bool = False) -> bool:
+    """Stop a container; false if it did not run. StateError if it cannot be stopped.
+
+    service: for a shutdown; a restart policy starts it again at the next boot.
+    """
     with container:
+        restart_policy.note_wish(container, "service" if service else "user")
         if container.state["status"] not in RUNNING:
-            return False
+            if not restart_policy.cancel(container):
+                return False
+            container.state["stopped_by"] = "stop"
+            container.save()
+            return True
         stop_locked(container, timeout)
         return True
 

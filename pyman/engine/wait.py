@@ -46,11 +46,15 @@ def wait_container(container: Container, conditions: list[str], interval: float 
     wanted = set(conditions or ["stopped"])
     if wanted & {"stopped", "exited"}:
         wanted |= {"stopped", "exited"}
+    run = 0.0
     while True:
         code = _met(container, conditions)
         if code is not None:
             return code
         state = container.state
+        if "stopped" in wanted and run and state["started"] != run:
+            return int(state.get("last_code", 0))  # it has ended, and its restart policy was quicker than we
+        run = state["started"] if state["status"] in RUNNING else 0.0
         if state["status"] in RUNNING and "stopped" in wanted and len(wanted) == 2:
             if process.alive(state["monitor_pid"], state["monitor_start"]):
                 _wait_process(state["monitor_pid"], interval)

@@ -17,7 +17,10 @@ class MonitorArgs:
 
     log_max_size: bytes until rotation (0: never); log_max_files: files kept; kill_pids: (pid, start time) of helpers;
     cgroup: directory of the container's cgroup, taken away at the end;
-    oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never); exit_command: run after the end if the starting command is gone.
+    oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never).
+    exit_command: run after the end, with --rm if `remove` and the starting command is gone, with --restart if the file
+    policy_path asks for it and the file stopped_path does not exist; restarts: how often it was run so since a user started
+    the container; wait_ms: how long to wait before. keep_stdio: keep the caller's streams for the next start.
     """
 
     __slots__ = (
@@ -27,24 +30,32 @@ class MonitorArgs:
         "exit_command",
         "exit_path",
         "init_pid",
+        "keep_stdio",
         "kill_pids",
         "log_driver",
         "log_max_files",
         "log_max_size",
         "log_path",
         "oom_path",
+        "policy_path",
+        "remove",
+        "restarts",
         "run_dir",
         "stderr_fd",
         "stdin_fd",
         "stdout_fd",
+        "stopped_path",
         "timeout",
+        "wait_ms",
     )
 
     def __init__(self) -> None:
         self.attach_fd = self.console_fd = self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
         self.init_pid = 0
         self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = self.cgroup = ""
-        self.log_max_size = self.timeout = 0
+        self.policy_path = self.stopped_path = ""
+        self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
+        self.keep_stdio = self.remove = False
         self.log_max_files = 1
         self.kill_pids: list[tuple[int, int]] = []
         self.exit_command: list[str] = []
@@ -106,6 +117,18 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:
         argv += ["--kill", f"{pid}:{started}"]
+    if args.keep_stdio:
+        argv += ["--keep-stdio", "1"]
     if args.exit_command:
-        argv += ["--cleanup-alone", "1", "--", *args.exit_command]
+        argv += [
+            "--policy",
+            args.policy_path,
+            "--stopped",
+            args.stopped_path,
+            "--restarts",
+            str(args.restarts),
+            "--wait",
+            str(args.wait_ms),
+        ]
+        argv += ["--cleanup-alone", str(int(args.remove)), "--", *args.exit_command]
     os.execv(path, argv)

@@ -42,6 +42,10 @@ def bind_netns(netns: str) -> str:
     entry; slirp4netns has none of our descriptors.
     """
     path = os.path.join(paths.ensure_private(paths.runroot()), "netns")
+    try:
+        libc.umount2(path)  # a restart begins with the mounts of the run before
+    except OSError:
+        pass
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     libc.mount(netns, path, None, libc.MS_BIND)
     return path

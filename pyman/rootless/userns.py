@@ -58,7 +58,7 @@ def userns_of(pid: int, started: int) -> int:
         return -1
     # The pid may have been recycled between the note and the open: believe it only after the open. Our own
     # namespace (a recycled pid, or root) must never be taken for a container's.
-    if process.alive(pid, started) and os.fstat(fd).st_ino != os.stat("/proc/self/ns/user").st_ino:
+    if process.alive(pid, started) and (in_userns() or os.fstat(fd).st_ino != os.stat("/proc/self/ns/user").st_ino):
         return fd
     os.close(fd)
     return -1
@@ -72,7 +72,8 @@ def join(fd: int) -> None:
 
 
 def _pin_paths() -> None:
-    """Inside U1 the caller's uid is 0: where things lie must not be worked out from it again."""
+    """Inside U1 the caller's uid is 0: who it is and where things lie must not be worked out from it again."""
+    os.environ["PYMAN_CALLER"] = "{}:{}".format(*paths.caller())
     os.environ["PYMAN_GRAPHROOT"], os.environ["PYMAN_RUNROOT"] = paths.graphroot(), paths.runroot()
 
 

@@ -77,7 +77,7 @@ def _check_fuse(program: str, conf: dict[str, Any], kernel_problem: str = "") ->
 def _kernel_problem() -> str:
     """Empty if the kernel's overlay works for this store, else why not. The answer is cached per kernel, store and user."""
     root = paths.graphroot()
-    key = f"2 {os.uname().release} {os.stat(root).st_dev} {os.getuid()}"
+    key = f"2 {os.uname().release} {os.stat(root).st_dev} {paths.caller()[0]}"
     path = os.path.join(paths.cachedir(), "overlay.json")
     try:
         cached = store.read_json(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli import selection
-from pyman.engine import remove
+from pyman.engine import remove, restart_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 
 def main(opts: Any, args: list[str]) -> int:
-    """Sync each container's state with reality; with --rm remove those that have ended."""
+    """Sync each container's state with reality; with --rm remove those that have ended, with --restart start them again."""
 
     def action(container: Container) -> bool:
+        if opts.get("restart"):
+            return restart_policy.start_again(container)
         with container:
             if opts.get("rm") and container.state["status"] not in ("running", "paused"):
                 remove.discard_container(container)

@@ -23,7 +23,7 @@ def main(opts: Any, args: list[str]) -> int:
 
     def action(container: Container) -> bool:
         try:
-            return start.start_container(container, cleanup=start.cleanup_command(container), warn=print_warning) or not opts.get("all")
+            return start.start_container(container, warn=print_warning) or not opts.get("all")
         except PymanError:
             _remove_failed(container)
             raise

@@ -17,6 +17,6 @@ def main(opts: Any, args: list[str]) -> int:
     timeout = opts.get("time")
 
     def action(container: Container) -> bool:
-        return stop.stop_container(container, timeout) or not opts.get("all")
+        return stop.stop_container(container, timeout, bool(opts.get("service"))) or not opts.get("all")
 
     return selection.each(opts, args, action)

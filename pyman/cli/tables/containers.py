@@ -20,6 +20,7 @@ cidfile list Read the id from this file
 filter,f list Containers that match, for instance name=web
 ignore,i bool No error for containers that do not exist
 latest,l bool The newest container
+service bool Stop for a shutdown: a restart policy starts the container again at the next boot
 time,t int Seconds until SIGKILL
 """
 KILL = """
@@ -117,6 +118,7 @@ external bool Containers of other tools count too (the store holds none)
 CLEANUP = """
 all,a bool All containers
 latest,l bool The newest container
+restart bool Start it again, as the monitor does by the restart policy
 rm bool Remove it if it has ended
 rmi bool Remove its image too !! use rmi
 """

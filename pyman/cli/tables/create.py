@@ -120,7 +120,7 @@ read-only bool Mount the root file system read-only
 read-only-tmpfs bool=true With --read-only: temporary file systems on /run, /tmp, /var/tmp
 replace bool Replace a container of the same name
 requires list Containers that must run before !! pods are not part of this release
-restart str Restart policy: no !! (no) restart policies are not part of this release
+restart str Restart policy: no, on-failure[:N], always or unless-stopped
 retry int Times a failed pull is tried again
 retry-delay str Time between two tries
 rm bool Remove the container after its end

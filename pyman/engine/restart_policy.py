@@ -1,0 +1,142 @@
+"""Restart policies: what --restart says, the user's wish that comes before it, and the start after a container's end.
+
+The monitor decides after each end, natively: it reads the policy and the wish from two small files beside the state. It
+waits, then executes `container cleanup --restart`, which calls `start_again` here. CLI process, and that command in U1.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import UsageError
+from pyman.linux import libc, process
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.container import Container
+
+NAMES = ("no", "on-failure", "always", "unless-stopped")
+LONGEST_WAIT = 60_000  # milliseconds
+FIRST_WAIT = 100
+
+
+def parse(text: str) -> tuple[str, int]:
+    """(name, most restarts or 0) of a --restart option. UsageError."""
+    name, colon, most = text.partition(":")
+    name = {"never": "no", "none": "no", "": "no"}.get(name, name)
+    if name not in NAMES:
+        raise UsageError(f"invalid restart policy {text!r}", "it must be one of no, on-failure[:N], always, unless-stopped")
+    if colon and (name != "on-failure" or not most.isdigit()):
+        why = "only on-failure takes a number of restarts" if name != "on-failure" else f"{most!r} is no number"
+        raise UsageError(f"invalid restart policy {text!r}", why, "for example: --restart on-failure:3")
+    return name, int(most or 0)
+
+
+def check(opts: dict[str, Any]) -> None:
+    """UsageError for a policy that makes no sense with the other options of create and run."""
+    name, _ = parse(str(opts.get("restart") or ""))
+    if name != "no" and opts.get("rm"):
+        raise UsageError("cannot use --rm together with --restart", f"a container that is removed cannot be restarted ({name})")
+
+
+def policy_path(container: Container) -> str:
+    """The file the monitor reads the policy from."""
+    return os.path.join(container.dir, "restart")
+
+
+def stopped_path(container: Container) -> str:
+    """The file that says that the user wants the container to stay as it is."""
+    return os.path.join(container.dir, "stopped")
+
+
+def write_policy(container: Container) -> None:
+    """Tell the monitor the policy in the container's state; also while the container runs. StorageError."""
+    text = str(container.state.get("restart_policy") or "no")
+    if text != "no":
+        store.write_text(policy_path(container), text)
+    else:
+        _unlink(policy_path(container))
+
+
+def note_wish(container: Container, what: str = "user") -> None:
+    """Before a stop or a kill: the container is not to be started again. what: "user", or "service" for a shutdown. StorageError."""
+    state = container.state
+    if state.get("restart_policy", "no") != "no" and (state["status"] != "exited" or waiting(state)):
+        store.write_text(stopped_path(container), what)
+
+
+def forget_wish(container: Container) -> None:
+    """The user starts the container."""
+    _unlink(stopped_path(container))
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def waiting(state: dict[str, Any]) -> bool:
+    """Whether the container has ended and its monitor is going to start it again."""
+    pid = state.get("waiter_pid", 0)
+    return bool(
+        pid and state["status"] == "exited" and state.get("boot_id") == process.boot_id() and process.alive(pid, state["waiter_start"])
+    )
+
+
+def cancel(container: Container) -> bool:
+    """End the wait for a restart, if there is one. The caller holds the container's lock."""
+    state = container.state
+    if not waiting(state):
+        return False
+    pid, started = state["waiter_pid"], state["waiter_start"]
+    state["waiter_pid"] = state["waiter_start"] = 0
+    try:
+        pidfd = libc.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if process.alive(pid, started):
+            libc.pidfd_send_signal(pidfd, 9)
+            import select  # only where a wait is ended
+
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(5000)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def starts_on_boot(state: dict[str, Any], directory: str) -> bool:
+    """Whether `start --all --filter should-start-on-boot=true` starts it: unless-stopped heeds the user's wish of before."""
+    name = state.get("restart_policy", "no").partition(":")[0]
+    if name == "unless-stopped":
+        return (store.read_text(os.path.join(directory, "stopped"), 64) or "service") == "service"
+    return bool(name == "always")
+
+
+def start_again(container: Container) -> bool:
+    """The monitor's command after the wait; false if somebody has decided otherwise. What start_container raises."""
+    from pyman.engine import start
+
+    with container:
+        state = container.state
+        if not waiting(state) or state["waiter_pid"] != os.getpid() or os.path.exists(stopped_path(container)):
+            return False
+        state["waiter_pid"] = state["waiter_start"] = 0
+        wait = min(LONGEST_WAIT, 2 * int(state.get("restart_ms") or FIRST_WAIT))
+        try:
+            start.start_locked(container, restarts=state["restarts"] + 1, wait=wait)
+        except BaseException as err:
+            # Nobody reads this process's messages: inspect and ps must tell.
+            state["note"] = f"the restart failed: {err}"
+            container.save()
+            raise
+        return True

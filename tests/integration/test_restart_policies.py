@@ -1,0 +1,237 @@
+"""--restart: who starts a container again, how often, and whose wish comes before it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+FAIL = ("sh", "-c", "echo run; exit 3")
+MONITOR_STAGES = ("monitor:ended", "monitor:recorded", "monitor:again")
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a state, however long the machine takes; a minute means that it never comes."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came to that")
+
+
+def field(pyman: Run, name: str, template: str) -> str:
+    return pyman("inspect", name, "--format", template).stdout.strip()
+
+
+def directory(pyman: Run, base: Path, name: str) -> Path:
+    return base / "home/.local/share/pyman/containers" / field(pyman, name, "{{.Id}}")
+
+
+def waits(pyman: Run, name: str) -> bool:
+    return field(pyman, name, "{{.State.Restarting}}") == "true"
+
+
+def lines(pyman: Run, name: str) -> int:
+    return len(pyman("logs", name).stdout.splitlines())
+
+
+@pytest.mark.parametrize("policy", ["always", "unless-stopped"])
+def test_always_restarts_until_the_user_stops_it(pyman: Run, image: str, policy: str) -> None:
+    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", policy, image, "sh", "-c", "echo run; exit 0")
+    until(lambda: int(field(pyman, "r", "{{.RestartCount}}")) >= 2)
+    pyman("stop", "r")
+    count = int(field(pyman, "r", "{{.RestartCount}}"))
+    assert lines(pyman, "r") == count + 1
+    assert field(pyman, "r", "{{.State.Status}} {{.State.Restarting}} {{.State.ExitCode}}") == "exited false 0"
+    assert field(pyman, "r", "{{.HostConfig.RestartPolicy.Name}}") == policy
+    time.sleep(0.3)
+    assert lines(pyman, "r") == count + 1
+
+
+def test_on_failure_counts(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "on-failure:2", image, *FAIL)
+    until(lambda: field(pyman, "r", "{{.RestartCount}} {{.State.Status}} {{.State.Restarting}}") == "2 exited false")
+    assert lines(pyman, "r") == 3
+    assert field(pyman, "r", "{{json .HostConfig.RestartPolicy}}") == '{"Name":"on-failure","MaximumRetryCount":2}'
+    assert pyman("ps", "-a", "--format", "{{.Restarts}}").stdout == "2\n"
+    pyman("start", "r")  # a user's start counts anew
+    until(lambda: lines(pyman, "r") == 6)
+    until(lambda: field(pyman, "r", "{{.RestartCount}} {{.State.Status}} {{.State.Restarting}}") == "2 exited false")
+
+
+def test_on_failure_is_content_with_success(pyman: Run, image: str) -> None:
+    pyman("run", "--name", "r", "--network", "none", "--restart", "on-failure", image, "true")
+    pyman("wait", "r")
+    assert field(pyman, "r", "{{.RestartCount}} {{.State.Restarting}} {{.State.ExitCode}}") == "0 false 0"
+
+
+def test_the_second_run_is_like_the_first(pyman: Run, image: str) -> None:
+    """Ids, network and directory do not come from the place where the monitor calls pyman."""
+    script = "id -u; pwd; cat /proc/self/uid_map; grep -c : /proc/net/dev; ls /; exit 1"
+    pyman("run", "-d", "--name", "r", "--userns", "keep-id", "-w", "/tmp", "--restart", "on-failure:2", image, "sh", "-c", script)
+    until(lambda: field(pyman, "r", "{{.RestartCount}} {{.State.Status}} {{.State.Restarting}}") == "2 exited false")
+    log = pyman("logs", "r").stdout
+    third = len(log) // 3
+    assert log == log[:third] * 3
+    assert log.startswith(f"{os.getuid()}\n/tmp\n")
+
+
+def test_a_joined_network_is_joined_again(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "net", "--network", "none", image, "sleep", "600")
+    pyman(
+        "run",
+        "-d",
+        "--name",
+        "r",
+        "--network",
+        "container:net",
+        "--restart",
+        "on-failure:2",
+        image,
+        "sh",
+        "-c",
+        "readlink /proc/self/ns/net; false",
+    )
+    until(lambda: field(pyman, "r", "{{.RestartCount}} {{.State.Status}} {{.State.Restarting}}") == "2 exited false")
+    assert len(set(pyman("logs", "r").stdout.split())) == 1 and lines(pyman, "r") == 3
+
+
+def long_wait(pyman: Run, image: str, base: Path, name: str = "r") -> int:
+    """A container whose monitor waits so long that it can be worked with; its monitor's id."""
+    pyman("run", "-d", "--name", name, "--network", "none", "--restart", "always", image, *FAIL)
+    state = directory(pyman, base, name) / "exit.json"
+    # The sixth wait takes more than three seconds.
+    until(lambda: waits(pyman, name) and json.loads(state.read_text() if state.exists() else "{}").get("restart_ms", 0) > 3000)
+    pyman("ps", "-a")
+    return int(json.loads((state.parent / "state.json").read_text())["waiter_pid"])
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_the_wait_can_be_seen_and_ended(pyman: Run, image: str, base: Path) -> None:
+    waiter = long_wait(pyman, image, base)
+    assert pyman("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Restarting (3) ")
+    assert "about to start it again" in pyman("rm", "r", rc=2).stderr
+    assert not ended(waiter)
+    pyman("kill", "r")
+    assert ended(waiter)
+    assert field(pyman, "r", "{{.State.Status}} {{.State.Restarting}}") == "exited false"
+    assert pyman("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (3) ")
+    pyman("rm", "r")
+
+
+def test_rm_during_the_wait(pyman: Run, image: str, base: Path) -> None:
+    waiter = long_wait(pyman, image, base)
+    pyman("rm", "-f", "r")
+    assert ended(waiter)
+    assert not pyman("ps", "-aq").stdout
+
+
+def test_start_during_the_wait(pyman: Run, image: str, base: Path) -> None:
+    waiter = long_wait(pyman, image, base)
+    before = lines(pyman, "r")
+    pyman("start", "r")
+    assert ended(waiter)
+    until(lambda: lines(pyman, "r") > before)
+    assert int(field(pyman, "r", "{{.RestartCount}}")) < 5
+    pyman("rm", "-f", "r")
+
+
+def test_a_killed_waiter_is_no_restart(pyman: Run, image: str, base: Path) -> None:
+    waiter = long_wait(pyman, image, base)
+    os.kill(waiter, signal.SIGKILL)
+    until(lambda: ended(waiter))
+    assert field(pyman, "r", "{{.State.Status}} {{.State.Restarting}} {{.State.ExitCode}}") == "exited false 3"
+    before = lines(pyman, "r")
+    pyman("start", "r")
+    until(lambda: lines(pyman, "r") > before)
+    pyman("rm", "-f", "r")
+
+
+@pytest.mark.parametrize("stage", MONITOR_STAGES)
+def test_kill_of_the_monitor(pyman: Run, image: str, base: Path, stage: str) -> None:
+    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "always", image, *FAIL, env={"PYMAN_KILL_AT": stage})
+    until(lambda: field(pyman, "r", "{{.State.Status}} {{.State.Restarting}}") == "exited false")
+    expected = "137" if stage == "monitor:ended" else "3"  # nobody has seen how it ended
+    assert field(pyman, "r", "{{.State.ExitCode}} {{.RestartCount}}") == f"{expected} 0"
+    assert lines(pyman, "r") == 1
+    pyman("start", "r")
+    until(lambda: lines(pyman, "r") > 2)
+    pyman("rm", "-f", "r")
+
+
+def test_every_stage_of_the_monitor_is_in_its_code() -> None:
+    source = (Path(__file__).parents[2] / "shims/monitor.c").read_text()
+    for stage in MONITOR_STAGES:
+        assert source.count(f'reach("{stage}")') == 1, stage
+
+
+def test_a_signal_that_asks_for_something_else(pyman: Run, image: str) -> None:
+    script = "trap 'exit 7' HUP; echo run; while :; do sleep 0.02; done"
+    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "always", image, "sh", "-c", script)
+    until(lambda: lines(pyman, "r") == 1)
+    pyman("kill", "-s", "HUP", "r")
+    until(lambda: lines(pyman, "r") == 2)
+    pyman("kill", "r")
+    until(lambda: field(pyman, "r", "{{.State.Status}} {{.State.Restarting}}") == "exited false")
+    assert field(pyman, "r", "{{.RestartCount}}") == "1"
+
+
+def test_wait_sees_the_first_end(pyman: Run, image: str) -> None:
+    script = "test -e /tmp/again && exec sleep 600; touch /tmp/again; sleep 0.3; exit 9"
+    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "always", image, "sh", "-c", script)
+    assert pyman("wait", "r").stdout == "9\n"
+    pyman("rm", "-f", "-t", "0", "r")
+
+
+def test_after_a_reboot(pyman: Run, image: str, base: Path) -> None:
+    for name, policy in (("a", "always"), ("u", "unless-stopped"), ("s", "unless-stopped"), ("o", "on-failure"), ("n", "no")):
+        pyman("run", "-d", "--name", name, "--network", "none", "--restart", policy, image, "sleep", "600")
+    pyman("stop", "-t", "0", "a", "s")
+    pyman("stop", "-t", "0", "--service", "u", "o", "n")
+    for name in "auson":
+        path = directory(pyman, base, name) / "state.json"
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps({**state, "boot_id": "another", "status": "running", "pid": os.getpid(), "monitor_pid": os.getpid()}))
+    assert pyman("ps", "-q").stdout == ""
+    chosen = pyman("ps", "-a", "--filter", "should-start-on-boot=true", "--format", "{{.Names}}", "--sort", "names").stdout.split()
+    assert chosen == ["a", "u"]
+    assert pyman("ps", "-a", "--filter", "should-start-on-boot=false", "--format", "{{.Names}}", "--sort", "names").stdout.split() == [
+        "n",
+        "o",
+        "s",
+    ]
+    assert pyman("ps", "-a", "--filter", "restart-policy=on-failure", "--format", "{{.Names}}").stdout == "o\n"
+    pyman("start", "--all", "--filter", "should-start-on-boot=true")
+    assert pyman("ps", "--format", "{{.Names}}", "--sort", "names").stdout.split() == ["a", "u"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--restart", "sometimes"], "no, on-failure[:N], always, unless-stopped"),
+        (["--restart", "always:3"], "only on-failure takes a number"),
+        (["--restart", "on-failure:many"], "no number"),
+        (["--restart", "always", "--rm"], "cannot use --rm together with --restart"),
+    ],
+)
+def test_refused(pyman: Run, image: str, options: list[str], message: str) -> None:
+    assert message in pyman("create", *options, image, "true", rc=125).stderr
+    assert not pyman("ps", "-aq").stdout
+
+
+@pytest.mark.parametrize("options", [["--restart", "no", "--rm"], ["--restart=never", "--rm"]])
+def test_no_policy(pyman: Run, image: str, options: list[str]) -> None:
+    pyman("run", *options, image, "true")
