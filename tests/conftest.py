@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pyman.runtime import cgroup
+
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("newuidmap", "fuse-overlayfs", "pasta", "slirp4netns", "docker-registry", "crun", "runc", "strace", "skopeo", "busybox", "cc")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -119,3 +121,6 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     for path in (where / "home/.local/share/pyman/containers", where / "run/pyman/containers"):
         entries = os.listdir(path) if path.exists() else []
         assert not entries, f"{request.node.name} left {entries} in {path}"
+    top = Path(cgroup.path_of() or "/nowhere").parent
+    groups = [path.name for path in top.rglob("pyman-" + "?" * 64) if path.is_dir()]
+    assert not groups, f"{request.node.name} left control groups {groups} below {top}"

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyman.engine.container import Container
+
 _MODES = ("enabled", "disabled", "no-conmon", "split")
+_MARK = "cgroup"  # file in the container's directory: where its group is
 _TOPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # cgroup v2 alone, and beside the old controllers
 
 
@@ -44,7 +47,7 @@ def check(opts: dict[str, Any]) -> None:
         raise UsageError(f"invalid value {parent!r} for option --cgroup-parent", "it must not contain ..")
 
 
-def make(container_id: str, opts: dict[str, Any], conf: dict[str, Any], resources: dict[str, Any], warn: Callable[[str], None]) -> str:
+def make(container: Container, opts: dict[str, Any], conf: dict[str, Any], resources: dict[str, Any], warn: Callable[[str], None]) -> str:
     """Make the container's cgroup with its limits; its directory, or empty if it gets none.
 
     resources: linux.resources. `warn` is told what --limits=best-effort left out. RuntimeFailure names the limit and the controller.
@@ -60,11 +63,17 @@ def make(container_id: str, opts: dict[str, Any], conf: dict[str, Any], resource
         return ""
     from pyman.runtime import cgroup  # hosts that delegate control groups only
 
-    path = f"{parent.rstrip('/')}/pyman-{container_id}" if parent else ""
+    path = f"{parent.rstrip('/')}/pyman-{container.id}" if parent else ""
     if mode == "split":
-        path = _split(cgroup, container_id)
+        path = _split(cgroup, container.id)
     strict = (opts.get("limits") or "strict") == "strict"
-    directory, notes = cgroup.create(path, container_id, resources, strict=strict)
+    mark = os.path.join(container.dir, _MARK)
+
+    def intent(directory: str) -> None:
+        with open(mark, "w") as file:
+            file.write(directory)
+
+    directory, notes = cgroup.create(path, container.id, resources, strict=strict, intent=intent)
     if resources:
         for note in notes:
             warn(note)
@@ -99,9 +108,14 @@ def _pids_limit(cgroup: Any, directory: str, limit: int) -> None:
             pass
 
 
-def discard(directory: str) -> None:
-    """Take away the cgroup of a container that has ended, and those it made below; harmless if it has gone."""
-    if not os.path.basename(directory).startswith("pyman-"):
+def discard(container: Container) -> None:
+    """Take away the cgroup of a container that has ended, and those it made below; harmless if there is none.
+
+    Where it lies was written down before it was made: whoever was killed since, it is found.
+    """
+    mark = os.path.join(container.dir, _MARK)
+    directory = store.read_text(mark) or ""
+    if os.path.basename(directory) not in (f"pyman-{container.id}", f"pyman-payload-{container.id}"):
         return
     try:
         os.rmdir(directory)
@@ -115,4 +129,5 @@ def discard(directory: str) -> None:
             cgroup.kill(directory, 9)
             cgroup.delete(directory, 1.0)
         except (RuntimeFailure, OSError):
-            pass  # `rm` tries again
+            return  # the next command tries again
+    os.unlink(mark)

@@ -125,11 +125,19 @@ class Container:
             record = self._exit_record()  # written between the first look and the monitor's end
         finished(state, record, "" if same_boot else "the machine was restarted")
         if self._lock:
+            if record is None:
+                self.discard_cgroup()
             try:
                 self.save()
             except StorageError:
                 pass  # a full disk: the exit record stays, and the next command learns the same from it
         return True
+
+    def discard_cgroup(self) -> None:
+        """Take away what a killed monitor could not."""
+        from pyman.engine import cgroups
+
+        cgroups.discard(self)
 
     def _exit_record(self) -> dict[str, Any] | None:
         """What the monitor wrote at the end; None if it did not, or could not (a damaged record tells as little)."""
@@ -290,6 +298,7 @@ def _save_if_free(container: Container) -> None:
     lock = Lock(container.dir)
     try:
         if lock.try_acquire():
+            container.discard_cgroup()
             container.save()
     except FileNotFoundError:
         pass

@@ -51,7 +51,7 @@ def run(plan: Plan) -> int:
     if plan.cgroup:
         for pid in started:
             process.wait(pid)
-        cgroups.discard(plan.cgroup)
+        cgroups.discard(plan.container)
     return 125
 
 
@@ -79,7 +79,7 @@ def _run(plan: Plan, started: list[int]) -> None:
         _report(plan, {"warning": warning})
     stdio, monitor_ends = _make_stdio(plan)
     plan.cgroup = cgroups.make(
-        container.id, plan.opts, plan.conf, spec["linux"].get("resources") or {}, lambda text: _report(plan, {"warning": text})
+        container, plan.opts, plan.conf, spec["linux"].get("resources") or {}, lambda text: _report(plan, {"warning": text})
     )
     stages.reach("start:cgroup")
     created = _begin(plan, spec, stdio)
@@ -240,7 +240,7 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
         runtime=plan.opts.get("runtime") or "pyman-runtime",
         anonymous_volumes=plan.volumes.anonymous,
         volume_at=plan.volumes.used,
-        cgroup=plan.cgroup or state.get("cgroup", ""),
+        cgroup=plan.cgroup,
     )
     state.pop("note", None)
     state.pop("stopped_by", None)

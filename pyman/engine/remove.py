@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import stages
-from pyman.engine import names, restart_policy
+from pyman.engine import cgroups, names, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import PymanError, StateError
 from pyman.storage import trash
@@ -47,15 +47,11 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
     restart_policy.cancel(container)
     try:
         anonymous = list(container.state.get("anonymous_volumes") or []) if volumes else []
-        cgroup = str(container.state.get("cgroup") or "")
         names.release(container.name, container.id)
     except PymanError:
-        anonymous, cgroup = [], ""  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
+        anonymous = []  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     stages.reach("remove:name")
-    if cgroup:
-        from pyman.engine import cgroups  # hosts that delegate control groups only
-
-        cgroups.discard(cgroup)
+    cgroups.discard(container)
     _discard_run_dir(container)
     trash.discard(container.dir)
     for volume in anonymous:

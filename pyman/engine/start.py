@@ -114,8 +114,7 @@ def _plan(container: Container) -> plans.Plan:
         from pyman.engine import descriptors
 
         plan.preserve = descriptors.preserved_fds(opts)
-    if container.state.get("cgroup"):
-        cgroups.discard(container.state.pop("cgroup"))  # its monitor was killed
+    cgroups.discard(container)  # left where the last monitor was killed
     plan.terminal = bool(opts.get("tty"))
     plan.interactive = bool(opts.get("interactive"))
     return plan

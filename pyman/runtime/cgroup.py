@@ -17,6 +17,7 @@ from pyman.linux import fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyman.runtime.cgroup_limits import Setting
@@ -90,13 +91,20 @@ def _settings(resources: dict[str, Any]) -> list[Setting]:
 
 
 def create(
-    spec_path: str, container_id: str, resources: dict[str, Any], systemd: bool = False, *, strict: bool = True
+    spec_path: str,
+    container_id: str,
+    resources: dict[str, Any],
+    systemd: bool = False,
+    *,
+    strict: bool = True,
+    intent: Callable[[str], object] = str,
 ) -> tuple[str, list[str]]:
     """Make the container's cgroup with its limits. Returns (directory or "", notes on what was left out).
 
     spec_path: linux.cgroupsPath ("/a/b" from the hierarchy's top, "a/b" from the caller's own cgroup, "slice:prefix:name" with
     `systemd`, "" for a place of our choice). RuntimeFailure where `resources` asks for a limit that cannot be set, unless not
-    `strict`: then it is left out, with a note.
+    `strict`: then it is left out, with a note. intent: called with each directory before it is tried, for whoever takes it away
+    when this process is killed.
     """
     wanted = _settings(resources)
     needed = sorted({setting.controller for setting in wanted if not setting.optional and setting.controller != "cgroup"})
@@ -104,7 +112,7 @@ def create(
     if systemd and ":" in spec_path:
         notes.append("no systemd scope was made: the cgroup is made by files")
         spec_path = _name_of_scope(spec_path, container_id)
-    directory, why = _place(spec_path, container_id, needed)
+    directory, why = _place(spec_path, container_id, needed, intent)
     if not directory and wanted:
         if strict:
             raise RuntimeFailure(
@@ -115,7 +123,7 @@ def create(
             )
         notes += [f"the limit {setting!r} was left out: {why}" for setting in wanted]
         wanted = []
-        directory, why = _place(spec_path, container_id, [])
+        directory, why = _place(spec_path, container_id, [], intent)
     if not directory:
         notes.append(f"without a cgroup: {why}")
         return "", notes
@@ -145,7 +153,7 @@ def _name_of_scope(text: str, container_id: str) -> str:
     return f"{parts[1]}-{parts[2] or container_id}.scope" if parts[1] else f"{parts[2] or container_id}.scope"
 
 
-def _place(spec_path: str, container_id: str, needed: list[str]) -> tuple[str, str]:
+def _place(spec_path: str, container_id: str, needed: list[str], intent: Callable[[str], object]) -> tuple[str, str]:
     """(directory made, "") or ("", why there is none)."""
     top = hierarchy()
     if not top:
@@ -155,14 +163,14 @@ def _place(spec_path: str, container_id: str, needed: list[str]) -> tuple[str, s
     own = path_of()
     why = "your user may not make cgroups"
     if spec_path.startswith("/"):
-        made, why = _make(top, spec_path.strip("/"), needed)
+        made, why = _make(top, spec_path.strip("/"), needed, intent)
         if made:
             return made, ""
     name = spec_path.strip("/").rpartition("/")[2] if spec_path.startswith("/") else spec_path.strip("/")
     name = name or f"pyman-{container_id}"
     base = own
     while base.startswith(top):
-        made, reason = _make(base, name, needed)
+        made, reason = _make(base, name, needed, intent)
         if made:
             return made, ""
         why = reason
@@ -172,10 +180,11 @@ def _place(spec_path: str, container_id: str, needed: list[str]) -> tuple[str, s
     return "", why
 
 
-def _make(base: str, relative: str, needed: list[str]) -> tuple[str, str]:
+def _make(base: str, relative: str, needed: list[str], intent: Callable[[str], object]) -> tuple[str, str]:
     """Make base/relative, every level giving the needed controllers on; what was made is taken away again on failure."""
     made: list[str] = []
     current = base
+    intent(os.path.join(base, relative))
     try:
         for part in relative.split("/"):
             enable(current, needed)
