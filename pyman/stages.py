@@ -26,8 +26,8 @@ RUN = (
     "start:network",  # C runs in the user namespace, the network's helper is started
     "start:rootfs",  # the root file system is mounted
     "start:cloned",  # init is cloned
-    "start:ready",  # init has entered its root, the network works
-    "start:saved",  # the state says that the container runs; init waits
+    "start:ready",  # the network works; init has entered its root, or is about to
+    "start:saved",  # the state says that the container runs; init has not executed the command
     "start:started",  # init has executed the command
     "start:reported",  # C is about to become the monitor
     "run:started",  # the command knows it

@@ -61,24 +61,29 @@ def make(container: Container, opts: dict[str, Any], conf: dict[str, Any], resou
     mine = own()
     if not (resources or parent or mode == "split" or mine):
         return ""
-    from pyman.runtime import cgroup  # hosts that delegate control groups only
-
-    path = f"{parent.rstrip('/')}/pyman-{container.id}" if parent else ""
-    if mode == "split":
-        path = _split(cgroup, container.id)
-    strict = (opts.get("limits") or "strict") == "strict"
     mark = os.path.join(container.dir, _MARK)
 
     def intent(directory: str) -> None:
         with open(mark, "w") as file:
             file.write(directory)
 
+    if not (resources or parent or mode == "split"):
+        intent(f"{mine}/pyman-{container.id}")
+        if _make_plain(f"{mine}/pyman-{container.id}"):
+            _pids_limit(f"{mine}/pyman-{container.id}", int(conf["containers"].get("pids_limit") or 0))
+            return f"{mine}/pyman-{container.id}"
+    from pyman.runtime import cgroup  # only for limits and other places: the driver costs half a millisecond
+
+    path = f"{parent.rstrip('/')}/pyman-{container.id}" if parent else ""
+    if mode == "split":
+        path = _split(cgroup, container.id)
+    strict = (opts.get("limits") or "strict") == "strict"
     directory, notes = cgroup.create(path, container.id, resources, strict=strict, intent=intent)
     if resources:
         for note in notes:
             warn(note)
     if directory and not resources.get("pids"):
-        _pids_limit(cgroup, directory, int(conf["containers"].get("pids_limit") or 0))
+        _pids_limit(directory, int(conf["containers"].get("pids_limit") or 0))
     return directory
 
 
@@ -99,13 +104,31 @@ def _split(cgroup: Any, container_id: str) -> str:
     return f"{base[len(top) :]}/pyman-payload-{container_id}"
 
 
-def _pids_limit(cgroup: Any, directory: str, limit: int) -> None:
+def _make_plain(directory: str) -> bool:
+    """Make a cgroup without limits; false where the driver has to look for a place. A threaded one could be neither listed nor killed."""
+    try:
+        os.mkdir(directory, 0o755)
+    except OSError:
+        return False
+    if (store.read_text(f"{directory}/cgroup.type") or "").strip() == "domain":
+        return True
+    os.rmdir(directory)
+    return False
+
+
+def _pids_limit(directory: str, limit: int) -> None:
     """The configured guard against fork bombs, wherever the controller was delegated."""
-    if limit > 0 and os.path.exists(os.path.join(directory, "pids.max")):
+    if limit > 0:
         try:
-            cgroup.write(directory, "pids.max", str(limit))
+            fd = os.open(f"{directory}/pids.max", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            os.write(fd, str(limit).encode())
         except OSError:
             pass
+        finally:
+            os.close(fd)
 
 
 def discard(container: Container) -> None:

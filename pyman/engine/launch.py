@@ -14,10 +14,11 @@ import time
 from pyman import stages
 from pyman.engine import cgroups, restart_policy, specgen_rootfs
 from pyman.errors import PymanError, RuntimeFailure
-from pyman.linux import libc, process
+from pyman.linux import fs, libc, process
 from pyman.monitor import spawn
 from pyman.network import hosts
 from pyman.network import setup as network
+from pyman.rootless import userns
 from pyman.runtime import create as runtime_create
 from pyman.runtime import start as runtime_start
 from pyman.state import fastjson, store
@@ -91,12 +92,15 @@ def _run(plan: Plan, started: list[int]) -> None:
         plan.net = network.begin(plan.network_mode, netns, plan.conf, plan.ports, container.run_dir)
     for fd in set(stdio):
         os.close(fd)
+    # While init builds its root: all that does not need it.
+    _leave_fuse(plan.rootfs, *reversed(made))
+    # exec and inspect read the spec; it lies with the container because the runtime directory may be wiped.
+    store.write_json(os.path.join(container.dir, "spec.json"), spec)
+    spawn.reserve_exit(container.exit_path)
     own = isinstance(created, runtime_create.Created)
-    if own:
+    waits = own and not plan.net.pid  # with a helper the state is complete only when init and the helper are ready
+    if own and not waits:
         runtime_create.wait_created(created)
-    # init has its own copy of the mount. With ours gone, a FUSE daemon ends with init even if the monitor is killed.
-    for path in (plan.rootfs, *reversed(made)):
-        libc.umount2(path)
     info = network.finish(plan.net, created.pid)
     stages.reach("start:ready")
     _write_files(plan, info)
@@ -108,6 +112,8 @@ def _run(plan: Plan, started: list[int]) -> None:
     _save_running(plan, created, info)
     stages.reach("start:saved")
     try:
+        if waits:
+            runtime_create.wait_created(created)
         if own:
             runtime_start.start(created)
         else:
@@ -119,6 +125,19 @@ def _run(plan: Plan, started: list[int]) -> None:
         raise
     stages.reach("start:started")
     _become_monitor(plan, created, info, monitor_ends)
+
+
+def _leave_fuse(*paths: str) -> None:
+    """Unmount our copies of FUSE mounts: init has its own, and the daemon is to end with init even if the monitor is killed.
+
+    Other mounts may stay until the monitor ends: an unmount waits for a grace period of the kernel, up to a millisecond.
+    """
+    for path in paths:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        found = fs.magic(fd)
+        os.close(fd)
+        if found == fs.FUSE_SUPER_MAGIC:
+            libc.umount2(path)
 
 
 def _uses_netns(plan: Plan) -> bool:
@@ -244,15 +263,16 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
     )
     state.pop("note", None)
     state.pop("stopped_by", None)
-    # exec and inspect read the spec; it lies with the container because the runtime directory may be wiped.
-    store.write_json(os.path.join(container.dir, "spec.json"), plan.spec)
     container.save()
-    spawn.reserve_exit(container.exit_path)
 
 
 def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:
     container = plan.container
-    _report(plan, {"started": True, "pid": created.pid, "monitor_start": container.state["monitor_start"]})
+    _report(plan, {"started": True, "pid": created.pid})
+    try:
+        userns.remember(os.getpid(), container.state["monitor_start"], plan.idmap)
+    except PymanError:
+        pass  # only a hint: the next command makes its own user namespace
     stages.reach("start:reported")
     args = spawn.MonitorArgs()
     args.init_pid = created.pid

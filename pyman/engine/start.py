@@ -9,7 +9,7 @@ from pyman.config import containers as containers_conf
 from pyman.engine import cgroups, launch, restart_policy, specgen
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
-from pyman.errors import PymanError, RuntimeFailure, StateError
+from pyman.errors import RuntimeFailure, StateError
 from pyman.linux import process
 from pyman.network import ports as network_ports
 from pyman.rootless import idmap as idmaps
@@ -201,10 +201,6 @@ def _launch(container: Container, plan: plans.Plan) -> None:
         userns.release()
     outcome = _outcome(report_r, plan.warnings)
     if "started" in outcome:
-        try:
-            userns.remember(pid, outcome["monitor_start"], plan.idmap)
-        except PymanError:
-            pass  # only a hint: the next command makes its own user namespace
         return
     _, status = os.waitpid(pid, 0)
     _cleanup_failed(container)
