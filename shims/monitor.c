@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -354,6 +355,52 @@ static void write_exit(int status, int oom, long restart_ms)
         note("exit record");
 }
 
+/* ---- events ---- */
+
+static const char *events_path, *event; /* the log; the inside of the JSON object that tells of which container a line is */
+
+/* The line of pyman/state/events.py. A rename has left the container's new name in a file beside the exit record. */
+static void write_event(const char *status, const char *facts)
+{
+    static char renamed[65536];
+    char head[512], path[4200];
+    struct timespec now;
+    struct tm tm;
+    const char *slash = strrchr(exit_file, '/');
+    if (!events_path || !event || !slash)
+        return;
+    snprintf(path, sizeof path, "%.*s/event", (int)(slash - exit_file), exit_file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd >= 0 ? read(fd, renamed, sizeof renamed - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    if (n > 0 && n < (ssize_t)sizeof renamed - 1)
+        event = renamed;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    snprintf(head, sizeof head, ",\"Type\":\"container\",\"Status\":\"%s\",\"Time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ\"%s}\n", status,
+             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec, facts);
+    struct iovec parts[3] = {{"{", 1}, {(char *)event, strlen(event)}, {head, strlen(head)}};
+    fd = open(events_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    n = fd >= 0 ? writev(fd, parts, 3) : 0;
+    if (n > 0 && n < (ssize_t)(1 + parts[1].iov_len + parts[2].iov_len) && write(fd, "\n", 1) < 0)
+        note("events"); /* a full disk has cut the line */
+    if (fd >= 0)
+        close(fd);
+}
+
+static void note_end(int status, int oom)
+{
+    char facts[128];
+    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig);
+    if (sig)
+        n += snprintf(facts + n, sizeof facts - (size_t)n, ",\"Signal\":%d", sig);
+    if (oom)
+        snprintf(facts + n, sizeof facts - (size_t)n, ",\"OOMKilled\":true");
+    write_event("died", facts);
+}
+
 /* ---- restart policy ---- */
 
 enum { GOOD_RUN = 10, FIRST_WAIT = 100 }; /* seconds, milliseconds */
@@ -535,6 +582,10 @@ int main(int argc, char **argv)
             cleanup_alone = number(value);
         else if (!strcmp(name, "--keep-stdio"))
             keep_stdio = number(value);
+        else if (!strcmp(name, "--events"))
+            events_path = value;
+        else if (!strcmp(name, "--event"))
+            event = value;
         else if (!strcmp(name, "--policy"))
             policy_file = value;
         else if (!strcmp(name, "--stopped"))
@@ -698,7 +749,10 @@ int main(int argc, char **argv)
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     long wait_ms = restart_after(code);
     reach("monitor:ended");
-    write_exit(status, code == 137 && oom_kills(oom_path) > killed_oom, wait_ms);
+    int oom = code == 137 && oom_kills(oom_path) > killed_oom;
+    note_end(status, oom); /* before the record: whoever finds no record, and no monitor, looks whether the event was written */
+    reach("monitor:noted");
+    write_exit(status, oom, wait_ms);
     reach("monitor:recorded");
     char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
     int alone = primary_index() < 0;
@@ -711,6 +765,8 @@ int main(int argc, char **argv)
     if (cgroup)
         cgroup_remove(cgroup);
     unlinkat(run_dir_fd, "attach", 0);
+    if (!cleanup_alone)
+        write_event("cleanup", "");
     /* The monitor's own end tells that the published ports are free again; nobody else has to wait for the helpers. */
     for (int h = 0; h < n_helpers; h++)
         if (helpers[h] >= 0) {

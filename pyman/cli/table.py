@@ -87,13 +87,14 @@ version,v bool Print the version
 GROUPS = {
     "container": ("containers", "Work with containers"),
     "image": ("images", "Work with images"),
+    "system": ("system", "Work with pyman itself"),
 }
 # Every other first word, by the module that declares it.
 VERBS = {
     "containers": "attach create exec inspect kill list logs ls port ps rename rm run start stop wait",
     "images": "images pull rmi tag untag",
     "registries": "login logout search",
-    "system": "__complete completion doctor info unshare version",
+    "system": "__complete completion doctor events info unshare version",
 }
 
 

@@ -40,6 +40,8 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("containers", "umask", "str", "0022", "umask of a container's processes"),
     ("containers", "userns", "str", "", "User namespace of a container: host, keep-id, nomap; empty: host"),
     ("engine", "detach_keys", "str", "ctrl-p,ctrl-q", "Keys that detach from a container; empty: none"),
+    ("engine", "events_logfile_max_size", "int", 4194304, "Bytes after which the log of events is rotated (one older file is kept)"),
+    ("engine", "events_logger", "str", "file", "Where events are written: file or none"),
     ("engine", "image_parallel_copies", "int", 3, "Layers downloaded at a time"),
     ("engine", "pull_policy", "str", "missing", "When run and create pull: always, missing, never or newer"),
     ("engine", "runtime", "str", "", "OCI runtime: empty for pyman's own, or a name from [engine.runtimes], or a path"),

@@ -11,7 +11,7 @@ import os
 from pyman import paths
 from pyman.errors import NoSuchContainer, StateError, StorageError
 from pyman.linux import process
-from pyman.state import store
+from pyman.state import events, store
 from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 RUNNING = ("running", "paused")
+
+
+def _event_settings() -> dict[str, Any]:
+    from pyman.config import containers
+
+    return dict(containers.load()["engine"])
+
+
+events.settings = _event_settings
 
 
 def containers_dir() -> str:
@@ -131,7 +140,34 @@ class Container:
                 self.save()
             except StorageError:
                 pass  # a full disk: the exit record stays, and the next command learns the same from it
+            if record is None:
+                self._note_lost_end()
         return True
+
+    def event(self, status: str, **facts: Any) -> None:
+        """Note in the log of events that something happened to the container."""
+        events.append([self.event_line(status, **facts)])
+
+    def event_line(self, status: str, **facts: Any) -> bytes:
+        """The same as a line, for who notes several at once."""
+        state = self.state
+        image = state["image"] if state["image_id"] else ""
+        return events.line("container", status, self.id, state["name"], image=image, attributes=state["labels"], **facts)
+
+    def event_subject(self) -> str:
+        """What the monitor's events say of the container: the inside of a JSON object."""
+        from pyman.state import fastjson
+
+        state = self.state
+        image = state["image"] if state["image_id"] else ""
+        return fastjson.dumps({"ID": self.id, **events.subject(state["name"], image, state["labels"])})[1:-1]
+
+    def _note_lost_end(self) -> None:
+        """The monitor notes an end before it records it. Where it was killed, perhaps between the two, this is done for it."""
+        from pyman.state import eventlog
+
+        if not eventlog.ended_since(self.id, self.state.get("started", 0.0)):
+            self.event("died", ContainerExitCode=self.state["exit_code"], Cause=self.state.get("note", ""))
 
     def discard_cgroup(self) -> None:
         """Take away what a killed monitor could not."""
@@ -298,11 +334,12 @@ def _save_if_free(container: Container) -> None:
     lock = Lock(container.dir)
     try:
         if lock.try_acquire():
-            container.discard_cgroup()
-            container.save()
+            container._lock, container._state = lock, None
+            container.sync()  # again, under the lock: another command may have seen the end first
     except FileNotFoundError:
         pass
     finally:
+        container._lock = None
         lock.release()
 
 

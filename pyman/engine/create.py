@@ -249,6 +249,8 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Contain
         stages.reach("create:state")
         store.write_json(os.path.join(container.dir, "config.json"), config, sync=durable)
         stages.reach("create:config")
+        container._state, container._config = state, config
+        container.event("create")
         return container
     except BaseException:
         if name:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class ExecPipes:
-    """A started exec: its process and the caller's ends of its stdio (-1 where there is none)."""
+    """A started exec: its process (0 once it was waited for) and the caller's ends of its stdio (-1 where there is none)."""
 
-    __slots__ = ("console", "pid", "stderr", "stdin", "stdout")
+    __slots__ = ("console", "id", "pid", "stderr", "stdin", "stdout")
 
     def __init__(self) -> None:
+        self.id = os.urandom(32).hex()
         self.pid = 0
         self.stdin = self.stdout = self.stderr = self.console = -1
 
@@ -54,6 +55,7 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
         os.close(fd)
     pipes.pid = created.pid
     pipes.console = created.console
+    container.event("exec", ExecID=pipes.id)
     return pipes
 
 

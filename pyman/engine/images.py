@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyman.engine import image_filters
 from pyman.engine.container import list_containers
 from pyman.errors import NoSuchImage, StateError
+from pyman.state import events
 from pyman.storage import images, layers, trash
 
 TYPE_CHECKING = False
@@ -57,20 +58,26 @@ def tag(name: str, new_names: list[str]) -> None:
     """Give an image further names. NoSuchImage, UsageError."""
     record = images.load().resolve(name)
     images.add(record, new_names)
+    for new in new_names:
+        events.emit("image", "tag", record["id"], new)
 
 
 def untag(name: str, old_names: list[str]) -> None:
     """Take names (all if none are given) from an image. NoSuchImage."""
 
-    def action(index: ImageIndex) -> None:
-        record = index.resolve(name)
+    def action(index: ImageIndex) -> tuple[str, list[str]]:
+        record, taken = index.resolve(name), []
         for old in old_names or list(record["names"]):
             known = next((candidate for candidate in [old, *images.candidates(old)] if candidate in record["names"]), None)
             if known is None:
                 raise NoSuchImage(f"cannot take name {old} from image {record['id'][:12]}", "the image does not have it")
             record["names"] = [kept for kept in record["names"] if kept != known]
+            taken.append(known)
+        return record["id"], taken
 
-    images.change(action)
+    image_id, gone = images.change(action)
+    for known in gone:
+        events.emit("image", "untag", image_id, known)
 
 
 def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
@@ -102,8 +109,12 @@ def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
             return gone, str(record["id"])
         return gone, ""
 
-    result: tuple[list[str], str] = images.change(action)
-    return result
+    untagged, deleted = images.change(action)
+    for old in untagged:
+        events.emit("image", "untag", record["id"], old)
+    if deleted:
+        events.emit("image", "remove", deleted, (untagged or [deleted])[0])
+    return untagged, deleted
 
 
 def _release_users(record: dict[str, Any], force: bool) -> None:

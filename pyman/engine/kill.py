@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import paths
 from pyman.engine import restart_policy
 from pyman.engine.container import Container
 from pyman.errors import StateError, UsageError
@@ -46,7 +47,20 @@ def kill_container(container: Container, signum: int) -> None:
                 container.save()
                 return
         container.require_running("send a signal to")
+        # Noted before: the container's end, which the monitor notes, comes after its cause.
+        container.event("kill", Signal=signum, By=caller())
         send(container, signum)
+
+
+def caller() -> str:
+    """Who gives this command, for the log of events: the user, and the process that called pyman."""
+    parent = os.getppid()
+    try:
+        with open(f"/proc/{parent}/comm", encoding="utf-8", errors="replace") as file:
+            name = file.read(64).strip()
+    except OSError:
+        name = "?"
+    return f"uid {paths.caller()[0]}, from {name} (pid {parent})"
 
 
 def _stop_signal(container: Container) -> int:

@@ -21,7 +21,7 @@ from pyman.network import setup as network
 from pyman.rootless import userns
 from pyman.runtime import create as runtime_create
 from pyman.runtime import start as runtime_start
-from pyman.state import fastjson, store
+from pyman.state import events, fastjson, store
 from pyman.storage import layers, overlay
 
 TYPE_CHECKING = False
@@ -124,6 +124,8 @@ def _run(plan: Plan, started: list[int]) -> None:
         container.save()
         raise
     stages.reach("start:started")
+    lines = [container.event_line("init"), container.event_line("start")]
+    events.append(lines + [container.event_line("attach")] if plan.attach_fd >= 0 else lines)
     _become_monitor(plan, created, info, monitor_ends)
 
 
@@ -289,6 +291,8 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.policy_path, args.stopped_path = restart_policy.policy_path(container), restart_policy.stopped_path(container)
     args.restarts, args.wait_ms = plan.restarts, plan.restart_wait
     args.keep_stdio = args.log_driver == "passthrough" and container.state.get("restart_policy", "no") != "no"
+    if events.limit():
+        args.events_path, args.event = events.path(), container.event_subject()
     args.timeout = int(plan.opts.get("timeout") or 0)
     spawn.exec_monitor(args)
 

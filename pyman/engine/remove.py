@@ -8,6 +8,7 @@ from pyman import stages
 from pyman.engine import cgroups, names, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import PymanError, StateError
+from pyman.state import events
 from pyman.storage import trash
 
 TYPE_CHECKING = False
@@ -45,7 +46,10 @@ def remove_container(container: Container, *, force: bool = False, timeout: int 
 def discard_container(container: Container, *, volumes: bool = True) -> None:
     """Take an ended container away. The caller holds its lock."""
     restart_policy.cancel(container)
+    removed = b""
     try:
+        state = container.state
+        removed = container.event_line("remove", **({"ContainerExitCode": state["exit_code"]} if state["status"] == "exited" else {}))
         anonymous = list(container.state.get("anonymous_volumes") or []) if volumes else []
         names.release(container.name, container.id)
     except PymanError:
@@ -54,6 +58,8 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
     cgroups.discard(container)
     _discard_run_dir(container)
     trash.discard(container.dir)
+    if removed:
+        events.append([removed])
     for volume in anonymous:
         from pyman.engine import volumes as volume_store
 

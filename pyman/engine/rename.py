@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from pyman.engine import names
 from pyman.engine.container import Container
+from pyman.state import store
 
 
 def rename_container(container: Container, new_name: str) -> None:
@@ -16,4 +19,7 @@ def rename_container(container: Container, new_name: str) -> None:
         names.reserve(new_name, container.id)
         container.state["name"] = new_name
         container.save()
+        # For the monitor, which notes the container's end.
+        store.write_text(os.path.join(container.dir, "event"), container.event_subject())
         names.release(old, container.id)
+        container.event("rename")

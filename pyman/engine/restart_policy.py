@@ -139,4 +139,5 @@ def start_again(container: Container) -> bool:
             state["note"] = f"the restart failed: {err}"
             container.save()
             raise
+        container.event("restart")
         return True

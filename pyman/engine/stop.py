@@ -47,6 +47,7 @@ def stop_locked(container: Container, timeout: int | None = None) -> None:
     state = container.state
     pid, started = state["pid"], state["pid_start"]
     killed = False
+    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=kill.caller())
     if seconds == 0 or not kill.send(container, stop_signal(container)) or not wait_gone(pid, started, seconds):
         killed = True
         kill.send(container, SIGKILL)

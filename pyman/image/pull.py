@@ -14,6 +14,7 @@ from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError, Usa
 from pyman.image import manifest as manifests
 from pyman.image import policy as trust
 from pyman.image import reference
+from pyman.state import events
 from pyman.storage import images, layers, partial, trash
 from pyman.storage.unpacker import Unpacker
 
@@ -53,11 +54,21 @@ def pull(
             if policy == "never":
                 raise
     access = {"tls_verify": tls_verify, "creds": creds, "authfile": authfile, "cert_dir": cert_dir}
-    found = sources(name, retry=retry, retry_delay=retry_delay, **access)
+    try:
+        added = _from_first(sources(name, retry=retry, retry_delay=retry_delay, **access), platform, reporter, conf or {})
+    except PymanError as err:
+        events.emit("image", "pull-error", "", name, Error=str(err)[:4096])
+        raise
+    events.emit("image", "pull", added["id"], name)
+    return added
+
+
+def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, conf: dict[str, Any]) -> dict[str, Any]:
+    """The image from the first source that has it."""
     for left in range(len(found) - 1, -1, -1):
         source = found.pop(0)()
         try:
-            record, names = _fetch(source, platform, reporter, conf or {})
+            record, names = _fetch(source, platform, reporter, conf)
             added = images.add(record, names)
             stages.reach("pull:record")
             return added

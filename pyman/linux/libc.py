@@ -197,6 +197,16 @@ def pidfd_send_signal(pidfd: int, signum: int) -> None:
         raise_errno("pidfd_send_signal")
 
 
+def inotify_init() -> int:
+    """inotify_init1(2): a descriptor, non-blocking and close-on-exec; -1 where the user has too many."""
+    return int(libc.inotify_init1(c_int(os.O_CLOEXEC | os.O_NONBLOCK)))
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> bool:
+    """inotify_add_watch(2); false if it cannot be had."""
+    return bool(libc.inotify_add_watch(c_int(fd), c_char_p(_b(path)), c_uint(mask)) >= 0)
+
+
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """close_range(2) (Linux 5.9); flags 4 (CLOSE_RANGE_CLOEXEC) marks instead of closing."""
     if libc.syscall(c_long(NR_close_range), c_uint(first), c_uint(last), c_uint(flags)) < 0:

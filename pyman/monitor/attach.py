@@ -262,6 +262,7 @@ def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
     if detached:
         return 0
     _, status = os.waitpid(started.pid, 0)
+    started.pid = 0
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 

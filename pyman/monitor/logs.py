@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Entry:
@@ -27,20 +27,23 @@ class Entry:
         self.whole = whole
 
 
-def parse_time(text: str, option: str) -> float:
-    """Seconds since 1970 of a duration before now (10m, 1h30m), a number of seconds, or an RFC 3339 time. UsageError."""
+def parse_time(text: str, option: str, ahead: bool = False) -> float:
+    """Seconds since 1970 of a duration before now (10m, 1h30m), a number of seconds, or an RFC 3339 time. UsageError.
+
+    ahead: a duration is one after now, as for the end of a time of watching.
+    """
     if text.replace(".", "", 1).isdigit():
         return float(text)
-    total, number = 0.0, ""
-    for char in text:
-        if char.isdigit() or char == ".":
-            number += char
-        elif char in _UNITS and number:
-            total += float(number) * _UNITS[char]
-            number = ""
-        else:
+    total, rest = 0.0, text
+    while rest:
+        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
+        rest = rest[len(number) :]
+        unit = rest[: len(rest) - len(rest.lstrip("nsumhd"))]
+        rest = rest[len(unit) :]
+        if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
             return _absolute(text, option)
-    return time.time() - total
+        total += float(number) * _UNITS[unit]
+    return time.time() + (total if ahead else -total)
 
 
 def _absolute(text: str, option: str) -> float:

@@ -20,13 +20,15 @@ class MonitorArgs:
     oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never).
     exit_command: run after the end, with --rm if `remove` and the starting command is gone, with --restart if the file
     policy_path asks for it and the file stopped_path does not exist; restarts: how often it was run so since a user started
-    the container; wait_ms: how long to wait before. keep_stdio: keep the caller's streams for the next start.
+    the container; wait_ms: how long to wait before. events_path: the log of events; event: what its lines say of the container. keep_stdio: keep the caller's streams for the next start.
     """
 
     __slots__ = (
         "attach_fd",
         "cgroup",
         "console_fd",
+        "event",
+        "events_path",
         "exit_command",
         "exit_path",
         "init_pid",
@@ -53,7 +55,7 @@ class MonitorArgs:
         self.attach_fd = self.console_fd = self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
         self.init_pid = 0
         self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = self.cgroup = ""
-        self.policy_path = self.stopped_path = ""
+        self.policy_path = self.stopped_path = self.events_path = self.event = ""
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
         self.keep_stdio = self.remove = False
         self.log_max_files = 1
@@ -113,6 +115,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         argv += ["--oom", args.oom_path]
     if args.cgroup:
         argv += ["--cgroup", args.cgroup]
+    if args.events_path:
+        argv += ["--events", args.events_path, "--event", args.event]
     if args.timeout:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:

@@ -29,9 +29,11 @@ def attach_to(container: Container, opts: Any, stdin: bool) -> int:
     container.sync()
     container.require_running("attach to")
     options = container.config["options"]
+    sock = attach.open_attach(container)
+    container.event("attach")
     code = attach.attach_container(
         container,
-        attach.open_attach(container),
+        sock,
         stdin=bool(options.get("interactive")) and stdin,
         tty=bool(options.get("tty")),
         detach_keys=attach.detach_keys(opts, options),

@@ -39,4 +39,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError(err.what, err.why) from err
     if opts.get("detach"):
         return 0
-    return attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
+    code = attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
+    if not started.pid:
+        container.event("exec_died", ContainerExitCode=code, ExecID=started.id)
+    return code

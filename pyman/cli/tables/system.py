@@ -14,6 +14,14 @@ format,f str json or a Go template
 DOCTOR = """
 format str table or json
 """
+EVENTS = """
+filter,f list Events that match, for instance event=died or container=web
+format str json or a Go template
+no-trunc bool=true Do not shorten ids
+since str Events since a time (2026-01-31T12:00:00) or a duration (10m)
+stream bool=true Go on with new events
+until str Events until a time or a duration from now
+"""
 UNSHARE = """
 rootless-netns bool Enter the shared network namespace !! there is none in this release
 """
@@ -36,6 +44,18 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         ("pyman doctor", "pyman doctor --format json"),
         most=0,
     ),
+    ("events",): _C(
+        "events",
+        "",
+        "Show what happens to containers, images and volumes",
+        EVENTS,
+        (
+            "pyman events",
+            "pyman events --since 1h --stream=false --filter event=died",
+            "pyman events --format '{{.Time}} {{.Status}} {{.Name}}'",
+        ),
+        most=0,
+    ),
     ("info",): _C(
         "info",
         "",
@@ -49,4 +69,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
     ("version",): _C("version", "", "Show the version", FORMAT, ("pyman version",), most=0),
 }
-ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {}
+ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("system", "events"): ("events",),
+    ("system", "info"): ("info",),
+}

@@ -1,0 +1,136 @@
+"""The log of events as `events` shows it: filters, times, and waiting for more. CLI process."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyman import paths
+from pyman.errors import UsageError
+from pyman.linux.inotify import Watch
+from pyman.monitor.logs import parse_time
+from pyman.state import eventlog, events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Event = dict[str, Any]
+
+TYPES = ("artifact", "container", "image", "machine", "network", "pod", "secret", "system", "volume")
+FILTERS = ("artifact", "container", "event", "image", "label", "pod", "status", "type", "volume")
+_OBJECTS = ("artifact", "container", "image", "pod")
+
+
+def select(opts: Any, idle: Callable[[], None]) -> Iterator[Event]:
+    """The events that --since, --until and --filter ask for; with --stream also those to come. UsageError.
+
+    idle: called when all that has happened so far was given.
+    """
+    chosen = compile_filters(opts.get("filter") or [])
+    since = _stamp(parse_time(opts["since"], "--since")) if opts.get("since") else ""
+    end = parse_time(opts["until"], "--until", ahead=True) if opts.get("until") else 0.0
+    until = _stamp(end) if end else ""
+    for event in _raw(opts, end, bool(since or until), idle):
+        if (since and event["Time"] <= since) or (until and event["Time"] >= until):
+            continue
+        if event["Type"] in TYPES and chosen(event):
+            yield event
+
+
+def _stamp(moment: float) -> str:
+    return events.stamp(max(0, int(moment * 10**9)))
+
+
+def _raw(opts: Any, end: float, from_start: bool, idle: Callable[[], None]) -> Iterator[Event]:
+    if not opts.get("stream") or (end and end <= time.time()):
+        yield from eventlog.read()
+        return
+    paths.ensure_private(paths.graphroot())
+    directory = os.path.dirname(events.path())
+    os.makedirs(directory, 0o700, exist_ok=True)
+    watch = Watch([directory])
+
+    def wait() -> bool:
+        idle()
+        left = end - time.time() if end else 60.0
+        if left <= 0:
+            return False
+        watch.wait(min(left, 60.0))
+        return True
+
+    try:
+        yield from eventlog.follow(from_start, wait)
+    finally:
+        watch.close()
+
+
+def compile_filters(filters: list[str]) -> Callable[[Event], bool]:
+    """What says whether an event passes: equal keys are alternatives, different ones must all pass. UsageError."""
+    groups: dict[str, list[str]] = {}
+    for item in filters:
+        key, separator, value = item.partition("=")
+        if not separator or key.lower() not in FILTERS:
+            raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE", "keys are " + ", ".join(FILTERS))
+        groups.setdefault(key.lower(), []).append(value)
+
+    def passes(event: Event) -> bool:
+        return all(any(_matches(event, key, value) for value in values) for key, values in groups.items())
+
+    return passes
+
+
+def _matches(event: Event, key: str, value: str) -> bool:
+    if key in ("event", "status"):
+        return bool(event["Status"] == ("died" if value == "die" else value))
+    if key == "type":
+        return bool(event["Type"] == value)
+    if key == "label":
+        name, separator, wanted = value.partition("=")
+        labels = event.get("Attributes") or {}
+        return name in labels and (not separator or labels[name] == wanted)
+    if event["Type"] != key:
+        return False
+    if key == "volume":
+        return bool(event["Name"].startswith(value))
+    return bool(event["Name"] == value or (value and event["ID"].startswith(value)))
+
+
+def nanoseconds(event: Event) -> int:
+    """When the event was, in nanoseconds since 1970; 0 for a time nobody can read."""
+    import calendar
+
+    when, _, fraction = event["Time"].rstrip("Z").partition(".")
+    try:
+        day, _, clock = when.partition("T")
+        fields = [int(part) for part in [*day.split("-"), *clock.split(":")]]
+        return calendar.timegm((*fields, 0, 0, 0)) * 10**9 + int(fraction[:9].ljust(9, "0"))
+    except (ValueError, TypeError):
+        return 0
+
+
+def plain(event: Event) -> dict[str, Any]:
+    """The event under Podman's names, without the fields that are empty."""
+    moment = nanoseconds(event)
+    found: dict[str, Any] = {
+        "ContainerExitCode": event.get("ContainerExitCode"),
+        "OOMKilled": event.get("OOMKilled"),
+        "ID": event["ID"],
+        "Image": event.get("Image", ""),
+        "Name": event["Name"],
+        "network": event.get("Network", ""),
+        "Status": event["Status"],
+        "time": moment // 10**9,
+        "timeNano": moment,
+        "Type": event["Type"],
+        "health_status": event.get("HealthStatus", ""),
+        "Error": event.get("Error", ""),
+        "ExecID": event.get("ExecID", ""),
+        "Signal": event.get("Signal"),
+        "ContainerInspectData": event.get("ContainerInspectData", ""),
+        "PodID": event.get("PodID", ""),
+    }
+    found = {key: value for key, value in found.items() if value not in ("", None)}
+    found["Attributes"] = event.get("Attributes")
+    return found
