@@ -35,7 +35,13 @@ RUN = (
     "remove:name",  # its name is given back
     "remove:renamed",  # its directory lies in the trash
 )
-ALL = PULL + RUN
+NETWORK = (
+    "network:planned",  # a new network is decided, nothing is written
+    "network:created",  # its file exists
+    "network:leases",  # a removed network's leases are gone, its file is not
+    "network:removed",  # its file is gone
+)
+ALL = PULL + RUN + NETWORK
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

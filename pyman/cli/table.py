@@ -88,6 +88,7 @@ GROUPS = {
     "container": ("containers", "Work with containers"),
     "image": ("images", "Work with images"),
     "system": ("system", "Work with pyman itself"),
+    "network": ("networks", "Work with networks"),
 }
 # Every other first word, by the module that declares it.
 VERBS = {

@@ -1,0 +1,187 @@
+"""Networks as files: graphroot/networks/NAME.json with Podman's fields. CLI process and C.
+
+The default network exists without a file; it gets one when it is changed. A damaged file breaks its own network only.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyman import paths
+from pyman.errors import NoSuchObject, PymanError, StateError, StorageError, UsageError
+from pyman.network import subnets
+from pyman.state import fastjson, store
+from pyman.state.lock import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+MODES = ("none", "host", "bridge", "private", "slirp4netns", "pasta", "container", "ns", "default", "pod")
+_PODMAN_ID = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9"  # sha256 of "podman"
+
+
+def networks_dir() -> str:
+    """graphroot/networks, made if it does not exist."""
+    path = os.path.join(paths.graphroot(), "networks")
+    if not os.path.isdir(path):
+        os.makedirs(path, 0o700, exist_ok=True)
+    return path
+
+
+def lock() -> Lock:
+    """The lock of all networks of this user: their files, addresses and the namespace of their bridges.
+
+    It is taken after a container's lock, never before.
+    """
+    return Lock(networks_dir())
+
+
+def check_name(name: str) -> None:
+    """UsageError unless `name` can be a network's."""
+    if not name or name[0] not in _FIRST or name.strip(_FIRST + "_.-") or len(name) > 200:
+        raise UsageError(f"invalid network name {name!r}", "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*")
+    if name in MODES:
+        raise UsageError(f"cannot create a network with name {name}", "it is the name of a network mode", "choose another name")
+
+
+def check_interface(name: str) -> None:
+    """UsageError unless `name` can be a network device's."""
+    if not 0 < len(name.encode()) <= 15 or name in (".", "..", "lo", "uplink", "all", "default") or not name.strip("/: \t\n").isprintable():
+        raise UsageError(f"invalid interface name {name!r}", "it has 1 to 15 bytes, and is not . .. lo uplink all default")
+    if any(char in '/: \\"%' or not char.isascii() or char.isspace() or not char.isprintable() for char in name):
+        raise UsageError(f"invalid interface name {name!r}", "it has letters, digits and marks without / : % quotes and blanks")
+
+
+def default_name(conf: dict[str, Any]) -> str:
+    """The name of the default network."""
+    return str(conf["network"].get("default_network") or "podman")
+
+
+def _default(conf: dict[str, Any]) -> dict[str, Any]:
+    name = default_name(conf)
+    network_id = _PODMAN_ID
+    if name != "podman":
+        import hashlib  # for another name only
+
+        network_id = hashlib.sha256(name.encode()).hexdigest()
+    subnet, _ = subnets.parse_cidr(str(conf["network"].get("default_subnet") or "10.88.0.0/16"))
+    return {
+        "name": name,
+        "id": network_id,
+        "driver": "bridge",
+        "network_interface": "podman0",
+        "created": now(),
+        "subnets": [{"subnet": subnets.cidr_text(subnet), "gateway": subnets.ip_text((subnet[0], subnet[1] + 1))}],
+        "ipv6_enabled": subnet[0] == 6,
+        "internal": False,
+        "dns_enabled": False,
+        "ipam_options": {"driver": "host-local"},
+    }
+
+
+def now() -> str:
+    """The time as RFC 3339 with nanoseconds."""
+    moment = time.time_ns()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment // 10**9)) + f".{moment % 10**9:09d}Z"
+
+
+def _path(name: str) -> str:
+    return os.path.join(networks_dir(), name + ".json")
+
+
+def _checked(name: str, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a file, if everything that is going to be used of it makes sense. StorageError."""
+    try:
+        if record["name"] != name or record["driver"] != "bridge":
+            raise ValueError("it describes another network or driver")
+        check_interface(record["network_interface"])
+        if len(record["id"]) != 64 or record["id"].strip("0123456789abcdef"):
+            raise ValueError("its id is no id")
+        for entry in record.get("subnets") or []:
+            subnet, _ = subnets.parse_cidr(entry["subnet"])
+            addresses = [entry.get("gateway"), *(entry.get("lease_range") or {}).values()]
+            if not all(subnets.contains(subnet, subnets.parse_ip(address)) for address in addresses if address):
+                raise ValueError("an address lies outside its subnet")
+        for route in record.get("routes") or []:
+            subnets.parse_cidr(route["destination"])
+            subnets.parse_ip(route["gateway"])
+        for server in record.get("network_dns_servers") or []:
+            subnets.parse_ip(server)
+        for part in ("labels", "options", "ipam_options"):
+            if not all(isinstance(value, str) for value in (record.get(part) or {}).values()):
+                raise ValueError(f"{part} are not texts")
+        for option in ("mtu", "metric", "vlan"):
+            if not str((record.get("options") or {}).get(option, "0")).isdigit():
+                raise ValueError(f"the option {option} is no number")
+    except (KeyError, TypeError, ValueError, AttributeError, PymanError) as err:
+        why = f"no {err}" if isinstance(err, KeyError) else str(err)
+        raise StorageError(
+            f"cannot use network {name}", f"{_path(name)} is damaged: {why}", "mend the file, or remove it and create the network again"
+        ) from err
+    return record
+
+
+def load(name: str, conf: dict[str, Any]) -> dict[str, Any] | None:
+    """The record of the network of that name, or None. StorageError if its file is damaged."""
+    if not name or name[0] not in _FIRST or name.strip(_FIRST + "_.-"):
+        return None
+    record = store.read_json(_path(name))
+    if record is not None:
+        return _checked(name, record)
+    return _default(conf) if name == default_name(conf) else None
+
+
+def get(name_or_id: str, conf: dict[str, Any]) -> dict[str, Any]:
+    """The network of that name, id, or unambiguous part of an id. NoSuchObject, StateError, StorageError."""
+    found = load(name_or_id, conf)
+    if found is None and name_or_id and not name_or_id.strip("0123456789abcdef"):
+        matches = [record for record in everything(conf)[0] if record["id"].startswith(name_or_id)]
+        if len(matches) > 1:
+            raise StateError(f"cannot choose a network for {name_or_id}", "several ids begin so", "give more of the id")
+        found = matches[0] if matches else None
+    if found is None:
+        raise NoSuchObject(
+            f"no network with name or ID {name_or_id!r} found",
+            "no such network",
+            "pyman network ls lists them, pyman network create makes one",
+        )
+    return found
+
+
+def names() -> list[str]:
+    """The names of all networks that have a file."""
+    return sorted(entry[:-5] for entry in os.listdir(networks_dir()) if entry.endswith(".json") and entry[0] != ".")
+
+
+def everything(conf: dict[str, Any]) -> tuple[list[dict[str, Any]], list[PymanError]]:
+    """(all networks that can be read, the default one among them; what is wrong with the others)."""
+    found, broken = [], []
+    for name in sorted({*names(), default_name(conf)}):
+        try:
+            record = load(name, conf)
+            if record:
+                found.append(record)
+        except PymanError as err:
+            broken.append(err)
+    return found, broken
+
+
+def save(record: dict[str, Any]) -> None:
+    """Write a network's file, on disk before it counts. The caller holds the lock. StorageError."""
+    store.write_text(_path(record["name"]), fastjson.dumps(record, indent=4) + "\n", sync=True)
+
+
+def delete(record: dict[str, Any]) -> None:
+    """Take a network's file away; its leases go first. The caller holds the lock."""
+    try:
+        os.unlink(_path(record["name"]))
+    except FileNotFoundError:
+        pass
+
+
+def option(record: dict[str, Any], key: str, default: str = "") -> str:
+    """A driver option of the network."""
+    return str((record.get("options") or {}).get(key, default))
