@@ -1,0 +1,384 @@
+"""Tar streams written from directories, by descriptors: layers, exports, copies. Any process; in U1 for files of other owners.
+
+The tree is hostile and may change meanwhile: no symlink is followed, a file that has gone is left out, one that has shrunk is
+filled with noughts. Equal trees give equal bytes: names in byte order, whole seconds, ids as numbers, PAX records sorted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pyman.linux import trees
+from pyman.storage.tarstream import BLOCK, Member, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+    from typing import Any
+
+    Ids = Callable[[int, int], tuple[int, int]]
+
+_BUFFER = 1 << 18  # small pieces are collected up to this size
+_BIG = 1 << 16  # files from this size on go past the buffer
+_PIECE = 1 << 20
+_LINKS = 200_000  # inodes with several names that are remembered; those beyond are written as files of their own
+_PATH = 4096  # what readers take
+_ZEROS = bytes(_PIECE)
+_WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
+_OPAQUE_XATTRS = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
+_OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.")
+
+
+class FdSink:
+    """Writes to a descriptor: a pipe, a file, a socket. Large files are handed to the kernel (sendfile(2))."""
+
+    __slots__ = ("_buffer", "_send", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._buffer = bytearray()
+        self._send = True
+
+    def write(self, data: bytes) -> None:
+        """Append bytes. OSError."""
+        self._buffer += data
+        if len(self._buffer) >= _BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on what is collected. OSError."""
+        view = memoryview(self._buffer)
+        try:
+            while view:
+                view = view[os.write(self.fd, view) :]
+        finally:
+            view.release()
+        self._buffer = bytearray()
+
+    def copy(self, fd: int, at: int, size: int) -> int:
+        """Append up to `size` bytes of file `fd` from offset `at`; how many there were. OSError."""
+        if size < _BIG or not self._send:
+            return _copy_by_hand(self.write, fd, at, size)
+        self.flush()
+        done = 0
+        while done < size:
+            try:
+                sent = os.sendfile(self.fd, fd, at + done, min(size - done, 1 << 30))
+            except OSError as err:
+                if err.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOVERFLOW) or done:
+                    raise
+                self._send = False  # a file opened to append, or a file system that cannot
+                return _copy_by_hand(self.write, fd, at, size)
+            if not sent:
+                break
+            done += sent
+        return done
+
+
+class CallSink:
+    """Gives the bytes to a function, for whoever hashes or compresses them."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def copy(self, fd: int, at: int, size: int) -> int:
+        """See FdSink."""
+        return _copy_by_hand(self.write, fd, at, size)
+
+
+def _copy_by_hand(write: Callable[[bytes], object], fd: int, at: int, size: int) -> int:
+    done = 0
+    while done < size:
+        data = os.pread(fd, min(size - done, _PIECE), at + done)
+        if not data:
+            break
+        write(data)
+        done += len(data)
+    return done
+
+
+def _record(key: str, value: bytes) -> bytes:
+    """One PAX record, which begins with its own length."""
+    rest = b" " + key.encode("utf-8", "surrogateescape") + b"=" + value + b"\n"
+    length = len(rest) + 1
+    while len(str(length)) + len(rest) != length:
+        length = len(str(length)) + len(rest)
+    return str(length).encode() + rest
+
+
+def _block(name: bytes, kind: str, mode: int, uid: int, gid: int, size: int, mtime: int, link: bytes, major: int, minor: int) -> bytes:
+    """One ustar header; the numbers fit their fields."""
+    head = b"".join(
+        (
+            name.ljust(100, b"\0"),
+            b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, uid, gid, size, mtime),
+            b"        ",
+            kind.encode(),
+            link.ljust(100, b"\0"),
+            b"ustar\x0000",
+            bytes(64),
+            b"%07o\0%07o\0" % (major, minor),
+            bytes(167),
+        )
+    )
+    return head[:148] + b"%06o\0 " % sum(head) + head[156:]
+
+
+def header(member: Member) -> bytes:
+    """The header of an entry, with a PAX header before it for what ustar cannot hold. Directories' names get their slash."""
+    name, link = member.name, member.link
+    if member.type == "5" and not name.endswith(b"/"):
+        name += b"/"
+    seconds = member.mtime_ns // 10**9
+    records: dict[str, bytes] = {f"SCHILY.xattr.{key}": value for key, value in member.xattrs.items()}
+    fits = {"uid": member.uid, "gid": member.gid, "size": member.size, "mtime": seconds}
+    for key, limit in (("uid", 8**7), ("gid", 8**7), ("size", 8**11), ("mtime", 8**11)):
+        if not 0 <= fits[key] < limit:
+            records[key] = str(fits[key]).encode()
+            fits[key] = 0
+    if len(name) > 100:
+        records["path"] = name
+    if len(link) > 100:
+        records["linkpath"] = link
+    before = b""
+    if records:
+        data = b"".join(_record(key, records[key]) for key in sorted(records))
+        before = _block(b"PaxHeaders.0/" + name.rstrip(b"/").rpartition(b"/")[2][:80], "x", 0o644, 0, 0, len(data), 0, b"", 0, 0)
+        before += data + bytes(-len(data) % BLOCK)
+    return before + _block(
+        name[:100], member.type, member.mode, fits["uid"], fits["gid"], fits["size"], fits["mtime"], link[:100], member.major, member.minor
+    )
+
+
+class TreeWriter:
+    """Writes trees and single entries of one archive.
+
+    layer: overlay's markers become those of layers; names that only look like markers are left out. `marker_files`: the tree's
+    own .wh. files are markers (fuse-overlayfs writes such). ids: (uid, gid) of a file -> those of its entry.
+    note: told what is left out, and why.
+    """
+
+    __slots__ = ("_ids", "_layer", "_links", "_marker_files", "_note", "sink")
+
+    def __init__(
+        self,
+        sink: Any,
+        *,
+        layer: bool = False,
+        marker_files: bool = False,
+        ids: Ids | None = None,
+        note: Callable[[str], object] | None = None,
+    ) -> None:
+        self.sink = sink
+        self._layer = layer
+        self._marker_files = marker_files
+        self._ids = ids
+        self._note = note
+        self._links: dict[tuple[int, int], bytes] = {}
+
+    def tree(self, root: int, prefix: bytes = b"", skip: Container[str] = ()) -> None:
+        """Everything in directory `root` (O_PATH will do), under `prefix`: the entry of the directory itself first, if it has a name.
+
+        skip: names directly in it that are left out. OSError.
+        """
+        cursor = trees.Cursor(root)
+        try:
+            info = os.fstat(cursor.fd)
+            base = prefix.rstrip(b"/")
+            if base:
+                self._emit(base, info, self._xattrs(cursor.fd))
+            path = base + b"/" if base else b""
+            levels = [(self._names(cursor.fd, path, skip), len(path))]
+            while levels:
+                names, length = levels[-1]
+                path = path[:length]
+                if not names:
+                    levels.pop()
+                    if levels:
+                        cursor.up()
+                    continue
+                name = names.pop()
+                entered = self._entry(cursor, name, path + os.fsencode(name))
+                if entered:
+                    path += os.fsencode(name) + b"/"
+                    levels.append((self._names(cursor.fd, path), len(path)))
+        finally:
+            cursor.close()
+
+    def file(self, fd: int, name: bytes) -> None:
+        """One entry for what `fd` (of whatever type, O_PATH will do) is, called `name`. A directory: only itself. OSError."""
+        info = os.fstat(fd)
+        if stat.S_ISREG(info.st_mode):
+            inner = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._regular(inner, name)
+            finally:
+                os.close(inner)
+        else:
+            self._emit(name, info, {}, os.fsencode(os.readlink("", dir_fd=fd)) if stat.S_ISLNK(info.st_mode) else b"")
+
+    def close(self) -> None:
+        """The end of the archive. OSError."""
+        self.sink.write(bytes(2 * BLOCK))
+        self.sink.flush()
+
+    def _say(self, path: bytes, why: str) -> None:
+        if self._note:
+            self._note(f"{show(path)} was left out: {why}")
+
+    def _names(self, fd: int, path: bytes, skip: Container[str] = ()) -> list[str]:
+        """The names in a directory in reverse order; the markers of a layer that belong to it are written."""
+        names = sorted((name for name in os.listdir(fd) if name not in skip), key=os.fsencode, reverse=True)
+        if not self._layer:
+            return names
+        marked = any(_xattr(fd, key) == b"y" for key in _OPAQUE_XATTRS)
+        if marked or (self._marker_files and (".wh..wh..opq" in names or ".wh..opq" in names)):
+            self._marker(path + _OPAQUE)
+        if any(name.startswith(".wh.") for name in names):
+            for name in reversed(names):
+                if name.startswith(".wh.") and not name.startswith((".wh..wh.", ".wh..opq")) and self._marker_files:
+                    self._marker(path + os.fsencode(name))
+                elif name.startswith(".wh.") and not self._marker_files:
+                    self._say(path + os.fsencode(name), "a layer cannot hold a file of that name")
+            names = [name for name in names if not name.startswith(".wh.")]
+        return names
+
+    def _marker(self, path: bytes) -> None:
+        member = Member()
+        member.name = path
+        member.mode = 0o600
+        self.sink.write(header(member))
+
+    def _entry(self, cursor: trees.Cursor, name: str, path: bytes) -> bool:
+        """Write one entry; true if it is a directory, which the cursor then stands in."""
+        if len(path) >= _PATH:
+            self._say(path, "its path is too long")
+            return False
+        try:
+            info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode):
+                cursor.down(name)
+                self._emit(path, os.fstat(cursor.fd), self._xattrs(cursor.fd))
+                return True
+            if stat.S_ISREG(info.st_mode):
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=cursor.fd)
+                try:
+                    if stat.S_ISREG(os.fstat(fd).st_mode):
+                        self._regular(fd, path)
+                finally:
+                    os.close(fd)
+            elif stat.S_ISLNK(info.st_mode):
+                self._emit(path, info, {}, os.fsencode(os.readlink(name, dir_fd=cursor.fd)))
+            elif self._layer and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+                directory, slash, base = path.rpartition(b"/")
+                self._marker(directory + slash + _WHITEOUT + base)
+            elif not stat.S_ISSOCK(info.st_mode):
+                self._emit(path, info, {})
+        except OSError as err:
+            if err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL):
+                return False  # removed, or replaced, since it was listed
+            if err.errno in (errno.EACCES, errno.EPERM):
+                self._say(path, err.strerror or str(err))
+                return False
+            raise
+        return False
+
+    def _member(self, path: bytes, info: os.stat_result) -> Member:
+        member = Member()
+        member.name = path
+        member.mode = stat.S_IMODE(info.st_mode)
+        member.uid, member.gid = self._ids(info.st_uid, info.st_gid) if self._ids else (info.st_uid, info.st_gid)
+        member.mtime_ns = info.st_mtime_ns
+        return member
+
+    def _linked(self, member: Member, info: os.stat_result) -> bool:
+        """Whether the inode was written before: then it is an entry of the first name's."""
+        if info.st_nlink < 2:
+            return False
+        key = (info.st_dev, info.st_ino)
+        first = self._links.get(key)
+        if first is None:
+            if len(self._links) < _LINKS:
+                self._links[key] = member.name
+            return False
+        member.type, member.link = "1", first
+        self.sink.write(header(member))
+        return True
+
+    def _emit(self, path: bytes, info: os.stat_result, xattrs: dict[str, bytes], link: bytes = b"") -> None:
+        """An entry without data."""
+        member = self._member(path, info)
+        kind = stat.S_IFMT(info.st_mode)
+        kinds = {stat.S_IFDIR: "5", stat.S_IFLNK: "2", stat.S_IFIFO: "6", stat.S_IFCHR: "3", stat.S_IFBLK: "4"}
+        if kind != stat.S_IFDIR and self._linked(member, info):
+            return
+        member.type = kinds[kind]
+        if member.type in "34":
+            member.major, member.minor = os.major(info.st_rdev), os.minor(info.st_rdev)
+        member.link, member.xattrs = link, xattrs
+        self.sink.write(header(member))
+
+    def _regular(self, fd: int, path: bytes) -> None:
+        info = os.fstat(fd)
+        member = self._member(path, info)
+        if self._linked(member, info):
+            return
+        member.size, member.xattrs = info.st_size, self._xattrs(fd)
+        self.sink.write(header(member))
+        self._content(fd, info)
+        self.sink.write(bytes(-info.st_size % BLOCK))
+
+    def _content(self, fd: int, info: os.stat_result) -> None:
+        """Exactly st_size bytes; holes are not read."""
+        at, size = 0, info.st_size
+        sparse = info.st_blocks * 512 < size
+        while at < size:
+            end = size
+            if sparse:
+                try:
+                    data = min(os.lseek(fd, at, os.SEEK_DATA), size)
+                    end = min(os.lseek(fd, data, os.SEEK_HOLE), size) if data < size else size
+                except OSError:
+                    data = size  # a hole up to the end
+                self._zeros(data - at)
+                at = data
+            if at < size:
+                copied = self.sink.copy(fd, at, end - at)
+                at += copied
+                if copied == 0:  # it has become shorter: its header promises more
+                    self._zeros(size - at)
+                    return
+
+    def _zeros(self, count: int) -> None:
+        while count > 0:
+            part = min(count, _PIECE)
+            self.sink.write(_ZEROS if part == _PIECE else bytes(part))
+            count -= part
+
+    def _xattrs(self, fd: int) -> dict[str, bytes]:
+        """What layers keep: users' attributes and file capabilities."""
+        found: dict[str, bytes] = {}
+        try:
+            names = os.listxattr(fd)
+        except OSError:
+            return found  # a file system without them
+        for name in names:
+            if (name.startswith("user.") and not name.startswith(_OWN_XATTRS)) or name == "security.capability":
+                value = _xattr(fd, name)
+                if value is not None:
+                    found[name] = value
+        return found
+
+
+def _xattr(fd: int, name: str) -> bytes | None:
+    try:
+        return os.getxattr(fd, name)
+    except OSError:
+        return None
