@@ -40,7 +40,7 @@ static struct client clients[MAX_CLIENTS];
 static int n_clients;
 static int stdin_fd = -1, stream_fd[2] = {-1, -1}, console_fd = -1, listen_fd = -1, log_fd = -1, run_dir_fd = -1;
 static const char *log_path, *exit_file, *run_dir;
-static int log_json, log_files = 1, log_full;
+static int log_json, log_files = 1, log_full, log_lost;
 static long long log_max, log_size;
 static int mid_line[2];
 static char chunk[CHUNK + 1];
@@ -108,7 +108,7 @@ static void log_emit(const char *data, size_t length)
         note("log");
     if (!log_full)
         note("log");
-    log_full = 1;
+    log_full = log_lost = 1;
 }
 
 static size_t stamp(char *to, size_t size)
@@ -325,36 +325,6 @@ static int stream_read(int stream)
     return 1;
 }
 
-/* ---- end ---- */
-
-static char exit_temp[4200];
-static int exit_fd = -1;
-
-/* Room for the exit record was taken before the start: a container that has filled the disk still gets its exit code. */
-static void reserve_exit(void)
-{
-    snprintf(exit_temp, sizeof exit_temp, "%s.tmp", exit_file);
-    exit_fd = open(exit_temp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (exit_fd < 0)
-        note("exit record");
-}
-
-/* restart_ms: after which time the container is started again; negative: not at all. */
-static void write_exit(int status, int oom, long restart_ms)
-{
-    char text[256], again[40] = "";
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig;
-    if (restart_ms >= 0)
-        snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
-    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s}", code, sig, (long long)now.tv_sec, now.tv_nsec / 1000,
-                     oom ? "true" : "false", again);
-    if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)
-        note("exit record");
-}
-
 /* ---- events ---- */
 
 static const char *events_path, *event; /* the log; the inside of the JSON object that tells of which container a line is */
@@ -389,16 +359,67 @@ static void write_event(const char *status, const char *facts)
         close(fd);
 }
 
+/* What memory the container had and used, told when the kernel killed for it: the group is gone afterwards. */
+static char memory_facts[160];
+
+static long long counter(const char *group, const char *file)
+{
+    char path[4200], data[64];
+    snprintf(path, sizeof path, "%s/%s", group, file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, data, sizeof data - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    data[n > 0 ? n : 0] = 0;
+    return n > 0 && data[0] >= '0' && data[0] <= '9' ? atoll(data) : -1;
+}
+
+static void look_at_memory(const char *group, int kills)
+{
+    if (group && kills > 0)
+        snprintf(memory_facts, sizeof memory_facts, ",\"OOMKills\":%d,\"MemoryMax\":%lld,\"MemoryPeak\":%lld", kills, counter(group, "memory.max"),
+                 counter(group, "memory.peak"));
+}
+
 static void note_end(int status, int oom)
 {
-    char facts[128];
+    char facts[320];
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig);
     if (sig)
         n += snprintf(facts + n, sizeof facts - (size_t)n, ",\"Signal\":%d", sig);
-    if (oom)
-        snprintf(facts + n, sizeof facts - (size_t)n, ",\"OOMKilled\":true");
+    snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, log_lost ? ",\"LogLost\":true" : "");
     write_event("died", facts);
+}
+
+/* ---- end ---- */
+
+static char exit_temp[4200];
+static int exit_fd = -1;
+
+/* Room for the exit record was taken before the start: a container that has filled the disk still gets its exit code. */
+static void reserve_exit(void)
+{
+    snprintf(exit_temp, sizeof exit_temp, "%s.tmp", exit_file);
+    exit_fd = open(exit_temp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (exit_fd < 0)
+        note("exit record");
+}
+
+/* restart_ms: after which time the container is started again; negative: not at all. */
+static void write_exit(int status, int oom, long restart_ms)
+{
+    char text[512], again[40] = "";
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig;
+    if (restart_ms >= 0)
+        snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
+    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s}", code, sig, (long long)now.tv_sec,
+                     now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, log_lost ? ",\"LogLost\":true" : "", again);
+    if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)
+        note("exit record");
 }
 
 /* ---- restart policy ---- */
@@ -749,7 +770,8 @@ int main(int argc, char **argv)
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     long wait_ms = restart_after(code);
     reach("monitor:ended");
-    int oom = code == 137 && oom_kills(oom_path) > killed_oom;
+    int kills = code ? oom_kills(oom_path) - killed_oom : 0, oom = code == 137 && kills > 0;
+    look_at_memory(cgroup, kills);
     note_end(status, oom); /* before the record: whoever finds no record, and no monitor, looks whether the event was written */
     reach("monitor:noted");
     write_exit(status, oom, wait_ms);

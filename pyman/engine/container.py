@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 RUNNING = ("running", "paused")
+END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
 
 
 def _event_settings() -> dict[str, Any]:
@@ -204,9 +205,12 @@ def finished(state: dict[str, Any], record: dict[str, Any] | None, reason: str) 
         state["finished"] = record.get("time", state.get("started", 0.0))
         state["oom_killed"] = bool(record.get("oom"))
         state["restart_ms"] = record.get("restart_ms")
+        # Only what is out of the ordinary: ps reads these files by the hundred.
+        state["end"] = {key: record[key] for key in END_FACTS if record.get(key)}
     else:
         # Nobody saw it end: killed from the host together with its monitor, or by a reboot.
         state["exit_code"] = 137
+        state["end"] = {}
         state["finished"] = state.get("started", 0.0)
         state["note"] = reason or "the monitor was killed; the exit code is not known"
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from pyman.engine.plan import Plan
 
+MOST_ENDS = 10  # ends of earlier runs that a container remembers
+
 
 def run(plan: Plan) -> int:
     """C's body. Never returns after a good start: the monitor replaces it. Reports one JSON line to the CLI."""
@@ -240,6 +242,8 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
     state = container.state
     now = time.time()
     me = os.getpid()
+    if state.get("finished"):
+        state["ends"] = [*(state.get("ends") or []), remembered(state)][-MOST_ENDS:]
     state.update(
         status="running",
         pid=created.pid,
@@ -263,9 +267,16 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
         volume_at=plan.volumes.used,
         cgroup=plan.cgroup,
     )
-    state.pop("note", None)
-    state.pop("stopped_by", None)
+    for key in ("note", "stopped_by", "stopped_who", "start_error", "end"):
+        state.pop(key, None)
     container.save()
+
+
+def remembered(state: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a run's end when the next one begins."""
+    kept = {key: state[key] for key in ("started", "finished", "exit_code")}
+    kept.update({key: state[key] for key in ("oom_killed", "note", "stopped_by", "stopped_who", "end") if state.get(key)})
+    return kept
 
 
 def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ from pyman.config import containers as containers_conf
 from pyman.engine import cgroups, launch, restart_policy, specgen
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
-from pyman.errors import RuntimeFailure, StateError
+from pyman.errors import PymanError, RuntimeFailure, StateError
 from pyman.linux import process
 from pyman.network import ports as network_ports
 from pyman.rootless import idmap as idmaps
@@ -57,11 +57,28 @@ def start_locked(
     stages.reach("start:planned")
     try:
         _launch(container, plan)
+    except PymanError as err:
+        _note_failure(container, err)
+        raise
     finally:
         plan.close()
         for text in plan.warnings if warn else ():
             warn(text)  # type: ignore[misc]
     container._state = None  # C wrote it
+
+
+def _note_failure(container: Container, err: PymanError) -> None:
+    """Keep why a start failed, for `why`: with the container, and in the log of events for when it has been removed."""
+    import time
+
+    container._state = None
+    record = {"what": err.what, "why": err.why, "hint": err.hint, "exit_code": err.exit_code, "time": time.time()}
+    container.state["start_error"] = {key: text[:2048] if isinstance(text, str) else text for key, text in record.items()}
+    try:
+        container.save()
+    except PymanError:
+        pass  # a full disk: the error itself is what the user sees
+    container.event("start-failed", Type="failure", Error=str(err)[:4096], Hint=err.hint[:1024], ContainerExitCode=err.exit_code)
 
 
 def _after_command(container: Container) -> list[str]:

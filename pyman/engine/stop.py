@@ -47,7 +47,8 @@ def stop_locked(container: Container, timeout: int | None = None) -> None:
     state = container.state
     pid, started = state["pid"], state["pid_start"]
     killed = False
-    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=kill.caller())
+    who = kill.caller()
+    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who)
     if seconds == 0 or not kill.send(container, stop_signal(container)) or not wait_gone(pid, started, seconds):
         killed = True
         kill.send(container, SIGKILL)
@@ -61,6 +62,7 @@ def stop_locked(container: Container, timeout: int | None = None) -> None:
     wait_recorded(container)
     wait_ports_free(container, *monitor)
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
+    container.state["stopped_who"] = who
     container.save()
 
 

@@ -91,7 +91,7 @@ def oom_counter() -> str:
 
 def reserve_exit(path: str) -> None:
     """Take the room for the exit record at `path` now: the container may fill the disk. StorageError."""
-    store.write_text(path + ".tmp", " " * 256)
+    store.write_text(path + ".tmp", " " * 512)
 
 
 def exec_monitor(args: MonitorArgs) -> NoReturn:

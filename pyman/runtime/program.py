@@ -254,7 +254,30 @@ def _explain(path: str, err: OSError) -> RuntimeFailure:
             what, "exec format error: it is neither an ELF program nor a script with a #! line", "add a first line such as #!/bin/sh"
         )
     if err.errno == errno.EACCES:
-        return CannotInvoke(
-            what, "permission denied: it is not executable for this user, or its file system is mounted noexec", "check its mode and --user"
-        )
+        return _denied(what, path, head)
+    if err.errno == errno.ELOOP:
+        return CannotInvoke(what, "too many symbolic links, or interpreters that need interpreters")
+    if err.errno == errno.ETXTBSY:
+        return CannotInvoke(what, "somebody has the file open for writing")
     return CannotInvoke(what, err.strerror or str(err))
+
+
+def _denied(what: str, path: str, head: bytes) -> CannotInvoke:
+    """EACCES: a mount without exec, the mode of the file or of its interpreter, or a directory on the way."""
+    words = head[2:].split(b"\n")[0].split() if head.startswith(b"#!") else []
+    interpreter = words[0].decode(errors="replace") if words else ""
+    for file, name in ((path, "it"), *([(interpreter, f"its interpreter {interpreter}")] if interpreter else [])):
+        try:
+            noexec = os.statvfs(file).f_flag & os.ST_NOEXEC
+        except OSError:
+            continue
+        if noexec:
+            return CannotInvoke(
+                what, f"permission denied: {name} lies on a file system that is mounted noexec", "mount the volume without noexec"
+            )
+        if not os.access(file, os.X_OK, effective_ids=True):
+            why = f"permission denied: {name} is not executable for user {os.geteuid()}:{os.getegid()}"
+            return CannotInvoke(what, why, "check its mode and owner, those of the directories above it, and --user")
+    return CannotInvoke(
+        what, "permission denied: a security module of the kernel (SELinux, AppArmor) forbids it", "look at the kernel's log"
+    )

@@ -19,8 +19,12 @@ from tests.conftest import ROOT, Run
 def test_the_monitor_compares_the_counter(base: Path, counted: int, number: int, noted: bool) -> None:
     place = base / "oom"
     place.mkdir(exist_ok=True)
-    counter, record = place / "memory.events", place / "exit.json"
+    counter, record, log, group = place / "memory.events", place / "exit.json", place / "events.log", place / "group"
     record.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
+    group.mkdir(exist_ok=True)
+    (group / "memory.max").write_text("16777216\n")
+    (group / "memory.peak").write_text("16777000\n")
     counter.write_text("low 0\nhigh 0\nmax 3\noom 1\noom_kill 4\noom_group_kill 0\n")
     parent = os.fork()
     if parent == 0:  # the monitor is init's parent
@@ -29,14 +33,22 @@ def test_the_monitor_compares_the_counter(base: Path, counted: int, number: int,
             os.execv("/bin/sleep", ["sleep", "600"])
         (place / "init").write_text(str(child))
         monitor = str(ROOT / "pyman/_native/pyman-monitor")
-        os.execv(monitor, [monitor, "--init", str(child), "--run-dir", str(place), "--exit-file", str(record), "--oom", str(counter)])
+        args = ["--init", str(child), "--run-dir", str(place), "--exit-file", str(record), "--oom", str(counter)]
+        args += ["--cgroup", str(group), "--events", str(log), "--event", '"ID":"abc","Name":"n"']
+        os.execv(monitor, [monitor, *args])
     while not (place / "attach").exists():  # it listens: the first count is taken
         os.sched_yield()
     subprocess.run(["sleep", "0.1"], check=True)
     counter.write_text(f"oom_kill {4 + counted}\n")
     os.kill(int((place / "init").read_text()), number)
     os.waitpid(parent, 0)
-    assert json.loads(record.read_text())["oom"] is noted
+    told = json.loads(record.read_text())
+    assert told["oom"] is noted and told.get("OOMKills", 0) == counted
+    died, cleanup = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (died["Status"], died["Signal"], cleanup["Status"]) == ("died", number, "cleanup")
+    if counted:
+        assert (told["MemoryMax"], told["MemoryPeak"]) == (16777216, 16777000) == (died["MemoryMax"], died["MemoryPeak"])
+    assert died.get("OOMKilled", False) is noted
 
 
 def test_an_ordinary_kill_is_no_oom(pyman: Run, image: str) -> None:

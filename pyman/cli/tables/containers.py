@@ -122,6 +122,10 @@ restart bool Start it again, as the monitor does by the restart policy
 rm bool Remove it if it has ended
 rmi bool Remove its image too !! use rmi
 """
+WHY = """
+format str=text text or json
+latest,l bool The newest container
+"""
 _C = Command
 _CONTAINER = {
     "attach": _C("attach", "CONTAINER", "Attach to a running container", ATTACH, ("pyman attach web",), most=1),
@@ -178,6 +182,13 @@ _CONTAINER = {
     ),
     "start": _C("start", "CONTAINER...", "Start containers", START, ("pyman start web", "pyman start -a job"), starts=True),
     "stop": _C("stop", "CONTAINER...", "Stop containers", STOP, ("pyman stop web", "pyman stop -t 2 --all")),
+    "why": _C(
+        "why",
+        "CONTAINER...",
+        "Tell why a container stopped, and what proves it",
+        WHY,
+        ("pyman why web", "pyman why --format json --latest"),
+    ),
     "wait": _C("wait", "CONTAINER...", "Wait for containers and print their exit codes", WAIT, ("pyman wait job",)),
 }
 COMMANDS: dict[tuple[str, ...], Command] = {

@@ -1,0 +1,195 @@
+"""Why a container stopped: the runs that its state, its exit record and the log of events know of. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.engine import container as containers
+from pyman.engine import logopts, restart_policy, why_causes
+from pyman.engine.container import Container
+from pyman.errors import NoSuchContainer, PymanError
+from pyman.monitor import logs as reader
+from pyman.state import eventlog, events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Event = dict[str, Any]
+    Run = dict[str, Any]
+
+_FACTS = ("OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
+_TAIL = 20  # lines of the log that are looked at
+
+
+def answer(name: str, latest: bool = False) -> dict[str, Any]:
+    """Name, Id, Status, Cause (a word), Sentence, Proof, Hint, StartedAt and FinishedAt (seconds), ExitCode, and Runs: the ends of
+    earlier runs, newest first, in the same form. Of a removed container what the log of events tells. NoSuchContainer."""
+    try:
+        container = containers.latest() if latest else containers.lookup(name)
+    except NoSuchContainer:
+        found = None if latest else _removed(name)
+        if found is None:
+            raise
+        return found
+    container.sync()
+    return _existing(container)
+
+
+def _existing(container: Container) -> dict[str, Any]:
+    state, options = container.state, container.config["options"]
+    mine = [event for event in eventlog.read() if event["ID"] == container.id]
+    runs = []
+    for kept in [*(state.get("ends") or []), *([state] if state["status"] == "exited" else [])]:
+        run = _from_state(kept, mine)
+        run["timeout"] = int(options.get("timeout") or 0)
+        runs.append(run)
+    if runs and state["status"] == "exited":
+        runs[-1]["tail"], runs[-1]["room"] = _tail(container), _room()
+    told = [_told(run) for run in reversed(runs)]
+    head = {"Name": container.name, "Id": container.id, "Status": state["status"], "Removed": False}
+    if state.get("start_error") and state["start_error"]["time"] > state["finished"] and state["status"] in ("created", "exited"):
+        return {**head, **_failed(state["start_error"]), "Runs": told}
+    if state["status"] == "exited":
+        if restart_policy.waiting(state):
+            told[0]["Proof"].append(f"its restart policy, {state['restart_policy']}, is about to start it again")
+        return {**head, **told[0], "Runs": told[1:]}
+    sentence = {"created": "has never been started", "running": "has not stopped: it runs", "paused": "has not stopped: it is paused"}
+    text = sentence.get(state["status"], f"is {state['status']}")
+    return {**head, **_nothing(state["status"], text, state["started"], state.get("restarts", 0)), "Runs": told}
+
+
+def _nothing(kind: str, sentence: str, started: float, restarts: int) -> dict[str, Any]:
+    proof = [f"its restart policy has started it again {restarts} times"] if restarts else []
+    return {"Cause": kind, "Sentence": sentence, "Proof": proof, "Hint": "", "StartedAt": started, "FinishedAt": 0, "ExitCode": 0}
+
+
+def _failed(error: dict[str, Any]) -> dict[str, Any]:
+    what = f"{error['what']}: {error['why']}" if error.get("why") else error["what"]
+    return {
+        "Cause": {126: "cannot-invoke", 127: "command-not-found"}.get(error["exit_code"], "start-failed"),
+        "Sentence": f"could not be started: {what}",
+        "Proof": [f"the start failed with exit code {error['exit_code']}"],
+        "Hint": error.get("hint") or "",
+        "StartedAt": 0,
+        "FinishedAt": error["time"],
+        "ExitCode": error["exit_code"],
+    }
+
+
+def _told(run: Run) -> dict[str, Any]:
+    kind, sentence, proof, hint = why_causes.explain(run)
+    return {
+        "Cause": kind,
+        "Sentence": sentence,
+        "Proof": proof,
+        "Hint": hint,
+        "StartedAt": run["started"],
+        "FinishedAt": run["finished"],
+        "ExitCode": run["exit_code"],
+    }
+
+
+def _from_state(kept: dict[str, Any], mine: list[Event]) -> Run:
+    """A run as the container's own state tells of it, and the events of its time."""
+    end = kept.get("end") or {}
+    first, last = events.stamp(int(kept["started"] * 10**9)), events.stamp(int((kept["finished"] + 0.5) * 10**9))
+    asked = [event for event in mine if event["Status"] in ("stop", "kill") and first <= event["Time"] <= last]
+    return {
+        "started": kept["started"],
+        "finished": kept["finished"],
+        "exit_code": kept["exit_code"],
+        "signal": int(end.get("signal") or 0),
+        "oom": bool(kept.get("oom_killed")),
+        "facts": {key: end[key] for key in _FACTS if key in end},
+        "asked": asked,
+        "stopped_by": kept.get("stopped_by") or "",
+        "stopped_who": kept.get("stopped_who") or "",
+        "note": kept.get("note") or "",
+        "timeout": 0,
+        "tail": [],
+        "room": -1,
+    }
+
+
+def _room() -> int:
+    try:
+        info = os.statvfs(paths.graphroot())
+    except OSError:
+        return -1
+    return info.f_bavail * info.f_frsize
+
+
+def _tail(container: Container) -> list[str]:
+    """The last lines that the container wrote; none where no log is kept."""
+    from pyman.config import containers as conf
+
+    try:
+        driver, path, _, _ = logopts.settings(container.config["options"], conf.load(), os.path.join(container.dir, "ctr.log"))
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - (64 << 10)))
+            lines = file.read().split(b"\n")[1 if size > 64 << 10 else 0 :]
+    except (OSError, PymanError):
+        return []
+    found = [reader.parse_line(line, driver == "json-file") for line in lines[-_TAIL - 1 :]]
+    return [entry.text.decode("utf-8", "replace")[:300] for entry in found if entry and entry.text.strip()]
+
+
+def _removed(name: str) -> dict[str, Any] | None:
+    """A container that only the log of events knows: the newest that bore this name, or the one with this id."""
+    everything = list(eventlog.read())
+    wanted = ""
+    for event in everything:
+        by_id = len(name) >= 4 and event["ID"].startswith(name)
+        if event["Type"] == "container" and (event["Name"] == name or by_id) and event["Status"] in ("create", "rename", "remove"):
+            wanted = event["ID"]
+    mine = [event for event in everything if event["ID"] == wanted]
+    if not wanted:
+        return None
+    head = {"Name": mine[-1]["Name"], "Id": wanted, "Status": "removed", "Removed": True}
+    runs = _from_events(mine)
+    told = [_told(run) for run in reversed(runs)]
+    failures = [event for event in mine if event["Type"] == "failure"]
+    if failures and (not runs or failures[-1]["Time"] > events.stamp(int(runs[-1]["finished"] * 10**9))):
+        last = failures[-1]
+        error = {"what": last.get("Error", ""), "hint": last.get("Hint"), "exit_code": last.get("ContainerExitCode", 125)}
+        return {**head, **_failed({**error, "time": _seconds(last)}), "Runs": told}
+    if not told:
+        return {**head, **_nothing("created", "was removed without having run, as far as the log of events reaches", 0, 0), "Runs": []}
+    return {**head, **told[0], "Runs": told[1:]}
+
+
+def _seconds(event: Event) -> float:
+    from pyman.engine.events import nanoseconds
+
+    return nanoseconds(event) / 10**9
+
+
+def _from_events(mine: list[Event]) -> list[Run]:
+    """The runs of a container as the log of events tells of them."""
+    runs: list[Run] = []
+    started = 0.0
+    asked: list[Event] = []
+    for event in mine:
+        if event["Status"] == "start":
+            started, asked = _seconds(event), []
+        elif event["Status"] in ("stop", "kill"):
+            asked.append(event)
+        elif event["Status"] == "died":
+            runs.append(
+                {
+                    "started": started,
+                    "finished": _seconds(event),
+                    "exit_code": int(event.get("ContainerExitCode") or 0),
+                    "signal": int(event.get("Signal") or 0),
+                    "oom": bool(event.get("OOMKilled")),
+                    "facts": {key: event[key] for key in _FACTS if key in event},
+                    "asked": asked,
+                    "note": event.get("Cause", ""),
+                    "tail": [],
+                    "room": -1,
+                }
+            )
+    return runs

@@ -1,0 +1,176 @@
+"""Why a run ended: one sentence, its proof and what to do, from the facts kept of it. Pure. CLI process.
+
+A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (OOMKills, MemoryMax, MemoryPeak, LogLost), asked (the
+events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, note, timeout (--timeout, 0: none),
+tail (its last lines, if the log is there), room (bytes free in the store, -1: not known).
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Run = dict[str, Any]
+    # A word for programs, the sentence without its subject and full stop, the proof, what to do.
+    Cause = tuple[str, str, list[str], str]
+
+_NAMES = {
+    number: name
+    for number, name in enumerate(
+        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ "
+        "VTALRM PROF WINCH IO PWR SYS".split(),
+        start=1,
+    )
+}
+_FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
+# What a signal that the program brought upon itself means: (kind, sentence, hint).
+_OWN = {
+    4: ("illegal-instruction", "executed an instruction that this processor does not have", "use an image built for this processor"),
+    6: ("abort", "aborted itself: an assertion or a check of its own failed", "its last lines say more"),
+    7: ("bus-error", "touched memory that has no room behind it: a truncated file, or a full /dev/shm", "try a larger --shm-size"),
+    8: ("arithmetic", "divided by zero", ""),
+    11: ("segfault", "crashed: it touched memory that is not its own", ""),
+    13: ("broken-pipe", "wrote into a pipe whose reader had gone", ""),
+    24: ("cpu-limit", "used up its limit of processor time", "raise --ulimit cpu"),
+    25: ("file-size-limit", "wrote a file beyond its limit of size", "raise --ulimit fsize"),
+}
+
+
+def signal_name(number: int) -> str:
+    """SIGTERM, SIGRTMIN+3, or the number."""
+    if number in _NAMES:
+        return f"SIG{_NAMES[number]}"
+    return f"SIGRTMIN+{number - 34}" if 34 <= number <= 64 else f"signal {number}"
+
+
+def amount(number: float) -> str:
+    """Bytes in powers of 1024: 64 MiB."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if number < 1024 or unit == "GiB":
+            return f"{number:.4g} {unit}"
+        number /= 1024
+    return ""
+
+
+def explain(run: Run) -> Cause:
+    """The cause of a run's end."""
+    for look in (_lost, _memory, _asked, _signalled, _disk):
+        found = look(run)
+        if found is not None:
+            return found
+    return _code(run)
+
+
+def _lost(run: Run) -> Cause | None:
+    if not run.get("note") or run["signal"] or run.get("facts", {}).get("OOMKills"):
+        return None
+    if "restarted" in run["note"]:
+        return ("reboot", "ended with the machine, which was restarted", ["the boot id is another one"], "")
+    if "monitor" in run["note"]:
+        proof = ["its monitor left no exit record, and neither it nor the container's process is alive"]
+        return ("monitor-killed", "ended when its monitor was killed from the host, and its exit code with it", proof, "")
+    return None
+
+
+def _memory(run: Run) -> Cause | None:
+    kills = int(run["facts"].get("OOMKills") or 0)
+    if not run["oom"] and not kills:
+        return None
+    limit, peak = int(run["facts"].get("MemoryMax") or -1), int(run["facts"].get("MemoryPeak") or -1)
+    proof = []
+    if kills:
+        proof.append(f"memory.events of its control group counted {kills} out-of-memory kill{'s' if kills > 1 else ''}")
+    else:
+        proof.append("the kernel counted an out-of-memory kill in the control group it shares, and SIGKILL ended it")
+    if limit >= 0:
+        proof.append(f"its limit was {amount(limit)}" + (f", its peak {amount(peak)}" if peak >= 0 else ""))
+    cause = f"because it used more memory than its limit of {amount(limit)}" if limit >= 0 else "because memory ran out"
+    hint = "give it a larger --memory, or make the program use less" if limit >= 0 else "the machine, or the group around it, had no more"
+    if run["oom"]:
+        return ("oom", f"was killed by the kernel {cause}", proof, hint)
+    return ("oom-child", f"ended with exit code {run['exit_code']} after the kernel had killed one of its processes {cause}", proof, hint)
+
+
+def _asked(run: Run) -> Cause | None:
+    """Somebody wanted it to end, by pyman."""
+    asked = run["asked"]
+    last = asked[-1] if asked else None
+    if last is None or last["Status"] != "stop":
+        if last is not None and (run["signal"] == last.get("Signal") or run["exit_code"] == 128 + int(last.get("Signal") or 0)):
+            name = signal_name(int(last.get("Signal") or 0))
+            if str(last.get("By", "")).startswith("health"):
+                return ("health", f"was killed with {name}, as its health check asks ({last['By']})", _said(last), "")
+            return ("killed", f"was killed by pyman kill with {name} ({last.get('By') or 'by whom is not known'})", _said(last), "")
+        if not run.get("stopped_by"):
+            return None
+        last = {"By": run.get("stopped_who", ""), "Time": "", "Status": "stop"}
+    verb = "its health check" if str(last.get("By", "")).startswith("health") else "pyman stop"
+    kind = "health" if verb != "pyman stop" else "stopped"
+    who = f" ({last['By']})" if last.get("By") else ""
+    killed = run["signal"] == 9 or "SIGKILL" in (run.get("stopped_by") or "")
+    name = signal_name(int(last.get("Signal") or 15))
+    if not killed:
+        return (kind, f"was stopped by {verb}{who}: it heeded {name} and ended with exit code {run['exit_code']}", _said(last), "")
+    if last.get("Timeout") == 0:
+        return (kind, f"was stopped by {verb}{who} with SIGKILL, for no time to end was given", _said(last), "")
+    proof = [*_said(last), f"it did not heed {name}" + (f" within {last['Timeout']} seconds" if last.get("Timeout") else "")]
+    hint = "its first process has no handler for the signal: use --init, or --stop-signal" if name != "SIGKILL" else ""
+    return (kind, f"was stopped by {verb}{who}: it did not heed {name}, so SIGKILL followed", proof, hint)
+
+
+def _said(event: dict[str, Any]) -> list[str]:
+    return [f"the log of events has its {event['Status']} at {event['Time'][:19]}Z"] if event.get("Time") else []
+
+
+def _signalled(run: Run) -> Cause | None:
+    number = run["signal"]
+    if not number:
+        return None
+    name = signal_name(number)
+    proof = [f"its first process was ended by {name}"]
+    if number == 31:
+        hint = "find the call with strace, or allow it in a profile: --security-opt seccomp=FILE"
+        return ("seccomp", "was killed by the kernel for a system call that its seccomp profile forbids (SIGSYS)", proof, hint)
+    if number in _OWN:
+        kind, sentence, hint = _OWN[number]
+        return (kind, f"{sentence} ({name})", proof, hint)
+    if number == 9 and run.get("timeout") and run["finished"] - run["started"] >= run["timeout"] - 0.5:
+        return ("timeout", f"was killed at the end of its --timeout of {run['timeout']} seconds", proof, "")
+    if number == 9:
+        proof.append("no pyman command asked for it, and the kernel counted no out-of-memory kill of it")
+        return ("killed-from-host", "was killed with SIGKILL from outside: by a process of the host, not by pyman", proof, "")
+    proof.append("no pyman command asked for it")
+    return ("signalled", f"was ended by {name}, sent by a process of the host or by the container itself", proof, "")
+
+
+def _disk(run: Run) -> Cause | None:
+    if run["exit_code"] == 0:
+        return None
+    line = next((line for line in reversed(run["tail"]) if any(word in line for word in _FULL)), "")
+    if not line and not run["facts"].get("LogLost"):
+        return None
+    proof = [f"it wrote: {line.strip()}"] if line else []
+    if run["facts"].get("LogLost"):
+        proof.append("its log could not be written for want of room")
+    if run["room"] >= 0:
+        proof.append(f"the store has {amount(run['room'])} free now")
+    sentence = f"ended with exit code {run['exit_code']} when a disk was full"
+    return ("disk-full", sentence, proof, "free some room: pyman image prune, or look with df at its volumes")
+
+
+def _code(run: Run) -> Cause:
+    code = run["exit_code"]
+    proof = ["its first process ended by itself"]
+    if run["tail"] and code:
+        proof.append(f"its last line: {run['tail'][-1].strip()}")
+    if code == 0:
+        return ("success", "ended by itself with exit code 0: it had done its work", proof, "")
+    if code == 127:
+        return ("not-found", "ended with exit code 127: a shell in it did not find a command", proof, "look at its last lines")
+    if code == 126:
+        return ("not-executable", "ended with exit code 126: a shell in it could not execute a command", proof, "look at its last lines")
+    if 128 < code <= 192:
+        sentence = f"ended with exit code {code}: a shell says so of a program that {signal_name(code - 128)} has ended"
+        return ("child-signalled", sentence, proof, "")
+    return ("error", f"ended by itself with exit code {code}", proof, "its last lines may say more: pyman logs")

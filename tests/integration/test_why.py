@@ -1,0 +1,135 @@
+"""`pyman why` and the errors of a start: each cause is provoked, and named with its proof; also of removed containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+from tests.integration.test_events import until
+
+Answer = dict[str, Any]
+
+
+def why(pyman: Run, name: str) -> Answer:
+    return dict(json.loads(pyman("why", "--format", "json", name).stdout)[0])
+
+
+def pid_of(pyman: Run, name: str) -> int:
+    return int(pyman("inspect", "--format", "{{.State.Pid}}", name).stdout)
+
+
+def test_who_ended_it(pyman: Run, image: str, base: Path) -> None:
+    """Also after the containers have been removed, from the log of events."""
+    heeds = "trap 'exit 5' TERM; while :; do sleep 0.05; done"
+    pyman("run", "-d", "--name", "w-stop", image, "sh", "-c", heeds)
+    pyman("run", "-d", "--name", "w-deaf", image, "sleep", "600")
+    pyman("run", "-d", "--name", "w-kill", image, "sleep", "600")
+    pyman("run", "-d", "--name", "w-host", image, "sleep", "600")
+    pyman("run", "--name", "w-timeout", "--timeout", "1", image, "sleep", "600", rc=137)
+    for _ in range(500):  # the shell has set its trap
+        if int(Path(f"/proc/{pid_of(pyman, 'w-stop')}/status").read_text().split("SigCgt:\t")[1].split("\n")[0], 16) & 1 << 14:
+            break
+        time.sleep(0.01)
+    pyman("stop", "w-stop")
+    pyman("stop", "-t", "1", "w-deaf")
+    pyman("kill", "w-kill")
+    os.kill(pid_of(pyman, "w-host"), signal.SIGKILL)
+    for name in ("w-kill", "w-host"):
+        pyman("wait", name)
+    expected = {
+        "w-stop": ("stopped", 5, ["heeded SIGTERM", f"uid {os.getuid()}", "(pid"]),
+        "w-deaf": ("stopped", 137, ["did not heed SIGTERM", "within 1 seconds", "--init"]),
+        "w-kill": ("killed", 137, ["pyman kill with SIGKILL", f"uid {os.getuid()}"]),
+        "w-host": ("killed-from-host", 137, ["from outside", "no out-of-memory kill"]),
+        "w-timeout": ("timeout", 137, ["--timeout of 1 seconds"]),
+    }
+
+    def check() -> None:
+        for name, (cause, code, words) in expected.items():
+            answer = why(pyman, name)
+            text = json.dumps(answer)
+            if name == "w-timeout" and answer["Removed"]:
+                cause, words = "killed-from-host", []  # the option went with the container
+            assert (answer["Cause"], answer["ExitCode"]) == (cause, code), text
+            assert all(word in text for word in words), text
+
+    check()
+    text = pyman("why", "w-deaf", "w-kill").stdout
+    assert text.startswith("w-deaf was stopped by pyman stop") and "\nw-kill was killed by pyman kill" in text and "it ran from" in text
+    pyman("rm", *expected)
+    check()
+    assert "the container was removed" in pyman("why", "w-stop").stdout
+    assert "no container" in pyman("why", "w-never-was", rc=125).stderr
+
+
+def test_own_ends_and_history(pyman: Run, image: str, base: Path) -> None:
+    profile = base / "seccomp.json"
+    profile.write_text(
+        json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]})
+    )
+    pyman("run", "--name", "w-seccomp", "--security-opt", f"seccomp={profile}", image, "mkdir", "/x", rc=159)
+    full = "dd if=/dev/zero of=/t/x bs=1k count=2k"
+    pyman("run", "--name", "w-full", "--tmpfs", "/t:size=1m", image, "sh", "-c", full, rc=1)
+    pyman("run", "--name", "w-shell", image, "sh", "-c", "no-such-command", rc=127)
+    pyman("run", "--name", "w-many", image, "sh", "-c", "read n 2>/dev/null < /n; n=$((n+1)); echo $n >/n; echo run $n; exit $n", rc=1)
+    for code in (2, 3):
+        pyman("start", "-a", "w-many", rc=code)
+    assert why(pyman, "w-seccomp")["Cause"] == "seccomp"
+    disk = why(pyman, "w-full")
+    assert disk["Cause"] == "disk-full" and any("No space left on device" in text for text in disk["Proof"])
+    assert why(pyman, "w-shell")["Cause"] == "not-found"
+    answer = why(pyman, "w-many")
+    assert (answer["ExitCode"], [run["ExitCode"] for run in answer["Runs"]]) == (3, [2, 1]) and "its last line: run 3" in answer["Proof"]
+    pyman("start", "w-many")
+    pyman("wait", "w-many")
+    text = pyman("why", "w-many").stdout
+    assert text.count("ended by itself with exit code") == 4 and "Before that it\n" in text
+    pyman("rm", "w-seccomp", "w-full", "w-shell", "w-many")
+    pyman("create", "--name", "w-new", image)
+    assert why(pyman, "w-new")["Sentence"] == "has never been started"
+    pyman("rm", "w-new")
+
+
+_SCRIPTS: dict[str, tuple[bytes, int, str, int, str]] = {
+    "crlf": (b"#!/bin/sh\r\necho hi\r\n", 0o755, "", 127, "carriage return"),
+    "lacking": (b"#!/opt/no/python\n", 0o755, "", 127, "'/opt/no/python' does not exist"),
+    "mode": (b"#!/bin/sh\n", 0o644, "", 126, "not executable"),
+    "format": (b"just text\n", 0o755, "", 126, "neither an ELF program nor a script"),
+    "arch": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xf3\0\1\0\0\0" + bytes(40), 0o755, "", 126, "the program is for riscv64"),
+    "noexec": (b"#!/bin/sh\n", 0o755, ",noexec", 126, "mounted noexec"),
+    "interpreter": (b"#!/w/mode\n", 0o755, "", 126, "its interpreter /w/mode is not executable"),
+}
+
+
+@pytest.mark.parametrize("kind", _SCRIPTS)
+def test_starts_that_fail(pyman: Run, image: str, base: Path, kind: str) -> None:
+    _, _, option, code, words = _SCRIPTS[kind]
+    scripts = base / "scripts"
+    scripts.mkdir(exist_ok=True)
+    for name, (content, bits, *_) in _SCRIPTS.items():
+        (scripts / name).write_bytes(content)
+        (scripts / name).chmod(bits)
+    where = ["-v", f"{scripts}:/w:ro{option}", "--name", f"w-{kind}"]
+    text = pyman("run", *where, image, f"/w/{kind}", rc=code).stderr
+    assert words in text
+    answer = why(pyman, f"w-{kind}")
+    cause = {126: "cannot-invoke", 127: "command-not-found"}[code]
+    assert (answer["Cause"], answer["ExitCode"]) == (cause, code) and words in answer["Sentence"]
+    pyman("rm", f"w-{kind}")
+    assert words in why(pyman, f"w-{kind}")["Sentence"], "the log of events knows it too"
+
+
+def test_a_lost_monitor(pyman: Run, image: str, base: Path) -> None:
+    pyman("run", "-d", "--name", "w-lost", image, "sleep", "600")
+    store = base / "home/.local/share/pyman"
+    state = json.loads((store / "containers" / os.readlink(store / "names/w-lost") / "state.json").read_text())
+    os.kill(state["monitor_pid"], signal.SIGKILL)
+    until(lambda: why(pyman, "w-lost")["Cause"] == "monitor-killed")
+    pyman("rm", "w-lost")
