@@ -63,6 +63,18 @@ class Broken(Exception):
 
 
 def _import_oras() -> Any:
+    import importlib
+    import sys
+    import types
+
+    def loaded(name: str) -> Any:
+        del sys.modules["jsonschema"]
+        return getattr(importlib.import_module("jsonschema"), name)
+
+    # oras checks with it what it writes itself, which is not done here: 40 of 130 ms. It is loaded when something of it is asked for.
+    stand_in = types.ModuleType("jsonschema")
+    stand_in.__getattr__ = loaded  # type: ignore[method-assign]
+    sys.modules.setdefault("jsonschema", stand_in)
     try:
         import oras.provider
     except ImportError:
