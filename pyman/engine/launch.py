@@ -126,8 +126,6 @@ def _run(plan: Plan, started: list[int]) -> None:
         container.save()
         raise
     stages.reach("start:started")
-    lines = [container.event_line("init"), container.event_line("start")]
-    events.append(lines + [container.event_line("attach")] if plan.attach_fd >= 0 else lines)
     _become_monitor(plan, created, info, monitor_ends)
 
 
@@ -286,6 +284,8 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
         userns.remember(os.getpid(), container.state["monitor_start"], plan.idmap)
     except PymanError:
         pass  # only a hint: the next command makes its own user namespace
+    lines = [container.event_line("init"), container.event_line("start")]
+    events.append(lines + [container.event_line("attach")] if plan.attach_fd >= 0 else lines)
     stages.reach("start:reported")
     args = spawn.MonitorArgs()
     args.init_pid = created.pid
