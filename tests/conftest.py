@@ -68,16 +68,24 @@ def environment(base: Path, **extra: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def pyman(base: Path) -> Run:
-    """pyman(*args, rc=0, input=None, timeout=60, env={}) runs the command and checks its exit code (rc=None: any)."""
+    """pyman(*args, rc=0, input=None, timeout=60, env={}) runs the command and checks its exit code (rc=None: any).
+
+    text=False: its input and output are bytes.
+    """
 
     def run(
-        *args: str, rc: int | None = 0, input: str | None = None, timeout: float = 60, env: dict[str, str] | None = None
+        *args: str,
+        rc: int | None = 0,
+        input: str | bytes | None = None,
+        timeout: float = 60,
+        env: dict[str, str] | None = None,
+        text: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
         done = subprocess.run(
             [*command(), *args],
             capture_output=True,
-            text=True,
+            text=text,
             timeout=timeout,
             env=environment(base, **(env or {})),
             cwd=base,

@@ -48,7 +48,7 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
 
         identity.add(spec, root_fd, ctx, user, opts)
     for mount in ctx.copy_up:
-        _fill_volume(root_fd, mount, user)
+        fill_volume(root_fd, mount, user)
 
 
 def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, groups: list[int]) -> None:
@@ -95,7 +95,7 @@ def _make_workdir(root_fd: int, path: str, uid: int, gid: int, spec: dict[str, A
         os.close(fd)
 
 
-def _fill_volume(root_fd: int, mount: Mount, user: dict[str, Any]) -> None:
+def fill_volume(root_fd: int, mount: Mount, user: dict[str, Any]) -> None:
     """An empty volume gets the image's files at its place, with owner and mode; one with content is left as it is."""
     source = mount.entry["source"]
     if not os.path.isdir(source):

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyman.engine.container import Container
+
 _MODES = ("ro", "rw", "z", "Z")
 
 
@@ -38,16 +40,23 @@ def _mounts(specs: list[str]) -> dict[str, Mount]:
 def _of(name: str) -> dict[str, Mount]:
     container = lookup(name)
     with container:
-        config = container.config
-        store = VolumeStore(container)
-        wanted = mount_plan.of_user(config["options"], store)
-        for record in config["options"].get("volumes_from_mounts") or []:
-            wanted.setdefault(record["entry"]["destination"], Mount(record["entry"], record["volume"], made=record["made"]))
-        mount_plan.of_image(config["options"], config["image_config"], store, [], wanted)
-        if store.used != (container.state.get("volume_at") or {}):
-            # It has never been started: its anonymous volumes exist from now on, and are its own.
-            container.state.update(anonymous_volumes=store.anonymous, volume_at=store.used)
-            container.save()
+        return mounts_of(container)
+
+
+def mounts_of(container: Container) -> dict[str, Mount]:
+    """The volumes and bind mounts of a container, by destination. The caller holds its lock. UsageError for a source that has gone.
+
+    Its anonymous volumes are made if it has never been started; they are its own from now on.
+    """
+    config = container.config
+    store = VolumeStore(container)
+    wanted = mount_plan.of_user(config["options"], store)
+    for record in config["options"].get("volumes_from_mounts") or []:
+        wanted.setdefault(record["entry"]["destination"], Mount(record["entry"], record["volume"], made=record["made"]))
+    mount_plan.of_image(config["options"], config["image_config"], store, [], wanted)
+    if store.used != (container.state.get("volume_at") or {}):
+        container.state.update(anonymous_volumes=store.anonymous, volume_at=store.used)
+        container.save()
     return {destination: mount for destination, mount in wanted.items() if mount.entry["type"] == "bind"}
 
 

@@ -166,6 +166,33 @@ def _joined(fd: int, body: Callable[[], int]) -> int:
 
 def call_in_userns(body: Callable[[], Any], name: str = "pyman:[userns]") -> Any:
     """Run `body` in a child inside U1 and return its JSON-able result; its PymanError is raised here."""
+    return start_call(body, name).finish()
+
+
+class Call:
+    """A child inside U1 at work; `finish` waits for its result."""
+
+    __slots__ = ("_fd", "_pid")
+
+    def __init__(self, pid: int, fd: int) -> None:
+        self._pid = pid
+        self._fd = fd
+
+    def finish(self) -> Any:
+        """The JSON-able result of its body; what the body raised is raised here."""
+        with open(self._fd, "rb") as pipe:
+            data = pipe.read()
+        code = process.wait(self._pid)
+        if not data:
+            raise RootlessError("a helper process in the user namespace ended without an answer", f"exit code {code}")
+        message = fastjson.loads(data)
+        if "error" in message:
+            raise errors.from_record(message["error"])
+        return message["result"]
+
+
+def start_call(body: Callable[[], Any], name: str = "pyman:[userns]", keep: tuple[int, ...] = (), join_fd: int = -1) -> Call:
+    """Begin to run `body` in a child inside U1, or in the user namespace `join_fd`; it keeps the descriptors `keep`."""
     read_end, write_end = os.pipe()
 
     def child() -> int:
@@ -180,21 +207,13 @@ def call_in_userns(body: Callable[[], Any], name: str = "pyman:[userns]") -> Any
         return 0
 
     try:
-        pid = fork_in_userns(child, name, (write_end,))
+        pid = fork_in_userns(child, name, (write_end, *keep), join_fd)
     except BaseException:
         os.close(read_end)
-        os.close(write_end)
         raise
-    os.close(write_end)
-    with open(read_end, "rb") as pipe:
-        data = pipe.read()
-    code = process.wait(pid)
-    if not data:
-        raise RootlessError("a helper process in the user namespace ended without an answer", f"exit code {code}")
-    message = fastjson.loads(data)
-    if "error" in message:
-        raise errors.from_record(message["error"])
-    return message["result"]
+    finally:
+        os.close(write_end)
+    return Call(pid, read_end)
 
 
 def _os_error_record(err: OSError) -> dict[str, object]:

@@ -29,13 +29,14 @@ _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
 
 
 class Source:
-    """Exact reads of the plain tar stream, hashing both sides."""
+    """Exact reads of the plain tar stream, hashing both sides (`hashing` false: neither; nobody asks for the digests)."""
 
     __slots__ = (
         "_buffer",
         "_compressed",
         "_decompressor",
         "_fd",
+        "_hashing",
         "_media_type",
         "_plain",
         "compressed_size",
@@ -43,8 +44,9 @@ class Source:
         "progress",
     )
 
-    def __init__(self, fd: int, media_type: str, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, fd: int, media_type: str, progress: Callable[[int], None] | None, hashing: bool = True) -> None:
         self._fd = fd
+        self._hashing = hashing
         self._media_type = media_type
         self._decompressor: Decompressor | None = None
         self._compressed, self._plain = hashlib.sha256(), hashlib.sha256()
@@ -55,7 +57,8 @@ class Source:
     def _raw(self, size: int) -> bytes:
         """Compressed bytes as they come."""
         data = os.read(self._fd, size)
-        self._compressed.update(data)
+        if self._hashing:
+            self._compressed.update(data)
         self.compressed_size += len(data)
         if self.progress:
             self.progress(self.compressed_size)
@@ -66,7 +69,8 @@ class Source:
         if self._decompressor is None:
             self._decompressor = Decompressor(self._media_type, self._raw)
         piece = self._decompressor.read()
-        self._plain.update(piece)
+        if self._hashing:
+            self._plain.update(piece)
         self.plain_size += len(piece)
         if self.plain_size > _FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
             raise ImageError("refused layer", f"it expands more than {MAX_RATIO} times: a decompression bomb")
@@ -105,10 +109,10 @@ class Source:
 class Tree:
     """The layer's directory being filled."""
 
-    __slots__ = ("_cached", "_cached_name", "_pending", "_pending_bytes", "_root", "bytes", "entries", "notes", "single")
+    __slots__ = ("_cached", "_cached_name", "_pending", "_pending_bytes", "bytes", "entries", "notes", "root", "single")
 
     def __init__(self, root_fd: int, single: bool) -> None:
-        self._root = root_fd
+        self.root = root_fd
         self._cached = -1  # descriptor of the last parent directory: members come in order
         self._cached_name = b""
         self._pending: list[tuple[bytes, int]] = []  # directories' times, set late: their members change them
@@ -134,11 +138,11 @@ class Tree:
 
     def _open_dir(self, path: bytes) -> int:
         if not path:
-            return os.dup(self._root)
+            return os.dup(self.root)
         missing: list[bytes] = []
         while True:
             try:
-                fd = libc.openat2(self._root, os.fsdecode(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+                fd = libc.openat2(self.root, os.fsdecode(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
                 break
             except FileNotFoundError:
                 path, _, base = path.rpartition(b"/")
@@ -151,7 +155,7 @@ class Tree:
                 pass  # a symlink that leads nowhere: the next open says so
             finally:
                 os.close(fd)
-            fd = libc.openat2(self._root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
+            fd = libc.openat2(self.root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
         return fd
 
     def remove(self, parent: int, base: bytes) -> None:
@@ -184,16 +188,21 @@ class Tree:
         if member.type != "2":
             os.chmod(base, member.mode, dir_fd=parent)
         for key, value in member.xattrs.items():
-            self._set_xattr(parent, base, key, value)
+            self.set_xattr(f"/proc/self/fd/{parent}/{os.fsdecode(base)}", key, value)
         if member.type == "5":
-            self._pending.append((member.name, member.mtime_ns))
-            self._pending_bytes += len(member.name) + 200
-            if self._pending_bytes > _PENDING_BYTES:
-                self._set_times()  # members that still come change some: better than memory without bound
+            self.set_time_later(member)
         else:
             os.utime(base, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)
 
-    def _set_xattr(self, parent: int, base: bytes, key: str, value: bytes) -> None:
+    def set_time_later(self, member: Member) -> None:
+        """Set a directory's time once nothing more comes into it."""
+        self._pending.append((member.name, member.mtime_ns))
+        self._pending_bytes += len(member.name) + 200
+        if self._pending_bytes > _PENDING_BYTES:
+            self._set_times()  # members that still come change some: better than memory without bound
+
+    def set_xattr(self, where: str | int, key: str, value: bytes) -> None:
+        """Set an extended attribute of a path (whose last part is not followed) or descriptor. ImageError for those of overlay."""
         if key.startswith(_OWN_XATTRS):
             raise ImageError(
                 "refused layer",
@@ -202,7 +211,7 @@ class Tree:
         if not key.startswith(("user.", "security.capability")):
             return  # system.posix_acl, selinux labels: as other rootless tools
         try:
-            os.setxattr(f"/proc/self/fd/{parent}/{os.fsdecode(base)}", key, value, follow_symlinks=False)
+            os.setxattr(where, key, value, follow_symlinks=isinstance(where, int))
         except OSError:
             self.note(f"xattr {key} not kept")
 
@@ -219,7 +228,7 @@ class Tree:
     def _set_times(self) -> None:
         for name, mtime in reversed(self._pending):
             try:
-                fd = libc.openat2(self._root, os.fsdecode(name) or ".", os.O_RDONLY | os.O_DIRECTORY)
+                fd = libc.openat2(self.root, os.fsdecode(name) or ".", os.O_RDONLY | os.O_DIRECTORY)
             except OSError:
                 continue  # replaced by a later member
             os.utime(fd, ns=(mtime, mtime))
@@ -242,7 +251,7 @@ def _place(tree: Tree, member: Member, content: Iterator[bytes]) -> None:
     member.name = clean_name(member.name)
     if not member.name:
         if member.type == "5":
-            os.chmod(tree._root, member.mode)  # the root directory itself
+            os.chmod(tree.root, member.mode)  # the root directory itself
         return
     parent, base = tree.parent(member.name)
     if base.startswith(_WHITEOUT):
@@ -292,7 +301,7 @@ def _hard_link(tree: Tree, parent: int, base: bytes, member: Member) -> None:
     if not name or name.startswith(_WHITEOUT):
         raise ImageError("refused layer", f"{show(member.name)} is a hard link to {show(member.link)}")
     try:
-        source = libc.openat2(tree._root, os.fsdecode(directory) or ".", os.O_PATH | os.O_DIRECTORY)
+        source = libc.openat2(tree.root, os.fsdecode(directory) or ".", os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError as err:
         raise ImageError("damaged layer", f"{show(member.name)} is a hard link to {show(member.link)}, which does not exist") from err
     try:

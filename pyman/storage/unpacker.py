@@ -93,7 +93,7 @@ def _serve(sock: Any, single: bool) -> int:
     store = [os.path.join(paths.graphroot(), name) for name in ("layers", "tmp", "trash")]
     for path in store:
         os.makedirs(path, 0o700, exist_ok=True)
-    _confine(store)
+    confine(store)
     _progress_fds.append(sock.fileno())
     while True:
         data, ancillary, _, _ = sock.recvmsg(1 << 16, 64, _socket.MSG_CMSG_CLOEXEC)
@@ -117,7 +117,7 @@ def _serve(sock: Any, single: bool) -> int:
         sock.send(fastjson.dumps(answer).encode())
 
 
-def _confine(places: list[str]) -> None:
+def confine(places: list[str]) -> None:
     """Landlock: read what the interpreter and its libraries need, write below `places`, execute nothing."""
     landlock.restrict(["/usr", "/lib", "/lib64", "/proc", "/dev/null", *sys.path, os.path.dirname(os.__file__)], places)
 
@@ -134,7 +134,7 @@ def unpack_confined(fd: int, dest: str, **job: Any) -> dict[str, Any]:
     def child() -> int:
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
         libc.prctl(libc.PR_SET_PDEATHSIG, 9)
-        _confine([dest])
+        confine([dest])
         try:
             answer: dict[str, Any] = {"layer": unpack.unpack_layer(fd, dest, **job)}
         except PymanError as err:

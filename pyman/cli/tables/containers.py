@@ -112,6 +112,12 @@ format,f str json or a Go template
 latest,l bool The newest container
 size,s bool Add SizeRw and SizeRootFs
 """
+CP = """
+archive,a bool=true Files get the container's primary user as their owner; false: they keep the owners they have
+extract bool Accepted for old scripts' sake
+overwrite bool Replace directories by files and files by directories
+pause bool=true Accepted for old scripts' sake: nothing is paused
+"""
 EXISTS = """
 external bool Containers of other tools count too (the store holds none)
 """
@@ -130,6 +136,13 @@ _C = Command
 _CONTAINER = {
     "attach": _C("attach", "CONTAINER", "Attach to a running container", ATTACH, ("pyman attach web",), most=1),
     "cleanup": _C("container_cleanup", "CONTAINER...", "Sync containers after their end", CLEANUP, hidden=True),
+    "cp": _C(
+        "cp",
+        "[CONTAINER:]SOURCE [CONTAINER:]DESTINATION",
+        "Copy files between containers and the host",
+        CP,
+        ("pyman cp web:/etc/nginx .", "pyman cp site/. web:/srv", "tar c site | pyman cp - web:/srv"),
+    ),
     "create": _C(
         "create",
         "IMAGE [COMMAND [ARG...]]",

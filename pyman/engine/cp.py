@@ -1,0 +1,338 @@
+"""Copy files between containers and the host, as an archive in a pipe between two children in U1. CLI process.
+
+One child reads below the root of its side, the other unpacks below that of its own, confined to it; neither executes anything.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyman import paths
+from pyman.engine import root_access
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import ImageError, NoSuchObject, PymanError, StateError, StorageError, UsageError
+from pyman.linux import libc
+from pyman.rootless import userns
+from pyman.state import fastjson
+from pyman.storage import tarwriter, untar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_HEAD = 4096  # bytes before the archive that tell what comes: {"name", "directory", "content"}
+_LINKS = 40  # symbolic links on the way to a file that is to be made, as the kernel has it
+_FULL = ("dev", "proc", "sys")  # the kernel's, where a whole root is copied
+
+
+class Side:
+    """A source or destination: `container` (None: the host) and the path as the user wrote it; `plan` for a stopped container."""
+
+    __slots__ = ("container", "join_fd", "path", "plan")
+
+    def __init__(self, container: Container | None, path: str) -> None:
+        self.container = container
+        self.path = path
+        self.join_fd = -1
+        self.plan: Any = None
+
+    def prepare(self) -> None:
+        """Outside the user namespace: lock and plan a stopped container, pin the namespace of a running one."""
+        if self.container is None:
+            return
+        self.container.__enter__()
+        if self.container.state["status"] in RUNNING:
+            self.container.unlock()
+            self.join_fd = root_access.join_fd(self.container)
+        else:
+            self.plan = root_access.plan(self.container)
+
+    def release(self) -> None:
+        """Give lock and namespace back."""
+        if self.container is not None:
+            self.container.unlock()
+        if self.join_fd >= 0:
+            os.close(self.join_fd)
+
+    def open_root(self) -> int:
+        """In U1: the directory that the path is resolved below."""
+        if self.container is None:
+            return os.open("/" if self.path.startswith("/") else ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return root_access.open_running(self.container) if self.plan is None else root_access.mount(self.plan)
+
+    def open(self, root: int, path: str, flags: int = os.O_PATH) -> int:
+        """Open a path: the container's below its root, whatever its links say. OSError."""
+        if self.container is None:
+            return os.open(path.lstrip("/") or "." if path.startswith("/") else path, flags | os.O_CLOEXEC, dir_fd=root)
+        path = path if path.startswith("/") else f"{root_access.workdir(self.container)}/{path}"
+        return libc.openat2(root, path.lstrip("/") or ".", flags)
+
+    def where(self) -> str:
+        """For messages."""
+        return "the host" if self.container is None else f"container {self.container.name}"
+
+
+def copy(source: Side, dest: Side, *, archive: bool = True, overwrite: bool = False, warn: Callable[[str], None]) -> None:
+    """Copy a file or directory; archive: in a container everything belongs to its primary user, else owners are kept.
+
+    NoSuchObject, StateError (something is in the way), UsageError, StorageError.
+    """
+    same = source.container is not None and dest.container is not None and source.container.id == dest.container.id
+    if same:
+        _copy_within(source, dest, archive, overwrite, warn)
+        return
+    try:
+        # Two stopped containers are locked in the order of their ids, so that copies back and forth do not wait for each other.
+        for side in sorted((source, dest), key=lambda side: side.container.id if side.container is not None else ""):
+            side.prepare()
+        read_end, write_end = os.pipe()
+        _widen(write_end)
+        reading = writing = None
+        try:
+            reading = userns.start_call(lambda: _pack(source, write_end), "pyman:[cp]", (write_end, *_held(source)), source.join_fd)
+            os.close(write_end)
+            write_end = -1
+            writing = userns.start_call(
+                lambda: _unpack(dest, read_end, archive, overwrite), "pyman:[cp]", (read_end, *_held(dest)), dest.join_fd
+            )
+        finally:
+            os.close(read_end)
+            if write_end >= 0:
+                os.close(write_end)
+        _finish(reading, writing, warn)
+    finally:
+        source.release()
+        dest.release()
+
+
+def _widen(pipe: int) -> None:
+    """A pipe of 1 MiB, where the user's limit allows it: fewer turns between reader and writer."""
+    import fcntl
+
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)  # type: ignore[attr-defined, unused-ignore]
+    except OSError:
+        pass
+
+
+def _held(side: Side) -> tuple[int, ...]:
+    """The lock of a stopped container: it holds as long as its root is mounted, whoever is killed."""
+    return (side.container.lock_fd,) if side.container is not None and side.container.lock_fd >= 0 else ()
+
+
+def _finish(reading: userns.Call, writing: userns.Call, warn: Callable[[str], None]) -> None:
+    """Wait for both; of two failures the cause is raised, not its consequence."""
+    failures: list[PymanError] = []
+    for call in (writing, reading):
+        try:
+            for text in call.finish():
+                warn(text)
+        except PymanError as err:
+            failures.append(err)
+    causes = [err for err in failures if err.errno != 32 and err.stage != "cut"]
+    if failures:
+        raise (causes or failures)[0]
+
+
+def _copy_within(source: Side, dest: Side, archive: bool, overwrite: bool, warn: Callable[[str], None]) -> None:
+    """From a container to itself: one after the other, by a file, so that a stopped one's root is not mounted twice."""
+    os.makedirs(os.path.join(paths.graphroot(), "tmp"), 0o700, exist_ok=True)
+    spool = os.open(os.path.join(paths.graphroot(), "tmp"), os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    try:
+        for side, body in ((source, lambda: _pack(source, spool)), (dest, lambda: _unpack(dest, spool, archive, overwrite))):
+            try:
+                side.prepare()
+                for text in userns.start_call(body, "pyman:[cp]", (spool, *_held(side)), side.join_fd).finish():
+                    warn(text)
+            finally:
+                side.release()
+            os.lseek(spool, 0, os.SEEK_SET)
+    finally:
+        os.close(spool)
+
+
+def to_stdout(source: Side, out_fd: int, warn: Callable[[str], None]) -> None:
+    """Write the source as an archive to `out_fd`. NoSuchObject, StorageError."""
+    try:
+        source.prepare()
+        call = userns.start_call(lambda: _pack(source, out_fd, head=False), "pyman:[cp]", (out_fd, *_held(source)), source.join_fd)
+        for text in call.finish():
+            warn(text)
+    finally:
+        source.release()
+
+
+def from_stdin(dest: Side, in_fd: int, *, archive: bool, overwrite: bool, warn: Callable[[str], None]) -> None:
+    """Unpack the archive read from `in_fd` into a directory of a container. UsageError if it is none; ImageError, StateError."""
+    try:
+        dest.prepare()
+        call = userns.start_call(
+            lambda: _unpack(dest, in_fd, archive, overwrite, head=False), "pyman:[cp]", (in_fd, *_held(dest)), dest.join_fd
+        )
+        for text in call.finish():
+            warn(text)
+    finally:
+        dest.release()
+
+
+def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
+    """In U1: the archive of the source into out_fd; what was left out."""
+    import _signal
+
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # an error says more than a killed child
+    root = source.open_root()
+    try:
+        fd = source.open(root, source.path)
+    except OSError as err:
+        raise _not_found(source, err) from err
+    info = os.fstat(fd)
+    directory = stat.S_ISDIR(info.st_mode)
+    content = directory and (source.path.rpartition("/")[2] in (".", "") and os.path.basename(source.path.rstrip("/")) in ("", "."))
+    name = _base(source, fd)
+    left_out: list[str] = []
+    sink = tarwriter.FdSink(out_fd)
+    _, inwards = root_access.id_maps(source.container) if source.container is not None else (None, None)
+    writer = tarwriter.TreeWriter(sink, ids=inwards, note=left_out.append)
+    try:
+        if head:
+            sink.write(fastjson.dumps({"name": os.fsdecode(name), "directory": directory, "content": content}).encode().ljust(_HEAD))
+        whole = source.container is not None and os.path.samestat(info, os.fstat(root))
+        if directory:
+            writer.tree(fd, b"" if content and not head else name, _FULL if whole else ())
+        elif stat.S_ISSOCK(info.st_mode):
+            raise UsageError(f"cannot copy {source.path}", "it is a socket")
+        else:
+            writer.file(fd, name)
+        writer.close()
+    except BrokenPipeError as err:
+        raise StorageError("cannot copy", "the other side has ended", errno=32) from err
+    return left_out[:20]
+
+
+def _base(source: Side, fd: int) -> bytes:
+    """The name under which the source comes: its own, in a container after its symbolic links; never empty."""
+    path = source.path.rstrip("/")
+    while path.endswith("/."):
+        path = path[:-2].rstrip("/")
+    base = os.path.basename(path)
+    if source.container is not None or base in ("", ".", ".."):
+        base = os.path.basename(os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)"))
+    return os.fsencode(base or "root")
+
+
+def _not_found(side: Side, err: OSError) -> PymanError:
+    return NoSuchObject(f'"{side.path}" could not be found on {side.where()}', os.strerror(err.errno or 2).lower())
+
+
+def _unpack(dest: Side, in_fd: int, archive: bool, overwrite: bool, head: bool = True) -> list[str]:
+    """In U1: the archive from in_fd to the destination; what was left out."""
+    root = dest.open_root()
+    rules = untar.Rules()
+    rules.overwrite, rules.single = overwrite, root_access.single_id()
+    if dest.container is None:
+        rules.owner, rules.plain = (0, 0), True  # in U1 that is the user
+    else:
+        outwards, _ = root_access.id_maps(dest.container)
+        if archive:
+            owner = root_access.owner_ids(dest.container, root)
+            rules.owner = outwards(*owner) if outwards else owner
+        else:
+            rules.ids = outwards
+    if head:
+        place = _place(dest, root, _read_head(in_fd), rules)
+    else:
+        place = _stdin_place(dest, root)
+    _confine(place)
+    try:
+        return untar.put(in_fd, place, rules)
+    except ImageError as err:
+        if not head and err.what.startswith("damaged"):
+            raise UsageError("source must be a (compressed) tar archive when copying from stdin", err.why) from err
+        if head:
+            err.stage = "cut"  # the writing side knows why
+        raise
+
+
+def _confine(place: int) -> None:
+    """Nothing but the destination can be written from here on."""
+    from pyman.storage import unpacker
+
+    libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+    libc.prctl(libc.PR_SET_PDEATHSIG, 9)
+    unpacker.confine([f"/proc/self/fd/{place}"])
+
+
+def _read_head(fd: int) -> dict[str, Any]:
+    data = b""
+    while len(data) < _HEAD:
+        more = os.read(fd, _HEAD - len(data))
+        if not more:
+            raise StorageError("cannot copy", "the other side has ended", stage="cut")
+        data += more
+    return dict(fastjson.loads(data))
+
+
+def _stdin_place(dest: Side, root: int) -> int:
+    try:
+        return dest.open(root, dest.path, os.O_PATH | os.O_DIRECTORY)
+    except OSError as err:
+        raise UsageError("destination must be a directory when copying from stdin", f"{dest.path}: {err.strerror}") from err
+
+
+def _place(dest: Side, root: int, head: dict[str, Any], rules: untar.Rules) -> int:
+    """The directory that the source goes into; `rules` get to know under which name."""
+    name: bytes | None = None
+    path = dest.path
+    for _ in range(_LINKS):
+        try:
+            fd = dest.open(root, path)
+            break
+        except OSError as err:
+            if path.endswith("/") or err.errno != 2:
+                raise _not_found(dest, err) from err
+        # It is to be made: in its directory, or, for a symbolic link that leads nowhere, where that leads.
+        parent, _, last = path.rpartition("/")
+        parent = parent or ("/" if path.startswith("/") else ".")
+        try:
+            fd = dest.open(root, parent, os.O_PATH | os.O_DIRECTORY)
+        except OSError as err:
+            raise _not_found(dest, err) from err
+        name = os.fsencode(last)
+        if last in (".", ".."):
+            raise _not_found(dest, OSError(2, "No such file or directory"))
+        try:
+            link = os.readlink(last, dir_fd=fd)
+        except OSError:
+            break
+        os.close(fd)
+        path, name = link if link.startswith("/") else f"{parent}/{link}", None
+    else:
+        raise _not_found(dest, OSError(40, "Too many levels of symbolic links"))
+    if name is None and not stat.S_ISDIR(os.fstat(fd).st_mode):
+        if head["directory"]:
+            raise StateError("destination must be a directory when copying a directory", f"{dest.path} is none on {dest.where()}")
+        os.close(fd)
+        return _beside(dest, root, path, rules)
+    if name is not None:
+        rules.first = name
+    elif head["content"]:
+        rules.first = b""
+    return fd
+
+
+def _beside(dest: Side, root: int, path: str, rules: untar.Rules) -> int:
+    """The directory of an existing file that is replaced, and its name there, after its symbolic links."""
+    for _ in range(_LINKS):
+        parent, _, last = path.rpartition("/")
+        parent = parent or ("/" if path.startswith("/") else ".")
+        fd = dest.open(root, parent, os.O_PATH | os.O_DIRECTORY)
+        try:
+            link = os.readlink(last, dir_fd=fd)
+        except OSError:
+            rules.first = os.fsencode(last)
+            return fd
+        os.close(fd)
+        path = link if link.startswith("/") else f"{parent}/{link}"
+    raise _not_found(dest, OSError(40, "Too many levels of symbolic links"))

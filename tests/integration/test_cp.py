@@ -1,0 +1,165 @@
+"""cp: every form and rule of where things go; hostile containers and archives reach nothing outside."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, command, environment
+
+
+@pytest.fixture
+def files(base: Path) -> Iterator[Path]:
+    """A directory of the host with something to copy; relative paths of the command begin in its parent."""
+    path = base / "cp"
+    (path / "tree" / "sub").mkdir(parents=True)
+    (path / "tree" / "sub" / "leaf").write_text("leaf")
+    (path / "file").write_text("content")
+    (path / "file").chmod(0o4750)
+    (path / "link").symlink_to("file")
+    yield path
+    subprocess.run([*command(), "unshare", "rm", "-rf", str(path)], env=environment(base), check=True)
+
+
+@pytest.fixture(params=["running", "stopped"])
+def box(request: pytest.FixtureRequest, pyman: Run, image: str) -> str:
+    pyman("create", "--name", "box", "--network", "none", "-w", "/tmp", "-v", "/vol", image, "sleep", "600")
+    if request.param == "running":
+        pyman("start", "box")
+    return "box"
+
+
+def listing(pyman: Run, path: str) -> dict[str, tarfile.TarInfo]:
+    """What `cp box:PATH -` gives."""
+    done = pyman("cp", f"box:{path}", "-", text=False)
+    return {member.name: member for member in tarfile.open(fileobj=io.BytesIO(done.stdout))}  # type: ignore[arg-type]
+
+
+def test_where_things_go(pyman: Run, box: str, files: Path) -> None:
+    pyman("cp", "cp/file", "box:new")  # relative: to the working directory, as in Podman
+    found = listing(pyman, "/tmp/new")["new"]
+    assert (found.uid, found.gid, found.mode, found.size) == (0, 0, 0o4750, 7)
+    pyman("cp", "cp/link", "box:/tmp/")
+    assert listing(pyman, "/tmp/link")["link"].isreg()
+    pyman("cp", "cp/tree", "box:/tmp/a")
+    pyman("cp", "cp/tree", "box:/tmp/a")
+    pyman("cp", "cp/tree/.", "box:/tmp/b")
+    pyman("cp", "cp/tree/.", "box:/tmp/b")
+    assert set(listing(pyman, "/tmp/a")) == {"a", "a/sub", "a/sub/leaf", "a/tree", "a/tree/sub", "a/tree/sub/leaf"}
+    assert set(listing(pyman, "/tmp/b/.")) == {"sub", "sub/leaf"}
+    pyman("cp", "cp/file", "box:/vol/x")
+    assert listing(pyman, "/vol")["vol/x"].size == 7
+    pyman("cp", "box:/vol/x", "cp/out")
+    assert (files / "out").read_text() == "content" and (files / "out").stat().st_mode & 0o7777 == 0o750
+    assert (files / "out").stat().st_uid == os.getuid()
+    pyman("cp", "box:/tmp/a", "cp/copied")
+    assert (files / "copied/tree/sub/leaf").read_text() == "leaf"
+    pyman("cp", "box:/tmp/a/.", "cp/copied")
+    assert (files / "copied/sub/leaf").exists()
+    pyman("cp", "box:/tmp", "box:/tmp/within")
+    assert "within/a/sub/leaf" in listing(pyman, "/tmp/within")
+    pyman("cp", "box:/etc/passwd", "box:/tmp/passwd")
+    whole = listing(pyman, "/")
+    assert "etc/passwd" in whole and not any(name.split("/")[0] in ("proc", "sys", "dev") for name in whole)
+
+
+@pytest.mark.parametrize("box", ["stopped"], indirect=True)
+def test_refusals(pyman: Run, box: str, files: Path) -> None:
+    for args, text in (
+        (("cp/file", "box:/no/x"), '"/no/x" could not be found on container box: no such file or directory'),
+        (("cp/file", "box:/no/"), '"/no/" could not be found on container box'),
+        (("cp/none", "box:/"), '"cp/none" could not be found on the host'),
+        (("box:/none", "."), '"/none" could not be found on container box'),
+        (("box:/etc", "cp/none/x"), '"cp/none/x" could not be found on the host'),
+        (("cp/tree", "box:/etc/passwd"), "destination must be a directory when copying a directory"),
+        (("box:/etc", "cp/file"), "destination must be a directory when copying a directory"),
+        (("cp/file", "nobody:/x"), 'container "nobody" does not exist'),
+        (("cp/file", "cp/x"), "neither argument is CONTAINER:PATH"),
+        (("cp/file", "box:"), "the path in the container is missing"),
+    ):
+        assert text in pyman("cp", *args, rc=125).stderr
+    assert "destination must be a directory" in pyman("cp", "-", "box:/etc/passwd", input="x", rc=125).stderr
+    assert "must be a (compressed) tar archive" in pyman("cp", "-", "box:/", input="x" * 600, rc=125).stderr
+    (files / "dir/file").mkdir(parents=True)
+    pyman("cp", "cp/dir", "box:/tmp/dir")
+    assert "there is a directory of that name" in pyman("cp", "cp/file", "box:/tmp/dir", rc=125).stderr
+    pyman("cp", "--overwrite", "cp/file", "box:/tmp/dir")
+    assert listing(pyman, "/tmp/dir")["dir/file"].isreg()
+    assert "there is a file of that name" in pyman("cp", "cp/dir/file", "box:/tmp/dir/", rc=125).stderr
+    pyman("cp", "--overwrite", "cp/dir/file", "box:/tmp/dir/")
+    assert listing(pyman, "/tmp/dir")["dir/file"].isdir()
+
+
+def archive(*entries: tuple[str, bytes, str, int]) -> bytes:
+    """(name, type, link or content, owner) members."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as written:
+        for name, kind, value, owner in entries:
+            member = tarfile.TarInfo(name)
+            member.type, member.uid, member.gid, member.mode = kind, owner, owner, 0o755
+            member.size = len(value) if kind == tarfile.REGTYPE else 0
+            member.linkname = value if kind != tarfile.REGTYPE else ""
+            written.addfile(member, io.BytesIO(value.encode()))
+    return out.getvalue()
+
+
+def test_archives_from_stdin(pyman: Run, box: str, base: Path, files: Path) -> None:
+    def send(*options: str, data: bytes, rc: int = 0) -> str:
+        return str(pyman("cp", *options, "-", "box:/tmp", input=data, text=False, rc=rc).stderr)
+
+    good = archive(("d", tarfile.DIRTYPE, "", 7), ("d/f", tarfile.REGTYPE, "x", 7), ("h", tarfile.LNKTYPE, "d/f", 7))
+    send(data=good)
+    found = listing(pyman, "/tmp/d")["d/f"]
+    assert (found.uid, found.gid) == (0, 0)
+    send("--archive=false", data=good)
+    assert listing(pyman, "/tmp/d")["d/f"].uid == 7
+    # The host's file is reached neither by names nor by links.
+    outside = base / "cp/file"
+    assert ".. component" in send(data=archive(("../../x", tarfile.REGTYPE, "x", 0)), rc=125)
+    evil = archive(
+        ("out", tarfile.SYMTYPE, str(files), 0),
+        ("out/file", tarfile.REGTYPE, "overwritten", 0),
+        ("up", tarfile.SYMTYPE, "/../../../../../../../../" + str(files), 0),
+        ("up/file", tarfile.REGTYPE, "overwritten", 0),
+    )
+    assert "cannot write out/file: No such file" in send(data=evil, rc=125)
+    assert "does not exist" in send(data=archive(("h", tarfile.LNKTYPE, str(outside), 0)), rc=125)
+    assert outside.read_text() == "content"
+    assert "sets the extended attribute" in send(data=_opaque(), rc=125)
+    pyman("cp", "box:/tmp", "cp/all")
+    assert outside.read_text() == "content"
+
+
+def _opaque() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as written:
+        member = tarfile.TarInfo("steered")
+        member.type, member.pax_headers = tarfile.DIRTYPE, {"SCHILY.xattr.user.overlay.opaque": "y"}
+        written.addfile(member)
+    return out.getvalue()
+
+
+def test_a_container_that_swaps_directories_for_links(pyman: Run, image: str, base: Path, files: Path) -> None:
+    """While files are copied in and out, the container exchanges what they go through with links to the host's paths."""
+    secret = files / "secret"
+    secret.mkdir()
+    (secret / "leaf").write_text("host")
+    (secret / "leaf").chmod(0o600)
+    swap = f"cd /tmp; mkdir real; while :; do ln -s {secret} x; rm x; mv real x; ln -s {secret}/leaf x/leaf; rm -f x/leaf; mv x real; done"
+    pyman("run", "-d", "--name", "box", "--network", "none", image, "sh", "-c", swap)
+    out = files / "out"
+    for _ in range(12):
+        pyman("cp", "cp/tree/sub/leaf", "box:/tmp/x/leaf", rc=None)
+        pyman("cp", "cp/tree/sub/.", "box:/tmp/x", rc=None)
+        pyman("cp", "box:/tmp/.", "cp/out", rc=None)
+        pyman("cp", "box:/tmp/x/leaf", "cp/leaf", rc=None)
+    assert (secret / "leaf").read_text() == "host" and (secret / "leaf").stat().st_mode & 0o7777 == 0o600
+    assert os.listdir(secret) == ["leaf"]
+    for path in (files / "leaf", *out.rglob("*")):
+        assert path.is_symlink() or not path.is_file() or path.read_text() != "host", path
