@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -29,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CLIENTS = 16, MAX_HELPERS = 8, CHUNK = 16384, OUT_SIZE = 4 * CHUNK + 256 };
+enum { MAX_CLIENTS = 16, MAX_HELPERS = 8, CHUNK = 16384, BATCH = 8 * CHUNK, LOG_SPARE = 64 << 20 };
 
 struct client {
     int fd;
@@ -42,9 +43,7 @@ static int stdin_fd = -1, stream_fd[2] = {-1, -1}, console_fd = -1, listen_fd = 
 static const char *log_path, *exit_file, *run_dir;
 static int log_json, log_files = 1, log_full, log_lost;
 static long long log_max, log_size;
-static int mid_line[2];
 static char chunk[CHUNK + 1];
-static char out[OUT_SIZE];
 static char pending[CHUNK + 1]; /* a packet the primary client could not take yet */
 static int pending_len;
 static char input[CHUNK + 1]; /* stdin data the container could not take yet */
@@ -72,53 +71,107 @@ static void log_open(int flags)
     log_size = log_fd >= 0 && fstat(log_fd, &info) == 0 ? info.st_size : 0;
 }
 
-/* path.N-2 -> path.N-1, ..., path -> path.1, then a new file; with one file it is replaced. Renames keep readers' files. */
+/* Somebody reads a file with a shared lock on it (pyman/monitor/logfiles.py): it is not to go before the one after it is found. */
+static int log_wanted(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int wanted = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+    if (fd >= 0)
+        close(fd);
+    return wanted;
+}
+
+static const char *log_name(int number)
+{
+    static char name[2][4200];
+    static int turn;
+    turn = !turn;
+    snprintf(name[turn], sizeof name[turn], number ? "%s.%d" : "%s", log_path, number);
+    return name[turn];
+}
+
+/* The oldest files go, so that with the new one log_files are left; then path.1 -> path.2, path -> path.1, and a new file.
+ * Renames keep readers' files, and go from the oldest to the newest: a reader may rely on it. A file that is being read stays
+ * for a while, but a reader that has stopped must not fill the disk. */
 static void log_rotate(void)
 {
-    char from[4200], to[4200];
+    int oldest = 0, spare = (int)(LOG_SPARE / log_max) + 8;
     close(log_fd);
-    if (log_files < 2)
-        unlink(log_path);
-    for (int i = log_files - 1; i > 0; i--) {
-        snprintf(to, sizeof to, "%s.%d", log_path, i);
-        if (i > 1)
-            snprintf(from, sizeof from, "%s.%d", log_path, i - 1);
-        else
-            snprintf(from, sizeof from, "%s", log_path);
-        rename(from, to);
+    while (oldest < 10000 && access(log_name(oldest + 1), F_OK) == 0)
+        oldest++;
+    while (oldest >= 0 && oldest + 2 > log_files && (oldest + 2 - log_files > spare || !log_wanted(log_name(oldest)))) {
+        unlink(log_name(oldest));
+        oldest--;
     }
+    for (int i = oldest; i >= 0; i--)
+        rename(log_name(i), log_name(i + 1));
     log_open(0);
 }
 
-static void log_emit(const char *data, size_t length)
+/* Lines are gathered and written together; a batch never crosses a rotation. */
+static char batch[BATCH];
+static size_t batch_len;
+
+static void log_flush(void)
 {
-    if (log_max > 0 && log_size > 0 && log_size + (long long)length > log_max)
-        log_rotate();
-    if (log_fd < 0)
+    size_t length = batch_len;
+    batch_len = 0;
+    if (log_fd < 0 || !length)
         return;
     struct stat info;
-    ssize_t n = write(log_fd, data, length);
+    ssize_t n = write(log_fd, batch, length);
     if (n == (ssize_t)length) {
         log_size += n;
         log_full = 0;
         return;
     }
     /* A full disk must not stop the container: take half a line back, drop, and go on when there is room. */
-    if (n > 0 && fstat(log_fd, &info) == 0 && ftruncate(log_fd, info.st_size - n) < 0)
+    ssize_t kept = n > 0 ? n : 0;
+    while (kept > 0 && batch[kept - 1] != '\n')
+        kept--;
+    log_size += kept;
+    if (n > kept && fstat(log_fd, &info) == 0 && ftruncate(log_fd, info.st_size - (n - kept)) < 0)
         note("log");
     if (!log_full)
         note("log");
     log_full = log_lost = 1;
 }
 
+/* Where a line of at most `length` bytes may be put together. */
+static char *log_room(size_t length)
+{
+    if (batch_len + length > sizeof batch)
+        log_flush();
+    return batch + batch_len;
+}
+
+/* The line of `length` bytes that lies there belongs to the batch, or is the first of a new file. */
+static void log_add(size_t length)
+{
+    if (log_max > 0 && log_size + (long long)(batch_len + length) > log_max && log_size + (long long)batch_len > 0) {
+        size_t at = batch_len;
+        log_flush();
+        if (log_size > 0)
+            log_rotate();
+        memmove(batch, batch + at, length);
+    }
+    batch_len += length;
+}
+
+/* The time as the log has it; the same for all lines of one piece of output. */
 static size_t stamp(char *to, size_t size)
 {
+    static time_t second = -1;
+    static char date[64];
     struct timespec now;
-    struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    return (size_t)snprintf(to, size, "%04d-%02d-%02dT%02d:%02d:%02d.%09ld%s", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                            tm.tm_sec, now.tv_nsec, log_json ? "Z" : "+00:00");
+    if (now.tv_sec != second) {
+        struct tm tm;
+        gmtime_r(&now.tv_sec, &tm);
+        snprintf(date, sizeof date, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        second = now.tv_sec;
+    }
+    return (size_t)snprintf(to, size, "%s.%09ld%s", date, now.tv_nsec, log_json ? "Z" : "+00:00");
 }
 
 static size_t json_text(char *to, const char *data, size_t length)
@@ -129,9 +182,6 @@ static size_t json_text(char *to, const char *data, size_t length)
         if (c == '"' || c == '\\') {
             to[n++] = '\\';
             to[n++] = (char)c;
-        } else if (c == '\n') {
-            to[n++] = '\\';
-            to[n++] = 'n';
         } else if (c < 0x20 || c == 0x7f) {
             n += (size_t)sprintf(to + n, "\\u%04x", c);
         } else {
@@ -141,44 +191,50 @@ static size_t json_text(char *to, const char *data, size_t length)
     return n;
 }
 
-/* One line, or a part of one without its end. */
-static void log_line(int stream, const char *data, size_t length, int whole)
+static size_t put(char *to, const char *data, size_t length)
 {
-    char when[128];
-    size_t n;
-    stamp(when, sizeof when);
+    memcpy(to, data, length);
+    return length;
+}
+
+/* One line, or a part of one without its end. */
+static void log_line(int stream, const char *when, size_t when_len, const char *data, size_t length, int whole)
+{
+    char *to = log_room(length * (log_json ? 6 : 1) + 160);
+    size_t n = 0;
     if (log_json) {
-        static char body[CHUNK * 6 + 8];
-        size_t m = json_text(body, data, length);
-        if (whole) {
-            memcpy(body + m, "\\n", 2);
-            m += 2;
-        }
-        static char line[CHUNK * 6 + 256];
-        n = (size_t)snprintf(line, sizeof line, "{\"log\":\"%.*s\",\"stream\":\"%s\",\"time\":\"%s\"}\n", (int)m, body, stream ? "stderr" : "stdout", when);
-        log_emit(line, n);
-        return;
+        n += put(to, "{\"log\":\"", 8);
+        n += json_text(to + n, data, length);
+        if (whole)
+            n += put(to + n, "\\n", 2);
+        n += put(to + n, stream ? "\",\"stream\":\"stderr\",\"time\":\"" : "\",\"stream\":\"stdout\",\"time\":\"", 28);
+        n += put(to + n, when, when_len);
+        n += put(to + n, "\"}\n", 3);
+    } else {
+        n += put(to, when, when_len);
+        n += put(to + n, stream ? " stderr " : " stdout ", 8);
+        n += put(to + n, whole ? "F " : "P ", 2);
+        n += put(to + n, data, length);
+        to[n++] = '\n';
     }
-    n = (size_t)snprintf(out, sizeof out, "%s %s %c ", when, stream ? "stderr" : "stdout", whole ? 'F' : 'P');
-    memcpy(out + n, data, length);
-    n += length;
-    out[n++] = '\n';
-    log_emit(out, n);
+    log_add(n);
 }
 
 static void log_chunk(int stream, const char *data, size_t length)
 {
+    char when[128];
     if (!log_path)
         return;
+    size_t when_len = stamp(when, sizeof when);
     while (length > 0) {
         const char *end = memchr(data, '\n', length);
         size_t part = end ? (size_t)(end - data) : length;
-        log_line(stream, data, part, end != NULL);
-        mid_line[stream] = end == NULL;
+        log_line(stream, when, when_len, data, part, end != NULL);
         part += end != NULL;
         data += part;
         length -= part;
     }
+    log_flush();
 }
 
 /* ---- clients ---- */

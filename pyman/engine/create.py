@@ -7,7 +7,7 @@ import time
 
 from pyman import paths, stages
 from pyman.config import containers as containers_conf
-from pyman.engine import env, names, restart_policy
+from pyman.engine import env, logopts, names, restart_policy
 from pyman.engine.container import Container, containers_dir
 from pyman.errors import NoSuchImage, StorageError, UsageError
 from pyman.linux import process
@@ -31,6 +31,7 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
     """
     conf = containers_conf.load()
     restart_policy.check(opts)
+    logopts.check(opts, conf)
     prepare_roots()
     if opts.get("name"):
         names.check(opts["name"])

@@ -94,7 +94,7 @@ def gather() -> dict[str, Any]:
         },
         "registries": {"search": search},
         "plugins": {
-            "log": ["k8s-file", "json-file", "none", "passthrough"],
+            "log": ["k8s-file", "json-file", "none", "passthrough", "passthrough-tty"],
             "network": ["pasta", "slirp4netns", "none", "host"],
             "volume": ["local"],
         },

@@ -12,7 +12,7 @@ import os
 import time
 
 from pyman import stages
-from pyman.engine import cgroups, restart_policy, specgen_rootfs
+from pyman.engine import cgroups, logopts, restart_policy, specgen_rootfs
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import fs, libc, process
 from pyman.monitor import spawn
@@ -213,7 +213,7 @@ def _make_stdio(plan: Plan) -> tuple[tuple[int, int, int], dict[str, int]]:
     if plan.terminal:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         return (null, null, null), {"stdin_fd": -1, "stdout_fd": -1, "stderr_fd": -1}
-    if plan.opts.get("log_driver") == "passthrough":
+    if logopts.passed(plan.opts, plan.conf):
         return (os.dup(0), os.dup(1), os.dup(2)), {"stdin_fd": -1, "stdout_fd": -1, "stderr_fd": -1}
     if plan.interactive:
         stdin_r, stdin_w = os.pipe()
@@ -301,7 +301,7 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.exit_command, args.remove = plan.cleanup, bool(container.state.get("auto_remove"))
     args.policy_path, args.stopped_path = restart_policy.policy_path(container), restart_policy.stopped_path(container)
     args.restarts, args.wait_ms = plan.restarts, plan.restart_wait
-    args.keep_stdio = args.log_driver == "passthrough" and container.state.get("restart_policy", "no") != "no"
+    args.keep_stdio = args.log_driver in logopts.PASSED and container.state.get("restart_policy", "no") != "no"
     if events.limit():
         args.events_path, args.event = events.path(), container.event_subject()
     args.timeout = int(plan.opts.get("timeout") or 0)
@@ -314,6 +314,4 @@ def _generated(plan: Plan, mount: dict[str, Any]) -> bool:
 
 def log_settings(plan: Plan) -> tuple[str, str, int, int]:
     """(driver, path, bytes until rotation or 0, rotated files kept) from --log-driver, --log-opt and containers.toml."""
-    from pyman.engine import logopts
-
     return logopts.settings(plan.opts, plan.conf, os.path.join(plan.container.dir, "ctr.log"))

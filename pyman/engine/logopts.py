@@ -8,7 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-DRIVERS = ("k8s-file", "json-file", "none", "passthrough")
+PASSED = ("passthrough", "passthrough-tty")  # the container has the streams of the command itself
+DRIVERS = ("k8s-file", "json-file", "none", *PASSED)
 DEFAULT_FILES = 1
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30}
 
@@ -20,6 +21,24 @@ def parse_size(text: str, option: str) -> int:
     if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
         raise UsageError(f"invalid size {text!r} for {option}", "a size is a number and a unit b, k, m or g", "for example: 10m")
     return int(float(number) * _UNITS[unit])
+
+
+def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+    """Before a container is made: UsageError for a driver or an option that would fail at its start."""
+    driver = settings(opts, conf, "")[0]
+    if driver == "passthrough":
+        import os
+
+        if any(os.isatty(fd) for fd in (0, 1, 2)):
+            why = "the container could type into your terminal (TIOCSTI), and do there what you can"
+            raise UsageError(
+                "cannot use log driver passthrough on a terminal", why, "if that is what you want: --log-driver passthrough-tty"
+            )
+
+
+def passed(opts: dict[str, Any], conf: dict[str, Any]) -> bool:
+    """Whether the container has the streams of the command that starts it."""
+    return (opts.get("log_driver") or conf["containers"].get("log_driver")) in PASSED
 
 
 def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> tuple[str, str, int, int]:

@@ -1,24 +1,25 @@
-"""Show a container's log: escaped on a terminal, raw into files and pipes. CLI process."""
+"""A container's log as `logs` asks for it: --since, --until, --tail, --follow. CLI process."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from pyman.engine import logopts
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import StateError, UsageError
+from pyman.errors import NoSuchContainer, StateError, UsageError
 from pyman.monitor import logs as reader
+from pyman.monitor.logfiles import LogFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 
 def log_path(container: Container, conf: dict[str, Any]) -> tuple[str, str]:
     """(driver, path) of the container's log. StateError if its driver keeps none."""
     driver, path, _, _ = logopts.settings(container.config["options"], conf, os.path.join(container.dir, "ctr.log"))
-    if driver in ("none", "passthrough"):
+    if driver == "none" or driver in logopts.PASSED:
         raise StateError(
             f"cannot read the log of container {container.name}",
             f"its log driver {driver} keeps no log",
@@ -32,33 +33,63 @@ def running(container: Container) -> bool:
     from pyman.engine import restart_policy
 
     container._state = None
-    container.sync()
+    try:
+        container.sync()
+    except NoSuchContainer:
+        return False
     return container.state["status"] in RUNNING or restart_policy.waiting(container.state)
 
 
-def select(container: Container, opts: dict[str, Any], conf: dict[str, Any]) -> Iterator[reader.Entry]:
-    """The entries that --since, --until, --tail and --follow ask for. StateError, UsageError."""
-    driver, path = log_path(container, conf)
-    since = reader.stamp(reader.parse_time(opts["since"], "--since")) if opts.get("since") else ""
-    until = reader.stamp(reader.parse_time(opts["until"], "--until")) if opts.get("until") else ""
-    follow = (lambda: running(container)) if opts.get("follow") else None
-    found = reader.entries(path, driver == "json-file", follow)
-    tail = str(opts.get("tail") or "all")
-    if tail not in ("all", "-1"):
-        if not tail.isdigit():
-            raise UsageError(f"invalid value {tail!r} for --tail", "it is a number of lines, or all")
-        skip = max(0, sum(1 for entry in reader.entries(path, driver == "json-file") if entry.whole) - int(tail))
-        found = _after(found, skip)
-    for entry in found:
-        if until and entry.when > until:
-            return
-        if not since or entry.when >= since:
-            yield entry
+class Source:
+    """The lines of one container's log that were asked for, as they stand in the file; `ended` when there will be no more."""
 
+    __slots__ = ("_alive", "_container", "_deadline", "_files", "_since", "_until", "directories", "ended", "follow", "json")
 
-def _after(found: Iterator[reader.Entry], lines: int) -> Iterator[reader.Entry]:
-    for entry in found:
-        if lines <= 0:
-            yield entry
-        elif entry.whole:
-            lines -= 1
+    def __init__(self, container: Container, opts: dict[str, Any], conf: dict[str, Any]) -> None:
+        """StateError if no log is kept; UsageError for a time or number that is none."""
+        driver, path = log_path(container, conf)
+        self._container = container
+        self.json = driver == "json-file"
+        self.follow = bool(opts.get("follow"))
+        self._since = reader.stamp(reader.parse_time(opts["since"], "--since")).encode() if opts.get("since") else b""
+        until = reader.parse_time(opts["until"], "--until", ahead=self.follow) if opts.get("until") else 0.0
+        self._until = reader.stamp(until).encode() if until else b""
+        self._deadline = until if self.follow else 0.0
+        lines = str(opts.get("tail") or "all")
+        if lines not in ("all", "-1") and not lines.isdigit():
+            raise UsageError(f"invalid value {lines!r} for --tail", "it is a number of lines, or all")
+        self.directories = [container.dir, os.path.dirname(path) or "."]
+        self.ended = False
+        self._alive = True
+        self._files = LogFiles(path)
+        if lines.isdigit():
+            self._files.seek_tail(int(lines), lambda line: reader.is_end(line, self.json))
+
+    @property
+    def lost(self) -> bool:
+        """Whether lines were rotated away before they could be read."""
+        return self._files.lost
+
+    def read(self) -> list[bytes] | None:
+        """Some of the next lines; None if there are none for now (or, when `ended`, for ever)."""
+        lines = self._files.read()
+        if lines is None and self.follow and self._alive:
+            self._alive = running(self._container)
+            if not self._alive:
+                lines = self._files.read()  # what it wrote between the last look and its end
+        if lines is None:
+            self.ended = not self.follow or not self._alive or bool(self._deadline and time.time() >= self._deadline)
+            return None
+        if self._since:
+            lines = [line for line in lines if reader.when(line, self.json) >= self._since]
+        if self._until:
+            lines = [line for line in lines if reader.when(line, self.json) <= self._until]
+        return lines
+
+    def patience(self) -> float:
+        """Seconds after which to look again even if nothing has changed on disk."""
+        return max(0.0, min(1.0, self._deadline - time.time())) if self._deadline else 1.0
+
+    def close(self) -> None:
+        """Close its files."""
+        self._files.close()

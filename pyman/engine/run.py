@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyman import stages
-from pyman.engine import attach, remove, start, stop
+from pyman.config import containers as containers_conf
+from pyman.engine import attach, logopts, remove, start, stop
 from pyman.engine.container import Container
 from pyman.errors import PymanError
 
@@ -20,7 +21,7 @@ def start_attached(
     sock: Any = None
     theirs: Any = None
     foreground = not opts.get("detach")
-    passthrough = opts.get("log_driver") == "passthrough"  # its streams are ours already
+    passthrough = logopts.passed(opts, containers_conf.load())  # its streams are ours already
     auto_remove = bool(container.state.get("auto_remove"))
     if foreground:
         import _socket  # the C half of socket

@@ -1,16 +1,11 @@
-"""Read a container's log: k8s-file and json-file, rotated files first, with --since, --until, --tail and --follow. CLI process."""
+"""The lines of a container's log, k8s-file and json-file, and times as users write them. CLI process."""
 
 from __future__ import annotations
 
-import os
 import time
 
 from pyman.errors import UsageError
 from pyman.state import fastjson
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -71,7 +66,7 @@ def parse_line(line: bytes, json_format: bool) -> Entry | None:
     """One log line; None for a damaged one (a full disk may cut the last)."""
     if json_format:
         try:
-            value = fastjson.loads(line)
+            value = fastjson.loads(line.decode("utf-8", "surrogateescape"))  # the container may write what is no UTF-8
             text = value["log"].encode("utf-8", "surrogateescape")
             return Entry(value["time"], value["stream"], text.removesuffix(b"\n"), text.endswith(b"\n"))
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -82,74 +77,14 @@ def parse_line(line: bytes, json_format: bool) -> Entry | None:
     return Entry(parts[0].decode("ascii", "replace"), parts[1].decode("ascii", "replace"), parts[3], parts[2] == b"F")
 
 
-def _files(path: str) -> list[str]:
-    """Rotated files, oldest first, then the current one."""
-    older = []
-    number = 1
-    while os.path.exists(f"{path}.{number}"):
-        older.append(f"{path}.{number}")
-        number += 1
-    return [*reversed(older), path]
+def when(line: bytes, json_format: bool) -> bytes:
+    """The time of a line of the log, comparable with `stamp`."""
+    return line[-32:-3] if json_format else line[:29]
 
 
-def _lines(path: str) -> Iterator[bytes]:
-    try:
-        file = open(path, "rb", buffering=1 << 18)
-    except FileNotFoundError:
-        return
-    with file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield line[:-1]
-
-
-def entries(path: str, json_format: bool, follow: Callable[[], bool] | None = None) -> Iterator[Entry]:
-    """All entries; with `follow` (whether more may come) also those still to be written. Rotation loses none."""
-    if follow is None:
-        for name in _files(path):
-            for line in _lines(name):
-                entry = parse_line(line, json_format)
-                if entry:
-                    yield entry
-        return
-    for name in _files(path)[:-1]:
-        for line in _lines(name):
-            entry = parse_line(line, json_format)
-            if entry:
-                yield entry
-    yield from _follow(path, json_format, follow)
-
-
-def _follow(path: str, json_format: bool, more: Callable[[], bool]) -> Iterator[Entry]:
-    """Read on in the open file; when its name belongs to a new one, finish the old one first."""
-    file = None
-    rest = b""
-    pause = 0.005
-    while True:
-        alive = more()  # asked before reading: what was written before the end is read after it
-        if file is None and os.path.exists(path):
-            file = open(path, "rb")
-        data = file.read() if file else b""
-        if data:
-            pause = 0.005
-            *whole, rest = (rest + data).split(b"\n")
-            for line in whole:
-                entry = parse_line(line, json_format)
-                if entry:
-                    yield entry
-            continue
-        if file and _replaced(path, file.fileno()):
-            file.close()
-            file, rest = open(path, "rb"), b""
-            continue
-        if not alive:
-            return
-        time.sleep(pause)
-        pause = min(pause * 2, 0.1)
-
-
-def _replaced(path: str, fd: int) -> bool:
-    try:
-        return os.stat(path).st_ino != os.fstat(fd).st_ino
-    except FileNotFoundError:
-        return False
+def is_end(line: bytes, json_format: bool) -> bool:
+    """Whether a line of the log is, or ends, a line that the container wrote."""
+    if not json_format and line[43:45] in (b"F ", b"P "):
+        return line[43:45] == b"F "
+    entry = parse_line(line, json_format)
+    return entry is not None and entry.whole

@@ -84,6 +84,19 @@ def main() -> None:
     add("start", ratio(lambda tool: sh(tool, "start", "b") and None, lambda tool: sh(tool, "stop", "-t", "0", "b") and None), "0.40")
     for tool in TOOLS:
         sh(tool, "rm", "-f", "-t", "0", "b")
+    wordy = ("sh", "-c", "yes 'this is a line of text as programs write it, about eighty bytes long, as most are' | head -n 1000000")
+    options = ("--network", "none", "--log-driver", "k8s-file")
+    add(
+        "a million lines written to the log",
+        ratio(lambda tool: sh(tool, "run", "--rm", *options, image, *wordy) and None, repeat=5),
+        "1.00",
+    )
+    for tool in TOOLS:
+        sh(tool, "run", "-d", "--name", "b", *options, image, *wordy)
+        sh(tool, "wait", "b")
+    add("logs of a million lines", ratio(lambda tool: sh(tool, "logs", "b") and None, repeat=5), "0.70")
+    for tool in TOOLS:
+        sh(tool, "rm", "-f", "-t", "0", "b")
     add("images", ratio(lambda tool: sh(tool, "images") and None), "0.50")
     add("version", ratio(lambda tool: sh(tool, "version") and None), "0.50")
     made = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from pyman.cli.dispatch import escape
+from pyman.cli import log_lines
+from pyman.cli.dispatch import print_warning
 from pyman.config import containers as containers_conf
 from pyman.engine import container as containers
 from pyman.engine import logs
@@ -14,57 +16,59 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    View = tuple[containers.Container, logs.Source, log_lines.Printer]
+
 
 def main(opts: Any, args: list[str]) -> int:
-    """Print the log of each container, following it with --follow."""
-    if opts.get("latest"):
-        chosen = [containers.latest()]
-    else:
-        chosen = [containers.lookup(name) for name in args]
+    """Print the log of each container, one after the other, or with --follow as the lines come."""
+    if opts.get("latest") and args:
+        raise UsageError("cannot use --latest together with containers", "--latest means the newest container")
+    chosen = [containers.latest()] if opts.get("latest") else [containers.lookup(name) for name in args]
     if not chosen:
         raise UsageError("no container given", "logs needs at least one name or id")
     conf = containers_conf.load()
-    prefixes = _prefixes(chosen, opts)
-    if opts.get("follow") and len(chosen) > 1:
-        import threading  # several logs at once only
-
-        threads = [threading.Thread(target=_show, args=(c, opts, conf, p), daemon=True) for c, p in zip(chosen, prefixes)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return 0
-    for container, prefix in zip(chosen, prefixes):
-        _show(container, opts, conf, prefix)
+    escaped = set() if opts["raw"] else {fd for fd in (1, 2) if os.isatty(fd)}
+    views: list[View] = []
+    for index, container in enumerate(chosen):
+        source = logs.Source(container, opts, conf)
+        name = (container.name if opts["names"] else container.id[:12]) + " " if len(chosen) > 1 else ""
+        color = log_lines.COLORS[index % len(log_lines.COLORS)] if opts["color"] else b""
+        views.append((container, source, log_lines.Printer(name.encode(), color, bool(opts["timestamps"]), escaped, source.json)))
+    if opts["follow"]:
+        _follow(views)
+    else:
+        for view in views:
+            while not view[1].ended:
+                _step(view)
+    for container, source, _ in views:
+        if source.lost:
+            print_warning(f"lines of container {container.name} were rotated away before they could be read")
     return 0
 
 
-def _prefixes(chosen: list[containers.Container], opts: Any) -> list[str]:
-    """What stands before each container's lines: its name, or of several containers the id; in colours with --color."""
-    result = []
-    for index, container in enumerate(chosen):
-        text = container.name if opts["names"] else container.id[:12] if len(chosen) > 1 else ""
-        if text and opts["color"]:
-            text = f"\x1b[{31 + index % 6}m{text}\x1b[0m"
-        result.append(text + " " if text else "")
-    return result
+def _step(view: View) -> bool:
+    """Print some of a container's lines; false if there are none for now."""
+    _, source, printer = view
+    lines = source.read()
+    if lines:
+        outputs = (sys.stdout.buffer, sys.stderr.buffer)
+        for stream, data in printer.render(lines):
+            outputs[2 - stream].flush()  # the other one: both may lead to the same terminal
+            outputs[stream - 1].write(data)
+    return lines is not None
 
 
-def _show(container: containers.Container, opts: Any, conf: dict[str, Any], prefix: str) -> None:
-    """Each line to the stream it was written to; on a terminal without its control characters."""
-    outputs = {"stdout": sys.stdout, "stderr": sys.stderr}
-    at_start = {"stdout": True, "stderr": True}
-    for entry in logs.select(container, opts, conf):
-        out = outputs.get(entry.stream, sys.stdout)
-        head = ""
-        if at_start[entry.stream if entry.stream in at_start else "stdout"]:
-            head = prefix + (entry.when.removesuffix("+00:00").removesuffix("Z") + "Z " if opts["timestamps"] else "")
-        text = entry.text
-        if out.isatty():
-            text = escape(text.decode("utf-8", "replace").rstrip("\r")).encode()
-        out.buffer.write(head.encode() + text + (b"\n" if entry.whole else b""))
-        at_start[entry.stream if entry.stream in at_start else "stdout"] = entry.whole
-        if opts["follow"]:
-            out.buffer.flush()
-    sys.stdout.buffer.flush()
-    sys.stderr.buffer.flush()
+def _follow(views: list[View]) -> None:
+    from pyman.linux.inotify import Watch  # ctypes; only for those who wait
+
+    watch = Watch(sorted({directory for _, source, _ in views for directory in source.directories}))
+    try:
+        while views:
+            news = [_step(view) for view in views]
+            views = [view for view in views if not view[1].ended]
+            if not any(news) and views:
+                sys.stdout.buffer.flush()
+                sys.stderr.buffer.flush()
+                watch.wait(min(source.patience() for _, source, _ in views))
+    finally:
+        watch.close()

@@ -64,14 +64,15 @@ user,u str User[:group], by name or number
 workdir,w str Working directory
 """
 LOGS = """
-color bool Colour the names before the lines
+color bool Each container's lines in another colour
 follow,f bool Go on with new lines until the container ends
 latest,l bool The newest container
-names,n bool Print the container's name before each line
+names,n bool Of several containers, print the names before the lines instead of the ids
+raw bool On a terminal, pass control sequences on as they are
 since str Lines since a time (2026-01-31T12:00:00) or a duration (10m)
 tail str Number of last lines
 timestamps,t bool Print the time of each line
-until str Lines until a time or a duration
+until str Lines until a time or a duration; with --follow, for how long
 """
 ATTACH = """
 detach-keys str Keys that detach

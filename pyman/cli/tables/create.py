@@ -83,7 +83,7 @@ label,l list Set a label KEY=VALUE
 label-file list Read labels from a file
 limits str=strict What becomes of a limit that cannot be set: strict (an error) or best-effort (a warning)
 link-local-ip str Link-local address !! {_BRIDGE}
-log-driver str Log driver: k8s-file, json-file, none or passthrough
+log-driver str Log driver: k8s-file, json-file, none, passthrough or passthrough-tty
 log-opt list Log option: max-size=10m, max-file=3, path=FILE
 mac-address str MAC address !! {_BRIDGE}
 memory,m str Most memory, for example 512m

@@ -1,0 +1,89 @@
+"""From lines of a log to what is printed: prefix, time, colour, escapes; a thousand lines at a time where that can be. CLI process."""
+
+from __future__ import annotations
+
+import itertools
+
+from pyman.monitor import logs as reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Outputs = list[tuple[int, bytes]]
+
+# Of k8s-file, up to the text: time (35 bytes), stream, F or P.
+_TEXT_AT, _KIND_AT = 45, 36
+_FULL = {b"stdout F ": 1, b"stderr F ": 2}
+COLORS = (b"\x1b[37m", b"\x1b[31m", b"\x1b[33m", b"\x1b[34m", b"\x1b[35m", b"\x1b[36m", b"\x1b[32m")
+_RESET = b"\x1b[0m"
+
+
+class Printer:
+    """How the lines of one container are printed. prefix: what stands before each; color: the sequence that begins each, or
+    nothing; escaped: the streams (1, 2) that are terminals."""
+
+    __slots__ = ("_at_start", "_color", "_escaped", "_json", "_prefix", "_timestamps")
+
+    def __init__(self, prefix: bytes, color: bytes, timestamps: bool, escaped: set[int], json_format: bool) -> None:
+        self._prefix = prefix
+        self._color = color
+        self._timestamps = timestamps
+        self._escaped = escaped
+        self._json = json_format
+        self._at_start = {1: True, 2: True}
+
+    def render(self, lines: list[bytes]) -> Outputs:
+        """(stream, bytes) in the order in which they are to be written."""
+        if not self._json and not self._escaped and all(self._at_start.values()):
+            kinds = {line[_KIND_AT:_TEXT_AT] for line in lines}
+            if len(kinds) == 1 and kinds <= _FULL.keys():
+                return [(_FULL[kinds.pop()], self._whole(lines))]
+            if kinds <= _FULL.keys():
+                groups = itertools.groupby(lines, lambda line: line[_KIND_AT:_TEXT_AT])
+                return [(_FULL[kind], self._whole(list(group))) for kind, group in groups]
+        return self._one_by_one(lines)
+
+    def _whole(self, lines: list[bytes]) -> bytes:
+        """Whole lines of one stream."""
+        head, tail = self._color + self._prefix, (_RESET if self._color else b"") + b"\n"
+        if self._timestamps:
+            texts = [line[:29] + b"Z " + line[_TEXT_AT:] for line in lines]
+        else:
+            texts = [line[_TEXT_AT:] for line in lines]
+        return head + (tail + head).join(texts) + tail
+
+    def _one_by_one(self, lines: list[bytes]) -> Outputs:
+        found: Outputs = []
+        for line in lines:
+            entry = reader.parse_line(line, self._json)
+            if entry is None:
+                continue
+            stream = 2 if entry.stream == "stderr" else 1
+            head = b""
+            if self._at_start[stream]:
+                time = entry.when.removesuffix("+00:00").removesuffix("Z").encode() + b"Z " if self._timestamps else b""
+                head = self._color + self._prefix + time
+            text = visible(entry.text) if stream in self._escaped else entry.text
+            end = ((_RESET if self._color else b"") + b"\n") if entry.whole else b""
+            self._at_start[stream] = entry.whole
+            found.append((stream, head + text + end))
+        return found
+
+
+def visible(text: bytes) -> bytes:
+    """Text for a terminal: colours (CSI ... m) are kept, every other control or formatting character becomes a visible escape."""
+    if text.isascii() and text.decode().isprintable():
+        return text
+    parts = text.decode("utf-8", "replace").rstrip("\r").split("\x1b[")
+    found = [_escape(parts[0])]
+    for part in parts[1:]:
+        digits = len(part) - len(part.lstrip("0123456789;:"))
+        if part[digits : digits + 1] == "m" and digits <= 32:
+            found.append("\x1b[" + part[: digits + 1] + _escape(part[digits + 1 :]))
+        else:
+            found.append("\\x1b[" + _escape(part))
+    # What a container has coloured ends with its line: the next one is another's.
+    return "".join(found).encode("utf-8", "replace") + (_RESET if "\x1b[" in "".join(found) else b"")
+
+
+def _escape(text: str) -> str:
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in text)

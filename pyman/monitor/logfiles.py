@@ -1,0 +1,186 @@
+"""The files of one log, read in their order over any number of rotations. CLI process.
+
+The monitor's rotation (shims/monitor.c) renames path to path.1, path.1 to path.2 and so on, the oldest first, and takes the oldest
+files away, but none with a shared lock on it. A reader keeps such a lock on the newest file it has opened: the next one in the
+log is then always to be found, one number below it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PIECE = 1 << 20  # bytes read at a time
+_MOST_FILES = 10_000
+
+
+def _open(path: str) -> int:
+    """A descriptor of a regular file, or -1: the log lies where the user said, which may be anywhere."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return -1
+    if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+        os.close(fd)
+        return -1
+    return fd
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return -1
+
+
+class LogFiles:
+    """A position in a log. `read` gives what follows it, in whole lines."""
+
+    __slots__ = ("_ahead", "_fd", "_path", "_rest", "lost")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._rest = b""
+        self._fd = -1  # what is being read
+        self._ahead: list[int] = []  # what comes after it, as far as it is open
+        self.lost = False  # whether files went before they could be read: this process was stopped for too long
+        self._open_all()
+
+    def _open_all(self) -> None:
+        """Open every file, the newest first: files move to higher numbers meanwhile, so that one may be met twice, but none is missed."""
+        found: list[int] = []
+        inodes = set()
+        for number in range(_MOST_FILES):
+            fd = _open(f"{self._path}.{number}" if number else self._path)
+            if fd < 0:
+                break
+            if not number:
+                fcntl.flock(fd, fcntl.LOCK_SH)
+            if os.fstat(fd).st_ino in inodes:
+                os.close(fd)
+                continue
+            inodes.add(os.fstat(fd).st_ino)
+            found.append(fd)
+        if found:
+            self._fd = found.pop()
+            self._ahead = found[::-1]
+
+    def close(self) -> None:
+        """Close all files."""
+        for fd in (self._fd, *self._ahead):
+            if fd >= 0:
+                os.close(fd)
+        self._fd, self._ahead = -1, []
+
+    def seek_tail(self, lines: int, ends: Callable[[bytes], bool]) -> None:
+        """Go to where the last `lines` lines begin. ends: whether a line of the file is the end of one that the container wrote."""
+        files = [*reversed(self._ahead), self._fd]
+        for number, fd in enumerate(files):
+            if fd < 0:
+                return
+            at, lines = _back(fd, lines, ends, number == 0)
+            os.lseek(fd, at, os.SEEK_SET)
+            if lines < 0:
+                for older in files[number + 1 :]:
+                    os.close(older)
+                self._fd, self._ahead = fd, files[:number][::-1]
+                return
+
+    def read(self) -> list[bytes] | None:
+        """Some of the next lines, without their ends; None if there are no more for now."""
+        while True:
+            if self._fd < 0:
+                self._open_all()
+                if self._fd < 0:
+                    return None
+            data = os.read(self._fd, PIECE)
+            if data:
+                *whole, self._rest = (self._rest + data if self._rest else data).split(b"\n")
+                if whole:
+                    return whole
+            elif not self._next():
+                return None
+
+    def _next(self) -> bool:
+        """Go on to the next file when this one is complete; false if it is the newest."""
+        fd = self._ahead.pop(0) if self._ahead else self._successor()
+        if fd < 0:
+            return False
+        if fd != self._fd:
+            os.close(self._fd)
+            self._fd, self._rest = fd, b""
+        return True
+
+    def _successor(self) -> int:
+        """The file after this one, locked; -1 if there is none; this one itself if more was written into it meanwhile."""
+        own = os.fstat(self._fd)
+        for _ in range(1000):
+            number = self._number(own.st_ino)
+            if number == 0:
+                return -1
+            if number < 0:
+                if os.fstat(self._fd).st_nlink:
+                    continue  # looked for while it was being renamed
+                self.lost = True
+                return self._oldest()
+            if os.lseek(self._fd, 0, os.SEEK_CUR) < os.fstat(self._fd).st_size:
+                return self._fd  # written after the last look and before the rotation
+            name = f"{self._path}.{number - 1}" if number > 1 else self._path
+            fd = _open(name)
+            # While this file has its number, the one below it can only be the next: numbers only grow, the older file's first.
+            if fd >= 0 and _inode(f"{self._path}.{number}") == own.st_ino:
+                fcntl.flock(fd, fcntl.LOCK_SH)
+                return fd
+            if fd >= 0:
+                os.close(fd)
+            else:
+                time.sleep(0.001)  # between the last rename and the new file
+        return -1
+
+    def _number(self, inode: int) -> int:
+        """This file's number in the log (0: the newest); -1 if it is not there."""
+        for number in range(_MOST_FILES):
+            found = _inode(f"{self._path}.{number}" if number else self._path)
+            if found == inode:
+                return number
+            if found < 0 and number:
+                return -1
+        return -1
+
+    def _oldest(self) -> int:
+        number = 0
+        while number < _MOST_FILES and _inode(f"{self._path}.{number + 1}") >= 0:
+            number += 1
+        fd = _open(f"{self._path}.{number}" if number else self._path)
+        if fd >= 0:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        return fd
+
+
+def _back(fd: int, lines: int, ends: Callable[[bytes], bool], newest: bool) -> tuple[int, int]:
+    """(where the last `lines` lines of a file begin, how many are still to be found before it; -1: none)."""
+    at, carry, first = os.fstat(fd).st_size, b"", newest
+    while at > 0:
+        size = min(at, 1 << 16)
+        at -= size
+        data = os.pread(fd, size, at) + carry
+        parts = data.split(b"\n")
+        position = at + len(data) - len(parts.pop())
+        if not parts:
+            carry = data  # a line longer than what was read
+            continue
+        for index in range(len(parts) - 1, 0 if at else -1, -1):
+            # The last line counts even if its end is still to come: it is shown as one.
+            if first or ends(parts[index]):
+                lines -= 1
+                if lines < 0:
+                    return position, -1
+            first = False
+            position -= len(parts[index]) + 1
+        carry = parts[0] + b"\n"
+    return 0, lines

@@ -1,0 +1,157 @@
+"""Logs: drivers, rotation that loses and doubles nothing while it is followed, several containers, hostile output."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, command, environment
+from tests.integration.test_events import until
+
+
+def log_dir(base: Path, name: str) -> Path:
+    store = base / "home/.local/share/pyman"
+    return store / "containers" / os.readlink(store / "names" / name)
+
+
+@pytest.mark.parametrize(("driver", "files", "lines"), [("k8s-file", 1, 400_000), ("k8s-file", 3, 400_000), ("json-file", 2, 100_000)])
+def test_following_over_rotations(pyman: Run, image: str, base: Path, driver: str, files: int, lines: int) -> None:
+    """Hundreds of rotations, as fast as the container can write; the reader is even stopped for a while."""
+    options = ["--log-driver", driver, "--log-opt", "max-size=200k", "--log-opt", f"max-file={files}", "--network", "none"]
+    script = f"echo ready; while [ ! -e /go ]; do sleep 0.02; done; seq 1 {lines}; seq 1 50 >&2; echo end"
+    pyman("run", "-d", "--name", "lf", *options, image, "sh", "-c", script)
+    out, err = base / "lf.out", base / "lf.err"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        reader = subprocess.Popen([*command(), "logs", "-f", "lf"], env=environment(base), stdout=stdout, stderr=stderr)
+    until(lambda: out.read_bytes() == b"ready\n")
+    pyman("exec", "lf", "touch", "/go")
+    reader.send_signal(19)
+    time.sleep(0.1)  # the container rotates on
+    reader.send_signal(18)
+    assert reader.wait(60) == 0
+    numbers = b"".join(b"%d\n" % number for number in range(1, lines + 1))
+    assert out.read_bytes() == b"ready\n" + numbers + b"end\n"
+    assert err.read_bytes() == b"".join(b"%d\n" % number for number in range(1, 51))
+    # Without a reader the files are as many, and as large, as was asked for; the end of the log is there.
+    pyman("start", "lf")
+    pyman("wait", "lf")
+    logs = sorted(path for path in log_dir(base, "lf").iterdir() if path.name.startswith("ctr.log"))
+    assert len(logs) == files and all(path.stat().st_size <= 200 << 10 for path in logs)
+    everything = pyman("logs", "lf")
+    kept = everything.stdout.splitlines()
+    assert kept[-1] == "end" and kept[-2] == str(lines) and kept[0] == str(lines - len(kept) + 2)
+    last = pyman("logs", "--tail", "1000", "lf")  # of both streams together; which of them was read last is not said
+    assert kept[-len(last.stdout.splitlines()) :] == last.stdout.splitlines()
+    assert (last.stdout + last.stderr).count("\n") == min(1000, (everything.stdout + everything.stderr).count("\n"))
+    pyman("rm", "lf")
+
+
+def test_several_containers(pyman: Run, image: str, base: Path) -> None:
+    for name in ("la", "lb"):
+        pyman("run", "--name", name, "--network", "none", image, "sh", "-c", f"echo {name}1; echo {name}2 >&2; printf {name}3")
+    ids = {name: pyman("inspect", "--format", "{{.Id}}", name).stdout[:12] for name in ("la", "lb")}
+    assert pyman("logs", "la", "lb").stdout == "".join(f"{ids[name]} {name}1\n{ids[name]} {name}3" for name in ("la", "lb"))
+    assert pyman("logs", "-n", "la", "lb").stderr == "la la2\nlb lb2\n"
+    assert pyman("logs", "-n", "la").stdout == "la1\nla3", "of one container the name is not told"
+    colours = pyman("logs", "-n", "--color", "la", "lb")
+    assert colours.stderr == "\x1b[37mla la2\x1b[0m\n\x1b[31mlb lb2\x1b[0m\n"
+    stamped = pyman("logs", "-t", "la").stdout.split(" ")
+    assert stamped[0].endswith("Z") and len(stamped[0]) == 30 and stamped[1].startswith("la1")
+    followed = pyman("logs", "-f", "-n", "la", "lb")
+    assert sorted(followed.stderr.splitlines()) == ["la la2", "lb lb2"] and "lb lb3" in followed.stdout
+    assert pyman("logs", "--since", "1h", "--until", "2020-01-01T00:00:00", "la").stdout == ""
+    assert pyman("logs", "--since", "1h", "la").stdout == "la1\nla3" and not pyman("logs", "--since", "2100-01-01", "la").stdout
+    assert pyman("logs", "--tail", "0", "la").stdout == "" and pyman("logs", "--tail", "1", "la").stdout == "la3"
+    for args, words in (
+        (("--tail", "x", "la"), "--tail"),
+        (("--since", "x", "la"), "--since"),
+        (("nope",), "no container"),
+        ((), "no container"),
+    ):
+        assert words in pyman("logs", *args, rc=125).stderr
+    pyman("rm", "la", "lb")
+
+
+def test_following_ends(pyman: Run, image: str, base: Path) -> None:
+    pyman("run", "-d", "--name", "le", "--network", "none", image, "sh", "-c", "echo one; sleep 600")
+    assert pyman("logs", "-f", "--until", "100ms", "le").stdout == "one\n"
+    with (base / "le.out").open("w") as out:
+        reader = subprocess.Popen([*command(), "logs", "-f", "--tail", "1", "le"], env=environment(base), stdout=out)
+    until(lambda: (base / "le.out").read_text() == "one\n")
+    pyman("rm", "-f", "-t", "0", "le")
+    assert reader.wait(10) == 0
+
+
+def on_a_terminal(base: Path, *args: str) -> bytes:
+    """What a command prints on a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([*command(), *args], env=environment(base), stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
+    os.close(slave)
+    data = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        data += piece
+    process.wait()
+    os.close(master)
+    return data.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
+def test_hostile_output(pyman: Run, image: str, base: Path, driver: str) -> None:
+    """Bytes pass unchanged into pipes; a terminal sees colours, and everything else escaped unless --raw."""
+    data = base / "hostile.bin"
+    colour, title, clipboard = b"\x1b[1;31mred\x1b[0m", b"\x1b]0;title\x07", b"\x1b]52;c;cm0gLXJm\x1b\\"
+    lines = [
+        colour,
+        title + b"x",
+        clipboard,
+        b"\x9b2J\xff\xfe",
+        "‮rtl".encode(),
+        b"a\rb",
+        b"\x1b[2J\x1b[31mopen",
+        b"q\"uo\\te'",
+        b"\x00\x01tab\t.",
+    ]
+    data.write_bytes(b"\n".join(lines) + b"\n" + b"x" * 50_000 + b"\nlast without end")
+    pyman("run", "-d", "--name", "lh", "--network", "none", "--log-driver", driver, "-v", f"{data}:/d:ro", image, "cat", "/d")
+    pyman("wait", "lh")
+    raw = subprocess.run([*command(), "logs", "lh"], env=environment(base), stdout=subprocess.PIPE, check=True).stdout
+    assert raw == data.read_bytes()
+    shown = on_a_terminal(base, "logs", "lh")
+    assert colour in shown
+    assert b"\\x1b]0;title\\x07x" in shown and b"\\u202ertl" in shown and b"\\x1b[2J\x1b[31mopen\x1b[0m" in shown
+    assert title in on_a_terminal(base, "logs", "--raw", "lh")
+    # The long line is kept in pieces of bounded size.
+    pieces = (log_dir(base, "lh") / "ctr.log").read_bytes().splitlines()
+    assert max(map(len, pieces)) < 20_000 and len(pieces) > len(lines) + 3
+    if driver == "json-file":
+        assert json.loads(pieces[0])["log"].endswith("\n")
+    pyman("rm", "lh")
+
+
+def test_drivers(pyman: Run, image: str, base: Path) -> None:
+    other = base / "other.log"
+    pyman("run", "--name", "ld", "--log-driver", "k8s-file", "--log-opt", f"path={other}", image, "echo", "there")
+    assert pyman("logs", "ld").stdout == "there\n" and other.read_bytes().endswith(b" stdout F there\n")
+    pyman("rm", "ld")
+    other.unlink()
+    for driver in ("none", "passthrough", "passthrough-tty"):
+        assert pyman("run", "--name", "ld", "--log-driver", driver, image, "echo", "seen").stdout == "seen\n"
+        assert f"log driver {driver} keeps no log" in pyman("logs", "ld", rc=125).stderr
+        pyman("rm", "ld")
+    assert b"cannot use log driver passthrough on a terminal" in on_a_terminal(base, "run", "--log-driver", "passthrough", image, "true")
+    assert on_a_terminal(base, "run", "--rm", "--log-driver", "passthrough-tty", image, "tty") == b"not a tty\n"
+    assert "does not write to the journal" in pyman("create", "--log-driver", "journald", image, rc=125).stderr
+    assert "invalid log driver" in pyman("create", "--log-driver", "x", image, rc=125).stderr
+    assert "invalid log option" in pyman("create", "--log-opt", "x=1", image, rc=125).stderr
