@@ -17,6 +17,16 @@ PULL = (
     "pull:blobs",  # manifest and configuration too; no record names the image
     "pull:record",  # the image exists
 )
+PUSH = (
+    "push:packed",  # a worker has read the first part of a layer
+    "push:layer",  # one layer is at the target
+    "push:layers",  # all layers are at the target
+    "push:config",  # the configuration too; no manifest names them
+    "push:manifest",  # the registry has the manifest
+)
+SAVE = (
+    "save:written",  # the archive is written, and has no name yet
+)
 RUN = (
     "create:directory",  # the container's directory is made and locked
     "create:name",  # its name is reserved
@@ -41,7 +51,7 @@ NETWORK = (
     "network:leases",  # a removed network's leases are gone, its file is not
     "network:removed",  # its file is gone
 )
-ALL = PULL + RUN + NETWORK
+ALL = PULL + PUSH + SAVE + RUN + NETWORK
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

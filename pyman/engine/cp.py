@@ -257,11 +257,11 @@ def _unpack(dest: Side, in_fd: int, archive: bool, overwrite: bool, head: bool =
 
 def _confine(place: int) -> None:
     """Nothing but the destination can be written from here on."""
-    from pyman.storage import unpacker
+    from pyman.storage import workers
 
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     libc.prctl(libc.PR_SET_PDEATHSIG, 9)
-    unpacker.confine([f"/proc/self/fd/{place}"])
+    workers.confine([], [f"/proc/self/fd/{place}"])
 
 
 def _read_head(fd: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_REF = "org.opencontainers.image.ref.name"
+REF = "org.opencontainers.image.ref.name"
 
 
 class LayoutSource:
@@ -28,7 +28,7 @@ class LayoutSource:
     confined = False  # whether symbolic links of the layout stay below it: it was made by a stranger
 
     def __init__(self, text: str) -> None:
-        self.path, self.tag = _split(text)
+        self.path, self.tag = split(text)
         self.label = f"image oci:{text}"
         self.index = manifests.loads(self._read_file("index.json", manifests.MAX_MANIFEST), self.label, manifests.MAX_MANIFEST)
 
@@ -124,11 +124,11 @@ class LayoutSource:
 def tag_of(entry: dict[str, Any]) -> str:
     """The tag an index gives an image, or nothing."""
     annotations = entry.get("annotations")
-    value = annotations.get(_REF) if isinstance(annotations, dict) else ""
+    value = annotations.get(REF) if isinstance(annotations, dict) else ""
     return value if isinstance(value, str) else ""
 
 
-def _split(text: str) -> tuple[str, str]:
+def split(text: str) -> tuple[str, str]:
     """(directory, tag): a tag follows the last colon, unless the whole text is a directory."""
     if os.path.isdir(text):
         return text, ""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 import time
 
-from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError
-from pyman.image import auth, certs
+from pyman.errors import ImageError, PymanError, RegistryError
+from pyman.image import answers, auth, certs
+from pyman.image.answers import Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ RETRIES = 4
 _TIMEOUT = (10, 60)  # seconds: to connect, between two packets
 _CHUNK = 1 << 14  # bytes: what at most is lost when a connection breaks
 _PASSING = (429, 500, 502, 503, 504)
-_BODY = 1 << 20  # bytes of an error's text that are read
 
 
 class Access:
@@ -50,12 +50,6 @@ class Access:
     def wait(self, attempt: int) -> None:
         """The pause before try number `attempt` (from 1): --retry-delay, else growing and never twice the same."""
         time.sleep(self.pause if self.pause is not None else min(8.0, 0.2 * 2**attempt) * (0.5 + random.random()))
-
-
-class Unreachable(RegistryError):
-    """No answer came; `passing`: another try may have one."""
-
-    passing = True
 
 
 class Broken(Exception):
@@ -166,7 +160,7 @@ class Connection:
 
         headers = {"User-Agent": "pyman", **headers}
         for attempt in (0, 1):
-            url = self._url(path)
+            scheme, url = self.scheme, self._url(path)
             sent = {**headers, **(self._authorization() if self._is_own(url) else {})}
             try:
                 response = self.session.request(
@@ -180,12 +174,12 @@ class Connection:
                     allow_redirects=method in ("GET", "HEAD"),
                 )
             except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as err:
-                if self.insecure and self.scheme == "https" and not path.startswith("http"):
-                    self.scheme = "http"
+                if self.insecure and scheme == "https" and not path.startswith("http"):
+                    self.scheme = "http"  # perhaps another thread has found that out already
                     return self._once(method, path, headers, data, stream)
-                raise self._unreachable(err) from err
+                raise answers.unreachable(self.host, self.what, err) from err
             except (requests.exceptions.RequestException, ValueError) as err:  # ValueError: a redirect to what is no URL
-                raise self._unreachable(err) from err
+                raise answers.unreachable(self.host, self.what, err) from err
             if response.status_code != 401 or attempt or not self._is_own(url):
                 return response
             response.close()
@@ -251,7 +245,7 @@ class Connection:
         try:
             yield from response.iter_content(_CHUNK)
         except (requests.exceptions.RequestException, OSError) as err:
-            raise Broken(_cause(err)) from err
+            raise Broken(answers.cause(err)) from err
 
     def read(self, response: Any, limit: int) -> bytes:
         """A whole small body. ImageError if it is larger than `limit`, RegistryError if the connection breaks."""
@@ -269,30 +263,10 @@ class Connection:
 
     def check(self, response: Any, path: str) -> None:
         """Nothing for a success, else what it means. NoSuchImage, RegistryError."""
-        status = response.status_code
-        if status in (200, 201, 202, 204, 206):
-            return
-        said = _said(response)
-        response.close()
-        if status == 404:
-            raise NoSuchImage(
-                self.what,
-                f"{self.host} has no {'such image' if path.startswith('manifests') else 'blob ' + path[6:25] if path.startswith('blobs/') else path} (404)",
-                "check the name and the tag",
-            )
-        if status == 401 and self.credentials:
-            raise RegistryError(
-                self.what,
-                f"{self.host} refused the stored credentials (401){said}",
-                f"pyman login {self.registry}, or correct its entry in auth.json",
-            )
-        if status in (401, 403):
-            raise RegistryError(
-                self.what,
-                f"{self.host} denies access ({status}){said}",
-                f"check the name, and the credentials for {self.registry}: pyman login",
-            )
-        raise RegistryError(self.what, f"{self.host} answers {status}{said}")
+        if response.status_code not in (200, 201, 202, 204, 206):
+            said = answers.said(response)
+            response.close()
+            raise answers.refusal(self, response.status_code, path, said)
 
     # ---- authentication ----
 
@@ -327,7 +301,7 @@ class Connection:
         realm = str(header.realm or "")
         secure = realm.startswith("https://")
         # Without TLS, or with a certificate nobody verifies, credentials go to the very host that was declared insecure, and to no other.
-        same_host = _host_of(realm) == _host_of(f"http://{self.host}") != ""
+        same_host = answers.host_of(realm) == answers.host_of(f"http://{self.host}") != ""
         if not secure and (self.scheme == "https" or not same_host or not realm.startswith("http://")):
             raise RegistryError(
                 self.what,
@@ -349,7 +323,7 @@ class Connection:
             else:
                 response = self.session.get(realm, params=parameters, auth=self.credentials, timeout=_TIMEOUT, verify=verify)
         except (requests.exceptions.RequestException, ValueError) as err:
-            raise RegistryError(self.what, f"its token server {realm} does not answer: {_cause(err)}") from err
+            raise RegistryError(self.what, f"its token server {realm} does not answer: {answers.cause(err)}") from err
         if response.status_code != 200:
             who = "refused the stored credentials" if self.credentials else "gives no anonymous token"
             raise RegistryError(
@@ -363,60 +337,3 @@ class Connection:
             return token
         except (ValueError, KeyError, AttributeError, RecursionError) as err:
             raise RegistryError(self.what, "its token server sent no token") from err
-
-    def _unreachable(self, err: Exception) -> Unreachable:
-        text = _cause(err)
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            failure = Unreachable(
-                self.what,
-                f"the certificate of {self.host} cannot be verified: {text}",
-                f"put its CA into ~/.config/containers/certs.d/{self.host}/ca.crt or the system's store, or use --tls-verify=false",
-            )
-        elif "WRONG_VERSION_NUMBER" in text or "wrong version number" in text or "record layer failure" in text:
-            failure = Unreachable(
-                self.what,
-                f"{self.host} speaks http, not https",
-                f'--tls-verify=false, or in registries.conf: [[registry]] location = "{self.host}" insecure = true',
-            )
-        else:
-            failure = Unreachable(
-                self.what, f"{self.host} cannot be reached: {text}", "check the name, the network and the proxy variables"
-            )
-            failure.passing = "refused" not in text.lower() and "resolve" not in text
-            return failure
-        failure.passing = False
-        return failure
-
-
-def _said(response: Any) -> str:
-    """The registry's own words in an error's body (distribution-spec, "Error Codes"), shortened."""
-    import json
-
-    try:
-        data = next(iter(response.iter_content(_BODY)), b"")
-        errors = json.loads(data).get("errors") or []
-        return ": " + "; ".join(str(entry.get("message") or entry.get("code")) for entry in errors[:3])[:300] if errors else ""
-    except Exception:  # whatever a failing registry sends, its status is the message
-        return ""
-
-
-def _host_of(url: str) -> str:
-    """The host a URL really leads to: what stands before an @ is a user's name. Empty if it cannot be told."""
-    from urllib.parse import urlsplit
-
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _cause(err: BaseException) -> str:
-    """The innermost reason of a requests error, without its layers of wrapping."""
-    while True:
-        inner = (
-            getattr(err, "reason", None) or err.__cause__ or (err.args[0] if err.args and isinstance(err.args[0], BaseException) else None)
-        )
-        if not isinstance(inner, BaseException) or inner is err:
-            text = str(err)
-            return text.split(": ", 1)[1] if text.startswith(("HTTPSConnection", "HTTPConnection")) and ": " in text else text
-        err = inner

@@ -1,6 +1,6 @@
-"""Streaming decompression: gzip by isal (two to three times zlib's speed), zstd, plain. Unpack workers.
+"""Streaming decompression: gzip by isal (two to three times zlib's speed), zstd, xz, bzip2, plain. Unpack workers.
 
-The door of isal and zstandard: nothing else imports them. Pieces are pulled, at most PIECE bytes each, so that no input,
+The door of isal and zstandard: others get them here (`fast_zlib`, `zstd`). Pieces are pulled, at most PIECE bytes each, so that no input,
 however it is made, takes more memory than that.
 """
 
@@ -13,14 +13,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-GZIP, ZSTD, PLAIN = "gzip", "zstd", ""
+GZIP, ZSTD, XZ, BZIP2, PLAIN = "gzip", "zstd", "xz", "bzip2", ""
+_MAGIC = {GZIP: b"\x1f\x8b", ZSTD: b"\x28\xb5\x2f\xfd", XZ: b"\xfd7zXZ\0", BZIP2: b"BZh"}
 PIECE = 1 << 20
 _CHUNK = 1 << 17
+_XZ_MEMORY = 160 << 20  # bytes that xz -9 needs twice over
+
+
+def fast_zlib() -> Any:
+    """isal's zlib, or the standard library's where there is no wheel for the platform."""
+    try:
+        from isal import isal_zlib
+
+        return isal_zlib
+    except ImportError:
+        import zlib
+
+        return zlib
+
+
+def zstd() -> Any:
+    """The zstandard package."""
+    import zstandard
+
+    return zstandard
 
 
 def kind_of(media_type: str, head: bytes) -> str:
     """The compression: what the first bytes say. ImageError if the media type says otherwise."""
-    found = GZIP if head[:2] == b"\x1f\x8b" else ZSTD if head[:4] == b"\x28\xb5\x2f\xfd" else PLAIN
+    found = next((kind for kind, magic in _MAGIC.items() if head.startswith(magic)), PLAIN)
     if media_type.endswith("+zstd") and found != ZSTD:
         raise ImageError("damaged layer", "its media type says zstd, its content does not")
     return found
@@ -39,16 +60,18 @@ class Decompressor:
 
     def _new(self) -> Any:
         if self._kind == GZIP:
-            try:
-                from isal import isal_zlib as zlib
-            except ImportError:  # no wheel for this platform
-                import zlib  # type: ignore[no-redef]
-            return zlib.decompressobj(31)
-        if self._kind == ZSTD:
-            import zstandard
+            return fast_zlib().decompressobj(31)
+        if self._kind == XZ:
+            import lzma
 
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        if self._kind == BZIP2:
+            import bz2
+
+            return bz2.BZ2Decompressor()
+        if self._kind == ZSTD:
             # The window bounds the memory whatever the frame asks for: encoders use 8 MiB by default, 32 at most in practice.
-            engine = zstandard.ZstdDecompressor(max_window_size=1 << 25)
+            engine = zstd().ZstdDecompressor(max_window_size=1 << 25)
             reader: Any = _Pushback(self._data, self._source)
             return engine.stream_reader(reader, read_across_frames=True)
         return None
@@ -60,6 +83,8 @@ class Decompressor:
                 return bytes(self._engine.read(PIECE))
             if self._kind == GZIP:
                 return self._read_gzip()
+            if self._kind in (XZ, BZIP2):
+                return self._read_members()
         except ImageError:
             raise
         except Exception as err:  # isal, zlib and zstandard have error classes of their own
@@ -82,6 +107,23 @@ class Decompressor:
                 self._engine = self._new()
             piece = bytes(self._engine.decompress(self._data, PIECE))
             self._data = self._engine.unused_data if self._engine.eof else self._engine.unconsumed_tail
+            if piece:
+                return piece
+
+    def _read_members(self) -> bytes:
+        """xz and bzip2: the engine keeps what it was given and not yet used."""
+        while True:
+            if self._engine.eof:  # streams may follow one another
+                self._data = self._engine.unused_data.lstrip(b"\0") or self._source(_CHUNK)
+                if not self._data.strip(b"\0"):
+                    return b""
+                self._engine = self._new()
+            elif self._engine.needs_input and not self._data:
+                self._data = self._source(_CHUNK)
+                if not self._data:
+                    raise ImageError("damaged layer", "it ends in the middle: the download was cut short or the layer is truncated")
+            data, self._data = self._data, b""
+            piece = bytes(self._engine.decompress(data, PIECE))
             if piece:
                 return piece
 

@@ -148,6 +148,22 @@ def write_blob(digest_hex: str, data: bytes) -> None:
         store.write_text(path, data.decode("utf-8", "surrogateescape"), sync=True)
 
 
+def read_blob(digest_hex: str, what: str) -> bytes:
+    """A manifest or configuration, verified. ImageError if it is missing or damaged."""
+    import hashlib  # a C module; only where images leave the store
+
+    try:
+        with open(blob_path(digest_hex), "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != digest_hex:
+        raise ImageError(
+            f"cannot use {what}", f"the blob {digest_hex[:12]} is {'damaged' if data else 'missing'}", "remove it and pull it again"
+        )
+    return data
+
+
 def read_config(record: dict[str, Any]) -> dict[str, Any]:
     """The image's whole OCI config. ImageError if its blob is missing."""
     text = store.read_text(blob_path(record["config"]))

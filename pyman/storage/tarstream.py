@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BLOCK = 512
 MAX_RECORDS = 10_000
 MAX_META = 1 << 20  # bytes of one PAX or long-name record: PATH_MAX and xattrs are far below
+WHITEOUT = b".wh."  # how the name of a removed file's marker begins
 _NAME_MAX = 4096
 _MAX_ID = 2**32 - 2
 
@@ -33,6 +34,22 @@ class Member:
 def show(name: bytes) -> str:
     """A member's name for messages: control characters and invalid UTF-8 escaped."""
     return name[:200].decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
+
+
+def clean_name(name: bytes) -> bytes:
+    """A member's name as a relative path. ImageError if it has a `..` component."""
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if b".." in parts:
+        raise ImageError("refused layer", f"the name {show(name)} has a .. component")
+    if any(len(part) > 255 for part in parts):
+        raise ImageError("refused layer", f"a component of {show(name)} is longer than 255 bytes")
+    return b"/".join(parts)
+
+
+def is_content(member: Member) -> bool:
+    """Whether the bytes of this member become those of a file in the layer's directory (a whiteout's, if it has any, do not)."""
+    name = clean_name(member.name)
+    return member.type == "0" and bool(name) and not name.rpartition(b"/")[2].startswith(WHITEOUT)
 
 
 def _number(field: bytes, what: str) -> int:
@@ -68,12 +85,23 @@ def _pax(data: bytes) -> dict[str, bytes]:
 
 
 class TarStream:
-    """Iterates over the members read with `read(n)`, which returns exactly n bytes or raises."""
+    """Iterates over the members read with `read(n)`, which returns exactly n bytes or raises.
 
-    __slots__ = ("_at_end", "_left", "_read")
+    keep: called with everything that is read and not handed out by `data`: headers, padding, end marks, content nobody wanted.
+    """
 
-    def __init__(self, read: Callable[[int], bytes], at_end: Callable[[], bool]) -> None:
+    __slots__ = ("_at_end", "_keep", "_left", "_read")
+
+    def __init__(self, read: Callable[[int], bytes], at_end: Callable[[], bool], keep: Callable[[bytes], None] | None = None) -> None:
+        if keep:
+
+            def kept(size: int) -> bytes:
+                data = read(size)
+                keep(data)
+                return data
+
         self._read = read
+        self._keep = kept if keep else read
         self._at_end = at_end
         self._left = 0  # of the current member's data and padding
 
@@ -86,15 +114,19 @@ class TarStream:
             self._left -= len(piece)
             yield piece
 
+    def absent(self, size: int) -> None:
+        """The current member's content is not in this stream: its padding comes next."""
+        self._left -= size
+
     def _skip(self) -> None:
         while self._left:
-            self._left -= len(self._read(min(self._left, 1 << 20)))
+            self._left -= len(self._keep(min(self._left, 1 << 20)))
 
     def _meta(self, size: int) -> bytes:
         if size > MAX_META or size < 0:
             raise ImageError("refused layer", f"a tar record of {size} bytes describes one file; at most {MAX_META} are allowed")
-        data = self._read(size)
-        self._read(-size % BLOCK)
+        data = self._keep(size)
+        self._keep(-size % BLOCK)
         return data
 
     def __iter__(self) -> Iterator[Member]:
@@ -105,9 +137,9 @@ class TarStream:
             self._skip()
             if self._at_end():
                 return  # some tools write no end marker
-            header = self._read(BLOCK)
+            header = self._keep(BLOCK)
             if header == b"\0" * BLOCK:
-                if not self._at_end() and self._read(BLOCK) != header:
+                if not self._at_end() and self._keep(BLOCK) != header:
                     raise ImageError("damaged layer", "members follow an end marker")
                 return
             checksum = _number(header[148:156], "checksum")

@@ -12,9 +12,9 @@ import stat
 
 from pyman.errors import ImageError, StorageError
 from pyman.linux import libc, trees
-from pyman.storage import convert, tarstream
+from pyman.storage import convert, skeleton, tarstream
 from pyman.storage.decompress import Decompressor
-from pyman.storage.tarstream import Member, show
+from pyman.storage.tarstream import WHITEOUT, Member, clean_name, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_ENTRIES = 3_000_000
 MAX_RATIO = 2000  # plain bytes per compressed byte, beyond the first GiB: real layers stay below 200
 _FREE_BYTES = 1 << 30
 _PENDING_BYTES = 4 << 20  # of directories' names kept until their times are set
-_WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
+_OPAQUE = b".wh..wh..opq"
 _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
 
 
@@ -97,10 +97,13 @@ class Source:
         self._buffer = self._buffer or self._piece()
         return not self._buffer
 
-    def finish(self) -> tuple[str, str]:
-        """Read the rest; (digest of the compressed bytes, diff id), both 64 hex digits."""
-        while self._piece():
-            pass
+    def finish(self, keep: Callable[[bytes], None] | None = None) -> tuple[str, str]:
+        """Read the rest, `keep` it; (digest of the compressed bytes, diff id), both 64 hex digits."""
+        piece = self._buffer or self._piece()
+        while piece:
+            if keep:
+                keep(piece)
+            piece = self._piece()
         while self._raw(1 << 17):
             pass
         return self._compressed.hexdigest(), self._plain.hexdigest()
@@ -237,16 +240,6 @@ class Tree:
         self._pending_bytes = 0
 
 
-def clean_name(name: bytes) -> bytes:
-    """A member's name as a relative path. ImageError if it has a `..` component."""
-    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-    if b".." in parts:
-        raise ImageError("refused layer", f"the name {show(name)} has a .. component")
-    if any(len(part) > 255 for part in parts):
-        raise ImageError("refused layer", f"a component of {show(name)} is longer than 255 bytes")
-    return b"/".join(parts)
-
-
 def _place(tree: Tree, member: Member, content: Iterator[bytes]) -> None:
     member.name = clean_name(member.name)
     if not member.name:
@@ -254,7 +247,7 @@ def _place(tree: Tree, member: Member, content: Iterator[bytes]) -> None:
             os.chmod(tree.root, member.mode)  # the root directory itself
         return
     parent, base = tree.parent(member.name)
-    if base.startswith(_WHITEOUT):
+    if base.startswith(WHITEOUT):
         _whiteout(tree, parent, base, member)
         return
     if member.type == "5":
@@ -298,7 +291,7 @@ def _directory(tree: Tree, parent: int, base: bytes, member: Member) -> None:
 def _hard_link(tree: Tree, parent: int, base: bytes, member: Member) -> None:
     target = clean_name(member.link)
     directory, _, name = target.rpartition(b"/")
-    if not name or name.startswith(_WHITEOUT):
+    if not name or name.startswith(WHITEOUT):
         raise ImageError("refused layer", f"{show(member.name)} is a hard link to {show(member.link)}")
     try:
         source = libc.openat2(tree.root, os.fsdecode(directory) or ".", os.O_PATH | os.O_DIRECTORY)
@@ -322,8 +315,8 @@ def _whiteout(tree: Tree, parent: int, base: bytes, member: Member) -> None:
     if base == _OPAQUE:
         convert.set_opaque(parent)
         return
-    name = base[len(_WHITEOUT) :]
-    if name in (b"", b".", b"..") or name.startswith(_WHITEOUT):
+    name = base[len(WHITEOUT) :]
+    if name in (b"", b".", b"..") or name.startswith(WHITEOUT):
         raise ImageError("refused layer", f"the whiteout {show(member.name)} names nothing that can be removed")
     tree.remove(parent, name)
     os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)  # 0:0 is allowed in a user namespace since Linux 5.8
@@ -339,25 +332,31 @@ def unpack_layer(
     diff_id: str = "",
     single: bool = False,
     progress: Callable[[int], None] | None = None,
+    skeleton_fd: int = -1,
 ) -> dict[str, object]:
     """Unpack the layer read from `fd_in` into directory `dest`; what it was, as data for layer.json.
 
     digest, diff_id: 64 hex digits to be matched, or empty; size: compressed bytes expected, or -1.
-    single: one id only, so owners are not set. ImageError (damaged, hostile, wrong digest), StorageError (disk).
+    single: one id only, so owners are not set; skeleton_fd: where all but the files' bytes are kept (skeleton.py), or -1.
+    ImageError (damaged, hostile, wrong digest), StorageError (disk).
     """
+    recorder = skeleton.Recorder(skeleton_fd) if skeleton_fd >= 0 else None
+    keep = recorder.keep if recorder else None
     source = Source(fd_in, media_type, progress)
     root = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     tree = Tree(root, single)
     old_mask = os.umask(0)
     try:
-        stream = tarstream.TarStream(source.read, source.at_end)
+        stream = tarstream.TarStream(source.read, source.at_end, keep)
         for member in stream:
             tree.entries += 1
             if tree.entries > MAX_ENTRIES:
                 raise ImageError("refused layer", f"it has more than {MAX_ENTRIES} entries")
             _place_safely(tree, member, stream)
         tree.finish()
-        found_digest, found_diff = source.finish()
+        found_digest, found_diff = source.finish(keep)
+        if recorder:
+            recorder.finish()
     finally:
         os.umask(old_mask)
         os.close(root)
@@ -377,6 +376,7 @@ def unpack_layer(
         "diff_id": found_diff,
         "size": tree.bytes,
         "compressed_size": source.compressed_size,
+        "plain_size": source.plain_size,
         "entries": tree.entries,
         "notes": tree.notes,
     }

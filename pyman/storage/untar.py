@@ -80,7 +80,7 @@ def _put_safely(tree: unpack.Tree, member: Member, stream: tarstream.TarStream, 
 
 def _renamed(name: bytes, rules: Rules) -> bytes:
     """The name a member gets; empty for the directory itself."""
-    name = unpack.clean_name(name)
+    name = tarstream.clean_name(name)
     if rules.first is None or not name:
         return name
     _, slash, rest = name.partition(b"/")

@@ -13,10 +13,10 @@ from tests.conftest import ROOT
 TRY = """
 import os, sys
 from pyman.linux import libc
-from pyman.storage import unpacker
+from pyman.storage import workers
 store, outside = sys.argv[1:]
 libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-unpacker._confine([store + "/tmp", store + "/layers"])
+workers.confine([], [store + "/tmp", store + "/layers"])
 def attempt(name, action):
     try:
         action()

@@ -105,6 +105,32 @@ def test_pull(pyman: Run, base: Path, registry: str, stage: str, whole: str) -> 
         assert not contents(store / place), place
 
 
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", [*stages.PUSH, *stages.SAVE])
+def test_push(pyman: Run, image: str, base: Path, registry: str, stage: str, whole: str) -> None:
+    """What a killed push leaves disturbs nobody: the store is as before, no half archive exists, and the next push works."""
+    name = f"{registry}/pushed-{stage.replace(':', '-')}-{whole}:1"
+    places = [f"docker://{name}"] if stage in stages.PUSH else [f"{kind}:{base}/killed.tar" for kind in ("docker-archive", "oci-archive")]
+    for noted in (base / "home/.local/share/pyman/layers").glob("*/pushed.json"):
+        noted.unlink()
+    for place in places:
+        before = contents(base)
+        code = kill_at(base, stage + ("!" if whole == "group" else ""), "push", "-q", "--tls-verify=false", image, place)
+        assert code != 0, f"{stage} was not reached"
+        assert contents(base) == before
+        pyman("images")
+        pyman("push", "-q", "--tls-verify=false", image, place)
+        store = {"PYMAN_GRAPHROOT": str(base / "pushed-store")}
+        pyman("pull", "-q", "--tls-verify=false", place, env=store)
+        assert (
+            pyman("run", "--rm", "--network", "none", pyman("images", "-q", env=store).stdout.strip(), "echo", "ok", env=store).stdout
+            == "ok\n"
+        )
+        pyman("rmi", "-af", env=store)
+    (base / "killed.tar").unlink(missing_ok=True)
+    assert not contents(base / "home/.local/share/pyman/tmp")
+
+
 def test_every_stage_of_the_list_is_in_the_code() -> None:
     source = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
     for stage in stages.ALL:

@@ -21,6 +21,32 @@ retry-delay str Time between two tries
 tls-verify bool=true Require a verified TLS connection
 variant str Use this variant of the architecture
 """
+_SIGN = "pyman makes no signatures yet: sign with skopeo copy or cosign after the push"
+PUSH = f"""
+all bool Push all images of a list
+authfile str File with the registry credentials
+cert-dir str Directory with the registry's certificates
+compress bool Compress the layers (target dir: only)
+compression-format str Compression of the layers: gzip (default) or zstd
+compression-level int Level of the compression
+creds str USER[:PASSWORD] for the registry
+digestfile str Write the digest of what was pushed into this file
+disable-content-trust bool Accepted for Docker's sake
+encrypt-layer list Layers to encrypt !! encrypted images are not supported
+encryption-key list Key to encrypt with !! encrypted images are not supported
+force-compression bool Upload layers anew that the target has in another compression; the default with --compression-format
+format,f str Manifest type: oci or v2s2 (default: the image's own)
+quiet,q bool Print no progress
+remove-signatures bool Accepted: the store keeps no signatures
+retry int Times a failed request is tried again
+retry-delay str Time between two tries
+sign-by str Sign with this key !! {_SIGN}
+sign-by-sigstore str Sign with this parameter file !! {_SIGN}
+sign-by-sigstore-private-key str Sign with this sigstore key !! {_SIGN}
+sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {_SIGN}
+sign-passphrase-file str Pass phrase of the signing key !! {_SIGN}
+tls-verify bool=true Require a verified TLS connection
+"""
 IMAGES = """
 all,a bool Show all images
 digests bool Show digests
@@ -61,13 +87,25 @@ _IMAGE = {
         PULL,
         ("pyman pull debian:13", "pyman pull oci:./layout:latest"),
     ),
+    "push": _C(
+        "push",
+        "IMAGE [DESTINATION]",
+        "Bring an image to a registry, a layout, an archive or a directory",
+        PUSH,
+        (
+            "pyman push quay.io/me/app:1",
+            "pyman push localhost/app docker://registry.example/me/app:1",
+            "pyman push --compression-format zstd app oci-archive:app.tar",
+        ),
+        most=2,
+    ),
     "rm": _C("rmi", "IMAGE...", "Remove images", RMI, ("pyman rmi debian:12",)),
     "tag": _C("tag", "IMAGE NAME...", "Give an image further names", "", ("pyman tag debian:13 localhost/base",)),
     "untag": _C("untag", "IMAGE [NAME...]", "Take names from an image", "", ("pyman untag localhost/base",)),
 }
 COMMANDS: dict[tuple[str, ...], Command] = {
     **{("image", name): command for name, command in _IMAGE.items()},
-    **{(name,): _IMAGE[name] for name in ("pull", "tag", "untag")},
+    **{(name,): _IMAGE[name] for name in ("pull", "push", "tag", "untag")},
     ("images",): _IMAGE["ls"],
     ("rmi",): _IMAGE["rm"],
 }

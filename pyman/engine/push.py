@@ -1,0 +1,58 @@
+"""Push an image (or a list of images) to a registry, a layout, an archive or a directory. CLI process, slow path."""
+
+from __future__ import annotations
+
+from pyman import paths
+from pyman.errors import UsageError
+from pyman.state import events
+from pyman.storage import images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.image.push import Choice
+
+
+def push(
+    name: str,
+    destination: str,
+    choice: Choice,
+    *,
+    compress: bool = False,
+    reporter: Any = None,
+    conf: dict[str, Any] | None = None,
+    **access: Any,
+) -> str:
+    """Bring the image `name` to `destination` (its own name if empty); the digest of its manifest there.
+
+    access: see registry.Access. NoSuchImage, ImageError, RegistryError, StorageError, UsageError.
+    """
+    from pyman.image import push as pushing
+    from pyman.image import targets
+
+    record = images.load().resolve(name)
+    where = destination or _own_name(record, name)
+    if compress and targets.split(where)[0] != "dir":
+        raise UsageError(
+            "cannot use --compress", "it is for the target dir: alone", "others are compressed; choose by --compression-format"
+        )
+    paths.ensure_private(paths.graphroot())
+    target = targets.open_target(where, compress=compress, **access)
+    try:
+        parallel = int(((conf or {}).get("engine") or {}).get("image_parallel_copies", 3))
+        descriptor = pushing.push(record, target, choice, reporter=reporter, parallel=parallel)
+        target.finish()
+    finally:
+        target.close()
+    events.emit("image", "push", record["id"], where.removeprefix("docker://"))
+    return str(descriptor["digest"])
+
+
+def _own_name(record: dict[str, Any], name: str) -> str:
+    """The name by which an image is pushed where no destination is given. UsageError."""
+    known = [candidate for candidate in [name, *images.candidates(name)] if candidate in record["names"]]
+    known = known or [full for full in record["names"] if full.endswith("/" + name) or full.endswith(f"/{name}:latest")]
+    if not known:
+        raise UsageError(f"cannot push {name}", "an id does not say where to", "pyman push IMAGE DESTINATION")
+    return known[0]

@@ -1,0 +1,100 @@
+"""What goes wrong with a registry, in words: no answer, refusals, its own explanations. Slow path."""
+
+from __future__ import annotations
+
+from pyman.errors import NoSuchImage, PymanError, RegistryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.image.registry import Connection
+
+_BODY = 1 << 20  # bytes of an error's text that are read
+
+
+class Unreachable(RegistryError):
+    """No answer came; `passing`: another try may have one."""
+
+    passing = True
+
+
+def unreachable(host: str, what: str, err: Exception) -> Unreachable:
+    """The error for a request that had no answer."""
+    text = cause(err)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        failure = Unreachable(
+            what,
+            f"the certificate of {host} cannot be verified: {text}",
+            f"put its CA into ~/.config/containers/certs.d/{host}/ca.crt or the system's store, or use --tls-verify=false",
+        )
+    elif "WRONG_VERSION_NUMBER" in text or "wrong version number" in text or "record layer failure" in text:
+        failure = Unreachable(
+            what,
+            f"{host} speaks http, not https",
+            f'--tls-verify=false, or in registries.conf: [[registry]] location = "{host}" insecure = true',
+        )
+    else:
+        failure = Unreachable(what, f"{host} cannot be reached: {text}", "check the name, the network and the proxy variables")
+        failure.passing = "refused" not in text.lower() and "resolve" not in text
+        return failure
+    failure.passing = False
+    return failure
+
+
+def refusal(connection: Connection, status: int, path: str, said: str) -> PymanError:
+    """The error for an answer that is no success; `path`: what was asked for."""
+    host, what = connection.host, connection.what
+    if status == 404:
+        return NoSuchImage(
+            what,
+            f"{host} has no {'such image' if path.startswith('manifests') else 'blob ' + path[6:25] if path.startswith('blobs/') else path} (404)",
+            "check the name and the tag",
+        )
+    if status == 401 and connection.credentials:
+        return RegistryError(
+            what,
+            f"{host} refused the stored credentials (401){said}",
+            f"pyman login {connection.registry}, or correct its entry in auth.json",
+        )
+    if status in (401, 403):
+        return RegistryError(
+            what,
+            f"{host} denies access ({status}){said}",
+            f"check the name, and the credentials for {connection.registry}: pyman login",
+        )
+    return RegistryError(what, f"{host} answers {status}{said}")
+
+
+def said(response: Any) -> str:
+    """The registry's own words in an error's body (distribution-spec, "Error Codes"), shortened."""
+    import json
+
+    try:
+        data = next(iter(response.iter_content(_BODY)), b"")
+        errors = json.loads(data).get("errors") or []
+        return ": " + "; ".join(str(entry.get("message") or entry.get("code")) for entry in errors[:3])[:300] if errors else ""
+    except Exception:  # whatever a failing registry sends, its status is the message
+        return ""
+
+
+def host_of(url: str) -> str:
+    """The host a URL really leads to: what stands before an @ is a user's name. Empty if it cannot be told."""
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def cause(err: BaseException) -> str:
+    """The innermost reason of a requests error, without its layers of wrapping."""
+    while True:
+        inner = (
+            getattr(err, "reason", None) or err.__cause__ or (err.args[0] if err.args and isinstance(err.args[0], BaseException) else None)
+        )
+        if not isinstance(inner, BaseException) or inner is err:
+            text = str(err)
+            return text.split(": ", 1)[1] if text.startswith(("HTTPSConnection", "HTTPConnection")) and ": " in text else text
+        err = inner

@@ -1,0 +1,266 @@
+"""Push: to a real registry (straight and through a proxy that misbehaves), to layouts, archives and directories, read by other tools."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+from tests.integration.proxy import Proxy
+from tests.integration.test_pull_resumed import write_layout
+from tests.integration.test_registry import copy, start_registry
+
+PLAIN = "--tls-verify=false"
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def registry(base: Path) -> Iterator[str]:
+    process, address = start_registry(base / "push-registry", {})
+    yield address
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def proxy(registry: str) -> Iterator[Proxy]:
+    made = Proxy(registry)
+    yield made
+    made.close()
+
+
+def skopeo(*args: str) -> str:
+    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    done = subprocess.run(["skopeo", *args], env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def raw(name: str) -> bytes:
+    return skopeo("inspect", "--raw", *([PLAIN] if name.startswith("docker:") else []), name).encode()
+
+
+def digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def odd_layer() -> bytes:
+    """A tar with all that is easily lost when it is made again: PAX, GNU long names, whiteouts with content, links, odd ends."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
+
+        def add(name: str, content: bytes = b"", **fields: Any) -> None:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            for key, value in fields.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(content))
+
+        add("./", type=tarfile.DIRTYPE, mode=0o755)
+        add("./dir/", type=tarfile.DIRTYPE, mode=0o700, mtime=1.25, pax_headers={"mtime": "1.250000000"})
+        add("./dir/secret", b"s" * 777, mode=0o000, uname="nobody", gname="users")
+        add("dir//hard", type=tarfile.LNKTYPE, linkname="./dir/secret")
+        add("sym", type=tarfile.SYMTYPE, linkname="../../etc/passwd")
+        add("ü" * 90, b"x" * 513, pax_headers={"SCHILY.xattr.user.note": "kept", "comment": "für alle"})
+        add("fifo", type=tarfile.FIFOTYPE)
+        add("dir/.wh.gone", b"a whiteout need not be empty")
+        add("empty")
+        add("null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
+        tar.format = tarfile.GNU_FORMAT
+        add("n" * 200 + "/" + "m" * 200, b"long")
+    return data.getvalue()[:-512] + b"after the end" + b"\0" * 4096
+
+
+def layout_of(path: Path, *layers: bytes) -> str:
+    """An OCI layout with one image of plain layers."""
+    blobs = path / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def add(content: bytes, kind: str) -> dict[str, Any]:
+        (blobs / digest(content)[7:]).write_bytes(content)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest(content), "size": len(content)}
+
+    placed = [add(layer, "layer.v1.tar") for layer in layers]
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in placed]}}
+    manifest = {"schemaVersion": 2, "config": add(json.dumps(config).encode(), "config.v1+json"), "layers": placed}
+    top = add(json.dumps(manifest).encode(), "manifest.v1+json")
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
+    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return f"oci:{path}"
+
+
+@pytest.fixture(scope="module")
+def big(base: Path) -> str:
+    """A layout whose layer takes several pieces of an upload."""
+    write_layout(base / "push-big", 20 * MIB)
+    return f"oci:{base}/push-big:latest"
+
+
+def test_what_came_from_a_registry_goes_back_unchanged(pyman: Run, layout: str, registry: str, proxy: Proxy, base: Path) -> None:
+    """The manifest keeps its digest, nothing is uploaded again, and another repository gets its blobs by mounts."""
+    copy(layout, f"docker://{registry}/from/demo:1", "--dest-tls-verify=false", "--dest-compress-format", "zstd")
+    before = raw(f"docker://{registry}/from/demo:1")
+    pyman("pull", "-q", PLAIN, f"{proxy.address}/from/demo:1")
+    proxy.requests.clear()
+    file = base / "digest"
+    pyman("push", "-q", PLAIN, "--digestfile", str(file), f"{proxy.address}/from/demo:1")
+    pyman("push", PLAIN, f"{proxy.address}/from/demo:1", f"docker://{proxy.address}/from/demo:2")
+    assert proxy.sent() == 0 and proxy.count("POST") == 0
+    done = pyman("push", PLAIN, f"{proxy.address}/from/demo:1", f"{proxy.address}/to/other/demo:3")
+    assert "already there" in done.stderr and done.stdout == ""
+    assert proxy.count("POST", "mount=sha256") == len(json.loads(before)["layers"])
+    assert proxy.sent() < 2000  # the configuration alone
+    for name in ("from/demo:1", "from/demo:2", "to/other/demo:3"):
+        assert raw(f"docker://{registry}/{name}") == before
+    assert file.read_text() == digest(before)
+    pyman("rmi", "-af")
+
+
+def test_layers_are_made_again_bit_for_bit(pyman: Run, registry: str, base: Path) -> None:
+    """An odd tar comes out as it went in: another store pulls it with the same id, and other tools read it."""
+    name = layout_of(base / "odd", odd_layer(), odd_layer()[:512])
+    image = pyman("pull", "-q", name).stdout.strip()
+    for number, options in enumerate(([], ["--compression-level", "9"], ["--compression-format", "zstd", "--compression-level", "19"])):
+        pyman("push", "-q", PLAIN, *options, image, f"{registry}/odd:{number}")
+        manifest = json.loads(raw(f"docker://{registry}/odd:{number}"))
+        assert {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]} == {"zstd" if number == 2 else "gzip"}
+        env = {"PYMAN_GRAPHROOT": str(base / f"odd-store-{number}")}
+        assert pyman("pull", "-q", PLAIN, f"{registry}/odd:{number}", env=env).stdout.strip() == image
+        pyman("rmi", "-af", env=env)
+        skopeo("copy", "--src-tls-verify=false", f"docker://{registry}/odd:{number}", f"dir:{base}/odd-dir-{number}")
+    pyman("rmi", "-af")
+
+
+def test_formats_and_levels(pyman: Run, image: str, registry: str) -> None:
+    pyman("push", "-q", PLAIN, "--format", "v2s2", image, f"{registry}/f:docker")
+    assert json.loads(raw(f"docker://{registry}/f:docker"))["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    layers = len(json.loads(raw(f"docker://{registry}/f:docker"))["layers"])
+    assert skopeo("inspect", "--config", PLAIN, f"docker://{registry}/f:docker")
+    pyman("push", "-q", PLAIN, "--compression-format", "zstd", image, f"{registry}/f:zstd")
+    value = json.loads(raw(f"docker://{registry}/f:zstd"))
+    assert [layer["mediaType"] for layer in value["layers"]] == ["application/vnd.oci.image.layer.v1.tar+zstd"] * layers
+    # Without a wish for a compression, what lies there already is good.
+    pyman("push", "-q", PLAIN, image, f"{registry}/f:any")
+    assert json.loads(raw(f"docker://{registry}/f:any"))["layers"] != []
+    for options, why in (
+        (("--format", "v2s1"), "v2s2 or oci"),
+        (("--format", "x"), "oci or v2s2"),
+        (("--compression-format", "lz4"), "gzip or zstd"),
+        (("--compression-format", "zstd", "--format", "v2s2"), "only has gzip"),
+        (("--compression-level", "99"), "levels 1 to 9"),
+        (("--sign-by", "me"), "no signatures"),
+        (("--encryption-key", "jwe:x"), "encrypted images"),
+        (("--compress",), "target dir"),
+    ):
+        assert why in pyman("push", PLAIN, *options, image, f"{registry}/f:no", rc=125).stderr, options
+    assert "does not say where to" in pyman("push", pyman("images", "-q", image).stdout.strip(), rc=125).stderr
+    assert "not part of this release" in pyman("push", image, "containers-storage:x", rc=125).stderr
+    pyman("push", "nosuch", f"{registry}/f:x", rc=125)
+
+
+@pytest.mark.parametrize("target", ["oci:{}:v1", "oci-archive:{}.tar:v1", "docker-archive:{}.dtar:docker.io/library/kept:3", "dir:{}-dir"])
+def test_other_targets(pyman: Run, image: str, base: Path, target: str) -> None:
+    """What is written is read by skopeo and umoci, and by pyman with the same id."""
+    where = target.format(base / "target")
+    want = pyman("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
+    pyman("push", "-q", image, where)
+    config = skopeo("inspect", "--config", "--raw", where)
+    assert digest(config.encode())[7:] == want
+    skopeo("copy", where, f"oci:{base}/again-{target.split(':')[0]}:x")
+    if target.startswith("oci:"):
+        pyman("push", "-q", image, where)  # again: the tag is replaced, not doubled
+        pyman("push", "-q", image, where.replace(":v1", ":v2"))
+        index = json.loads((base / "target/index.json").read_text())
+        assert [entry["annotations"]["org.opencontainers.image.ref.name"] for entry in index["manifests"]] == ["v1", "v2"]
+        subprocess.run(
+            ["umoci", "unpack", "--rootless", "--image", f"{base}/target:v1", f"{base}/unpacked"], check=True, capture_output=True
+        )
+        assert (base / "unpacked/rootfs/bin/busybox").exists()
+        assert not [path for path in (base / "target/blobs/sha256").iterdir() if len(path.name) != 64]
+    if target.startswith("dir:"):
+        assert "not empty" in pyman("push", image, f"dir:{base}", rc=125).stderr
+        pyman("push", "-q", "--compress", image, where)
+        assert all(layer["mediaType"].endswith("gzip") for layer in json.loads((base / "target-dir/manifest.json").read_text())["layers"])
+    else:
+        env = {"PYMAN_GRAPHROOT": str(base / "target-store")}
+        assert pyman("pull", "-q", where, env=env).stdout.strip() == want
+        pyman("rmi", "-af", env=env)
+
+
+def test_broken_uploads_go_on(pyman: Run, registry: str, proxy: Proxy, big: str, base: Path) -> None:
+    """A cut connection costs one piece at most; lost answers, lost uploads, 5xx and redirects cost no more than another request."""
+    image = pyman("pull", "-q", big).stdout.strip()
+    push = ("push", "-q", PLAIN, "--retry-delay", "10ms", "--force-compression", image)
+    proxy.break_after = {"PATCH": 3 * MIB}
+    pyman(*push, f"{proxy.address}/big:1")
+    assert 20 * MIB < proxy.sent() < 20 * MIB + 9 * MIB
+    want = raw(f"docker://{registry}/big:1")
+
+    def forget() -> None:
+        for noted in (base / "home/.local/share/pyman/layers").glob("*/pushed.json"):
+            noted.unlink()  # else the blob is mounted from the repository before
+
+    faults: list[dict[str, Any]] = [
+        {"lose_answer": {"PATCH": 1, "PUT": 1}},
+        {"fail": {"PATCH": [500, 503], "POST": [503, 429], "PUT": [502]}},
+        {"fail": {"PATCH": [404]}},  # the registry has forgotten the upload
+        {"redirect": 4},
+    ]
+    for number, fault in enumerate(faults):
+        forget()
+        for key, value in fault.items():
+            setattr(proxy, key, value)
+        pyman(*push, f"{proxy.address}/big{number}:1")
+        assert raw(f"docker://{registry}/big{number}:1") == want
+        assert not any(getattr(proxy, key) for key in fault if key not in ("fail",)), fault
+    forget()
+    proxy.fail = {"PATCH": [403]}
+    assert "denies access" in pyman(*push, f"{proxy.address}/denied:1", rc=125).stderr
+    proxy.fail = {"PATCH": [503] * 99}
+    assert "broke 2 times" in pyman(*push, "--retry", "1", f"{proxy.address}/down:1", rc=125).stderr
+    pyman("rmi", "-af")
+
+
+def test_tokens_for_pushes_and_mounts(pyman: Run, image: str, proxy: Proxy) -> None:
+    """The token is asked for with push; a mount adds the other repository; credentials go to the token server alone."""
+
+    def allowed(token: str, method: str, path: str) -> bool:
+        repository = path.removeprefix("/v2/").split("/blobs/")[0].split("/manifests/")[0]
+        return f"repository:{repository}:pull,push" in token
+
+    from urllib.parse import unquote
+
+    proxy.token_for = lambda query: unquote(query).replace("&", " ").replace("/token?", "")
+    proxy.allowed = allowed
+    assert "no anonymous token" in pyman("push", PLAIN, image, f"{proxy.address}/t/one:1", rc=125).stderr
+    pyman("push", "-q", PLAIN, "--creds", "me:pass", image, f"{proxy.address}/t/one:1")
+    pyman("push", "-q", PLAIN, "--creds", "me:pass", image, f"{proxy.address}/t/two:1")
+    assert proxy.count("POST", "from=t/one") >= 1
+    assert any("repository%3At%2Fone%3Apull" in path and "repository%3At%2Ftwo%3Apull%2Cpush" in path for _, path, _, _ in proxy.requests)
+    for _, path, given, _ in proxy.requests:
+        assert given.startswith("Basic") == path.startswith("/token") or not given
+    done = pyman("push", PLAIN, "--creds", "me:wrong", image, f"{proxy.address}/t/one:1", rc=125)
+    assert "refused the stored credentials" in done.stderr and "wrong" not in done.stderr
+
+
+def test_a_damaged_store_pushes_nothing(pyman: Run, registry: str, base: Path) -> None:
+    """A file of a layer that was changed is noticed by the diff id; the archive does not appear."""
+    image = pyman("pull", "-q", layout_of(base / "hurt", odd_layer() + bytes(512))).stdout.strip()
+    store = base / "home/.local/share/pyman/layers"
+    diff_id = pyman("image", "inspect", "--format", "{{index .RootFS.Layers 0}}", image).stdout.strip()[7:]
+    pyman("unshare", "sh", "-c", f"printf X >> '{store}/{diff_id}/diff/empty'; printf Y > '{store}/{diff_id}/diff/dir/secret'")
+    for where in (f"{registry}/hurt:1", f"docker-archive:{base}/hurt.tar", f"oci-archive:{base}/hurt.tar"):
+        assert "damaged layer" in pyman("push", PLAIN, image, where, rc=125).stderr
+    assert not (base / "hurt.tar").exists()
+    (store / diff_id / "skeleton").unlink()
+    assert "does not know the tar" in pyman("push", PLAIN, image, f"{registry}/hurt:1", rc=125).stderr
+    pyman("rmi", "-af")
