@@ -51,7 +51,17 @@ NETWORK = (
     "network:leases",  # a removed network's leases are gone, its file is not
     "network:removed",  # its file is gone
 )
-ALL = PULL + PUSH + SAVE + RUN + NETWORK
+VOLUME = (
+    "create:volume",  # a volume of a new container is made
+    "volume:made",  # a volume is complete, and has no name yet
+    "volume:named",  # it exists
+    "volume:copied",  # the image's files are copied for it, and not in it yet
+    "volume:unpacked",  # an archive to be imported is unpacked aside
+    "volume:importing",  # the first of its entries is in the volume
+    "volume:removing",  # it is about to go
+    "remove:volumes",  # the anonymous volumes of a container are gone, the container is not
+)
+ALL = PULL + PUSH + SAVE + RUN + NETWORK + VOLUME
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

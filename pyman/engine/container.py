@@ -229,7 +229,7 @@ def lookup(name_or_id: str) -> Container:
         if _is_id(target) and os.path.exists(os.path.join(containers_dir(), target, "config.json")):
             return Container(target)
     if name_or_id and _is_id(name_or_id):
-        matches = [entry for entry in _ids() if entry.startswith(name_or_id)]
+        matches = [entry for entry in all_ids() if entry.startswith(name_or_id)]
         if len(matches) == 1:
             return Container(matches[0])
         if len(matches) > 1:
@@ -241,7 +241,8 @@ def lookup(name_or_id: str) -> Container:
     raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
 
 
-def _ids() -> list[str]:
+def all_ids() -> list[str]:
+    """The ids of all containers' directories, complete or not."""
     try:
         entries = os.listdir(containers_dir())
     except FileNotFoundError:
@@ -252,7 +253,7 @@ def _ids() -> list[str]:
 def list_containers() -> list[Container]:
     """All complete containers, newest first, synced; those whose `--rm` end was interrupted are removed on the way."""
     found = []
-    for entry in _ids():
+    for entry in all_ids():
         container = Container(entry)
         try:
             changed = container.sync()

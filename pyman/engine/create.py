@@ -58,9 +58,42 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         "stop_timeout": _stop_timeout(opts, conf),
         "create_command": ["pyman", *opts.get("_argv", [])],
     }
+    names_of_volumes = _plan_volumes(config)
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
-    return _write(config, opts, owned)
+    container = _write(config, opts, owned, names_of_volumes)
+    if names_of_volumes:
+        _make_volumes(container)
+    return container
+
+
+def _plan_volumes(config: dict[str, Any]) -> dict[str, Any]:
+    """What the state notes of the container's mounts: its volumes by destination, and the paths of the host. UsageError."""
+    options, image = config["options"], config["image_config"]
+    if not any(options.get(key) for key in ("volume", "mount", "volumes_from_mounts")) and not image.get("Volumes"):
+        return {}
+    from pyman.engine import mount_plan  # with mounts only
+    from pyman.engine.plan import VolumeStore
+
+    chosen = VolumeStore({}, make=False)
+    wanted = mount_plan.chosen(options, image, chosen)
+    binds = {place: mount.entry["source"] for place, mount in wanted.items() if mount.entry["type"] == "bind" and not mount.volume}
+    return {"anonymous_volumes": chosen.anonymous, "volume_at": chosen.used, "binds": binds}
+
+
+def _make_volumes(container: Container) -> None:
+    """The volumes exist from now on. The container is on disk already, so nobody takes them for unused."""
+    from pyman.engine import volumes
+
+    try:
+        for name in dict.fromkeys(container.state["volume_at"].values()):
+            volumes.ensure(name, anonymous=name in container.state["anonymous_volumes"])
+            stages.reach("create:volume")
+    except BaseException:
+        from pyman.engine import remove
+
+        remove.remove_container(container, volumes=True)
+        raise
 
 
 def prepare_roots() -> None:
@@ -217,7 +250,7 @@ def _replace(name: str) -> None:
         pass
 
 
-def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Container:
+def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: dict[str, Any]) -> Container:
     """Make the directory, reserve the name, write state and then config, which makes the container exist."""
     container_id = os.urandom(32).hex()
     container = Container(container_id)
@@ -243,7 +276,7 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool) -> Contain
         config.update(id=container_id, name=name)
         # `run --rm` needs no fsync: after a power loss the container is unwanted anyway.
         durable = not opts.get("rm")
-        state = new_state(config, opts)
+        state = {**new_state(config, opts), **mounts}
         if owned:
             state.update(owner_pid=os.getpid(), owner_start=process.start_time(os.getpid()))
         store.write_json(os.path.join(container.dir, "state.json"), state)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyman.engine.mounts import Mount
+
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable")
 
 
@@ -29,7 +31,8 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         spec = {}
     process = spec.get("process") or {}
     args = process.get("args") or inspect_config.arguments(container)
-    mounts = _mounts(container, spec.get("mounts") if spec else _planned(container))
+    chosen = _chosen(container, spec)
+    mounts = _mounts(chosen)
     network = _network(container)
     return {
         "Id": container.id,
@@ -76,7 +79,10 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "IsService": False,
         "lockNumber": 0,
         "Config": inspect_config.config(container, process),
-        "HostConfig": inspect_config.host_config(container, spec, mounts, network["Ports"]),
+        "HostConfig": {
+            **inspect_config.host_config(container, spec, mounts, network["Ports"]),
+            "Tmpfs": {mount.entry["destination"]: ",".join(mount.entry["options"]) for mount in chosen if mount.entry["type"] == "tmpfs"},
+        },
     }
 
 
@@ -109,44 +115,53 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
     }
 
 
-def _planned(container: Container) -> list[dict[str, Any]]:
-    """The mounts a container will have that never ran: what was asked for, without its image's volumes."""
-    from pyman.engine import mount_plan, volumes
+def _chosen(container: Container, spec: dict[str, Any]) -> list[Mount]:
+    """The mounts that were asked for: as options say, or if these cannot be read any more (a source has gone), as they were made."""
+    from pyman.engine import mount_plan, plan
+    from pyman.engine.mounts import Mount
 
-    def path(name: str, _: str, anonymous: bool = False) -> str:
-        return "" if anonymous else volumes.data_path(name)
-
+    config, store_of_names = container.config, plan.VolumeStore(container.state, make=False)
     try:
-        return [mount.entry for mount in mount_plan.of_user(container.config["options"], path).values()]
+        found = list(mount_plan.chosen(config["options"], config["image_config"], store_of_names, look=False).values())
     except PymanError:
-        return []  # a source has gone meanwhile: the start will say so
+        own = (container.run_dir, "/sys", "/proc")
+        found = [
+            Mount(entry, container.state.get("volume_at", {}).get(entry["destination"], ""))
+            for entry in spec.get("mounts") or []
+            if entry.get("type") == "bind"
+            and not str(entry.get("source", "")).startswith(own)
+            and entry["destination"] not in ("/dev/shm", "/run/podman-init")
+        ]
+    kinds = {"volume": 0, "image": 1, "bind": 2}
+    return sorted(found, key=lambda mount: (kinds[_kind(mount)], mount.entry["destination"] if mount.volume else ""))
 
 
-def _mounts(container: Container, mounts: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+def _kind(mount: Mount) -> str:
+    return "volume" if mount.volume else "image" if mount.made.get("image") else "bind"
+
+
+def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
     result = []
-    for mount in mounts or []:
-        source = str(mount.get("source", ""))
-        if (
-            mount.get("type") != "bind"
-            or source.startswith((container.run_dir, "/sys", "/proc"))
-            or mount["destination"] in ("/dev/shm", "/run/podman-init")
-        ):
+    for mount in chosen:
+        entry, options = mount.entry, mount.entry.get("options") or []
+        if entry.get("type") != "bind":
             continue
-        options = mount.get("options") or []
-        volume = source.endswith("/_data") and "/volumes/" in source
-        entry = {
-            "Type": "volume" if volume else "bind",
-            "Source": source,
-            "Destination": mount["destination"],
-            "Driver": "local" if volume else "",
-            "Mode": "",
-            "Options": [option for option in options if option not in ("ro", "rw", "rro", *_PROPAGATION)],
-            "RW": "ro" not in options,
-            "Propagation": next((option for option in options if option in _PROPAGATION), "rprivate"),
-        }
-        if volume:
-            entry["Name"] = source.split("/")[-2]
-        result.append(entry)
+        shown = [option for option in options if option not in ("ro", "rw", "rro", "bind", "rbind", *_PROPAGATION)]
+        kind = _kind(mount)
+        result.append(
+            {
+                "Type": kind,
+                **({"Name": mount.volume} if mount.volume else {}),
+                "Source": mount.made.get("image") or entry["source"],
+                "Destination": entry["destination"],
+                "Driver": "local" if mount.volume else "",
+                "Mode": "",
+                "Options": shown + [option for option in options if option in ("bind", "rbind")],
+                "RW": "ro" not in options,
+                "Propagation": next((option for option in options if option in _PROPAGATION), "rprivate"),
+                **({"SubPath": mount.made["subpath"]} if mount.made.get("subpath") else {}),
+            }
+        )
     return result
 
 

@@ -226,7 +226,6 @@ def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[st
         "PublishAllPorts": bool(options.get("publish_all")),
         "ReadonlyRootfs": bool((spec.get("root") or {}).get("readonly") or options.get("read_only")),
         "SecurityOpt": list(options.get("security_opt") or []),
-        "Tmpfs": {item.partition(":")[0]: item.partition(":")[2] for item in options.get("tmpfs") or []},
         "UTSMode": options.get("uts") or "private",
         "UsernsMode": options.get("userns") or "",
         "ShmSize": _shm_size(spec),

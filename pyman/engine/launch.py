@@ -69,12 +69,17 @@ def _run(plan: Plan, started: list[int]) -> None:
         plan.net = network.begin(plan.network_mode, f"/proc/self/fd/{plan.netns_fd}", plan.conf, plan.ports, container.run_dir)
     stages.reach("start:network")
     mount_rootfs(plan)
+    if plan.volumes.mounted:
+        from pyman.engine import volume_mounts  # volumes that are file systems of their own only
+
+        plan.locks = volume_mounts.mount(plan.volumes.mounted, container.id)
     made: list[str] = []
     if plan.ctx.made:
         from pyman.engine import sources  # overlays, images, subpaths only
 
         made = sources.prepare(plan)
     stages.reach("start:rootfs")
+    plan.ctx.notice = lambda text: _report(plan, {"notice": text})
     root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     specgen_rootfs.finish(spec, root_fd, plan.ctx, plan.opts)
     os.close(root_fd)

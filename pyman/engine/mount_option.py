@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.mounts import FLAGS, Mount, bind, clean_destination, parse_volume
+from pyman.engine import mounts
+from pyman.engine.mounts import FLAGS, NO_IDMAP, Mount, bind, clean_destination
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -15,27 +16,35 @@ if TYPE_CHECKING:
 _TMPFS_KEYS = ("size", "mode", "nr_inodes", "nr_blocks", "uid", "gid")
 
 
-def parse_tmpfs(spec: str) -> dict[str, Any]:
+def parse_tmpfs(spec: str) -> Mount:
     """--tmpfs DESTINATION[:OPTIONS]. UsageError."""
     path, _, text = spec.partition(":")
-    destination = clean_destination(path, spec)
+    return _tmpfs(clean_destination(path, spec), text.split(",") if text else [], spec)
+
+
+def _tmpfs(destination: str, given: list[str], spec: str) -> Mount:
     options = ["rw", "nosuid", "nodev", "noexec", "tmpcopyup"]
-    for option in text.split(",") if text else []:
+    mounts.check_once(given, spec)
+    for option in given:
         if option in ("notmpcopyup",):
             options.remove("tmpcopyup")
         elif option in ("exec", "suid", "dev"):
             options.remove("no" + option)
         elif option == "ro":
             options[0] = "ro"
+        elif option == "noswap":
+            raise UsageError(f"cannot mount {spec!r}", "the kernel lets only privileged users keep a tmpfs out of swap", "use a ramfs")
+        elif option == "U":
+            pass  # the uid= and gid= of the user, who is known later
         elif option.split("=")[0] in _TMPFS_KEYS or option in ("rw", "noexec", "nosuid", "nodev", "tmpcopyup", "noatime"):
             options += [] if option in options else [option]
         else:
             raise UsageError(
                 f"invalid tmpfs option {option!r} in {spec!r}",
                 "pyman does not know it",
-                "known are size, mode, uid, gid, nr_inodes, ro, [no]exec, [no]dev, [no]suid, noatime, notmpcopyup",
+                "known are size, mode, uid, gid, nr_inodes, ro, [no]exec, [no]dev, [no]suid, noatime, notmpcopyup, U",
             )
-    return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options}
+    return Mount({"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options}, chown="U" in given)
 
 
 _ALIASES = {
@@ -56,35 +65,73 @@ _ALIASES = {
 _KINDS = ("bind", "devpts", "glob", "image", "ramfs", "tmpfs", "volume")
 
 
+def _split(spec: str) -> list[str]:
+    """The parts between commas; one in double quotes may hold commas, and two quotes for one. UsageError."""
+    parts, part, at, quoted = [], "", 0, False
+    while at < len(spec):
+        char = spec[at]
+        if quoted and char == '"' and spec[at + 1 : at + 2] == '"':
+            part += char
+            at += 1
+        elif char == '"' and (quoted or not part):
+            quoted = not quoted
+        elif char == "," and not quoted:
+            parts.append(part)
+            part = ""
+        else:
+            part += char
+        at += 1
+    if quoted:
+        raise UsageError(f"invalid mount {spec!r}", "a double quote is not closed")
+    return [*parts, part]
+
+
+def _keys(spec: str) -> dict[str, str]:
+    """The keys of a specification under their first names. UsageError for one that is given twice."""
+    keys: dict[str, str] = {}
+    for item in _split(spec):
+        name, separator, value = item.partition("=")
+        name = _ALIASES.get(name, name)
+        if name in keys or (name in ("ro", "rw") and {"ro", "rw"} & set(keys)):
+            raise UsageError(f"invalid mount {spec!r}", f"it says {name} twice", "give each key once")
+        keys[name] = value if separator else "true"
+    return keys
+
+
 def parse_mount(spec: str, volumes: Callable[..., str], images: Callable[[str], list[str]]) -> list[Mount]:
     """--mount type=...,KEY=VALUE,...; several mounts for a glob. UsageError; NoSuchImage for an image that is not there.
 
     images: the layers (diff ids) of an image's name.
     """
-    keys: dict[str, str] = {}
-    for item in spec.split(","):
-        name, separator, value = item.partition("=")
-        keys[_ALIASES.get(name, name)] = value if separator else "true"
+    keys = _keys(spec)
     kind = keys.pop("type", "volume")
+    if kind == "artifact":
+        raise UsageError(f"cannot mount {spec!r}", "artifacts are not part of this release", "use type=image")
     if kind not in _KINDS:
         raise UsageError(f"cannot mount type {kind!r}", "known are " + ", ".join(_KINDS), "correct type= in " + repr(spec))
     source = keys.pop("source", "")
     target = keys.pop("destination", "")
+    keys.pop("consistency", "")  # Docker's, which says nothing on Linux
     if kind == "glob":
         return _glob(spec, source, target, keys, volumes)
+    if not target:
+        raise UsageError(f"invalid mount {spec!r}", "it does not say where in the container", "add destination=/PATH")
     destination = clean_destination(target, spec)
     if kind in ("tmpfs", "ramfs"):
-        return [_memory(kind, destination, keys)]
+        if source:
+            raise UsageError(f"invalid mount {spec!r}", f"a mount of type {kind} has no source")
+        return [_memory(kind, destination, keys, spec)]
     if kind == "devpts":
         return [_devpts(destination, keys, spec)]
     if kind == "image":
         return [_image(spec, source, destination, keys, images)]
     if kind == "bind" and not source:
-        raise UsageError(f"invalid mount {spec!r}", "a bind mount needs source=")
+        source = destination  # as Podman
     if kind == "bind" and not source.startswith(("/", ".")):
         source = "./" + source
-    words = _words(keys, kind, spec)
-    return [parse_volume(":".join([*([source] if source else []), destination, *([",".join(words)] if words and source else [])]), volumes)]
+    if kind == "volume" and "/" in source:
+        raise UsageError(f"invalid mount {spec!r}", f"{source!r} is a path, and no volume's name", "say type=bind")
+    return [mounts.mount(source, destination, ",".join(_words(keys, kind, spec)), spec, volumes)]
 
 
 def _true(value: str, name: str, spec: str) -> bool:
@@ -101,7 +148,9 @@ def _words(keys: dict[str, str], kind: str, spec: str) -> list[str]:
             words.append(value)
         elif name in ("ro", "rw"):
             words.append(name if _true(value, name, spec) else {"ro": "rw", "rw": "ro"}[name])
-        elif name in ("U", "nocopy", *FLAGS):
+        elif name == "idmap":
+            raise UsageError(f"cannot mount {spec!r}", NO_IDMAP, "use U=true, or --userns keep-id")
+        elif name in ("U", "nocopy", "copy", "nocreate", "z", "Z", "no-dereference", *FLAGS):
             words += [name] if _true(value, name, spec) else []
         elif name == "relabel":
             if value not in ("private", "shared"):
@@ -109,36 +158,39 @@ def _words(keys: dict[str, str], kind: str, spec: str) -> list[str]:
             words.append({"private": "Z", "shared": "z"}[value])
         elif name == "bind-nonrecursive":
             words += ["bind"] if _true(value, name, spec) else []
-        elif name in ("consistency", "volume-driver", "volume-label", "volume-opt"):
-            # Docker's: consistency says nothing on Linux; there is one driver, and a new volume has no label here.
-            if name != "consistency" and not (name == "volume-driver" and value == "local"):
+        elif name in ("volume-driver", "volume-label", "volume-opt"):
+            if not (name == "volume-driver" and value == "local"):
                 raise UsageError(
-                    f"cannot use {name} in --mount {spec!r}", "a volume that --mount makes has no options", "make the volume before"
+                    f"cannot use {name} in --mount {spec!r}",
+                    "a volume that --mount makes has no options",
+                    "make the volume before: pyman volume create",
                 )
-        elif name == "subpath" or (name == "idmap" and kind == "bind"):
+        elif name == "subpath" and kind == "volume":
             words.append(f"{name}={value}")
         else:
             raise UsageError(f"invalid key {name!r} in --mount {spec!r}", f"a mount of type {kind} does not have it")
     return words
 
 
-def _memory(kind: str, destination: str, keys: dict[str, str]) -> Mount:
-    words = [f"{k}={v}" if k in _TMPFS_KEYS else k for k, v in keys.items() if v != "false"]
-    if keys.get("ro") == "false":
+def _memory(kind: str, destination: str, keys: dict[str, str], spec: str) -> Mount:
+    words = [f"{k}={v}" if k in _TMPFS_KEYS else k for k, v in keys.items() if k in _TMPFS_KEYS or _true(v, k, spec)]
+    if keys.get("ro") in ("false", "0"):
         words.append("rw")
-    entry = parse_tmpfs(f"{destination}:{','.join(word for word in words if word != 'U')}" if words else destination)
+    mount = _tmpfs(destination, words, spec)
     if kind == "ramfs":  # it has no options but the mode
-        options = [word for word in entry["options"] if word in ("rw", "ro", "tmpcopyup") or word.startswith(("no", "mode="))]
-        entry = {**entry, "type": "ramfs", "source": "ramfs", "options": options}
-    return Mount(entry)
+        options = [word for word in mount.entry["options"] if word in ("rw", "ro", "tmpcopyup") or word.startswith(("no", "mode="))]
+        mount.entry = {**mount.entry, "type": "ramfs", "source": "ramfs", "options": options}
+    return mount
 
 
 def _devpts(destination: str, keys: dict[str, str], spec: str) -> Mount:
     options = {"ptmxmode": "0666", "mode": "0620"}
     for name, value in keys.items():
-        if name not in ("uid", "gid", "mode", "max") or not value.isdigit():
+        if name == "newinstance":
+            continue  # it always is one
+        if name not in ("uid", "gid", "mode", "max", "ptmxmode") or not value.isdigit():
             raise UsageError(
-                f"invalid {name}={value} in --mount {spec!r}", "a mount of type devpts has uid, gid, mode and max, all numbers"
+                f"invalid {name}={value} in --mount {spec!r}", "a mount of type devpts has uid, gid, mode, ptmxmode and max, all numbers"
             )
         options[name] = value
     flags = ["nosuid", "noexec", "newinstance", *(f"{name}={value}" for name, value in options.items())]
@@ -150,7 +202,7 @@ def _image(spec: str, source: str, destination: str, keys: dict[str, str], image
     if not source:
         raise UsageError(f"invalid mount {spec!r}", "an image mount needs source=")
     writable = False
-    made: dict[str, Any] = {"layers": images(source)}
+    made: dict[str, Any] = {"layers": images(source), "image": source}
     for name, value in keys.items():
         if name in ("rw", "readwrite"):
             writable = _true(value, name, spec)
@@ -170,9 +222,6 @@ def _glob(spec: str, source: str, target: str, keys: dict[str, str], volumes: Ca
     paths = sorted(glob.glob(os.path.abspath(source))) if source else []
     if not paths:
         raise UsageError(f"cannot mount {spec!r}", f"no path of the host matches {source!r}")
-    found: list[Mount] = []
-    words = _words(keys, "glob", spec)
-    for path in paths:
-        place = os.path.join(target, os.path.basename(path)) if target else path
-        found.append(parse_volume(":".join([path, clean_destination(place, spec), *([",".join(words)] if words else [])]), volumes))
-    return found
+    words = ",".join(_words(keys, "glob", spec))
+    places = [os.path.join(target, os.path.basename(path)) if target else path for path in paths]
+    return [mounts.mount(path, clean_destination(place, spec), words, spec, volumes) for path, place in zip(paths, places)]

@@ -18,8 +18,7 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
     """The standard mounts, then the generated files, then the user's (sorted by depth), which replace ours."""
     table = ctx.conf["containers"]
     wanted = of_user(opts, ctx.volumes)
-    for record in opts.get("volumes_from_mounts") or []:  # --volumes-from, resolved by create
-        wanted.setdefault(record["entry"]["destination"], Mount(record["entry"], record["volume"], made=record["made"]))
+    of_others(opts, ctx.volumes, wanted)
     of_image(opts, image, ctx.volumes, ctx.warnings, wanted)
     base = _standard(opts, table, ns)
     if readonly and opts.get("read_only_tmpfs") is not False:
@@ -49,34 +48,59 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
 
         base.append(timezone.mount(str(opts.get("tz") or table["tz"])))
     base = [entry for entry in base if entry["destination"] not in wanted]
-    ctx.copy_up = [item for item in wanted.values() if item.copy_up or item.chown]
+    ctx.copy_up = [item for item in wanted.values() if item.volume or item.chown or item.relabel]
     ctx.made = [item for item in wanted.values() if item.made]
-    return base + [wanted[key].entry for key in sorted(wanted, key=lambda path: path.count("/"))]
+    # What lies deeper comes later, whoever asked for it: a volume at /etc does not hide /etc/hosts.
+    return sorted([*base, *(mount.entry for mount in wanted.values())], key=lambda entry: entry["destination"].count("/"))
 
 
-def of_user(opts: dict[str, Any], volumes: Any) -> dict[str, Mount]:
-    """What -v, --mount and --tmpfs ask for, by destination. UsageError for a place named twice."""
+def of_user(opts: dict[str, Any], volumes: Any, look: bool = True) -> dict[str, Mount]:
+    """What -v, --mount and --tmpfs ask for, by destination. UsageError for a place named twice.
+
+    look: images must be there; without it they are not looked for.
+    """
     found = [volume_option.parse_volume(spec, volumes) for spec in opts.get("volume") or []]
     if opts.get("mount"):
         from pyman.engine import mount_option
         from pyman.storage import images
 
         def layers_of(name: str) -> list[str]:
-            return list(images.load().resolve(name)["layers"])
+            return list(images.load().resolve(name)["layers"]) if look else []
 
         for spec in opts["mount"]:
             found += mount_option.parse_mount(spec, volumes, layers_of)
-    found += [Mount(_parse_tmpfs(spec)) for spec in opts.get("tmpfs") or []]
+    found += [_parse_tmpfs(spec) for spec in opts.get("tmpfs") or []]
     wanted: dict[str, Mount] = {}
     for mount in found:
         destination = mount.entry["destination"]
-        if destination in wanted:
+        if destination in wanted and not mount.same_as(wanted[destination]):
             raise UsageError(f"cannot mount {destination} twice", "two options name the same place in the container")
         wanted[destination] = mount
     return wanted
 
 
-def _parse_tmpfs(spec: str) -> dict[str, Any]:
+def of_others(opts: dict[str, Any], volumes: Any, wanted: dict[str, Mount]) -> None:
+    """Add what --volumes-from has resolved at create; what the user mounts there wins."""
+    for record in opts.get("volumes_from_mounts") or []:
+        destination = record["entry"]["destination"]
+        if destination in wanted:
+            continue
+        if record["volume"]:
+            volumes(record["volume"], destination)
+        wanted[destination] = Mount(
+            record["entry"], record["volume"], record.get("copy_up", False), made=record["made"], relabel=record.get("relabel", "")
+        )
+
+
+def chosen(opts: dict[str, Any], image: dict[str, Any], volumes: Any, look: bool = True) -> dict[str, Mount]:
+    """All mounts that options and image ask for, by destination; `look` as in `of_user`. UsageError."""
+    wanted = of_user(opts, volumes, look)
+    of_others(opts, volumes, wanted)
+    of_image(opts, image, volumes, [], wanted)
+    return wanted
+
+
+def _parse_tmpfs(spec: str) -> Mount:
     from pyman.engine import mount_option  # --tmpfs only
 
     return mount_option.parse_tmpfs(spec)
@@ -96,11 +120,9 @@ def of_image(opts: dict[str, Any], image: dict[str, Any], volumes: Any, warnings
         if destination in wanted or destination in ("/proc", "/sys", "/dev"):
             continue
         if mode == "tmpfs":
-            wanted[destination] = Mount(_parse_tmpfs(destination))
+            wanted[destination] = _parse_tmpfs(destination)
         else:
-            wanted[destination] = Mount(
-                volume_option.bind(volumes("", destination, anonymous=True), destination, []), "anonymous", copy_up=True
-            )
+            wanted[destination] = volume_option.anonymous(destination, volumes)
 
 
 def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict[str, Any]]:

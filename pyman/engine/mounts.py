@@ -51,20 +51,32 @@ def clean_destination(path: str, what: str) -> str:
 class Mount:
     """One mount asked for: its OCI entry, and what else has to be done for it.
 
-    copy_up: the image's files are copied into it when it is empty (volumes); chown: it gets the user's ids (:U).
-    made: a source that engine/sources.py makes first: overlay, upperdir, workdir, layers (of an image), subpath.
+    volume: the volume's name, for anonymous ones too; copy_up: the image's files are copied into it when it is empty;
+    chown: it gets the user's ids (:U); relabel: z or Z (SELinux).
+    made: a source that engine/sources.py makes first: overlay, upperdir, workdir, layers and image (of an image), subpath.
     """
 
-    __slots__ = ("chown", "copy_up", "entry", "made", "volume")
+    __slots__ = ("chown", "copy_up", "entry", "made", "relabel", "volume")
 
     def __init__(
-        self, entry: dict[str, Any], volume: str = "", copy_up: bool = False, chown: bool = False, made: dict[str, Any] | None = None
+        self,
+        entry: dict[str, Any],
+        volume: str = "",
+        copy_up: bool = False,
+        chown: bool = False,
+        made: dict[str, Any] | None = None,
+        relabel: str = "",
     ) -> None:
         self.entry = entry
         self.volume = volume
         self.copy_up = copy_up
         self.chown = chown
         self.made = made or {}
+        self.relabel = relabel
+
+    def same_as(self, other: Mount) -> bool:
+        """Whether both ask for the same."""
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
 
 def bind(source: str, destination: str, options: list[str]) -> dict[str, Any]:
@@ -82,14 +94,29 @@ def bind(source: str, destination: str, options: list[str]) -> dict[str, Any]:
     return {"destination": destination, "type": "bind", "source": source, "options": result}
 
 
+_PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable")
+_ONE_OF = (("ro", "rw"), ("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev"), ("bind", "rbind"), ("copy", "nocopy"), ("z", "Z"))
+NO_IDMAP = "the kernel lets only privileged users make id-mapped mounts of their files"
+
+
+def check_once(options: list[str], spec: str) -> None:
+    """UsageError if an option, or one that says the opposite, is given twice."""
+    for words in (*_ONE_OF, _PROPAGATION, *((word,) for word in {"U", "O", "no-dereference"} & set(options))):
+        given = [option for option in options if option in words]
+        if len(given) > 1:
+            raise UsageError(f"invalid options in {spec!r}", f"{' and '.join(given)} cannot be used together", "give one of them, once")
+
+
 def _options(text: str, spec: str) -> tuple[list[str], set[str], dict[str, Any]]:
-    """(mount flags, special words U, nocopy, z, Z, what is to be made for O, upperdir=, workdir=, subpath=) of -v. UsageError."""
+    """(mount flags, special words U, nocopy, z, Z, nocreate, what is made for O, upperdir=, workdir=, subpath=) of -v. UsageError."""
     flags: list[str] = []
     special: set[str] = set()
     made: dict[str, Any] = {}
-    for option in text.split(",") if text else []:
+    options = text.split(",") if text else []
+    check_once(options, spec)
+    for option in options:
         key, _, value = option.partition("=")
-        if option in ("z", "Z", "U", "nocopy", "copy"):
+        if option in ("z", "Z", "U", "nocopy", "copy", "nocreate", "no-dereference"):
             special.add(option)
         elif option in FLAGS:
             flags.append(option)
@@ -101,23 +128,33 @@ def _options(text: str, spec: str) -> tuple[list[str], set[str], dict[str, Any]]
             made[key] = value
         elif key == "subpath":
             made[key] = value
-        elif option.startswith("idmap"):
-            raise UsageError(
-                f"cannot mount {spec!r}", "the kernel lets only privileged users make id-mapped mounts", "use :U, or --userns keep-id"
-            )
-        else:
+        elif key == "idmap":
+            raise UsageError(f"cannot mount {spec!r}", NO_IDMAP, "use :U, or --userns keep-id")
+        elif key != "consistency":  # Docker's, which says nothing on Linux
             raise UsageError(
                 f"invalid volume option {option!r} in {spec!r}",
                 "pyman does not know it",
-                "known are ro, rw, z, Z, U, O, nocopy, subpath=, [no]exec, [no]dev, [no]suid, [r]private, [r]shared, [r]slave, bind, rbind",
+                "known are ro, rw, z, Z, U, O, [no]copy, nocreate, subpath=, [no]exec, [no]dev, [no]suid, [r]private, [r]shared, "
+                "[r]slave, [r]unbindable, bind, rbind, no-dereference",
             )
     if ("upperdir" in made) != ("workdir" in made) or ("upperdir" in made and "overlay" not in made):
         raise UsageError(f"cannot mount {spec!r}", "upperdir= and workdir= go together, and with O")
-    if made.get("overlay") and any(
-        option.lstrip("r") in ("private", "shared", "slave", "unbindable") or option == "ro" for option in flags
-    ):
-        raise UsageError(f"cannot mount {spec!r}", "an overlay (O) is writable and private", "leave the other options away")
+    if made.get("overlay") and ({"ro", *_PROPAGATION} & set(flags) or {"z", "Z"} & special):
+        raise UsageError(
+            f"cannot mount {spec!r}", "an overlay (O) is writable and private, and not labelled", "leave the other options away"
+        )
     return flags, special, made
+
+
+def anonymous(destination: str, volumes: Callable[..., str], flags: list[str] | None = None, copy_up: bool = True) -> Mount:
+    """A volume of the container's own."""
+    path = volumes("", destination, anonymous=True)
+    return Mount(bind(path, destination, flags or []), volume_name(path), copy_up=copy_up)
+
+
+def volume_name(path: str) -> str:
+    """The name of the volume whose files lie at `path` (see volumes.data_path)."""
+    return path.split("/")[-2]
 
 
 def parse_volume(spec: str, volumes: Callable[..., str]) -> Mount:
@@ -126,16 +163,30 @@ def parse_volume(spec: str, volumes: Callable[..., str]) -> Mount:
     if len(parts) > 3 or not all(parts[: min(2, len(parts))]):
         raise UsageError(f"invalid volume {spec!r}", "it has the wrong number of parts", "the form is [SOURCE:]CONTAINER-PATH[:OPTIONS]")
     if len(parts) == 1:
-        destination = clean_destination(parts[0], spec)
-        return Mount(bind(volumes("", destination, anonymous=True), destination, []), "anonymous", copy_up=True)
-    destination = clean_destination(parts[1], spec)
-    flags, special, made = _options(parts[2] if len(parts) == 3 else "", spec)
-    source = parts[0]
+        return anonymous(clean_destination(parts[0], spec), volumes)
+    return mount(parts[0], clean_destination(parts[1], spec), parts[2] if len(parts) == 3 else "", spec, volumes)
+
+
+def mount(source: str, destination: str, text: str, spec: str, volumes: Callable[..., str]) -> Mount:
+    """A bind mount or volume with the options `text` of -v; without a source an anonymous volume. UsageError."""
+    flags, special, made = _options(text, spec)
+    chown, relabel = "U" in special, ("Z" if "Z" in special else "z" if "z" in special else "")
     if source.startswith(("/", ".")):
         path = os.path.abspath(source)
-        if not os.path.exists(path):
+        follow = "no-dereference" not in special
+        if not (os.path.exists(path) if follow else os.path.lexists(path)):
             raise UsageError(f"cannot mount {source}", "no such file or directory on the host", f"create it first: mkdir -p {path}")
-        return Mount(bind(path, destination, flags), chown="U" in special, made=made)
+        entry = bind(path, destination, flags)
+        entry["options"] += [] if follow else ["copy-symlink"]
+        return Mount(entry, chown=chown, made=made, relabel=relabel)
+    if "no-dereference" in special:
+        raise UsageError(f"cannot mount {spec!r}", "no-dereference is for paths of the host")
     # A part of a volume, or an overlay of it, is not the place of the image's files.
     copy_up = "nocopy" not in special and not made
-    return Mount(bind(volumes(source, destination), destination, flags), source, copy_up=copy_up, chown="U" in special, made=made)
+    if not source:
+        found = anonymous(destination, volumes, flags, copy_up)
+    else:
+        path = volumes(source, destination, create_missing=False) if "nocreate" in special else volumes(source, destination)
+        found = Mount(bind(path, destination, flags), source, copy_up=copy_up)
+    found.chown, found.made, found.relabel = chown, made, relabel
+    return found

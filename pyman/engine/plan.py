@@ -9,37 +9,45 @@ from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyman.engine.container import Container
     from pyman.network.setup import NetSetup
+    from pyman.state.lock import Lock
 
 
 class VolumeStore:
-    """Named and anonymous volumes that specgen asks for; anonymous ones are noted in the container's state."""
+    """Named and anonymous volumes that a container's mounts ask for.
 
-    __slots__ = ("anonymous", "container", "used")
+    used: destination -> name; anonymous: the names of those that end with the container; mounted: records of volumes that
+    are file systems of their own. make: missing volumes are made; without it names are chosen only.
+    """
 
-    def __init__(self, container: Container) -> None:
-        self.container = container
-        self.anonymous: list[str] = list(container.state.get("anonymous_volumes") or [])
-        self.used: dict[str, str] = dict(container.state.get("volume_at") or {})
+    __slots__ = ("anonymous", "make", "mounted", "used")
 
-    def __call__(self, name: str, destination: str = "", anonymous: bool = False, options: dict[str, Any] | None = None) -> str:
-        """Path of the volume's data; created if needed. The same anonymous volume for the same destination at each start."""
+    def __init__(self, state: dict[str, Any], make: bool = True) -> None:
+        self.anonymous: list[str] = list(state.get("anonymous_volumes") or [])
+        self.used: dict[str, str] = dict(state.get("volume_at") or {})
+        self.mounted: list[dict[str, Any]] = []
+        self.make = make
+
+    def __call__(self, name: str, destination: str = "", anonymous: bool = False, create_missing: bool = True) -> str:
+        """Path of the volume's data. The same anonymous volume for the same destination at each start."""
         if anonymous or not name:
-            name = self.used.get(destination) or ""
-            record = (
-                volume_store.create(name or os.urandom(32).hex(), anonymous=True)
-                if not name or not volume_store.exists(name)
-                else volume_store.get(name)
-            )
-            if record["name"] not in self.anonymous:
-                self.anonymous.append(record["name"])
-            self.used[destination] = record["name"]
+            name = self.used.get(destination) or os.urandom(32).hex()
+            if name not in self.anonymous:
+                self.anonymous.append(name)
+        self.used[destination] = name
+        if self.make:
+            record = volume_store.ensure(name, anonymous=name in self.anonymous, create_missing=create_missing)
+            if record["options"].get("type") or "device" in record["options"]:
+                self.mounted.append(record)
         else:
-            record = volume_store.get(name) if volume_store.exists(name) else volume_store.create(name)
-        return volume_store.data_path(record["name"])
+            volume_store.check_name(name)
+            if not create_missing and not volume_store.exists(name):
+                volume_store.get(name)
+        return volume_store.data_path(name)
 
 
 class Plan:
@@ -57,9 +65,11 @@ class Plan:
         "idmap",
         "interactive",
         "joined",
+        "locks",
         "net",
         "netns_fd",
         "network_mode",
+        "notice",
         "opts",
         "pins",
         "ports",
@@ -90,7 +100,9 @@ class Plan:
         self.conf: dict[str, Any] = {}
         self.opts: dict[str, Any] = {}
         self.joined: dict[str, str] = {}
+        self.locks: list[Lock] = []  # held by C until it becomes the monitor
         self.net: NetSetup | None = None
+        self.notice: Callable[[str], None] = lambda _text: None  # told at once what takes long
         self.pins: list[int] = []
         self.ports: list[dict[str, Any]] = []
         self.warnings: list[str] = []

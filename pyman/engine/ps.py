@@ -80,7 +80,10 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
             raise UsageError(f"invalid filter {key}={value}", "no such container")
         return bool(state["created"] < other["created"] if key == "before" else state["created"] > other["created"])
     if key == "volume":
-        return any(value == mount or value in mount for mount in state["mounts"])
+        # NAME[:PLACE]: a volume or a path of the host, and where it is; as the manual says, a place alone will do too.
+        source, _, place = value.partition(":")
+        sources = {**(state.get("binds") or {}), **(state.get("volume_at") or {})}
+        return any(found == source and place in ("", at) for at, found in sources.items()) or value in sources
     if key == "network":
         return bool(state.get("network_mode", "").split(":")[0] == value)
     if key == "command":

@@ -50,24 +50,22 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
     try:
         state = container.state
         removed = container.event_line("remove", **({"ContainerExitCode": state["exit_code"]} if state["status"] == "exited" else {}))
-        anonymous = list(container.state.get("anonymous_volumes") or []) if volumes else []
+        anonymous = set((state.get("volume_at") or {}).values()) if volumes else set()
         names.release(container.name, container.id)
     except PymanError:
-        anonymous = []  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
+        anonymous = set()  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     stages.reach("remove:name")
     cgroups.discard(container)
     _discard_run_dir(container)
+    if anonymous:
+        from pyman.engine import volumes as volume_store
+
+        # Before the container: a killed command leaves a container that can be removed again, not volumes of nobody.
+        volume_store.discard_anonymous(sorted(anonymous), container.id)
+        stages.reach("remove:volumes")
     trash.discard(container.dir)
     if removed:
         events.append([removed])
-    for volume in anonymous:
-        from pyman.engine import volumes as volume_store
-
-        try:
-            if not volume_store.users(volume):
-                volume_store.remove(volume)
-        except PymanError:
-            pass  # gone
 
 
 def _discard_run_dir(container: Container) -> None:

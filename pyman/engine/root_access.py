@@ -60,7 +60,7 @@ def plan(container: Container) -> plans.Plan:
     from pyman.engine import volumes_from
 
     made = bare_plan(container)
-    wanted = volumes_from.mounts_of(container)
+    wanted, made.volumes = volumes_from.mounts_of(container)
     for name in ("upper", "work", "merged"):
         os.makedirs(os.path.join(container.dir, name), 0o755 if name == "upper" else 0o700, exist_ok=True)
     made.ctx.made = [mount for mount in wanted.values() if mount.made]
@@ -84,17 +84,18 @@ def bare_plan(container: Container) -> plans.Plan:
 
 def mount(made: plans.Plan) -> int:
     """Mount the root and what lies in it, writable; its descriptor. In U1, in a mount namespace of the caller's own."""
-    from pyman.engine import sources, specgen_rootfs
+    from pyman.engine import sources, volume_fill, volume_mounts
     from pyman.runtime import rootfs
 
     launch.mount_rootfs(made)
+    made.locks = volume_mounts.mount(made.volumes.mounted, made.container.id)
     if made.ctx.made:
         sources.prepare(made)
     root = rootfs.Root(made.rootfs)
     if made.ctx.copy_up:
         user = owner_ids(made.container, root.fd)
         for item in made.ctx.copy_up:
-            specgen_rootfs.fill_volume(root.fd, _unowned(item), {"uid": user[0], "gid": user[1]})
+            volume_fill.prepare(_unowned(item), root.fd, {"uid": user[0], "gid": user[1]}, made.spec, made.ctx)
     rootfs.mount_all(root, made.spec["mounts"])
     return root.fd
 

@@ -40,6 +40,7 @@ class SpecContext:
         "made",
         "name",
         "network_mode",
+        "notice",
         "resolv_path",
         "rootfs",
         "run_dir",
@@ -61,7 +62,8 @@ class SpecContext:
         self.warnings: list[str] = []
         self.uid_shift: list[tuple[int, int, int]] = []
         self.gid_shift: list[tuple[int, int, int]] = []
-        self.copy_up: list[Mount] = []
+        self.copy_up: list[Mount] = []  # mounts whose sources are filled, owned or labelled first
+        self.notice: Callable[[str], None] = lambda _text: None  # what takes long; C tells the CLI
         self.made: list[Mount] = []  # mounts whose sources C makes first
         self.user = self.workdir = ""
         self.given_user = False  # --user, rather than the image's or keep-id's

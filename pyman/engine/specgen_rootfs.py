@@ -6,17 +6,15 @@ All look-ups go through the root's descriptor with openat2, so the image's symli
 from __future__ import annotations
 
 import os
-import stat
 
 from pyman.engine import caps, users
 from pyman.errors import UsageError
-from pyman.linux import libc, trees
+from pyman.linux import libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyman.engine.mounts import Mount
     from pyman.engine.specgen import SpecContext
 
 
@@ -47,8 +45,11 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
         from pyman.engine import identity  # only for users that the image does not know
 
         identity.add(spec, root_fd, ctx, user, opts)
-    for mount in ctx.copy_up:
-        fill_volume(root_fd, mount, user)
+    if ctx.copy_up:
+        from pyman.engine import volume_fill  # volumes, :U, :z only
+
+        for mount in ctx.copy_up:
+            volume_fill.prepare(mount, root_fd, user, spec, ctx)
 
 
 def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, groups: list[int]) -> None:
@@ -93,29 +94,3 @@ def _make_workdir(root_fd: int, path: str, uid: int, gid: int, spec: dict[str, A
         return  # a symlink that leads nowhere, a read-only root: entering it will give the error
     finally:
         os.close(fd)
-
-
-def fill_volume(root_fd: int, mount: Mount, user: dict[str, Any]) -> None:
-    """An empty volume gets the image's files at its place, with owner and mode; one with content is left as it is."""
-    source = mount.entry["source"]
-    if not os.path.isdir(source):
-        if mount.chown:
-            os.chown(source, user["uid"], user["gid"], follow_symlinks=False)
-        return
-    target = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if mount.chown:
-            trees.chown_tree(target, user["uid"], user["gid"])
-        if not mount.copy_up or os.listdir(target):
-            return
-        try:
-            image = libc.openat2(root_fd, mount.entry["destination"].lstrip("/"), os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            return  # the image has nothing there
-        info = os.fstat(image)
-        os.fchown(target, info.st_uid, info.st_gid)
-        os.fchmod(target, stat.S_IMODE(info.st_mode))
-        trees.copy_tree(image, target)
-        os.close(image)
-    finally:
-        os.close(target)

@@ -55,6 +55,7 @@ def start_locked(
     plan.restarts, plan.restart_wait = restarts, wait or restart_policy.FIRST_WAIT
     restart_policy.write_policy(container)
     stages.reach("start:planned")
+    plan.notice = warn or plan.notice
     try:
         _launch(container, plan)
     except PymanError as err:
@@ -121,11 +122,16 @@ def _plan(container: Container) -> plans.Plan:
     ctx.hosts_path = os.path.join(container.run_dir, "hosts")
     ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")
     ctx.hostname_path = os.path.join(container.run_dir, "hostname")
-    ctx.volumes = plans.VolumeStore(container)
+    ctx.volumes = plans.VolumeStore(container.state)
     plan.ctx = ctx
     cgroups.check(opts)
     plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
     plan.volumes = ctx.volumes
+    if plan.userns_fd < 0 and plan.volumes.mounted:
+        from pyman.engine import volume_mounts  # volumes that are file systems of their own only
+
+        plan.userns_fd = volume_mounts.userns_of_users(plan.volumes.mounted, container.id)
+        plan.pins += [plan.userns_fd] if plan.userns_fd >= 0 else []
     plan.driver = drivers.choose_driver(conf) if not config["rootfs"] or config.get("rootfs_overlay") or ctx.made else None
     if opts.get("preserve_fds") or opts.get("preserve_fd"):
         from pyman.engine import descriptors
@@ -216,7 +222,7 @@ def _launch(container: Container, plan: plans.Plan) -> None:
     finally:
         os.close(report_w)
         userns.release()
-    outcome = _outcome(report_r, plan.warnings)
+    outcome = _outcome(report_r, plan.warnings, plan.notice)
     if "started" in outcome:
         return
     _, status = os.waitpid(pid, 0)
@@ -237,26 +243,30 @@ def _launch(container: Container, plan: plans.Plan) -> None:
     )
 
 
-def _outcome(report_r: int, warnings: list[str]) -> dict[str, Any]:
-    """C's report: {"started": ...} or {"error": ...}; empty if it was killed. Its warnings are added to `warnings`."""
+def _outcome(report_r: int, warnings: list[str], notice: Callable[[str], None]) -> dict[str, Any]:
+    """C's report: {"started": ...} or {"error": ...}; empty if it was killed. Its warnings are added to `warnings`.
+
+    What takes long is told to `notice` at once.
+    """
     data = b""
+    outcome: dict[str, Any] = {}
     try:
         # Until the good news, not until the end of file: that comes half a millisecond later, when C has become the monitor.
-        while not data.endswith(b"}\n") or b'"started":' not in data:
+        while "started" not in outcome:
             more = os.read(report_r, 65536)
             if not more:
                 break
-            data += more
+            *lines, data = (data + more).split(b"\n")
+            for line in lines:
+                record = fastjson.loads(line)
+                if "notice" in record:
+                    notice(record["notice"])
+                elif "warning" in record:
+                    warnings.append(record["warning"])
+                else:
+                    outcome = record
     finally:
         os.close(report_r)
-    outcome: dict[str, Any] = {}
-    for line in data.split(b"\n"):
-        if line.endswith(b"}"):
-            record = fastjson.loads(line)
-            if record.get("warning"):
-                warnings.append(record["warning"])
-            else:
-                outcome = record
     return outcome
 
 

@@ -1,16 +1,22 @@
-"""Named and anonymous volumes: graphroot/volumes/NAME/_data and volume.json. CLI process and C."""
+"""Named and anonymous volumes: graphroot/volumes/NAME/ with _data, volume.json and state.json. CLI process and C.
+
+volume.json says what the volume was made as and never changes; it is on disk before the volume has its name. state.json
+(what has been done on its first use) may be lost: then it is found out again. Each volume is locked by its directory.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 
-from pyman import paths
-from pyman.errors import NoSuchObject, UsageError
-from pyman.state import store
+from pyman import paths, stages
+from pyman.errors import NameInUse, NoSuchObject, PymanError, StateError, StorageError, UsageError
+from pyman.state import events, store
+from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -24,67 +30,270 @@ def check_name(name: str) -> None:
         )
 
 
-def _dir(name: str) -> str:
-    return os.path.join(paths.graphroot(), "volumes", name)
+def _top() -> str:
+    return os.path.join(paths.graphroot(), "volumes")
+
+
+def directory(name: str) -> str:
+    """The volume's own directory, which is also its lock."""
+    return os.path.join(_top(), name)
 
 
 def data_path(name: str) -> str:
     """Where the volume's files lie."""
-    return os.path.join(_dir(name), "_data")
+    return os.path.join(_top(), name, "_data")
 
 
 def exists(name: str) -> bool:
     """Whether the volume exists."""
-    return os.path.exists(os.path.join(_dir(name), "volume.json"))
+    return os.path.isdir(directory(name))
 
 
-def create(name: str, *, anonymous: bool = False, labels: dict[str, str] | None = None) -> dict[str, Any]:
-    """Make a volume and return its record; an existing one is returned as it is. UsageError."""
+def create(
+    name: str,
+    *,
+    anonymous: bool = False,
+    labels: dict[str, str] | None = None,
+    options: dict[str, str] | None = None,
+    owner: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Make a volume and return its record. UsageError, NameInUse, StorageError.
+
+    options: those of `volume create --opt`, checked by the caller; owner: uid and gid of its top directory, in the
+    containers' ids, which no container's first use changes.
+    """
     check_name(name)
-    os.makedirs(_dir(name), 0o700, exist_ok=True)
+    record: dict[str, Any] = {
+        "name": name,
+        "created": time.time(),
+        "anonymous": anonymous,
+        "labels": labels or {},
+        "driver": "local",
+        "options": options or {},
+        "owner": list(owner) if owner else None,
+    }
+    tmp = os.path.join(paths.graphroot(), "tmp")
+    path = os.path.join(tmp, f"volume-{os.urandom(8).hex()}")
+    lock = Lock(path)
     try:
-        os.mkdir(data_path(name), 0o755)
-    except FileExistsError:
-        pass
-    if not exists(name):
-        store.write_json(
-            os.path.join(_dir(name), "volume.json"), {"name": name, "created": time.time(), "anonymous": anonymous, "labels": labels or {}}
-        )
-    return get(name)
+        for made in (tmp, _top()):
+            os.makedirs(made, 0o700, exist_ok=True)
+        with Lock(tmp, shared=True):  # no sweep between the directory and its lock
+            os.mkdir(path, 0o700)
+            lock.acquire()
+        os.mkdir(os.path.join(path, "_data"), 0o755)
+        if owner and owner != (0, 0):
+            _give(os.path.join(path, "_data"), owner)
+        # An anonymous volume is its container's; one that was asked for by name must outlive a loss of power.
+        store.write_json(os.path.join(path, "volume.json"), record, sync=not anonymous)
+        stages.reach("volume:made")
+        _name_it(path, name)
+        if not anonymous:
+            _sync(_top())
+    except OSError as err:
+        raise StorageError(f"cannot create volume {name}", err.strerror or str(err), errno=err.errno or 0) from err
+    finally:
+        lock.release()
+        if os.path.isdir(path):
+            from pyman.storage import trash  # it did not get its name
 
-
-def get(name: str) -> dict[str, Any]:
-    """The volume's record. NoSuchObject."""
-    record = store.read_json(os.path.join(_dir(name), "volume.json"))
-    if record is None:
-        raise NoSuchObject(f"no volume with name {name!r} found", "no such volume")
+            trash.discard(path)
+    stages.reach("volume:named")
+    events.emit("volume", "create", name, name)
     return record
 
 
-def users(name: str) -> list[str]:
-    """The ids of the containers that have the volume by name, or from another container (--volumes-from)."""
-    from pyman.engine.container import list_containers
+def _name_it(path: str, name: str) -> None:
+    try:
+        os.rename(path, directory(name))
+    except OSError as err:
+        if err.errno in (17, 39, 20):  # EEXIST, ENOTEMPTY, ENOTDIR
+            raise NameInUse(
+                f"cannot create volume {name}", f"volume with name {name} already exists", "take another name, or --ignore"
+            ) from None
+        raise
 
-    found = []
-    for container in list_containers():
-        options = container.config["options"]
-        specs = [spec.split(":")[0] for spec in options.get("volume") or []]
-        specs += [
-            item.partition("=")[2]
-            for spec in options.get("mount") or []
-            for item in spec.split(",")
-            if item.startswith(("src=", "source="))
-        ]
-        specs += [record["volume"] for record in options.get("volumes_from_mounts") or []]
-        specs += [record["entry"]["source"].split("/")[-2] for record in options.get("volumes_from_mounts") or [] if record["volume"]]
-        if name in specs:
-            found.append(container.id)
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _give(path: str, owner: tuple[int, int]) -> None:
+    from pyman.rootless import userns  # only for volumes with an owner of their own
+
+    def body() -> None:
+        try:
+            os.chown(path, *owner)
+        except OSError as err:
+            why = f"{owner[0]}:{owner[1]} is outside your subordinate id range" if err.errno == 22 else err.strerror or str(err)
+            raise UsageError("cannot give the volume to its owner", why, "as root: give the user a larger range in /etc/subuid") from err
+
+    if userns.in_userns():
+        body()
+    else:
+        userns.call_in_userns(body)
+
+
+def ensure(name: str, *, anonymous: bool = False, create_missing: bool = True) -> dict[str, Any]:
+    """The volume's record; it is made if it does not exist. UsageError, NoSuchObject, StorageError.
+
+    Whoever removes the volume looks for containers under its lock. The caller's container is on disk already, so after
+    this moment of waiting for the lock either the removal is over or the container will be seen.
+    """
+    check_name(name)
+    while True:
+        lock = Lock(directory(name), shared=True)
+        try:
+            with lock:
+                return get(name)
+        except FileNotFoundError:
+            pass
+        except NoSuchObject:
+            if exists(name):
+                raise
+        if not create_missing:
+            raise NoSuchObject(f"no volume with name {name!r} found", "no such volume", f"pyman volume create {name}")
+        try:
+            return create(name, anonymous=anonymous)
+        except NameInUse:
+            continue  # somebody else has just made it
+
+
+def get(name: str) -> dict[str, Any]:
+    """The volume's record. NoSuchObject; StorageError if it is damaged, which concerns this volume alone."""
+    check_name(name)
+    record = store.read_json(os.path.join(directory(name), "volume.json"))
+    if record is None:
+        if exists(name):
+            raise StorageError(
+                f"cannot use volume {name}", "its volume.json is missing", f"its files are in {data_path(name)}; pyman volume rm {name}"
+            )
+        raise NoSuchObject(f"no volume with name {name!r} found", "no such volume", "pyman volume ls lists the volumes")
+    if record.get("name") != name or not isinstance(record.get("created"), (int, float)):
+        raise StorageError(f"cannot use volume {name}", "its volume.json describes another volume", f"pyman volume rm {name}")
+    return {"driver": "local", "options": {}, "labels": {}, "anonymous": False, "owner": None, **record}
+
+
+def read_state(name: str) -> dict[str, Any]:
+    """What its first use has done: {"copied", "owned"}; empty before it, or if it is not known."""
+    try:
+        return store.read_json(os.path.join(directory(name), "state.json")) or {}
+    except PymanError:
+        return {}
+
+
+def write_state(name: str, state: dict[str, Any]) -> None:
+    """Note what has been done."""
+    store.write_json(os.path.join(directory(name), "state.json"), state)
+
+
+def names() -> list[str]:
+    """The names of all volumes, damaged ones too."""
+    try:
+        return sorted(name for name in os.listdir(_top()) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def lookup(name: str) -> str:
+    """The full name for a name or the beginning of one. NoSuchObject, StateError (ambiguous)."""
+    if name and "/" not in name and not name.startswith(".") and exists(name):
+        return name
+    found = [other for other in names() if name and other.startswith(name)]
+    if len(found) > 1:
+        raise StateError(f"cannot choose a volume for {name}", "more than one result for volume name " + name, "give more of the name")
+    if not found:
+        raise NoSuchObject(f"no volume with name {name!r} found", "no such volume", "pyman volume ls lists the volumes")
+    return found[0]
+
+
+def every() -> tuple[list[dict[str, Any]], list[PymanError]]:
+    """(records of all volumes, oldest first; what is wrong with the damaged ones)."""
+    records, errors = [], []
+    for name in names():
+        try:
+            records.append(get(name))
+        except NoSuchObject:
+            continue  # removed just now
+        except PymanError as err:
+            errors.append(err)
+    return sorted(records, key=lambda record: record["created"]), errors
+
+
+def used_by() -> dict[str, list[tuple[str, str]]]:
+    """Volume name -> (id, name) of the containers that have it, whatever their state. StorageError if one cannot be read.
+
+    The files as they are: nothing is brought up to date and nothing collected, since the caller may be at that.
+    """
+    from pyman.engine import container
+
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry in container.all_ids():
+        state = store.read_json(os.path.join(container.containers_dir(), entry, "state.json")) or {}
+        for name in set((state.get("volume_at") or {}).values()):
+            found.setdefault(name, []).append((entry, str(state.get("name", ""))))
     return found
 
 
+def users(name: str) -> list[str]:
+    """The ids of the containers that have the volume by name, by an image's volume, or from another container."""
+    return [container_id for container_id, _ in used_by().get(name, [])]
+
+
 def remove(name: str) -> None:
-    """Delete a volume and its files. NoSuchObject."""
+    """Delete a volume that no container has, and its files. NoSuchObject, StateError."""
+    from pyman.engine.container import list_containers
+
+    list_containers()  # takes away what killed commands have left of containers, which would count as users
+    lock = Lock(directory(name))
+    try:
+        lock.acquire()
+    except FileNotFoundError:
+        raise NoSuchObject(f"no volume with name {name!r} found", "no such volume") from None
+    try:
+        holders = used_by().get(name)
+        if holders:
+            shown = ", ".join(f"{container} ({container_id[:12]})" for container_id, container in holders)
+            raise StateError(
+                f"cannot remove volume {name}",
+                f"volume is being used by the following container(s): {shown}",
+                f"remove them first, or with it: pyman volume rm --force {name}",
+            )
+        _discard(name)
+    finally:
+        lock.release()
+    events.emit("volume", "remove", name, name)
+
+
+def _discard(name: str) -> None:
     from pyman.storage import trash
 
-    get(name)
-    trash.discard(_dir(name))
+    stages.reach("volume:removing")
+    trash.discard(directory(name))
+
+
+def discard_anonymous(candidates: Iterable[str], container_id: str) -> None:
+    """Delete the anonymous ones of a container's volumes, unless another container has them too. Missing ones are fine.
+
+    The container still exists.
+    """
+    try:
+        holders = used_by()
+    except PymanError:
+        return  # a damaged container may have them
+    for name in candidates:
+        if any(other != container_id for other, _ in holders.get(name, [])):
+            continue
+        lock = Lock(directory(name))
+        try:
+            with lock:
+                if not get(name)["anonymous"]:
+                    continue
+                _discard(name)
+        except (FileNotFoundError, NotADirectoryError, PymanError):
+            continue  # gone, or damaged: `volume rm` says so
+        events.emit("volume", "remove", name, name)

@@ -19,7 +19,10 @@ _MODES = ("ro", "rw", "z", "Z")
 
 def records(specs: list[str]) -> list[dict[str, Any]]:
     """What config.json keeps of CONTAINER[:ro|rw|z] specifications: the mounts, whatever becomes of that container. UsageError."""
-    return [{"entry": mount.entry, "volume": mount.volume, "made": mount.made} for mount in _mounts(specs).values()]
+    return [
+        {"entry": mount.entry, "volume": mount.volume, "copy_up": mount.copy_up, "made": mount.made, "relabel": mount.relabel}
+        for mount in _mounts(specs).values()
+    ]
 
 
 def _mounts(specs: list[str]) -> dict[str, Mount]:
@@ -40,28 +43,27 @@ def _mounts(specs: list[str]) -> dict[str, Mount]:
 def _of(name: str) -> dict[str, Mount]:
     container = lookup(name)
     with container:
-        return mounts_of(container)
+        return mounts_of(container)[0]
 
 
-def mounts_of(container: Container) -> dict[str, Mount]:
-    """The volumes and bind mounts of a container, by destination. The caller holds its lock. UsageError for a source that has gone.
+def mounts_of(container: Container) -> tuple[dict[str, Mount], VolumeStore]:
+    """(the volumes and bind mounts of a container, by destination; its volumes). UsageError for a source that has gone.
 
-    Its anonymous volumes are made if it has never been started; they are its own from now on.
+    The caller holds its lock. Volumes that do not exist any more are made again.
     """
     config = container.config
-    store = VolumeStore(container)
-    wanted = mount_plan.of_user(config["options"], store)
-    for record in config["options"].get("volumes_from_mounts") or []:
-        wanted.setdefault(record["entry"]["destination"], Mount(record["entry"], record["volume"], made=record["made"]))
-    mount_plan.of_image(config["options"], config["image_config"], store, [], wanted)
+    store = VolumeStore(container.state)
+    wanted = mount_plan.chosen(config["options"], config["image_config"], store)
     if store.used != (container.state.get("volume_at") or {}):
+        # Made by an older release and never started: its anonymous volumes exist from now on, and are its own.
         container.state.update(anonymous_volumes=store.anonymous, volume_at=store.used)
         container.save()
-    return {destination: mount for destination, mount in wanted.items() if mount.entry["type"] == "bind"}
+    return {destination: mount for destination, mount in wanted.items() if mount.entry["type"] == "bind"}, store
 
 
 def _with_mode(mount: Mount, modes: list[str]) -> Mount:
     options = [option for option in mount.entry["options"] if option not in ("ro", "rw", "rro") or not {"ro", "rw"} & set(modes)]
     if "ro" in modes:
         options += ["ro", "rro"] if "rbind" in options else ["ro"]
-    return Mount({**mount.entry, "options": options}, mount.volume, copy_up=mount.copy_up, made=mount.made)
+    relabel = "Z" if "Z" in modes else "z" if "z" in modes else ""
+    return Mount({**mount.entry, "options": options}, mount.volume, mount.copy_up, made=mount.made, relabel=relabel)

@@ -174,6 +174,12 @@ def move_mount(
         raise_errno("move_mount", to_path)
 
 
+def rename_new(old_fd: int, old: str, new_fd: int, new: str) -> None:
+    """renameat2(2) with RENAME_NOREPLACE: FileExistsError rather than replacing something."""
+    if libc.renameat2(c_int(old_fd), c_char_p(_b(old)), c_int(new_fd), c_char_p(_b(new)), c_uint(1)) < 0:
+        raise_errno("renameat2", new)
+
+
 def mount_setattr(
     dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, userns_fd: int = 0
 ) -> None:

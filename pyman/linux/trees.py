@@ -10,6 +10,10 @@ import errno
 import os
 import stat
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -44,10 +48,10 @@ class Cursor:
         os.close(self.fd)
 
 
-def copy_tree(source: int, target: int) -> None:
+def copy_tree(source: int, target: int, tick: Callable[[], None] | None = None) -> None:
     """Copy the content of directory `source` into directory `target`: files, directories and symlinks with owner, mode, times.
 
-    Devices, sockets and FIFOs are left out. OSError; FileExistsError rather than overwriting.
+    Devices, sockets and FIFOs are left out. `tick` is called for each file. OSError; FileExistsError rather than overwriting.
     """
     inner, outer = Cursor(source), Cursor(target)
     try:
@@ -65,6 +69,8 @@ def copy_tree(source: int, target: int) -> None:
                     _times(outer.fd, own_name, own)
                 continue
             name = names.pop()
+            if tick:
+                tick()
             info = os.stat(name, dir_fd=inner.fd, follow_symlinks=False)
             if stat.S_ISDIR(info.st_mode):
                 os.mkdir(name, 0o700, dir_fd=outer.fd)
@@ -76,7 +82,7 @@ def copy_tree(source: int, target: int) -> None:
                 os.chown(name, info.st_uid, info.st_gid, dir_fd=outer.fd, follow_symlinks=False)
                 _times(outer.fd, name, info)
             elif stat.S_ISREG(info.st_mode):
-                _copy_file(inner.fd, outer.fd, name, info)
+                copy_file(inner.fd, outer.fd, name, info)
                 _times(outer.fd, name, info)
     finally:
         inner.close()
@@ -87,7 +93,8 @@ def _times(fd: int, name: str, info: os.stat_result) -> None:
     os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=fd, follow_symlinks=False)
 
 
-def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> None:
+def copy_file(source: int, target: int, name: str, info: os.stat_result) -> None:
+    """Copy the file `name` of directory `source`, whose stat is `info`, with owner and mode. OSError; nothing is overwritten."""
     inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
     outer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target)
     try:
@@ -100,11 +107,26 @@ def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> Non
         os.close(outer)
 
 
-def chown_tree(fd: int, uid: int, gid: int) -> None:
+def chown_tree(fd: int, uid: int, gid: int, tick: Callable[[], None] | None = None) -> None:
     """Give the directory `fd` and everything below it to uid:gid; what has that owner already is left alone. OSError."""
+
+    def own(parent: int, name: str, info: os.stat_result) -> None:
+        if (info.st_uid, info.st_gid) != (uid, gid):
+            os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+
+    _own_directory(fd, uid, gid)
+    _walk(fd, own, lambda inner: _own_directory(inner, uid, gid), tick)
+
+
+def _walk(
+    fd: int, file: Callable[[int, str, os.stat_result], None], directory: Callable[[int], None], tick: Callable[[], None] | None
+) -> None:
+    """Call `directory` with a descriptor of each directory below `fd`, `file` with parent, name and stat of everything else.
+
+    What vanishes meanwhile, or is exchanged for something else, is passed over: a container may be at work in the tree.
+    """
     cursor = Cursor(fd)
     try:
-        _own_directory(cursor.fd, uid, gid)
         levels = [os.listdir(cursor.fd)]
         while levels:
             if not levels[-1]:
@@ -113,15 +135,51 @@ def chown_tree(fd: int, uid: int, gid: int) -> None:
                     cursor.up()
                 continue
             name = levels[-1].pop()
-            info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
-            if stat.S_ISDIR(info.st_mode):
-                cursor.down(name)
-                _own_directory(cursor.fd, uid, gid)
-                levels.append(os.listdir(cursor.fd))
-            elif (info.st_uid, info.st_gid) != (uid, gid):
-                os.chown(name, uid, gid, dir_fd=cursor.fd, follow_symlinks=False)
+            if tick:
+                tick()
+            try:
+                info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
+                if stat.S_ISDIR(info.st_mode):
+                    cursor.down(name)
+                else:
+                    file(cursor.fd, name, info)
+                    continue
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as err:
+                if err.errno == errno.ELOOP:
+                    continue
+                raise
+            directory(cursor.fd)
+            levels.append(os.listdir(cursor.fd))
     finally:
         cursor.close()
+
+
+SELINUX = "security.selinux"
+
+
+def set_label(path: str, label: bytes, follow: bool = False, attribute: str = SELINUX) -> None:
+    """Set an extended attribute, unless it has that value. OSError."""
+    try:
+        if os.getxattr(path, attribute, follow_symlinks=follow).rstrip(b"\0") == label.rstrip(b"\0"):
+            return
+    except OSError as err:
+        if err.errno != errno.ENODATA:
+            raise
+    os.setxattr(path, attribute, label, follow_symlinks=follow)
+
+
+def label_tree(fd: int, label: bytes, attribute: str = SELINUX, tick: Callable[[], None] | None = None) -> None:
+    """Set the label of directory `fd` and everything below it; what has it already is left alone. OSError."""
+
+    def one(parent: int, name: str, info: os.stat_result) -> None:
+        if attribute.startswith("user.") and not stat.S_ISREG(info.st_mode):
+            return  # attributes of that kind exist for files and directories only
+        set_label(f"/proc/self/fd/{parent}/{name}", label, False, attribute)
+
+    set_label(f"/proc/self/fd/{fd}", label, True, attribute)
+    _walk(fd, one, lambda inner: set_label(f"/proc/self/fd/{inner}", label, True, attribute), tick)
 
 
 def _own_directory(fd: int, uid: int, gid: int) -> None:

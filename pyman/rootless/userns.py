@@ -164,9 +164,18 @@ def _joined(fd: int, body: Callable[[], int]) -> int:
     return _own_mounts(body)
 
 
-def call_in_userns(body: Callable[[], Any], name: str = "pyman:[userns]") -> Any:
-    """Run `body` in a child inside U1 and return its JSON-able result; its PymanError is raised here."""
-    return start_call(body, name).finish()
+def call_in_userns(
+    body: Callable[..., Any],
+    name: str = "pyman:[userns]",
+    keep: tuple[int, ...] = (),
+    progress: Callable[[int], None] | None = None,
+    join_fd: int = -1,
+) -> Any:
+    """Run `body` in a child inside U1 and return its JSON-able result; its PymanError is raised here.
+
+    keep, join_fd: as in `start_call`. With `progress`, `body` gets a function; what it calls that with is passed on.
+    """
+    return start_call(body, name, keep, join_fd, tells=progress is not None).finish(progress)
 
 
 class Call:
@@ -178,10 +187,18 @@ class Call:
         self._pid = pid
         self._fd = fd
 
-    def finish(self) -> Any:
+    def finish(self, progress: Callable[[int], None] | None = None) -> Any:
         """The JSON-able result of its body; what the body raised is raised here."""
-        with open(self._fd, "rb") as pipe:
-            data = pipe.read()
+        data = b""
+        with open(self._fd, "rb", buffering=0) as pipe:
+            while True:
+                more = pipe.read(1 << 16)
+                if not more:
+                    break
+                data += more
+                while progress and data.startswith(b'{"progress":') and b"\n" in data:
+                    line, _, data = data.partition(b"\n")
+                    progress(fastjson.loads(line)["progress"])
         code = process.wait(self._pid)
         if not data:
             raise RootlessError("a helper process in the user namespace ended without an answer", f"exit code {code}")
@@ -191,13 +208,21 @@ class Call:
         return message["result"]
 
 
-def start_call(body: Callable[[], Any], name: str = "pyman:[userns]", keep: tuple[int, ...] = (), join_fd: int = -1) -> Call:
-    """Begin to run `body` in a child inside U1, or in the user namespace `join_fd`; it keeps the descriptors `keep`."""
+def start_call(
+    body: Callable[..., Any], name: str = "pyman:[userns]", keep: tuple[int, ...] = (), join_fd: int = -1, tells: bool = False
+) -> Call:
+    """Begin to run `body` in a child inside U1, or in the user namespace `join_fd`; it keeps the descriptors `keep`.
+
+    tells: `body` gets a function to report numbers with, for `finish`.
+    """
     read_end, write_end = os.pipe()
+
+    def tell(done: int) -> None:
+        os.write(write_end, f'{{"progress":{done}}}\n'.encode())
 
     def child() -> int:
         try:
-            message: dict[str, Any] = {"result": body()}
+            message: dict[str, Any] = {"result": body(tell) if tells else body()}
         except PymanError as err:
             message = {"error": err.to_record()}
         except OSError as err:

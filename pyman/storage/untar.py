@@ -40,12 +40,14 @@ class Rules:
         self.first: bytes | None = None
 
 
-def put(fd: int, dest: int, rules: Rules) -> list[str]:
+def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None = None) -> list[str]:
     """Unpack the archive read from `fd` (plain, gzip or zstd) into the directory `dest`; what was left out, for the user to know.
+
+    progress: told how many bytes of the archive are read.
 
     ImageError (damaged or hostile), StateError (something is in the way), StorageError (disk).
     """
-    source = unpack.Source(fd, "", None, hashing=False)
+    source = unpack.Source(fd, "", progress, hashing=False)
     tree = unpack.Tree(dest, rules.single)
     old_mask = os.umask(0)
     try:

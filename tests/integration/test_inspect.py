@@ -38,14 +38,18 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
     assert created["State"]["Status"] == "created" and created["State"]["StartedAt"] == "0001-01-01T00:00:00Z"
     pyman("start", "c")
     running = inspect(pyman, "c")
-    binds = ["/tmp:/host:ro,rprivate,rbind,nosuid,nodev", "data:/data:rprivate,rbind,nosuid,nodev"]
+    binds = ["/tmp:/host:ro,rprivate,nosuid,nodev,rbind", "data:/data:rprivate,nosuid,nodev,rbind"]
     for value in (created, running):
         config, host = value["Config"], value["HostConfig"]
         assert sorted(host["Binds"]) == binds
         assert sorted(mount["Type"] for mount in value["Mounts"]) == ["bind", "volume"]
         assert {mount["Destination"]: mount["RW"] for mount in value["Mounts"]} == {"/host": False, "/data": True}
         assert (value["Path"], value["Args"], config["Entrypoint"], config["Cmd"]) == ("sleep", ["600"], ["sleep"], ["600"])
-        assert (host["CapAdd"], host["CapDrop"], host["Tmpfs"]) == (["CAP_NET_RAW"], ["CAP_CHOWN"], {"/t": "size=1m"})
+        assert (host["CapAdd"], host["CapDrop"], host["Tmpfs"]) == (
+            ["CAP_NET_RAW"],
+            ["CAP_CHOWN"],
+            {"/t": "rw,nosuid,nodev,noexec,tmpcopyup,size=1m"},
+        )
         assert (config["StopSignal"], config["StopTimeout"], config["WorkingDir"]) == ("SIGINT", 3, "/tmp")
         assert config["ExposedPorts"] == {"77/tcp": {}} and value["NetworkSettings"]["Ports"] == {"77/tcp": None}
         assert config["Annotations"] == host["Annotations"] == {"a": "b"} and host["PortBindings"] == {}

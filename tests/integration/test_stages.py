@@ -135,3 +135,42 @@ def test_every_stage_of_the_list_is_in_the_code() -> None:
     source = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
     for stage in stages.ALL:
         assert source.count(f'stages.reach("{stage}")') == 1, stage
+
+
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", stages.VOLUME)
+def test_volumes(pyman: Run, image: str, base: Path, stage: str, whole: str) -> None:
+    """Volumes exist whole or not at all, are filled whole in the end, and none is left that belongs to nobody."""
+    pyman("volume", "create", "old")
+    tree = base / "imported"
+    for name in ("one", "two"):
+        (tree / name).mkdir(parents=True, exist_ok=True)
+        (tree / name / "file").write_text(name)
+    archive = base / "imported.tar"
+    subprocess.run(["tar", "-C", str(tree), "-cf", str(archive), "."], check=True)
+    made = ("run", "--rm", "--network", "none", "--name", "killed", "-v", "new:/bin", "-v", "/anonymous", image, "/bin/true")
+    action = {
+        "volume:unpacked": ("volume", "import", "old", str(archive)),
+        "volume:importing": ("volume", "import", "old", str(archive)),
+        "volume:removing": ("volume", "rm", "old"),
+    }.get(stage, made)
+    code = kill_at(base, stage + ("!" if whole == "group" else ""), *action)
+    assert code != 0, f"{stage} was not reached"
+    for _ in range(200):  # a container whose init has just been killed takes a moment to end
+        if not pyman("ps", "-aq").stdout:
+            break
+        time.sleep(0.01)
+    if action[1] == "import":
+        before = sorted(os.listdir(base / "home/.local/share/pyman/volumes/old/_data"))
+        assert before in ([], ["one"], ["one", "two"]) and (stage == "volume:importing" or not before)
+        pyman(*action)
+        assert (base / "home/.local/share/pyman/volumes/old/_data/two/file").read_text() == "two"
+    else:
+        pyman(*action, rc=0)
+    pyman("volume", "ls")
+    if action is made:
+        assert len(os.listdir(base / "home/.local/share/pyman/volumes/new/_data")) > 100
+    pyman("volume", "prune", "-f")
+    for place in ("containers", "names", "trash", "tmp", "volumes"):
+        assert not contents(base / "home/.local/share/pyman" / place), place
+    settled(base, str(base / "home"))

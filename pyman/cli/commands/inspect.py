@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Print a JSON list, or a template's result per object. 125 if one does not exist."""
-    if opts["type"] not in ("all", "container", "image"):
-        raise output.bad_value("--type", opts["type"], "all, container, image")
+    if opts["type"] not in ("all", "container", "image", "volume"):
+        raise output.bad_value("--type", opts["type"], "all, container, image, volume")
     return inspect_all(opts, args, opts["type"])
 
 
 def inspect_all(opts: Any, args: list[str], kind: str) -> int:
-    """The same for objects of one kind: all, container or image."""
+    """The same for objects of one kind: all, container, image or volume."""
     if opts["latest"] and args:
         raise UsageError("cannot use --latest together with names", "--latest means the newest container")
     names = [containers.latest().id] if opts["latest"] else args
@@ -51,14 +51,22 @@ def _one(name: str, kind: str, size: bool) -> dict[str, Any]:
         except NoSuchContainer:
             if kind == "container":
                 raise
-    from pyman.engine import images
+    if kind in ("all", "image"):
+        from pyman.engine import images
+
+        try:
+            return images.inspect_image(name, output.rfc3339)
+        except NoSuchObject:
+            if kind == "image":
+                raise
+    from pyman.engine import volume_inspect, volumes
 
     try:
-        return images.inspect_image(name, output.rfc3339)
+        return volume_inspect.inspect(volumes.get(volumes.lookup(name)), output.rfc3339)
     except NoSuchObject as err:
-        if kind == "all":
-            raise NoSuchObject(f"no container or image {name!r} found", "no such object") from err
-        raise
+        if kind == "volume":
+            raise
+        raise NoSuchObject(f"no container, image or volume {name!r} found", "no such object") from err
 
 
 def show(found: list[dict[str, Any]], template: str) -> None:

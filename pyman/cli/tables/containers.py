@@ -106,7 +106,7 @@ INSPECT = """
 format,f str json or a Go template
 latest,l bool The newest container
 size,s bool Add SizeRw and SizeRootFs
-type,t str=all container, image or all
+type,t str=all container, image, volume or all
 """
 CONTAINER_INSPECT = """
 format,f str json or a Go template

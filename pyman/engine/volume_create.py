@@ -1,0 +1,105 @@
+"""`volume create`: the options of a volume, checked. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.engine import volume_mounts, volumes
+from pyman.errors import NameInUse, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def create(name: str, opts: dict[str, Any]) -> str:
+    """Make a volume from the options of `volume create`; its name. UsageError, NameInUse, StorageError."""
+    driver = opts.get("driver") or "local"
+    if driver != "local":
+        reason = (
+            "volumes of images are mounted without one" if driver == "image" else "volume plugins are services with rights of their own"
+        )
+        raise UsageError(
+            f"cannot create a volume with the driver {driver!r}",
+            f"{reason}; pyman has the driver local",
+            "use --mount type=image,source=IMAGE" if driver == "image" else "leave --driver away",
+        )
+    name = name or os.urandom(32).hex()
+    volumes.check_name(name)
+    options, owner = _options(name, list(opts.get("opt") or []))
+    volume_mounts.check(name, options)
+    for key, place in (("uid", 0), ("gid", 1)):
+        if opts.get(key):
+            owner[place] = _id(str(opts[key]), f"--{key}")
+    given = any(number is not None for number in owner)
+    paths.ensure_private(paths.graphroot())
+    if opts.get("ignore") and volumes.exists(name):
+        return name
+    try:
+        record = volumes.create(
+            name, labels=_labels(list(opts.get("label") or [])), options=options, owner=(owner[0] or 0, owner[1] or 0) if given else None
+        )
+    except NameInUse:
+        if not opts.get("ignore"):
+            raise
+        return name
+    return str(record["name"])
+
+
+def _labels(items: list[str]) -> dict[str, str]:
+    found = {}
+    for item in items:
+        key, _, value = item.partition("=")
+        if not key:
+            raise UsageError(f"invalid label {item!r}", "a label is KEY or KEY=VALUE")
+        found[key] = value
+    return found
+
+
+def _id(text: str, what: str) -> int:
+    if not text.isdigit() or len(text) > 10 or int(text) > 2**32 - 2:
+        raise UsageError(f"invalid value {text!r} of {what}", "it is the number of a user or group")
+    return int(text)
+
+
+def _options(name: str, items: list[str]) -> tuple[dict[str, str], list[int | None]]:
+    """(options under Podman's names, [uid, gid] or None each) of --opt. UsageError."""
+    options: dict[str, str] = {}
+    owner: list[int | None] = [None, None]
+    for item in items:
+        key, _, value = item.partition("=")
+        if key not in ("type", "device", "o", "copy", "nocopy"):
+            raise UsageError(
+                f"cannot create volume {name}",
+                f"invalid mount option {key} for driver 'local'",
+                "known are type, device, o, copy and nocopy",
+            )
+        if key == "o" and options.get("o"):
+            value = f"{options['o']},{value}"
+        options[key] = value
+    if "copy" in options and "nocopy" in options:
+        raise UsageError(f"cannot create volume {name}", "copy and nocopy cannot be used together")
+    kind = volume_mounts.kind_of(options)
+    for word in options.get("o", "").split(","):
+        key, _, value = word.partition("=")
+        if key in ("uid", "gid"):
+            owner[key == "gid"] = _id(value, f"o={key}")
+            options[key.upper()] = value
+        elif key == "timeout":
+            raise UsageError(f"cannot create volume {name}", "a timeout is for other drivers than local")
+        elif key == "noquota":
+            options["NOQUOTA"] = "true"
+        elif key == "size" and kind == "tmpfs":
+            options["SIZE"] = value
+        elif key in ("size", "inodes") and kind != "tmpfs":
+            raise UsageError(
+                f"cannot create volume {name}",
+                f"{key} needs a project quota, which only privileged users can set",
+                "a tmpfs can have a size: --opt type=tmpfs --opt o=size=64m",
+            )
+        elif word and not kind and word not in ("rw", "defaults"):
+            raise UsageError(
+                f"cannot create volume {name}", f"the option {word} is one of a mount, and the volume has no type", "add --opt type="
+            )
+    return options, owner

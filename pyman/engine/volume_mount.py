@@ -1,0 +1,41 @@
+"""`volume mount` and `unmount`: where a volume's files are, for programs of the host. CLI process, or below `pyman unshare`."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import volume_mounts, volumes
+from pyman.errors import StateError
+from pyman.linux import libc
+from pyman.rootless import userns
+from pyman.state import events
+
+TYPE_CHECKING = False
+
+
+def mount(name: str) -> str:
+    """The directory with the volume's files; inside `pyman unshare` a file system of its own is mounted there. StateError."""
+    record = volumes.get(volumes.lookup(name))
+    path = volumes.data_path(record["name"])
+    kind = volume_mounts.kind_of(record["options"])
+    if kind and not os.path.ismount(path):
+        if not userns.in_userns():
+            raise StateError(
+                f"cannot mount volume {record['name']}",
+                f"it is a file system of its own ({kind}), which only your user namespace may mount",
+                f"pyman unshare pyman volume mount {record['name']}",
+            )
+        for lock in volume_mounts.mount([record], ""):
+            lock.release()
+    events.emit("volume", "mount", record["name"], record["name"])
+    return path
+
+
+def unmount(name: str) -> str:
+    """Undo `mount`; the volume's full name. Fine if it is not mounted. NoSuchObject."""
+    record = volumes.get(volumes.lookup(name))
+    path = volumes.data_path(record["name"])
+    if volume_mounts.kind_of(record["options"]) and userns.in_userns() and os.path.ismount(path):
+        libc.umount2(path, 0)
+    events.emit("volume", "unmount", record["name"], record["name"])
+    return str(record["name"])

@@ -1,0 +1,327 @@
+"""The volume commands and the life of volumes, against real containers."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, command, environment
+
+NONE = ("--rm", "--network", "none")
+
+
+@pytest.fixture(autouse=True)
+def no_volumes(pyman: Run) -> Iterator[None]:
+    yield
+    pyman("volume", "rm", "--all", "--force", "-t", "0", rc=None)
+
+
+def store(base: Path) -> Path:
+    return base / "home/.local/share/pyman"
+
+
+def names(pyman: Run, *filters: str) -> list[str]:
+    return pyman("volume", "ls", "-q", *(word for item in filters for word in ("--filter", item))).stdout.split()
+
+
+def inspect(pyman: Run, name: str) -> dict[str, object]:
+    return dict(json.loads(pyman("volume", "inspect", name).stdout)[0])
+
+
+def test_create_ls_inspect_exists_rm(pyman: Run) -> None:
+    random = pyman("volume", "create").stdout.strip()
+    assert len(random) == 64
+    assert pyman("volume", "create", "--label", "a=b", "-l", "c", "one").stdout == "one\n"
+    assert "already exists" in pyman("volume", "create", "one", rc=125).stderr
+    assert pyman("volume", "create", "--ignore", "--label", "x=y", "one").stdout == "one\n"
+    for bad in ("../x", "a/b", ".x", "", "-"):
+        assert "invalid volume name" in pyman("volume", "create", "--", bad, rc=None).stderr or bad == ""
+    value = inspect(pyman, "one")
+    assert value["Labels"] == {"a": "b", "c": ""} and value["Driver"] == "local" and value["Scope"] == "local"
+    assert str(value["Mountpoint"]).endswith("/volumes/one/_data") and value["NeedsCopyUp"] and value["MountCount"] == 0
+    assert "Anonymous" not in value and "UID" not in value
+    line = pyman("volume", "ls").stdout.split("\n")
+    assert line[0] == "DRIVER      VOLUME NAME" and line[1] == f"local       {random}" and line[2] == "local       one"
+    assert pyman("volume", "ls", "--noheading", "--filter", "name=^one$").stdout == "local       one\n"
+    assert pyman("volume", "ls", "--format", "{{.Name}} {{.Labels}} {{.UID}} {{.Anonymous}}", "--filter", "label=a").stdout == (
+        "one map[a:b c:] 0 false\n"
+    )
+    assert pyman("volume", "inspect", "on", "--format", "{{.Name}} {{.NeedsChown}}").stdout == "one true\n"
+    assert json.loads(pyman("volume", "ls", "--format", "json").stdout)[1]["Name"] == "one"
+    assert pyman("inspect", "--type", "volume", "one", "--format", "{{.Driver}}").stdout == "local\n"
+    assert pyman("inspect", "one", "--format", "{{.Driver}}").stdout == "local\n"
+    assert pyman("volume", "exists", "one", rc=0) and pyman("volume", "exists", "on", rc=1)
+    assert pyman("volume", "inspect", "nope", rc=125).stdout == "[]\n"
+    assert "provide one or more" in pyman("volume", "inspect", rc=125).stderr
+    assert pyman("volume", "rm", "one", "nope", rc=1).stdout == "one\n"
+    assert "--force option must" in pyman("volume", "rm", "-t", "1", "x", rc=125).stderr
+    assert pyman("volume", "rm", "--force", "nope").stdout == ""
+    assert pyman("volume", "reload").stdout == ""
+
+
+def test_options_of_create(pyman: Run, image: str, base: Path) -> None:
+    (base / "shared").mkdir(exist_ok=True)
+    (base / "shared/f").write_text("host\n")
+    pyman("volume", "create", "--uid", "7", "--gid", "8", "owned")
+    pyman("volume", "create", "-o", "o=uid=5,gid=6", "owned2")
+    pyman("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=2M,nodev,noexec,uid=3", "mem")
+    pyman("volume", "create", "-o", "type=none", "-o", f"device={base}/shared", "-o", "o=bind,ro", "dir")
+    pyman("volume", "create", "-o", "nocopy", "plain")
+    value = inspect(pyman, "mem")
+    assert value["Options"] == {"type": "tmpfs", "device": "tmpfs", "o": "size=2M,nodev,noexec,uid=3", "SIZE": "2M", "UID": "3"}
+    assert inspect(pyman, "owned2")["GID"] == 6
+    mounts = [word for pair in ("owned:/a", "owned2:/b", "mem:/m", "dir:/d", "plain:/bin2") for word in ("-v", pair)]
+    script = "stat -c '%u:%g' /a /b /m; grep -o ' /m tmpfs .*size=2048k' /proc/mounts | tr ' ' '\\n' | head -4; cat /d/f; touch /d/x"
+    done = pyman("run", *NONE, *mounts, image, "sh", "-c", script, rc=1)
+    assert done.stdout.split() == ["7:8", "5:6", "3:0", "/m", "tmpfs", "rw,nosuid,nodev,noexec,relatime,size=2048k", "host"], done.stdout
+    assert "Read-only" in done.stderr
+    for options, reason in (
+        (("-d", "image", "-o", "image=x"), "driver 'image'"),
+        (("-d", "plugin"), "plugin"),
+        (("-o", "type=nfs", "-o", "device=h:/x"), "privileged"),
+        (("-o", "o=size=5M"), "quota"),
+        (("-o", "foo=bar"), "invalid mount option foo"),
+        (("-o", "o=timeout=3"), "timeout"),
+        (("-o", "copy", "-o", "nocopy"), "together"),
+        (("-o", "type=bind", "-o", "device=relative"), "absolute"),
+        (("--uid", "root"), "number"),
+        (("--uid", "4294967295"), "number"),
+    ):
+        assert reason in pyman("volume", "create", *options, "bad", rc=125).stderr, options
+    assert "bad" not in names(pyman)
+
+
+def test_filters(pyman: Run, image: str) -> None:
+    pyman("volume", "create", "-l", "a=1", "first")
+    pyman("volume", "create", "-l", "a=2", "-o", "type=tmpfs", "second")
+    pyman("create", "--name", "user", "-v", "first:/x", "-v", "/anon", image)
+    anonymous = next(name for name in names(pyman) if len(name) == 64)
+    assert names(pyman, "name=^fir") == ["first"]
+    assert names(pyman, "label=a=2") == names(pyman, "opt=type=tmpfs") == names(pyman, "opt=type") == ["second"]
+    assert names(pyman, "label=a", "label=a=1") == ["first"]
+    assert names(pyman, "label!=a") == names(pyman, "anonymous=true") == [anonymous]
+    assert names(pyman, "dangling=true") == ["second"] and names(pyman, "dangling=false") == ["first", anonymous]
+    assert names(pyman, "since=first", "driver=local", "scope=local") == names(pyman, "after=first") == ["second", anonymous]
+    assert names(pyman, "until=1h") == [] and len(names(pyman, "until=0s")) == 3
+    assert names(pyman, "name=first", "name=second", "driver=x") == []
+    assert "invalid volume filter" in pyman("volume", "ls", "--filter", "foo=x", rc=125).stderr
+    assert "filter=value" in pyman("volume", "ls", "--filter", "x", rc=125).stderr
+    pyman("rm", "-v", "user")
+    assert names(pyman) == ["first", "second"]
+
+
+def test_volumes_in_use_are_protected(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "holder", "--network", "none", "-v", "kept:/x", image, "sleep", "60")
+    pyman("create", "--name", "sharer", "--volumes-from", "holder", image)
+    refused = pyman("volume", "rm", "kept", rc=2).stderr
+    assert "holder" in refused and "sharer" in refused and "is being used" in refused
+    assert pyman("volume", "rm", "kept", "nope", rc=2).stdout == ""
+    assert pyman("volume", "prune", "-f").stdout == "" and names(pyman) == ["kept"]
+    assert pyman("volume", "rm", "--force", "-t", "0", "kept").stdout == "kept\n"
+    assert not pyman("ps", "-aq").stdout and not names(pyman)
+
+
+def test_prune_asks(pyman: Run) -> None:
+    pyman("volume", "create", "-l", "keep", "one")
+    pyman("volume", "create", "two")
+    asked = pyman("volume", "prune", input="n\n").stdout
+    assert "The following volumes will be removed:\none\ntwo\n" in asked and names(pyman) == ["one", "two"]
+    assert pyman("volume", "prune", "-f", "--filter", "label!=keep").stdout == "two\n"
+    assert pyman("volume", "prune", input="y\n").stdout.endswith("one\n") and not names(pyman)
+    events = pyman("events", "--stream=false", "--filter", "type=volume", "--since", "1m", "--format", "{{.Status}} {{.Name}}").stdout
+    assert "create two\nremove two\nprune" in events
+
+
+def test_anonymous_volumes_end_with_their_last_container(pyman: Run, image: str, base: Path) -> None:
+    pyman("run", *NONE, "-v", "/data", "-v", "named:/n", image, "touch", "/data/x", "/n/x")
+    assert names(pyman) == ["named"], "--rm takes anonymous volumes only"
+    pyman("create", "--name", "first", "-v", "/data", image, "touch", "/data/seen")
+    pyman("create", "--name", "second", "--network", "none", "--volumes-from", "first", image, "ls", "/data")
+    pyman("start", "-a", "first")
+    pyman("rm", "-v", "first")
+    assert pyman("start", "-a", "second").stdout == "seen\n"
+    pyman("rm", "second")
+    assert len(names(pyman)) == 2, "rm without -v keeps it"
+    pyman("create", "--name", "third", "-v", "/data", image)
+    pyman("rm", "-v", "third")
+    assert len(names(pyman)) == 2
+
+
+def test_first_use(pyman: Run, image: str, base: Path) -> None:
+    """The image's files and owner come once, and never over what is there."""
+    pyman("run", *NONE, "-v", "up:/bin", image, "sh", "-c", "test -x /bin/sh && echo mine > /bin/mine")
+    assert not inspect(pyman, "up").get("NeedsCopyUp")
+    # "Content is not copied up when the volume is subsequently used", emptied or not.
+    pyman("run", *NONE, "-v", "up:/v", image, "sh", "-c", "rm -rf /v/*")
+    assert pyman("run", *NONE, "-v", "up:/etc", image, "ls", "/etc").stdout == "hostname\nhosts\nresolv.conf\n"
+    pyman("volume", "create", "full")
+    (store(base) / "volumes/full/_data/sh").write_text("not a shell")
+    assert pyman("run", *NONE, "-v", "full:/bin", image, "/bin/sh", rc=126).returncode == 126
+    assert os.listdir(store(base) / "volumes/full/_data") == ["sh"]
+    # Without a place in the image the volume is the user's; with one it has that one's owner and mode.
+    assert pyman("run", *NONE, "-u", "33:44", "-v", "own:/nowhere", image, "stat", "-c", "%u:%g", "/nowhere").stdout == "33:44\n"
+    assert pyman("run", *NONE, "-u", "50:50", "-v", "own:/nowhere", image, "stat", "-c", "%u:%g", "/nowhere").stdout == "33:44\n"
+    assert pyman("run", *NONE, "-u", "33", "-v", "tmp:/tmp", image, "stat", "-c", "%u %a", "/tmp").stdout == "0 1777\n"
+    pyman("run", *NONE, "-v", "nothing:/bin:nocopy", "--entrypoint", "/x/busybox", "-v", "up2:/x", image, "true", rc=127)
+    assert not os.listdir(store(base) / "volumes/nothing/_data")
+    assert "no such volume" in pyman("run", *NONE, "-v", "absent:/x:nocreate", image, "true", rc=125).stderr
+    assert "absent" not in names(pyman)
+
+
+def test_memory_volume_is_shared_while_it_is_used(pyman: Run, image: str, base: Path) -> None:
+    pyman("volume", "create", "-o", "type=tmpfs", "-o", "o=size=1M", "mem")
+    assert "memory" in pyman("volume", "import", "mem", "-", rc=125, input="").stderr
+    pyman("run", "-d", "--name", "one", "--network", "none", "-v", "mem:/m", image, "sleep", "60")
+    pyman("run", *NONE, "-v", "mem:/m", image, "sh", "-c", "echo shared > /m/f")
+    # The last container to start has ended; the others, and their user namespace, are found all the same.
+    assert pyman("exec", "one", "cat", "/m/f").stdout == "shared\n"
+    assert inspect(pyman, "mem")["MountCount"] == 1
+    assert b"shared" in export(pyman, base, "mem")
+    pyman("rm", "-f", "-t", "0", "one")
+    assert pyman("run", *NONE, "-v", "mem:/m", image, "ls", "/m").stdout == ""
+    assert "unshare" in pyman("volume", "mount", "mem", rc=125).stderr
+    script = 'touch "$($PYMAN volume mount mem)/x" && grep -c "volumes/mem/_data tmpfs" /proc/self/mounts && $PYMAN volume unmount mem'
+    done = pyman("unshare", "sh", "-c", script, env={"PYMAN": " ".join(command())})
+    assert done.stdout == "1\nmem\n"
+    pyman("volume", "create", "disk")
+    assert pyman("volume", "mount", "disk").stdout.strip().endswith("volumes/disk/_data")
+
+
+def export(pyman: Run, base: Path, name: str) -> bytes:
+    return subprocess.run([*command(), "volume", "export", name], env=environment(base), check=True, capture_output=True).stdout
+
+
+def test_export_and_import(pyman: Run, image: str, base: Path) -> None:
+    script = """cd /v; mkdir -p d/e; echo one > d/e/f; ln -s /etc/passwd link; ln d/e/f hard; echo old > replaced; mkdir odd
+        touch .wh.odd; chmod 4711 hard; chown 33:44 odd; mkfifo pipe; echo dir > odd/x"""
+    pyman("run", *NONE, "-v", "src:/v", image, "sh", "-c", script)
+    data = export(pyman, base, "src")
+    for packed in (data, __import__("gzip").compress(data)):
+        (base / "v.tar").write_bytes(packed)
+        pyman("volume", "create", "dst")
+        pyman("run", *NONE, "-v", "dst:/v", image, "sh", "-c", "mkdir /v/replaced; touch /v/replaced/x /v/kept; ln -s / /v/d")
+        pyman("volume", "import", "dst", str(base / "v.tar"))
+        show = "cd /v; cat d/e/f hard replaced odd/x; readlink link; stat -c '%u:%g' odd; stat -c '%a %h' hard; ls -A"
+        done = pyman("run", *NONE, "-v", "dst:/v", image, "sh", "-c", show).stdout.split("\n")
+        assert done[:4] == ["one", "one", "old", "dir"] and done[4:7] == ["/etc/passwd", "33:44", "4711 2"], done
+        assert done[7:-1] == sorted([".wh.odd", "d", "hard", "kept", "link", "odd", "pipe", "replaced"])
+        pyman("volume", "rm", "dst")
+    pyman("volume", "create", "piped")
+    with subprocess.Popen([*command(), "volume", "export", "src"], env=environment(base), stdout=subprocess.PIPE) as writer:
+        subprocess.run([*command(), "volume", "import", "piped", "-"], env=environment(base), stdin=writer.stdout, check=True)
+    assert export(pyman, base, "piped") == data
+    assert "no such volume" in pyman("volume", "import", "nope", str(base / "v.tar"), rc=125).stderr
+    assert "No such file" in pyman("volume", "import", "piped", "/nope.tar", rc=125).stderr
+    assert not [entry for entry in os.listdir(store(base) / "tmp") if entry.startswith(("import", "volume"))]
+
+
+def archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as writer:
+        for member, content in members:
+            member.size = len(content)
+            writer.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, 0o777
+    return info
+
+
+@pytest.mark.parametrize("planted", ["by the archive", "by a container"])
+def test_import_of_hostile_archives(pyman: Run, image: str, base: Path, planted: str) -> None:
+    """Nothing outside of the volume is written, and a refused archive leaves the volume as it was."""
+    outside = base / "beside-the-volume"
+    outside.mkdir(exist_ok=True)
+    (outside / "victim").write_text("untouched")
+    pyman("volume", "create", "v")
+    data = store(base) / "volumes/v/_data"
+    (data / "before").write_text("x")
+    links: list[tuple[tarfile.TarInfo, bytes]] = []
+    if planted == "by a container":
+        (data / "out").symlink_to(outside)
+        (data / "file").symlink_to(outside / "victim")
+    else:
+        links = [(member("out", tarfile.SYMTYPE, str(outside)), b""), (member("file", tarfile.SYMTYPE, str(outside / "victim")), b"")]
+    good = archive(*links, (member("out/new"), b"x"), (member("file"), b"overwritten"), (member("out/victim"), b"overwritten"))
+    (base / "h.tar").write_bytes(good)
+    pyman("volume", "import", "v", str(base / "h.tar"), rc=None)
+    assert (outside / "victim").read_text() == "untouched" and os.listdir(outside) == ["victim"]
+    assert oct((outside / "victim").stat().st_mode)[-3:] == "644"
+    for bad in (
+        archive((member("fine"), b"x"), (member("../escape"), b"x")),
+        archive((member("fine"), b"x"), (member("hard", tarfile.LNKTYPE, "../../../beside-the-volume/victim"), b"")),
+        archive((member("fine"), b"x"), (member("up", tarfile.SYMTYPE, ".."), b""), (member("hard", tarfile.LNKTYPE, "up/up/x"), b"")),
+        archive((member("fine"), b"x" * 5000))[:3000],
+        b"this is no archive" * 1000,
+        b"",
+    ):
+        (base / "h.tar").write_bytes(bad)
+        refused = pyman("volume", "import", "v", str(base / "h.tar"), rc=125).stderr
+        assert "cannot import into volume v" in refused and "layer" not in refused, refused
+        assert "fine" not in os.listdir(data) and (data / "before").read_text() == "x"
+    (base / "h.tar").write_bytes(archive((member("/abs"), b"inside"), (member("dev", tarfile.CHRTYPE), b"")))
+    assert "device" in pyman("volume", "import", "v", str(base / "h.tar")).stderr
+    assert (data / "abs").read_text() == "inside" and not (data / "dev").exists()
+
+
+def test_a_damaged_volume_is_alone_with_it(pyman: Run, image: str, base: Path) -> None:
+    pyman("volume", "create", "good")
+    pyman("volume", "create", "torn")
+    pyman("volume", "create", "gone")
+    (store(base) / "volumes/torn/volume.json").write_text('{"name": "to')
+    (store(base) / "volumes/gone/volume.json").unlink()
+    listed = pyman("volume", "ls", "-q", rc=125)
+    assert listed.stdout == "good\n" and "torn" in listed.stderr and "gone" in listed.stderr
+    assert pyman("run", *NONE, "-v", "good:/x", image, "echo", "fine").stdout == "fine\n"
+    assert "torn" in pyman("run", *NONE, "-v", "torn:/x", image, "true", rc=125).stderr
+    pyman("volume", "rm", "torn", "gone")
+    (store(base) / "volumes/good/state.json").write_text("x")
+    assert pyman("run", *NONE, "-v", "good:/x", image, "echo", "fine").stdout == "fine\n"
+
+
+def test_inspect_and_ps_of_mounts(pyman: Run, image: str, base: Path) -> None:
+    options = ["-v", "vol:/data:ro", "-v", "/anon", "-v", f"{base}:/host:z", "--tmpfs", "/tm"]
+    options += ["--mount", "type=tmpfs,dst=/tt,tmpfs-size=1m", "--mount", f"type=image,src={image},dst=/img,rw=true"]
+    options += ["--mount", "type=volume,src=vol,dst=/part,subpath=/"]
+    pyman("create", "--name", "m", "--network", "none", *options, image, "true")
+    created = json.loads(pyman("inspect", "m").stdout)[0]
+    pyman("start", "-a", "m")
+    value = json.loads(pyman("inspect", "m").stdout)[0]
+    assert value["Mounts"] == created["Mounts"]
+    found = {mount["Destination"]: mount for mount in value["Mounts"]}
+    assert list(found) == ["/anon", "/data", "/part", "/img", "/host"]
+    assert found["/data"] == {
+        "Type": "volume",
+        "Name": "vol",
+        "Source": str(store(base) / "volumes/vol/_data"),
+        "Destination": "/data",
+        "Driver": "local",
+        "Mode": "",
+        "Options": ["nosuid", "nodev", "rbind"],
+        "RW": False,
+        "Propagation": "rprivate",
+    }
+    assert found["/part"]["SubPath"] == "/" and found["/img"]["Type"] == "image" and found["/img"]["Source"] == image
+    assert found["/img"]["RW"] and found["/host"]["Type"] == "bind" and found["/host"]["Source"] == str(base)
+    assert set(value["HostConfig"]["Tmpfs"]) == {"/tm", "/tt"} and "size=1m" in value["HostConfig"]["Tmpfs"]["/tt"]
+    assert "vol:/data:ro,rprivate,nosuid,nodev,rbind" in value["HostConfig"]["Binds"]
+    for wanted, names_found in (
+        ("vol", "m\n"),
+        ("vol:/data", "m\n"),
+        ("vol:/no", ""),
+        (str(base), "m\n"),
+        (f"{base}:/host", "m\n"),
+        ("vo", ""),
+    ):
+        assert pyman("ps", "-a", "--filter", f"volume={wanted}", "--format", "{{.Names}}").stdout == names_found, wanted
+    pyman("rm", "-v", "m")
