@@ -55,7 +55,10 @@ class Runtime:
         runtime's own text."""
         # Limits come through our own driver; what the runtime does about cgroups on its own is taken away again.
         spec = {**spec, "linux": {**spec["linux"], "resources": {}}}
-        places = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in (cgroup, cgroups.own()) if path]
+        own = cgroups.own()
+        # Below the group it was given, below the caller's own (runc 1.1.5), or beside that (runc 1.1.15).
+        around = (cgroup, own, os.path.dirname(own))
+        places = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in around if path]
         # Older runtimes refuse a version they do not know; nothing newer than 1.0.2 is used in what they read.
         _show_unified_hierarchy()
         store.write_text(os.path.join(bundle, "config.json"), fastjson.dumps({**spec, "ociVersion": "1.0.2"}))
