@@ -115,6 +115,13 @@ def image(pyman: Run, layout: str) -> str:
     return "localhost/demo:latest"
 
 
+def _is_mine(path: Path) -> bool:
+    try:
+        return path.stat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return False  # another user's, who has just taken it away
+
+
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """After an integration test no container is left, so no process, mount or directory of one can be."""
@@ -130,5 +137,5 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         entries = os.listdir(path) if path.exists() else []
         assert not entries, f"{request.node.name} left {entries} in {path}"
     top = Path(cgroup.path_of() or "/nowhere").parent
-    groups = [path.name for path in top.rglob("pyman-" + "?" * 64) if path.is_dir()]
+    groups = [path.name for path in top.rglob("pyman-" + "?" * 64) if _is_mine(path)]
     assert not groups, f"{request.node.name} left control groups {groups} below {top}"
