@@ -6,6 +6,7 @@
  * Attach protocol (SOCK_SEQPACKET, one byte of type first):
  *   monitor -> client: 2 stdout data, 3 stderr data, x + exit code (le32)
  *   client -> monitor: i stdin data, e end of stdin, w + rows, columns (le16 each)
+ *   client -> monitor, which answers and closes: h run a health check, g write down the state of health
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -309,6 +310,8 @@ static void input_flush(void)
     }
 }
 
+static void health_request(int fd, char what);
+
 static void client_read(int index)
 {
     ssize_t n = recv(clients[index].fd, chunk, sizeof chunk, MSG_DONTWAIT);
@@ -333,6 +336,10 @@ static void client_read(int index)
         memcpy(&cols, chunk + 3, 2);
         struct winsize size = {.ws_row = rows, .ws_col = cols};
         ioctl(console_fd, TIOCSWINSZ, &size);
+    } else if (n == 1 && (chunk[0] == 'h' || chunk[0] == 'g')) {
+        int fd = clients[index].fd;
+        clients[index] = clients[--n_clients];
+        health_request(fd, chunk[0]);
     }
 }
 
@@ -485,6 +492,7 @@ static const char *policy_file, *stopped_file;
 static int restarts; /* since a user started the container */
 static long next_wait = FIRST_WAIT;
 static struct timespec began;
+static int force_restart; /* the health check's wish, whatever the policy */
 
 /* The policy is a word in a file, so that it can be changed while the container runs; the file is missing where there is none.
  * How long to wait until the container is started again, in milliseconds; -1: it stays as it is. */
@@ -496,14 +504,14 @@ static long restart_after(int code)
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
     if (fd >= 0)
         close(fd);
-    if (n <= 0 || access(stopped_file, F_OK) == 0) /* the user's wish comes first */
+    if (!stopped_file || access(stopped_file, F_OK) == 0) /* the user's wish comes first */
         return -1;
-    text[n] = 0;
-    if (!strncmp(text, "on-failure", 10)) {
+    text[n > 0 ? n : 0] = 0;
+    if (!force_restart && !strncmp(text, "on-failure", 10)) {
         int most = text[10] == ':' ? atoi(text + 11) : 0;
         if (code == 0 || (most > 0 && restarts >= most))
             return -1;
-    } else if (strncmp(text, "always", 6) && strncmp(text, "unless-stopped", 14)) {
+    } else if (!force_restart && strncmp(text, "always", 6) && strncmp(text, "unless-stopped", 14)) {
         return -1;
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -615,13 +623,15 @@ static void cgroup_remove(const char *path)
         close(fd);
 }
 
+#include "monitor/health.h"
+
 int main(int argc, char **argv)
 {
-    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, i, killed_oom;
+    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, check_now = 0, i, killed_oom;
     int helpers[MAX_HELPERS], n_helpers = 0;
     unsigned long long helper_start[MAX_HELPERS];
     const char *oom_path = NULL, *cgroup = NULL;
-    struct pollfd fds[8 + MAX_CLIENTS];
+    struct pollfd fds[9 + MAX_CLIENTS];
 
     for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
@@ -671,6 +681,12 @@ int main(int argc, char **argv)
             restarts = number(value);
         else if (!strcmp(name, "--wait"))
             next_wait = atol(value);
+        else if (!strcmp(name, "--health"))
+            health_path = value;
+        else if (!strcmp(name, "--health-state"))
+            health_state_path = value;
+        else if (!strcmp(name, "--check"))
+            check_now = number(value);
         else if (!strcmp(name, "--kill") && n_helpers < MAX_HELPERS) {
             helpers[n_helpers] = number(value);
             const char *colon = strchr(value, ':');
@@ -702,6 +718,7 @@ int main(int argc, char **argv)
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGHUP); /* "the runtime directory was wiped: bind the attach socket again" */
+    sigaddset(&set, SIGUSR1); /* "the plan of the health checks was changed" */
     sigprocmask(SIG_BLOCK, &set, NULL);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     int timer_fd = -1;
@@ -727,6 +744,10 @@ int main(int argc, char **argv)
         dup2(null, fd);
     killed_oom = oom_kills(oom_path);
     reserve_exit();
+    health_init = init_pid;
+    health_cgroup = cgroup;
+    if (check_now)
+        health_load();
 
     /* Whatever ended before the signal was blocked is looked for once without waiting. */
     for (int wait = 0; !ended; wait = -1) {
@@ -755,7 +776,9 @@ int main(int argc, char **argv)
                 events |= POLLOUT;
             fds[n++] = (struct pollfd){clients[c].fd, events, 0};
         }
-        if (poll(fds, (nfds_t)n, wait) < 0)
+        if (check_pipe >= 0)
+            fds[n++] = (struct pollfd){check_pipe, POLLIN, 0};
+        if (poll(fds, (nfds_t)n, health_wait(wait)) < 0)
             continue;
         for (int c = polled_clients - 1; c >= 0; c--) {
             short got = fds[first_client + c].revents;
@@ -789,6 +812,8 @@ int main(int argc, char **argv)
             while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
                 if (info.ssi_signo == SIGHUP)
                     attach_listen();
+                else if (info.ssi_signo == SIGUSR1 && health_path)
+                    health_load();
         }
         int child_status;
         pid_t pid;
@@ -796,13 +821,18 @@ int main(int argc, char **argv)
             if (pid == init_pid) {
                 status = child_status;
                 ended = 1;
+            } else {
+                health_reaped(pid, child_status);
             }
         if (pid < 0 && errno == ECHILD && !ended)
             ended = 1; /* init is not our child (cannot happen with our runtime): nothing left to wait for */
+        if (!ended)
+            health_tick();
     }
 
     for (int h = 0; h < n_helpers; h++)
         helpers[h] = end_helper(helpers[h], helper_start[h]);
+    health_end();
 
     /* The pid namespace died with init, so nobody writes any more: take what lies in the pipes, then stop. With
      * --pid=host left-over processes may hold them open; what they write later is theirs to lose. */

@@ -32,14 +32,19 @@ HEADINGS = {"ID": "CONTAINER ID", "CreatedHuman": "CREATED", "Pod": "POD ID", "P
 
 def status_text(state: State) -> str:
     """Up 5 minutes; Exited (0) 3 hours ago; Created."""
+    health = ""
+    if state.get("health"):
+        from pyman.engine import health_state  # with a health check only
+
+        health = f" ({health_state.status(state)})" if state["status"] != "created" else ""
     if state["status"] == "running":
-        return "Up " + output.duration(time.time() - state["started"])
+        return "Up " + output.duration(time.time() - state["started"]) + health
     if state["status"] == "exited":
         from pyman.engine import restart_policy
 
         if restart_policy.waiting(state):
             return f"Restarting ({state['exit_code']}) {output.ago(state['finished'])}"
-        return f"Exited ({state['exit_code']}) {output.ago(state['finished'])}"
+        return f"Exited ({state['exit_code']}) {output.ago(state['finished'])}{health}"
     return str(state["status"]).capitalize()
 
 

@@ -86,6 +86,7 @@ version,v bool Print the version
 # First words that have commands of their own below them: (module in cli/tables, help).
 GROUPS = {
     "container": ("containers", "Work with containers"),
+    "healthcheck": ("health", "Check the health of containers"),
     "image": ("images", "Work with images"),
     "system": ("system", "Work with pyman itself"),
     "network": ("networks", "Work with networks"),

@@ -42,6 +42,7 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         rootfs, command = "", args[1:]
         image = find_image(args[0] if args else "", opts, conf, reporter)
     image_config = images.read_config(image) if image else {}
+    health = _health(opts, image_config.get("config") or {})
     config = {
         "version": STATE_VERSION,
         "created": time.time(),
@@ -61,7 +62,7 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
     names_of_volumes = _plan_volumes(config)
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
-    container = _write(config, opts, owned, names_of_volumes)
+    container = _write(config, opts, owned, {**names_of_volumes, "health": 1} if health else names_of_volumes)
     if names_of_volumes:
         _make_volumes(container)
     return container
@@ -212,6 +213,8 @@ def _frozen_options(opts: dict[str, Any]) -> dict[str, Any]:
         os.path.abspath(spec.split(":")[0]) + spec[len(spec.split(":")[0]) :] if spec.startswith(".") else spec
         for spec in kept.get("volume") or []
     ]
+    if str(kept.get("health_log_destination") or "local") not in ("local", "events_logger"):
+        kept["health_log_destination"] = os.path.abspath(kept["health_log_destination"])
     kept["mount"] = [_absolute_mount(spec) for spec in kept.get("mount") or []]
     if kept.get("env") or kept.get("env_file"):
         kept["env"] = env.frozen(kept, dict(os.environ))
@@ -248,6 +251,15 @@ def _replace(name: str) -> None:
         remove.remove_container(container.lookup(name), force=True)
     except NoSuchContainer:
         pass
+
+
+def _health(opts: dict[str, Any], image_config: dict[str, Any]) -> bool:
+    """Whether the container has a health check. UsageError, ImageError."""
+    if not image_config.get("Healthcheck") and not any(key.startswith("health_") for key in getattr(opts, "given", ())):
+        return False
+    from pyman.engine import health  # with one of its options, or an image that has one
+
+    return health.check(opts, image_config)
 
 
 def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: dict[str, Any]) -> Container:

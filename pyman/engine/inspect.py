@@ -94,6 +94,8 @@ def _cgroup_path(state: dict[str, Any]) -> str:
 
 def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, Any]:
     state = container.state
+    if state.get("health"):
+        from pyman.engine import health_state  # with a health check only
     return {
         "OciVersion": "1.2.0",
         "Status": state["status"],
@@ -112,6 +114,7 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
         "CheckpointedAt": rfc3339(0.0),
         "RestoredAt": rfc3339(0.0),
         "StoppedByUser": bool(state.get("stopped_by")),
+        **({"Health": health_state.results(container)} if state.get("health") else {}),
     }
 
 

@@ -6,7 +6,7 @@ import os
 
 from pyman.engine import kill
 from pyman.engine.container import Container
-from pyman.errors import UsageError
+from pyman.errors import PymanError, UsageError
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -143,7 +143,7 @@ def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
         "Labels": container.state["labels"],
         "Annotations": dict(item.partition("=")[::2] for item in options.get("annotation") or []),
         "StopSignal": _signal_name(str(made.get("stop_signal") or image.get("StopSignal") or "SIGTERM")),
-        "HealthcheckOnFailureAction": "none",
+        **_health(options, image),
         "CreateCommand": made.get("create_command") or [],
         "Umask": options.get("umask") or "0022",
         "Timeout": options.get("timeout") or 0,
@@ -152,6 +152,28 @@ def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
         **({"ExposedPorts": {name: {} for name in exposed}} if exposed else {}),
         **({"Timezone": options["tz"]} if options.get("tz") else {}),
     }
+
+
+def _health(options: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "HealthcheckOnFailureAction": options.get("health_on_failure") or "none",
+        "HealthLogDestination": options.get("health_log_destination") or "local",
+        "HealthcheckMaxLogCount": options.get("health_max_log_count", 5),
+        "HealthcheckMaxLogSize": options.get("health_max_log_size", 500),
+    }
+    if not (options.get("health_cmd") or options.get("no_healthcheck") or image.get("Healthcheck")):
+        return found
+    from pyman.engine import health  # with a check only
+
+    try:
+        check, startup = health.of(options, image)
+    except PymanError:
+        return found  # the next start says what is wrong with it
+    # As in Go's JSON, what is 0 is left out.
+    for key, value in (("Healthcheck", check), ("StartupHealthCheck", startup)):
+        if value:
+            found[key] = {name: part for name, part in value.items() if part}
+    return found
 
 
 def _capabilities(names: list[str]) -> list[str]:

@@ -104,6 +104,10 @@ def _run(plan: Plan, started: list[int]) -> None:
     # exec and inspect read the spec; it lies with the container because the runtime directory may be wiped.
     store.write_json(os.path.join(container.dir, "spec.json"), spec)
     spawn.reserve_exit(container.exit_path)
+    if plan.health:
+        from pyman.engine import health_plan  # with a health check only
+
+        container.state["health"] = health_plan.write(container, plan.opts, spec)
     own = isinstance(created, runtime_create.Created)
     waits = own and not plan.net.pid  # with a helper the state is complete only when init and the helper are ready
     if own and not waits:
@@ -111,9 +115,9 @@ def _run(plan: Plan, started: list[int]) -> None:
     info = network.finish(plan.net, created.pid)
     stages.reach("start:ready")
     _write_files(plan, info)
-    # From the moment the state is saved a command may ask this process, as the monitor, for a new attach socket: the signal
-    # waits until the monitor, which inherits the mask, reads it.
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP,))
+    # From the moment the state is saved a command may ask this process, as the monitor, for a new attach socket or health plan:
+    # the signal waits until the monitor, which inherits the mask, reads it.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP, _signal.SIGUSR1))
     # Saved before the start: whoever is killed from now on, the next command knows which processes are the container's.
     before = dict(container.state)
     _save_running(plan, created, info)
@@ -310,6 +314,8 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     if events.limit():
         args.events_path, args.event = events.path(), container.event_subject()
     args.timeout = int(plan.opts.get("timeout") or 0)
+    args.health_path, args.health_state = os.path.join(container.dir, "health.plan"), os.path.join(container.dir, "health.json")
+    args.check = plan.health
     spawn.exec_monitor(args)
 
 

@@ -62,6 +62,7 @@ class Plan:
         "container",
         "ctx",
         "driver",
+        "health",
         "idmap",
         "interactive",
         "joined",
@@ -109,6 +110,7 @@ class Plan:
         self.network_mode = self.rootfs = ""
         self.preserve: tuple[int, ...] = ()
         self.terminal = self.interactive = False
+        self.health = False  # whether there is a health check
         self.restarts = 0  # by the restart policy, since a user started the container
         self.restart_wait = 0  # milliseconds until the next one
 

@@ -90,8 +90,12 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
         return bool(state["command"]) and state["command"][0] == value
     if key == "restart-policy":
         return bool(state.get("restart_policy", "no").partition(":")[0] == {"none": "no", "": "no"}.get(value, value))
-    if key in ("health", "pod"):
+    if key == "pod":
         return False  # no container has one
+    if key == "health":
+        from pyman.engine import health_state
+
+        return bool(state.get("health")) and health_state.status(state) == value.lower()
     from pyman.engine import restart_policy
     from pyman.engine.container import containers_dir
 

@@ -64,7 +64,7 @@ def write_policy(container: Container) -> None:
 def note_wish(container: Container, what: str = "user") -> None:
     """Before a stop or a kill: the container is not to be started again. what: "user", or "service" for a shutdown. StorageError."""
     state = container.state
-    if state.get("restart_policy", "no") != "no" and (state["status"] != "exited" or waiting(state)):
+    if (state.get("restart_policy", "no") != "no" or state.get("health") == 2) and (state["status"] != "exited" or waiting(state)):
         store.write_text(stopped_path(container), what)
 
 

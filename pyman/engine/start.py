@@ -138,9 +138,19 @@ def _plan(container: Container) -> plans.Plan:
 
         plan.preserve = descriptors.preserved_fds(opts)
     cgroups.discard(container)  # left where the last monitor was killed
+    plan.health = has_health_check(opts, config["image_config"])
     plan.terminal = bool(opts.get("tty"))
     plan.interactive = bool(opts.get("interactive"))
     return plan
+
+
+def has_health_check(opts: dict[str, Any], image: dict[str, Any]) -> bool:
+    """Whether the container's health is checked. UsageError, ImageError."""
+    if not (opts.get("health_cmd") or image.get("Healthcheck")):
+        return False
+    from pyman.engine import health  # with a check only
+
+    return health.active(health.of(opts, image)[0])
 
 
 def _note_single_id(plan: plans.Plan) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.errors import MissingProgram
+from pyman.linux import libc
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -26,11 +27,14 @@ class MonitorArgs:
     __slots__ = (
         "attach_fd",
         "cgroup",
+        "check",
         "console_fd",
         "event",
         "events_path",
         "exit_command",
         "exit_path",
+        "health_path",
+        "health_state",
         "init_pid",
         "keep_stdio",
         "kill_pids",
@@ -57,7 +61,8 @@ class MonitorArgs:
         self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = self.cgroup = ""
         self.policy_path = self.stopped_path = self.events_path = self.event = ""
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
-        self.keep_stdio = self.remove = False
+        self.keep_stdio = self.remove = self.check = False
+        self.health_path = self.health_state = ""
         self.log_max_files = 1
         self.kill_pids: list[tuple[int, int]] = []
         self.exit_command: list[str] = []
@@ -94,9 +99,23 @@ def reserve_exit(path: str) -> None:
     store.write_text(path + ".tmp", " " * 512)
 
 
+def _sealed(path: str) -> int:
+    """A descriptor of the program that nobody can write through.
+
+    The monitor's children execute health checks in the container: as `#!/proc/self/exe` they would get hold of the file, which
+    often belongs to the container's root (CVE-2019-5736). Through a read-only mount that leads nowhere. The monitor keeps the
+    descriptor: a mount that ends makes its last user wait for the kernel.
+    """
+    tree = libc.open_tree(libc.AT_FDCWD, path, libc.OPEN_TREE_CLONE)
+    libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH, attr_set=libc.MS_RDONLY)  # MOUNT_ATTR_RDONLY is the same bit
+    os.set_inheritable(tree, True)
+    return tree
+
+
 def exec_monitor(args: MonitorArgs) -> NoReturn:
     """Replace this process by the monitor; the caller is init's parent. OSError if that fails."""
     path = program()
+    sealed = _sealed(path)
     argv = ["pyman-monitor", "--init", str(args.init_pid), "--run-dir", args.run_dir, "--exit-file", args.exit_path]
     for option, fd in (
         ("--stdin", args.stdin_fd),
@@ -117,6 +136,7 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         argv += ["--cgroup", args.cgroup]
     if args.events_path:
         argv += ["--events", args.events_path, "--event", args.event]
+    argv += ["--health", args.health_path, "--health-state", args.health_state, "--check", str(int(args.check))]
     if args.timeout:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:
@@ -135,4 +155,4 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
             str(args.wait_ms),
         ]
         argv += ["--cleanup-alone", str(int(args.remove)), "--", *args.exit_command]
-    os.execv(path, argv)
+    os.execve(sealed, argv, os.environ)

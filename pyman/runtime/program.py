@@ -67,6 +67,16 @@ def set_personality(linux: dict[str, Any]) -> None:
     libc.personality(8 if domain == "LINUX32" else 0)
 
 
+def limits(process: dict[str, Any]) -> list[tuple[int, int, int]]:
+    """(resource's number, soft, hard) of each rlimit; -1: no limit. Limits with unknown names are left out."""
+    found = []
+    for limit in process.get("rlimits") or []:
+        name = str(limit["type"]).removeprefix("RLIMIT_")
+        if name in _RLIMITS:
+            found.append((_RLIMITS[name], _limit(limit["soft"]), _limit(limit["hard"])))
+    return found
+
+
 def set_limits(process: dict[str, Any]) -> None:
     """rlimits. RuntimeFailure names the limit."""
     for limit in process.get("rlimits") or []:

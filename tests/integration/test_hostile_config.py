@@ -74,11 +74,9 @@ ODD = [
     {"\ud800": {}},
     [[]],
 ]
-KEYS = "Env Cmd Entrypoint User WorkingDir StopSignal Labels Volumes ExposedPorts Shell".split()
+KEYS = "Healthcheck Env Cmd Entrypoint User WorkingDir StopSignal Labels Volumes ExposedPorts Shell".split()
 # Read by other tools, or by nobody: their types do not matter.
-UNUSED = (
-    "Healthcheck OnBuild Hostname Domainname Tty OpenStdin AttachStdin ArgsEscaped Memory MacAddress NetworkDisabled StopTimeout".split()
-)
+UNUSED = "OnBuild Hostname Domainname Tty OpenStdin AttachStdin ArgsEscaped Memory MacAddress NetworkDisabled StopTimeout".split()
 
 
 def check(pyman: Run, name: str) -> None:

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-_HEALTH = "health checks are not part of this release"
 _BRIDGE = "bridge networks are not part of this release"
+
+HEALTH = """\
+health-cmd str Command that tells whether the container is healthy: a line for the shell, a JSON list, or none
+health-interval str Time between two health checks, or disable (30s)
+health-log-destination str Where results are kept: local, events_logger, or a directory
+health-max-log-count int Results kept; 0: no limit (5)
+health-max-log-size int Bytes kept of what each check wrote; 0: no limit (500)
+health-on-failure str What follows when the container becomes unhealthy: none, kill, restart or stop
+health-retries int Failures in a row that make the container unhealthy (3)
+health-start-period str Time in which failures do not count (0s)
+health-startup-cmd str Command that must succeed before the health checks begin
+health-startup-interval str Time between two startup checks, or disable (30s)
+health-startup-retries int Failures of the startup check that restart the container; 0: none do
+health-startup-success int Successes of the startup check that are needed; 0: one
+health-startup-timeout str Time after which a startup check is killed (30s)
+health-timeout str Time after which a health check is killed (30s)
+"""
 
 CREATE = f"""
 add-host list Add NAME:IP to /etc/hosts; host-gateway stands for the host's address
@@ -54,21 +70,7 @@ gidmap list Map group ids: CONTAINER:ID:COUNT
 gpus list Add GPUs !! CDI devices are not part of this release
 group-add list Add a supplementary group of the container
 group-entry str Line for /etc/group: $GROUPNAME, $GID, $USERLIST are replaced
-health-cmd str Health check command !! (none) {_HEALTH}
-health-interval str Time between health checks !! {_HEALTH}
-health-log-destination str Health log !! {_HEALTH}
-health-max-log-count int Health log entries !! {_HEALTH}
-health-max-log-size int Health log size !! {_HEALTH}
-health-on-failure str Action on failing health !! {_HEALTH}
-health-retries int Health check retries !! {_HEALTH}
-health-start-period str Health start period !! {_HEALTH}
-health-startup-cmd str Startup check command !! {_HEALTH}
-health-startup-interval str Startup check interval !! {_HEALTH}
-health-startup-retries int Startup check retries !! {_HEALTH}
-health-startup-success int Startup check successes !! {_HEALTH}
-health-startup-timeout str Startup check time !! {_HEALTH}
-health-timeout str Health check time !! {_HEALTH}
-hostname,h str Host name in the container
+{HEALTH}hostname,h str Host name in the container
 hosts-file str File to base /etc/hosts on, or none
 hostuser list Add a user of the host to /etc/passwd, by name or number
 http-proxy bool=true Pass the host's proxy variables
@@ -95,7 +97,7 @@ name str Name of the container
 network list Network: pasta, slirp4netns, none, host, container:NAME, ns:PATH
 net list The same as --network
 network-alias list Further name on the network !! {_BRIDGE}
-no-healthcheck bool Run no health check of the image
+no-healthcheck bool Run no health check, not even that of the image
 no-hostname bool Leave /etc/hostname of the image as it is
 no-hosts bool Leave /etc/hosts of the image as it is
 oom-kill-disable bool Disable the out-of-memory killer !! (false) cgroup v2 cannot switch the out-of-memory killer off; use --oom-score-adj

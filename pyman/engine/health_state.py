@@ -1,0 +1,103 @@
+"""What the health checks of a container have found: read for ps and inspect, asked of the monitor, run on demand. CLI process.
+
+The monitor alone writes the file; a result that tells nothing new stays in its memory until somebody asks.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine.container import RUNNING, Container, containers_dir
+from pyman.errors import PymanError, StateError
+from pyman.linux import process
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SIGUSR1 = 10
+_HEAD = len('{"Status":"unhealthy"')
+
+
+def path(container_id: str) -> str:
+    """The file with the results."""
+    return os.path.join(containers_dir(), container_id, "health.json")
+
+
+def begin(container: Container) -> list[Any]:
+    """The container is about to start: its status is `starting`. Returns the log of its last run. StorageError."""
+    last = _read(container.id)
+    log = last.get("Log")
+    log = log if isinstance(log, list) else []
+    store.write_json(path(container.id), {"Status": "starting", "FailingStreak": 0, "Log": log or None})
+    return log
+
+
+def _read(container_id: str) -> dict[str, Any]:
+    try:
+        return store.read_json(path(container_id)) or {}
+    except PymanError:
+        return {}
+
+
+def status(state: dict[str, Any]) -> str:
+    """starting, healthy, unhealthy or stopped; empty for a container without a health check. Reads the first bytes only."""
+    if not state.get("health"):
+        return ""
+    try:
+        with open(path(state["id"]), "rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return ""
+    return head.split(b'"')[3].decode("ascii", "replace") if head.startswith(b'{"Status":"') else ""
+
+
+def results(container: Container) -> dict[str, Any] | None:
+    """State.Health of inspect: Status, FailingStreak, Log; None without a health check."""
+    state = container.state
+    if not state.get("health"):
+        return None
+    if state["status"] in RUNNING:
+        ask(container, b"g")
+    found = _read(container.id)
+    return {"Status": found.get("Status", ""), "FailingStreak": found.get("FailingStreak", 0), "Log": found.get("Log")}
+
+
+def ask(container: Container, what: bytes) -> str:
+    """The monitor's answer to g (write down what is known) or h (run a check now); empty if it has none, or has ended."""
+    from pyman.engine import attach
+
+    try:
+        sock = attach.open_attach(container)
+    except OSError:
+        return ""
+    try:
+        sock.send(what)
+        while True:
+            packet = sock.recv(1 << 15)  # what the container writes meanwhile is sent to all clients
+            if not packet or packet[:1] == what:
+                return str(packet[1:].decode("ascii", "replace"))
+    except OSError:
+        return ""
+    finally:
+        sock.close()
+
+
+def run_check(container: Container) -> str:
+    """Run the container's health check now: healthy, unhealthy, starting, stopped or timeout. StateError."""
+    container.sync()
+    state = container.state
+    what = f"cannot check the health of container {container.name}"
+    if state["status"] != "running":
+        raise StateError(what, f"it is not running (state: {state['status']})")
+    if not state.get("health"):
+        raise StateError(what, "it has no health check", f"give it one: pyman update --health-cmd COMMAND {container.name}")
+    return ask(container, b"h") or "stopped"
+
+
+def reload(container: Container) -> None:
+    """Tell the monitor that the plan has changed."""
+    state = container.state
+    if process.alive(state["monitor_pid"], state["monitor_start"]):
+        os.kill(state["monitor_pid"], SIGUSR1)

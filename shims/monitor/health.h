@@ -1,0 +1,787 @@
+/* Health checks of the container, run by timers of the monitor: no interpreter, no systemd. Part of ../monitor.c.
+ *
+ * The plan is a file of records (engine/health_plan.py): one byte of kind, le32 length, that many bytes, one NUL. The monitor reads
+ * it at its start and at SIGUSR1. What a check has found lies in memory and, written at every change, in a file beside the plan;
+ * inspect asks for the newest state by a packet 'g' to the attach socket, `healthcheck run` asks for a check by 'h'.
+ *
+ * A check is two processes. The joiner shares the monitor's memory (as vfork does), enters the container's pid namespace and makes
+ * the process that becomes the command: born in the container's control group, it enters the other namespaces itself, so
+ * that the group is named while it is still in sight. The monitor cannot be dumped, and neither can what it forks, so the
+ * container's processes reach none of their descriptors and memory before the command is executed.
+ */
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <grp.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+enum { MAX_WAITERS = 8, MAX_OUTPUT = 1 << 20, MAX_LOG = 4 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
+enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
+
+struct health_plan {
+    char **command, **startup, **env;
+    const char *cwd, *destination, *id;
+    long long interval, timeout, start_period, startup_interval, startup_timeout, stop_timeout; /* milliseconds; interval 0: no timer */
+    long long retries, startup_retries, startup_success, log_count, log_size, action, stop_signal, events, limited;
+    unsigned long long caps[5]; /* bounding, effective, permitted, inheritable, ambient */
+    long long uid, gid, umask, no_new_privs, oom_score, set_oom;
+    gid_t groups[MAX_GROUPS];
+    int n_groups, n_rlimits, rlimit_kind[MAX_RLIMITS];
+    struct rlimit rlimits[MAX_RLIMITS];
+    struct sock_fprog filter;
+};
+
+struct entry {
+    struct entry *next;
+    size_t length;
+    const char *result; /* the part of `text` from the exit code on, for comparison */
+    char text[];        /* one JSON object */
+};
+
+static const char *health_path, *health_state_path, *health_cgroup;
+static char *plan_data;
+static size_t plan_size;
+static struct health_plan plan;
+static int health_on, health_init, health_init_fd = -1, health_cgroup_fd = -1, health_flags;
+static struct entry *entries, **entries_end = &entries;
+static long long n_entries, entries_size;
+static const char *health_status = "starting";
+static long long failing_streak, startup_failures, startup_successes;
+static int startup_passed, health_stale;
+static int check_pid, check_pipe = -1, check_timed_out, check_is_startup, join_error;
+static char *check_output;
+static size_t check_length, check_room;
+static long long check_due = -1, check_deadline = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
+static struct timespec check_began;
+static int waiters[MAX_WAITERS], n_waiters;
+static const char *health_action_taken = "";
+static char joiner_stack[65536] __attribute__((aligned(16)));
+
+static void notify_healthy(void)
+{
+}
+
+static long long now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* A time as RFC 3339, in nanoseconds and without its zone. */
+static void stamp_at(char *to, size_t size, struct timespec when)
+{
+    struct tm tm;
+    gmtime_r(&when.tv_sec, &tm);
+    snprintf(to, size, "%04d-%02d-%02dT%02d:%02d:%02d.%09ld", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+             when.tv_nsec);
+}
+
+/* ---- the plan ---- */
+
+static void plan_setting(const char *name, const char *value)
+{
+    static const struct {
+        const char *name;
+        long long *to;
+    } numbers[] = {
+        {"interval", &plan.interval},
+        {"timeout", &plan.timeout},
+        {"start_period", &plan.start_period},
+        {"startup_interval", &plan.startup_interval},
+        {"startup_timeout", &plan.startup_timeout},
+        {"stop_timeout", &plan.stop_timeout},
+        {"retries", &plan.retries},
+        {"startup_retries", &plan.startup_retries},
+        {"startup_success", &plan.startup_success},
+        {"log_count", &plan.log_count},
+        {"log_size", &plan.log_size},
+        {"action", &plan.action},
+        {"stop_signal", &plan.stop_signal},
+        {"events", &plan.events},
+        {"limited", &plan.limited},
+        {"uid", &plan.uid},
+        {"gid", &plan.gid},
+        {"umask", &plan.umask},
+        {"no_new_privs", &plan.no_new_privs},
+    };
+    static const char *const sets[] = {"bounding", "effective", "permitted", "inheritable", "ambient"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!strcmp(name, numbers[i].name))
+            *numbers[i].to = atoll(value);
+    for (int i = 0; i < 5; i++)
+        if (!strcmp(name, sets[i]))
+            plan.caps[i] = strtoull(value, NULL, 10);
+    if (!strcmp(name, "oom_score")) {
+        plan.oom_score = atoll(value);
+        plan.set_oom = 1;
+    } else if (!strcmp(name, "destination")) {
+        plan.destination = value;
+    } else if (!strcmp(name, "id")) {
+        plan.id = value;
+    }
+}
+
+static void entry_add(struct entry *entry);
+
+/* A result of the last run, as it stands in the file. */
+static void entry_load(const char *text, size_t length)
+{
+    const char *result = strstr(text, "\"ExitCode\"");
+    struct entry *entry = result ? malloc(sizeof *entry + length + 1) : NULL;
+    if (!entry)
+        return;
+    memcpy(entry->text, text, length + 1);
+    entry->length = length;
+    entry->result = entry->text + (result - text);
+    entry_add(entry);
+}
+
+static int plan_record(char kind, char *data, uint32_t length, int counts[3], int pass)
+{
+    char *equals;
+    char ***lists[3] = {&plan.command, &plan.startup, &plan.env};
+    int list = kind == 'a' ? 0 : kind == 'A' ? 1 : kind == 'e' ? 2 : -1;
+    if (list >= 0) {
+        if (pass)
+            (*lists[list])[counts[list]] = data;
+        counts[list]++;
+        return 0;
+    }
+    if (!pass)
+        return 0;
+    if (kind == 'c') {
+        plan.cwd = data;
+    } else if (kind == 'L') {
+        entry_load(data, length);
+    } else if (kind == 'g' && plan.n_groups < MAX_GROUPS) {
+        plan.groups[plan.n_groups++] = (gid_t)strtoul(data, NULL, 10);
+    } else if (kind == 'l' && plan.n_rlimits < MAX_RLIMITS) {
+        unsigned long long soft, hard;
+        if (sscanf(data, "%d:%llu:%llu", &plan.rlimit_kind[plan.n_rlimits], &soft, &hard) != 3)
+            return -1;
+        plan.rlimits[plan.n_rlimits++] = (struct rlimit){(rlim_t)soft, (rlim_t)hard};
+    } else if (kind == 'f' && length % 8 == 0 && length / 8 <= USHRT_MAX) {
+        plan.filter = (struct sock_fprog){(unsigned short)(length / 8), (struct sock_filter *)data};
+    } else if (kind == 's' && (equals = strchr(data, '='))) {
+        *equals = 0;
+        plan_setting(data, equals + 1);
+    } else {
+        return -1;
+    }
+    return 0;
+}
+
+static int plan_walk(int counts[3], int pass)
+{
+    for (size_t at = 0; at < plan_size;) {
+        uint32_t length;
+        if (plan_size - at < 6)
+            return -1;
+        memcpy(&length, plan_data + at + 1, 4);
+        if (length > plan_size - at - 6 || plan_data[at + 5 + length])
+            return -1;
+        if (plan_record(plan_data[at], plan_data + at + 5, length, counts, pass) < 0)
+            return -1;
+        at += 6 + length;
+    }
+    return 0;
+}
+
+static void plan_free(void)
+{
+    free(plan.command);
+    free(plan.startup);
+    free(plan.env);
+    free(plan_data);
+    free(check_output);
+    plan_data = check_output = NULL;
+    memset(&plan, 0, sizeof plan);
+}
+
+/* 0, or -1 if there is none (or a damaged one: no check is better than a wrong one). */
+static int plan_read(void)
+{
+    struct stat info;
+    int counts[3] = {0, 0, 0}, again[3] = {0, 0, 0};
+    plan_free();
+    int fd = open(health_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -1;
+    int bad = fstat(fd, &info) < 0 || info.st_size > MAX_PLAN;
+    plan_size = bad ? 0 : (size_t)info.st_size;
+    plan_data = malloc(plan_size + 1);
+    bad = bad || !plan_data || read(fd, plan_data, plan_size) != (ssize_t)plan_size || plan_walk(counts, 0) < 0;
+    close(fd);
+    plan.command = calloc((size_t)counts[0] + 1, sizeof(char *));
+    plan.startup = calloc((size_t)counts[1] + 1, sizeof(char *));
+    plan.env = calloc((size_t)counts[2] + 1, sizeof(char *));
+    if (bad || !plan.command || !plan.startup || !plan.env || plan_walk(again, 1) < 0 || !plan.command[0])
+        return -1;
+    check_room = plan.log_size > 0 && plan.log_size < MAX_OUTPUT ? (size_t)plan.log_size : MAX_OUTPUT;
+    check_output = malloc(check_room + 1);
+    return check_output ? 0 : -1;
+}
+
+/* ---- what was found ---- */
+
+static void write_all(int fd, const char *data, size_t length, int *bad)
+{
+    while (length > 0 && !*bad) {
+        ssize_t n = write(fd, data, length);
+        if (n <= 0) {
+            *bad = 1;
+            return;
+        }
+        data += n;
+        length -= (size_t)n;
+    }
+}
+
+static int state_write_to(const char *path)
+{
+    char temp[4200], head[128];
+    int bad = 0;
+    snprintf(temp, sizeof temp, "%s.tmp", path);
+    unlink(temp);
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -1;
+    int n = snprintf(head, sizeof head, "{\"Status\":\"%s\",\"FailingStreak\":%lld,\"Log\":%s", health_status, failing_streak, entries ? "[" : "null");
+    write_all(fd, head, (size_t)n, &bad);
+    for (struct entry *e = entries; e; e = e->next) {
+        write_all(fd, e->text, e->length, &bad);
+        write_all(fd, e->next ? "," : "]", 1, &bad);
+    }
+    write_all(fd, "}", 1, &bad);
+    close(fd);
+    if (bad || rename(temp, path) < 0) {
+        unlink(temp);
+        return -1;
+    }
+    return 0;
+}
+
+static void state_write(void)
+{
+    char path[4200];
+    int failed = state_write_to(health_state_path) < 0;
+    if (plan.destination && plan.id) {
+        snprintf(path, sizeof path, "%s/%s-healthcheck.log", plan.destination, plan.id);
+        failed |= state_write_to(path) < 0;
+    }
+    health_stale = failed; /* a full disk: the next check, or whoever asks, tries again */
+}
+
+static void entry_add(struct entry *entry)
+{
+    entry->next = NULL;
+    *entries_end = entry;
+    entries_end = &entry->next;
+    n_entries++;
+    entries_size += (long long)entry->length;
+    /* "Without limit" is what fits: the memory of a monitor must not grow for ever. */
+    while (entries && entries->next && ((plan.log_count > 0 && n_entries > plan.log_count) || entries_size > MAX_LOG)) {
+        struct entry *first = entries;
+        entries = first->next;
+        n_entries--;
+        entries_size -= (long long)first->length;
+        free(first);
+    }
+}
+
+/* Notes one result; true if it tells something that the one before did not. */
+static int entry_note(long long exit_code)
+{
+    char from[128], to[128];
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    stamp_at(from, sizeof from, check_began);
+    stamp_at(to, sizeof to, end);
+    struct entry *entry = malloc(sizeof *entry + 384 + check_length * 6), *last = NULL;
+    if (!entry)
+        return 0;
+    for (struct entry *e = entries; e; e = e->next)
+        last = e;
+    int n = sprintf(entry->text, "{\"Start\":\"%sZ\",\"End\":\"%sZ\",\"ExitCode\":%lld,", from, to, exit_code);
+    entry->result = strstr(entry->text, "\"ExitCode\"");
+    n += sprintf(entry->text + n, "\"Output\":\"");
+    size_t length = (size_t)n + json_text(entry->text + n, check_output, check_length);
+    length += (size_t)sprintf(entry->text + length, "\"}");
+    entry->length = length;
+    int news = !last || strcmp(last->result, entry->result) != 0;
+    entry_add(entry);
+    return news;
+}
+
+/* The facts of Podman's event; what the check wrote only where the log of events is its destination. */
+static void health_event(long long exit_code)
+{
+    char facts[8192];
+    int n = snprintf(facts, 256, ",\"HealthStatus\":\"%s\",\"HealthFailingStreak\":%lld", health_status, failing_streak);
+    if (plan.events == 2) {
+        n += sprintf(facts + n, ",\"HealthLog\":\"");
+        n += (int)json_text(facts + n, check_output, check_length < 1024 ? check_length : 1024);
+        n += sprintf(facts + n, "\",\"HealthExitCode\":%lld", exit_code);
+    }
+    facts[n] = 0;
+    write_event("health_status", facts);
+}
+
+/* ---- what follows ---- */
+
+/* As the user's stop and kill are noted: before the signal, so that the end comes after its cause. */
+static void act_event(const char *status, int sig)
+{
+    char facts[256];
+    snprintf(facts, sizeof facts, ",\"Signal\":%d,\"Timeout\":%lld,\"By\":\"health check, %lld failures in a row\"", sig, plan.stop_timeout / 1000,
+             check_is_startup ? startup_failures : failing_streak);
+    write_event(status, facts);
+}
+
+static void health_act(long long action)
+{
+    int sig = action == ACTION_KILL || plan.stop_timeout == 0 ? SIGKILL : (int)plan.stop_signal;
+    if (*health_action_taken)
+        return; /* it is ending already */
+    if (action == ACTION_KILL) {
+        health_action_taken = "kill";
+        act_event("kill", sig);
+        kill(health_init, sig);
+    } else if (action == ACTION_STOP || action == ACTION_RESTART) {
+        health_action_taken = action == ACTION_STOP ? "stop" : "restart";
+        force_restart = action == ACTION_RESTART;
+        if (action == ACTION_STOP && stopped_file) {
+            int fd = open(stopped_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+            if (fd >= 0 && write(fd, "health", 6) < 0)
+                note("stopped");
+            if (fd >= 0)
+                close(fd);
+        }
+        act_event("stop", sig);
+        kill(health_init, sig);
+        kill_due = plan.stop_timeout > 0 ? now_ms() + plan.stop_timeout : -1;
+    }
+}
+
+static void status_set(const char *status)
+{
+    int ready = !strcmp(status, "healthy") && strcmp(health_status, "healthy") != 0;
+    health_status = status;
+    if (ready)
+        notify_healthy();
+}
+
+static int in_start_period(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - began.tv_sec) * 1000LL + (now.tv_nsec - began.tv_nsec) / 1000000 < plan.start_period;
+}
+
+static void check_answer(const char *word)
+{
+    char packet[32];
+    int n = snprintf(packet, sizeof packet, "h%s", word);
+    for (int i = 0; i < n_waiters; i++) {
+        if (send(waiters[i], packet, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+            note("health client");
+        close(waiters[i]);
+    }
+    n_waiters = 0;
+}
+
+static void check_done(long long exit_code)
+{
+    const char *before = health_status, *answer = "healthy";
+    long long streak = failing_streak, action = ACTION_NONE;
+    int again = 0;
+    check_pid = 0;
+    check_deadline = -1;
+    if (check_pipe >= 0) {
+        close(check_pipe);
+        check_pipe = -1;
+    }
+    if (check_is_startup && exit_code == 0) {
+        if (++startup_successes >= plan.startup_success) {
+            startup_passed = again = 1;
+            failing_streak = 0;
+            status_set("healthy");
+        }
+    } else if (check_is_startup) {
+        answer = "starting";
+        if (++startup_failures >= plan.startup_retries && plan.startup_retries > 0)
+            action = ACTION_RESTART;
+    } else if (exit_code == 0) {
+        failing_streak = 0;
+        status_set("healthy");
+    } else {
+        answer = "unhealthy";
+        if (!in_start_period() && ++failing_streak >= plan.retries) {
+            status_set("unhealthy");
+            action = plan.action;
+        }
+    }
+    int news = entry_note(exit_code) | (health_status != before) | (failing_streak != streak);
+    if (news || plan.destination)
+        state_write();
+    else
+        health_stale = 1;
+    if (plan.events == 2 || (plan.events && health_status != before))
+        health_event(exit_code);
+    check_answer(check_timed_out ? "timeout" : answer);
+    reach("monitor:checked");
+    long long interval = check_is_startup && !startup_passed ? plan.startup_interval : plan.interval;
+    check_due = interval > 0 ? now_ms() + (again ? 0 : interval) : -1;
+    health_act(action);
+}
+
+/* ---- running the command ---- */
+
+static void check_fail(int code, const char *what, const char *why)
+{
+    dprintf(2, "%s: %s\n", what, why);
+    _exit(code);
+}
+
+static void check_exec(char **command)
+{
+    const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *name = command[0];
+    char candidate[PATH_MAX];
+    struct stat info;
+    int error = ENOENT;
+    if (strchr(name, '/')) {
+        execve(name, command, plan.env);
+        check_fail(errno == ENOENT ? 127 : 126, name, strerror(errno));
+    }
+    for (char **e = plan.env; *e; e++)
+        if (!strncmp(*e, "PATH=", 5) && (*e)[5])
+            path = *e + 5;
+    for (const char *part = path; part;) {
+        const char *colon = strchr(part, ':');
+        int length = colon ? (int)(colon - part) : (int)strlen(part);
+        if (snprintf(candidate, sizeof candidate, "%.*s/%s", length ? length : 1, length ? part : ".", name) < (int)sizeof candidate &&
+            stat(candidate, &info) == 0 && S_ISREG(info.st_mode) && info.st_mode & 0111) {
+            execve(candidate, command, plan.env);
+            error = errno;
+            break;
+        }
+        part = colon ? colon + 1 : NULL;
+    }
+    check_fail(error == ENOENT ? 127 : 126, name, error == ENOENT ? "no such program in the container" : strerror(error));
+}
+
+static void check_capabilities(void)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct halves[2];
+    for (int i = 0; i < 2; i++)
+        halves[i] = (struct __user_cap_data_struct){(uint32_t)(plan.caps[1] >> 32 * i), (uint32_t)(plan.caps[2] >> 32 * i), (uint32_t)(plan.caps[3] >> 32 * i)};
+    if (syscall(SYS_capset, &header, halves) < 0)
+        check_fail(125, "capabilities", strerror(errno));
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (plan.caps[4] >> cap & 1)
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+}
+
+static void check_filter(void)
+{
+    if (plan.filter.len && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &plan.filter, 0, 0) < 0)
+        check_fail(125, "seccomp", strerror(errno));
+}
+
+/* A directory outside the container's root has no path: the guard against descriptors that lead outside. */
+static int check_directory(void)
+{
+    struct open_how {
+        uint64_t flags, mode, resolve;
+    } how = {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0x02 /* RESOLVE_NO_MAGICLINKS */};
+    char where[PATH_MAX];
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, plan.cwd, &how, sizeof how);
+    return fd < 0 || fchdir(fd) < 0 || !getcwd(where, sizeof where) || where[0] != '/' ? -1 : 0;
+}
+
+/* In the container's pid namespace and control group: the last steps as in runtime/program.py, in the same order. */
+static void check_become(char **command, int output)
+{
+    sigset_t none;
+    setsid();
+    if (plan.set_oom) {
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0)
+            dprintf(fd, "%lld", plan.oom_score);
+    }
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
+        _exit(125);
+    if (setns(health_init_fd, health_flags & ~CLONE_NEWPID) < 0)
+        check_fail(125, "cannot join the container", strerror(errno));
+    if (health_flags & CLONE_NEWUSER && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+        check_fail(125, "cannot join the container", strerror(errno));
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (syscall(SYS_close_range, 3, ~0U, 0) < 0)
+        check_fail(125, "descriptors", strerror(errno));
+    for (int i = 0; i < plan.n_rlimits; i++)
+        if (setrlimit((unsigned)plan.rlimit_kind[i], &plan.rlimits[i]) < 0)
+            check_fail(125, "limits", strerror(errno));
+    int outside = check_directory();
+    if (!plan.no_new_privs)
+        check_filter(); /* needs CAP_SYS_ADMIN, so before the capabilities go */
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (!(plan.caps[0] >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+            if (errno == EINVAL)
+                break; /* beyond the kernel's last one */
+            check_fail(125, "capabilities", strerror(errno));
+        }
+    if (setgroups((size_t)plan.n_groups, plan.groups) < 0 && (errno != EPERM || plan.n_groups))
+        check_fail(125, "groups", strerror(errno));
+    prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    if (setresgid((gid_t)plan.gid, (gid_t)plan.gid, (gid_t)plan.gid) < 0 || setresuid((uid_t)plan.uid, (uid_t)plan.uid, (uid_t)plan.uid) < 0)
+        check_fail(125, "user", strerror(errno));
+    umask((mode_t)plan.umask);
+    check_capabilities();
+    prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+    if (plan.no_new_privs) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        check_filter();
+    }
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* a change of ids may have set it again */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (outside && check_directory() < 0)
+        check_fail(125, plan.cwd, "cannot be entered as the working directory");
+    for (int sig = 1; sig < 65; sig++)
+        signal(sig, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    check_exec(command);
+}
+
+struct joiner {
+    char **command;
+    int output;
+};
+
+/* Runs on the monitor's memory while the monitor waits: only the process it makes has a copy. */
+static int check_join(void *data)
+{
+    struct joiner *joiner = data;
+    struct clone_args how = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)(health_cgroup_fd < 0 ? 0 : health_cgroup_fd)};
+    if (health_flags & CLONE_NEWPID && setns(health_init_fd, CLONE_NEWPID) < 0) {
+        join_error = errno;
+        return 1;
+    }
+    long pid = health_cgroup_fd >= 0 ? syscall(SYS_clone3, &how, sizeof how) : -1;
+    if (pid < 0 && (health_cgroup_fd < 0 || !plan.limited)) {
+        how.flags = CLONE_PARENT; /* without limits to escape from, another group's rules are no reason to be unhealthy */
+        pid = syscall(SYS_clone3, &how, offsetof(struct clone_args, cgroup));
+    }
+    if (pid == 0)
+        check_become(joiner->command, joiner->output);
+    join_error = pid < 0 ? errno : 0;
+    check_pid = pid < 0 ? 0 : (int)pid;
+    return 0;
+}
+
+static void check_start(void)
+{
+    int pipes[2];
+    check_is_startup = plan.startup[0] && !startup_passed;
+    struct joiner joiner = {check_is_startup ? plan.startup : plan.command, -1};
+    check_length = 0;
+    check_timed_out = 0;
+    check_due = -1;
+    join_error = 0;
+    clock_gettime(CLOCK_REALTIME, &check_began);
+    if (pipe2(pipes, O_CLOEXEC) == 0) {
+        fchmod(pipes[1], 0666); /* a USER may open /dev/stdout by name */
+        check_pipe = pipes[0];
+        fcntl(check_pipe, F_SETFL, O_NONBLOCK);
+        joiner.output = pipes[1];
+        int pid = clone(check_join, joiner_stack + sizeof joiner_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &joiner);
+        if (pid < 0)
+            join_error = errno;
+        else
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        close(pipes[1]);
+    } else {
+        join_error = errno;
+    }
+    if (!check_pid) {
+        check_length = (size_t)snprintf(check_output, check_room, "cannot run the check: %s", strerror(join_error));
+        check_length = check_length < check_room ? check_length : check_room - 1;
+        check_done(125);
+        return;
+    }
+    long long timeout = check_is_startup ? plan.startup_timeout : plan.timeout;
+    check_deadline = timeout > 0 ? now_ms() + timeout : -1;
+}
+
+static void check_read(void)
+{
+    char rest[4096];
+    while (check_pipe >= 0) {
+        size_t room = check_room - check_length;
+        ssize_t n = room ? read(check_pipe, check_output + check_length, room) : read(check_pipe, rest, sizeof rest);
+        if (n < 0)
+            return;
+        if (n == 0) {
+            close(check_pipe);
+            check_pipe = -1;
+        } else if (room) {
+            check_length += (size_t)n;
+        }
+    }
+}
+
+/* A container that is paused cannot answer, which says nothing about its health. */
+static int health_frozen(void)
+{
+    char state = '0';
+    int fd = health_cgroup_fd >= 0 ? openat(health_cgroup_fd, "cgroup.freeze", O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        if (read(fd, &state, 1) < 0)
+            state = '0';
+        close(fd);
+    }
+    return state == '1';
+}
+
+/* ---- the main loop's side ---- */
+
+static void health_namespaces(void)
+{
+    static const struct {
+        const char *name;
+        int flag;
+    } kinds[] = {{"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS}, {"pid", CLONE_NEWPID},      {"net", CLONE_NEWNET},
+                 {"ipc", CLONE_NEWIPC},   {"uts", CLONE_NEWUTS}, {"cgroup", CLONE_NEWCGROUP}};
+    char path[64];
+    struct stat theirs, ours;
+    health_flags = 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        snprintf(path, sizeof path, "/proc/%d/ns/%s", health_init, kinds[i].name);
+        if (stat(path, &theirs) < 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/self/ns/%s", kinds[i].name);
+        if (stat(path, &ours) == 0 && theirs.st_ino != ours.st_ino)
+            health_flags |= kinds[i].flag;
+    }
+}
+
+/* At the start, and when `update` has changed the plan: what was found so far stays. */
+static void health_load(void)
+{
+    int was_on = health_on;
+    if (check_pid)
+        kill(-check_pid, SIGKILL); /* its plan is going away: the result does not count */
+    while (check_pid && waitpid(check_pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    check_pid = 0;
+    if (check_pipe >= 0)
+        close(check_pipe);
+    check_pipe = -1;
+    check_due = check_deadline = -1;
+    check_answer("stopped");
+    health_on = plan_read() == 0;
+    if (!health_on)
+        return;
+    if (health_init_fd < 0) {
+        health_init_fd = (int)syscall(SYS_pidfd_open, health_init, 0);
+        health_cgroup_fd = health_cgroup ? open(health_cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        health_namespaces();
+    }
+    long long interval = plan.startup[0] && !startup_passed ? plan.startup_interval : plan.interval;
+    check_due = interval > 0 ? now_ms() + (was_on ? interval : 0) : -1;
+}
+
+static int earlier(int wait, long long moment)
+{
+    long long left = moment - now_ms();
+    if (moment < 0)
+        return wait;
+    left = left < 0 ? 0 : left > INT_MAX ? INT_MAX : left;
+    return wait < 0 || left < wait ? (int)left : wait;
+}
+
+/* How long poll may wait, given that it would wait `wait` ms. */
+static int health_wait(int wait)
+{
+    return health_on ? earlier(earlier(earlier(wait, check_due), check_deadline), kill_due) : wait;
+}
+
+static void health_tick(void)
+{
+    if (!health_on)
+        return;
+    long long now = now_ms();
+    check_read();
+    if (check_deadline >= 0 && now >= check_deadline && check_pid) {
+        check_timed_out = 1;
+        check_deadline = -1;
+        kill(-check_pid, SIGKILL);
+        kill(check_pid, SIGKILL); /* it had not made its group yet */
+    }
+    if (kill_due >= 0 && now >= kill_due) {
+        kill_due = -1;
+        kill(health_init, SIGKILL);
+    }
+    if (check_due >= 0 && now >= check_due && !check_pid) {
+        if (health_frozen())
+            check_due = now + (plan.interval > 0 ? plan.interval : 1000);
+        else
+            check_start();
+    }
+}
+
+/* True if `pid` was the check. */
+static int health_reaped(int pid, int status)
+{
+    if (!health_on || pid != check_pid)
+        return 0;
+    check_read();
+    if (check_timed_out && !check_length) {
+        long long timeout = check_is_startup ? plan.startup_timeout : plan.timeout;
+        check_length = (size_t)snprintf(check_output, check_room, "the check did not end within %lld ms", timeout);
+        check_length = check_length < check_room ? check_length : check_room - 1;
+    }
+    check_done(check_timed_out ? 125 : status ? 1 : 0);
+    return 1;
+}
+
+/* A client's wish: 'h' to run a check now, 'g' to write down what is known. Its descriptor is ours from now on. */
+static void health_request(int fd, char what)
+{
+    if (what == 'g') {
+        if (health_on && health_stale)
+            state_write();
+        if (send(fd, "g", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+            note("health client");
+        close(fd);
+        return;
+    }
+    if (!health_on || n_waiters == MAX_WAITERS) {
+        close(fd);
+        return;
+    }
+    waiters[n_waiters++] = fd;
+    if (!check_pid)
+        check_start();
+}
+
+/* The container has ended. */
+static void health_end(void)
+{
+    if (!health_on)
+        return;
+    if (n_waiters)
+        status_set("stopped");
+    check_answer("stopped");
+    if (health_stale || !strcmp(health_status, "stopped"))
+        state_write();
+}

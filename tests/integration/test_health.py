@@ -1,0 +1,385 @@
+"""Health checks: what they find, what follows, and that a check is no way out of the container."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+from tests.integration.test_hostile_config import inner, variant  # noqa: F401
+from tests.integration.test_restart_policies import directory, field, until
+
+SLEEP = ("sleep", "600")
+
+
+def start(pyman: Run, image: str, *options: str, command: tuple[str, ...] = SLEEP, name: str = "h") -> None:
+    network = () if "--network" in options else ("--network", "none")
+    pyman("run", "-d", "--name", name, *network, *options, image, *command)
+
+
+def health(pyman: Run, name: str = "h") -> dict[str, Any]:
+    found = json.loads(field(pyman, name, "{{json .State.Health}}"))
+    assert isinstance(found, dict)
+    return found
+
+
+def status(pyman: Run, name: str = "h") -> str:
+    return str(health(pyman, name)["Status"])
+
+
+def by_hand(command: str, *options: str) -> tuple[str, ...]:
+    """Options of a check that no timer runs."""
+    return ("--health-cmd", command, "--health-interval", "disable", *options)
+
+
+def test_by_hand(pyman: Run, image: str) -> None:
+    start(pyman, image, *by_hand("echo looking; test -e /ok", "--health-retries", "2"))
+    assert health(pyman) == {"Status": "starting", "FailingStreak": 0, "Log": None}
+    assert pyman("ps", "--format", "{{.Status}}").stdout.strip().endswith("(starting)")
+    for streak, expected in ((1, "starting"), (2, "unhealthy"), (3, "unhealthy")):
+        assert pyman("healthcheck", "run", "h", rc=1).stdout == "unhealthy\n"
+        found = health(pyman)
+        assert (found["Status"], found["FailingStreak"], len(found["Log"])) == (expected, streak, streak)
+    assert found["Log"][-1]["ExitCode"] == 1 and found["Log"][-1]["Output"] == "looking\n"
+    assert found["Log"][-1]["Start"] < found["Log"][-1]["End"] and found["Log"][-1]["End"].endswith("Z")
+    assert pyman("healthcheck", "run", "--ignore-result", "h").stdout == "unhealthy\n"
+    assert pyman("ps", "--filter", "health=unhealthy", "--format", "{{.Names}}").stdout == "h\n"
+    assert pyman("ps", "--filter", "health=healthy", "-q").stdout == ""
+    pyman("exec", "h", "touch", "/ok")
+    assert pyman("healthcheck", "run", "h").stdout == ""
+    found = health(pyman)
+    assert (found["Status"], found["FailingStreak"], len(found["Log"])) == ("healthy", 0, 5)
+    seen = [
+        json.loads(line)
+        for line in pyman("events", "--stream=false", "--filter", "event=health_status", "--format", "json").stdout.splitlines()
+    ]
+    mine = [event["health_status"] for event in seen if event["ID"] == field(pyman, "h", "{{.Id}}")]
+    assert mine == ["unhealthy", "healthy"]
+    pyman("stop", "-t", "0", "h")
+    assert pyman("ps", "-a", "--format", "{{.Status}}").stdout.strip().endswith("(healthy)")
+    assert "not running" in pyman("healthcheck", "run", "h", rc=125).stderr
+    pyman("start", "h")
+    again = health(pyman)
+    assert again["Status"] == "starting" and len(again["Log"]) == 5, "the last run's log tells why it ended"
+    assert "no such container" in pyman("healthcheck", "run", "nosuch", rc=125).stderr
+    start(pyman, image, name="none")
+    assert "no health check" in pyman("healthcheck", "run", "none", rc=125).stderr
+    assert field(pyman, "none", "{{json .State}}").find("Health") < 0
+
+
+def test_by_the_timer(pyman: Run, image: str, base: Path) -> None:
+    start(pyman, image, "--health-cmd", '["test", "-e", "/ok"]', "--health-interval", "50ms", "--health-retries", "1")
+    until(lambda: status(pyman) == "unhealthy")
+    pyman("exec", "h", "touch", "/ok")
+    until(lambda: status(pyman) == "healthy")
+    # Nothing new: nothing is written, and yet inspect shows the newest checks.
+    first = health(pyman)["Log"]
+    path = directory(pyman, base, "h") / "health.json"
+    until(lambda: len({entry["ExitCode"] for entry in health(pyman)["Log"]}) == 1)
+    before = path.stat().st_mtime_ns
+    time.sleep(0.3)
+    assert path.stat().st_mtime_ns == before
+    assert health(pyman)["Log"][-1]["Start"] > first[-1]["Start"]
+    assert field(pyman, "h", "{{json .Config.Healthcheck}}") == (
+        '{"Test":["CMD","test","-e","/ok"],"Interval":50000000,"Timeout":30000000000,"Retries":1}'
+    )
+
+
+def test_the_start_period_counts_no_failure(pyman: Run, image: str) -> None:
+    start(pyman, image, *by_hand("test -e /ok", "--health-retries", "1", "--health-start-period", "1h"))
+    assert pyman("healthcheck", "run", "h", rc=1).stdout == "unhealthy\n"
+    assert (status(pyman), health(pyman)["FailingStreak"]) == ("starting", 0)
+    pyman("exec", "h", "touch", "/ok")
+    pyman("healthcheck", "run", "h")
+    assert status(pyman) == "healthy"
+
+
+def test_a_check_that_takes_too_long_is_killed_with_its_children(pyman: Run, image: str) -> None:
+    start(pyman, image, *by_hand("echo before; sleep 321 & sleep 321", "--health-timeout", "300ms"))
+    assert "did not end within" in pyman("healthcheck", "run", "h", rc=125).stderr
+    entry = health(pyman)["Log"][0]
+    assert (entry["ExitCode"], entry["Output"]) == (125, "before\n")
+    until(lambda: "321" not in pyman("exec", "h", "ps").stdout)
+
+
+def test_the_log_is_bounded(pyman: Run, image: str) -> None:
+    script = "head -c 3000000 /dev/zero | tr '\\0' x; exit 1"
+    start(pyman, image, *by_hand(script, "--health-max-log-count", "2", "--health-max-log-size", "10"))
+    for _ in range(3):
+        pyman("healthcheck", "run", "h", rc=1)
+    assert [entry["Output"] for entry in health(pyman)["Log"]] == ["x" * 10] * 2
+    start(pyman, image, *by_hand(script, "--health-max-log-count", "0", "--health-max-log-size", "0"), name="all")
+    for _ in range(6):
+        pyman("healthcheck", "run", "all", rc=1)
+    log = health(pyman, "all")["Log"]
+    # Without a limit is what a monitor may keep: 1 MB of each check, 4 MB of all.
+    assert 2 <= len(log) <= 4 and {len(entry["Output"]) for entry in log} == {1 << 20}
+    pyman("rm", "-f", "-t", "0", "all", "h")
+
+
+def test_what_a_check_writes_is_text(pyman: Run, image: str) -> None:
+    start(pyman, image, *by_hand(r"printf '\033[2J\"\\\377\001'; exit 1"))
+    pyman("healthcheck", "run", "h", rc=1)
+    assert health(pyman)["Log"][0]["Output"] == '\x1b[2J\\"\\\ufffd\x01'
+    assert "\x1b" not in pyman("inspect", "h").stdout
+
+
+def test_destinations(pyman: Run, image: str, base: Path, tmp_path: Path) -> None:
+    start(pyman, image, *by_hand("echo hello", "--health-log-destination", str(tmp_path)))
+    pyman("healthcheck", "run", "h")
+    files = list(tmp_path.iterdir())
+    assert [path.name for path in files] == [field(pyman, "h", "{{.Id}}") + "-healthcheck.log"]
+    assert json.loads(files[0].read_text())["Log"][0]["Output"] == "hello\n"
+    start(pyman, image, *by_hand("echo hello", "--health-log-destination", "events_logger"), name="logged")
+    for _ in range(2):
+        pyman("healthcheck", "run", "logged")
+    lines = [
+        line
+        for line in pyman("events", "--stream=false", "--filter", "container=logged", "--filter", "event=health_status").stdout.splitlines()
+    ]
+    assert len(lines) == 2 and all("health_log=hello" in line for line in lines)
+    assert field(pyman, "logged", "{{.Config.HealthLogDestination}}") == "events_logger"
+
+
+@pytest.mark.parametrize("action", ["kill", "stop"])
+def test_on_failure(pyman: Run, image: str, action: str) -> None:
+    script = "trap 'echo heeded; exit 7' TERM; while :; do sleep 0.05; done"
+    options = by_hand("false", "--health-retries", "1", "--health-on-failure", action)
+    start(pyman, image, *options, "--restart", "unless-stopped" if action == "stop" else "no", command=("sh", "-c", script))
+    until(lambda: pyman("exec", "h", "true", rc=None).returncode == 0)
+    pyman("healthcheck", "run", "h", rc=1)
+    until(lambda: field(pyman, "h", "{{.State.Status}} {{.State.Restarting}}") == "exited false")
+    assert field(pyman, "h", "{{.State.ExitCode}} {{.Config.HealthcheckOnFailureAction}}") == f"{137 if action == 'kill' else 7} {action}"
+    assert status(pyman) == "unhealthy"
+    assert "health check" in pyman("why", "h").stdout
+
+
+def test_stop_comes_to_an_end(pyman: Run, image: str) -> None:
+    start(pyman, image, *by_hand("false", "--health-retries", "1", "--health-on-failure", "stop", "--stop-timeout", "1"))
+    pyman("healthcheck", "run", "h", rc=1)
+    until(lambda: field(pyman, "h", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137")
+
+
+def test_restart_on_failure(pyman: Run, image: str) -> None:
+    options = ("--health-interval", "50ms", "--health-retries", "2", "--health-on-failure", "restart", "--stop-timeout", "0")
+    start(
+        pyman,
+        image,
+        "--health-cmd",
+        "test -e /proc/$(cat /n || echo 1)",
+        *options,
+        command=("sh", "-c", "echo run; echo 999 > /n; exec sleep 600"),
+    )
+    until(lambda: int(field(pyman, "h", "{{.RestartCount}}")) >= 2)
+    assert pyman("logs", "h").stdout.count("run") >= 2
+    pyman("stop", "-t", "0", "h")
+    assert field(pyman, "h", "{{.State.Status}} {{.State.Restarting}}") == "exited false", "the user's wish comes first"
+    runs = pyman("logs", "h").stdout.count("run")
+    time.sleep(0.3)
+    assert pyman("logs", "h").stdout.count("run") == runs
+
+
+def test_the_startup_check_comes_first(pyman: Run, image: str) -> None:
+    options = ("--health-startup-cmd", "echo up; test -e /up", "--health-startup-interval", "disable", "--health-startup-success", "2")
+    start(pyman, image, *by_hand("echo regular"), *options)
+    assert pyman("healthcheck", "run", "h", rc=1).stdout == "starting\n"
+    pyman("exec", "h", "touch", "/up")
+    for expected in ("starting", "healthy"):
+        pyman("healthcheck", "run", "h")
+        assert status(pyman) == expected
+    pyman("healthcheck", "run", "h")
+    assert [entry["Output"] for entry in health(pyman)["Log"]] == ["up\n"] * 3 + ["regular\n"]
+    assert json.loads(field(pyman, "h", "{{json .Config.StartupHealthCheck}}"))["Successes"] == 2
+
+
+def test_the_startup_check_passes_on_to_the_timer(pyman: Run, image: str) -> None:
+    options = ("--health-startup-cmd", "test -e /up", "--health-startup-interval", "50ms", "--health-interval", "50ms")
+    start(pyman, image, "--health-cmd", "echo regular", *options, command=("sh", "-c", "sleep 0.3; touch /up; exec sleep 600"))
+    until(lambda: any(entry["Output"] == "regular\n" for entry in health(pyman)["Log"] or []))
+    assert status(pyman) == "healthy"
+
+
+def test_a_failing_startup_check_restarts(pyman: Run, image: str) -> None:
+    options = ("--health-startup-cmd", "false", "--health-startup-interval", "50ms", "--health-startup-retries", "2", "--stop-timeout", "0")
+    start(pyman, image, *by_hand("true"), *options)
+    until(lambda: int(field(pyman, "h", "{{.RestartCount}}")) >= 1)
+    pyman("rm", "-f", "-t", "0", "h")
+
+
+# What a process of the container may: the check must have exactly this.
+LOOK = "id; grep -E '^(Cap|NoNewPrivs|Seccomp:|Umask)' /proc/self/status; pwd; cat /proc/self/cgroup; ulimit -n; cat /proc/self/oom_score_adj; echo $LOOKED; ls -l /proc/self/fd | grep -c -v pipe"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (
+            "--user",
+            "1234:5678",
+            "--group-add",
+            "77",
+            "--workdir",
+            "/tmp",
+            "--env",
+            "LOOKED=a b",
+            "--umask",
+            "0077",
+            "--ulimit",
+            "nofile=512:512",
+        ),
+        ("--security-opt", "no-new-privileges", "--cap-drop", "ALL", "--cap-add", "NET_RAW", "--oom-score-adj", "600"),
+        ("--privileged", "--pid", "host", "--cgroupns", "host"),
+        ("--userns", "keep-id", "--security-opt", "seccomp=unconfined"),
+        ("--read-only", "--network", "pasta"),
+    ],
+)
+def test_a_check_may_what_the_container_may(pyman: Run, image: str, options: tuple[str, ...]) -> None:
+    start(
+        pyman,
+        image,
+        *options,
+        *by_hand(f"({LOOK}) >&2", "--health-max-log-size", "0"),
+        command=("sh", "-c", f"({LOOK}) >&2; exec sleep 600"),
+    )
+    pyman("healthcheck", "run", "h")
+    own = pyman("logs", "h").stderr
+    assert "CapEff" in own
+    assert health(pyman)["Log"][0]["Output"] == own
+
+
+def test_nothing_of_the_monitor_is_within_reach(pyman: Run, image: str) -> None:
+    """No descriptor, no environment; a script that names the monitor as its interpreter gets it, and cannot write to it."""
+    script = "#!/bin/sh\nls -l /proc/self/fd; cat /proc/self/environ | tr '\\0' '\\n' | sort\n"
+    start(
+        pyman,
+        image,
+        *by_hand("sh /look", "--health-max-log-size", "0", "--env", "LOOKED=yes"),
+        command=("sh", "-c", 'printf "%s" "$0" > /look; exec sleep 600', script),
+    )
+    until(lambda: pyman("exec", "h", "test", "-e", "/look", rc=None).returncode == 0)
+    pyman("healthcheck", "run", "h")
+    output = health(pyman)["Log"][0]["Output"]
+    numbers = {line.split(" -> ")[0].split()[-1]: line.split(" -> ")[1] for line in output.splitlines() if " -> " in line}
+    assert set(numbers) <= {"0", "1", "2", "3", "10"} and numbers["0"] == "/dev/null"  # 3, 10: the shell's script, the directory of ls
+    assert not any("pyman" in line or "XDG" in line for line in output.splitlines())
+    assert "LOOKED=yes" in output
+
+
+def test_the_monitor_cannot_be_overwritten(pyman: Run, image: str) -> None:
+    """It is executed through a read-only mount: also its owner gets no writer from the link that `#!/proc/self/exe` stands for."""
+    make = "printf '#!/proc/self/exe\\n' > /attack; chmod 755 /attack; exec sleep 600"
+    start(pyman, image, *by_hand('["/attack"]', "--health-max-log-size", "0"), command=("sh", "-c", make))
+    until(lambda: pyman("exec", "h", "test", "-x", "/attack", rc=None).returncode == 0)
+    pyman("healthcheck", "run", "h", rc=1)
+    assert "pyman-monitor" in health(pyman)["Log"][0]["Output"], "the script has got hold of the monitor's program"
+    # Opened and truncated: a program that is running would be busy, but the mount refuses before.
+    done = pyman("unshare", "sh", "-c", f": > /proc/{field(pyman, 'h', '{{.State.ConmonPid}}')}/exe", rc=None)
+    assert "Read-only file system" in done.stderr
+
+
+def test_a_watcher_sees_nothing_of_a_check(pyman: Run, image: str) -> None:
+    watch = (
+        "while :; do for p in /proc/[0-9]*; do for f in exe maps mem environ fd/3 root cwd; do "
+        'case "$(cat $p/comm 2>/dev/null)" in pyman*) (exec 3<$p/$f) 2>/dev/null && echo "OPENED $p/$f $(cat $p/comm)";; esac; done; done; done'
+    )
+    start(pyman, image, *by_hand("true"), "--cap-add", "SYS_PTRACE", command=("sh", "-c", watch))
+    for _ in range(20):
+        pyman("healthcheck", "run", "h")
+    assert not [line for line in pyman("logs", "h").stdout.splitlines() if line.split()[-1].startswith("pyman")]
+    pyman("rm", "-f", "-t", "0", "h")
+
+
+def test_the_monitor_killed_after_a_check(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "h", "--network", "none", "--health-cmd", "true", image, *SLEEP, env={"PYMAN_KILL_AT": "monitor:checked"})
+    until(lambda: field(pyman, "h", "{{.State.Status}}") == "exited")
+    assert status(pyman) == "healthy"
+    pyman("start", "h")
+    assert pyman("ps", "--format", "{{.Names}}").stdout == "h\n"
+
+
+def test_a_wiped_runtime_directory(pyman: Run, image: str, base: Path) -> None:
+    start(pyman, image, *by_hand("true"))
+    for path in (base / "run/pyman/containers" / field(pyman, "h", "{{.Id}}")).iterdir():
+        path.unlink()
+    pyman("healthcheck", "run", "h")
+    assert status(pyman) == "healthy"
+
+
+def test_ended_while_being_checked(pyman: Run, image: str) -> None:
+    start(pyman, image, *by_hand("kill -9 1; sleep 60"), command=("sh", "-c", "trap 'exit 3' HUP; while :; do sleep 0.05; done"))
+    pid = int(field(pyman, "h", "{{.State.Pid}}"))
+    start(pyman, image, *by_hand("sleep 60"), name="other")
+    os.kill(pid, signal.SIGHUP)
+    until(lambda: field(pyman, "h", "{{.State.Status}}") == "exited")
+    pyman("rm", "-f", "-t", "0", "other")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--health-cmd", "x", "--health-retries", "0"), "from 1 on"),
+        (("--health-cmd", "x", "--health-on-failure", "boo"), "none, kill, restart, stop"),
+        (("--health-on-failure", "kill"), "no health check"),
+        (("--health-startup-cmd", "x"), "comes before a health check"),
+        (("--health-cmd", "x", "--no-healthcheck"), "together with --health-cmd"),
+        (("--health-cmd", "x", "--health-interval", "often"), "not a duration"),
+        (("--health-cmd", "x", "--health-timeout", "-3s"), "0 seconds or more"),
+        (("--health-cmd", "x", "--health-log-destination", "/nosuch"), "neither local"),
+        (("--health-cmd", "x", "--health-max-log-count", "-1"), "from 0 on"),
+        (("--health-cmd", "[]"), "names no command"),
+        (("--health-cmd", "x", "--health-on-failure", "restart", "--rm"), "--rm"),
+    ],
+)
+def test_refused(pyman: Run, image: str, options: tuple[str, ...], message: str) -> None:
+    assert message in pyman("create", *options, image, "true", rc=125).stderr
+    assert not pyman("ps", "-aq").stdout
+
+
+def test_the_images_own(pyman: Run, variant: Any) -> None:  # noqa: F811
+    second = 10**9
+    check = {"Test": ["CMD-SHELL", "test -e /ok"], "Interval": 3600 * second, "Timeout": 5 * second, "StartPeriod": 0, "Retries": 1}
+    pyman("pull", "-q", variant(inner(Healthcheck=check)))
+    name = "localhost/variant"
+    start(pyman, name)
+    until(lambda: status(pyman) == "unhealthy")
+    start(pyman, name, "--health-retries", "7", name="seven")
+    assert json.loads(field(pyman, "seven", "{{json .Config.Healthcheck}}")) == {**{k: v for k, v in check.items() if v}, "Retries": 7}
+    for option in ("--no-healthcheck", "--health-cmd=none"):
+        start(pyman, name, option, name="off")
+        assert "no health check" in pyman("healthcheck", "run", "off", rc=125).stderr
+        assert "(" not in pyman("ps", "--filter", "name=off", "--format", "{{.Status}}").stdout
+        pyman("rm", "-f", "-t", "0", "off")
+    pyman("rm", "-fa", "-t", "0")
+    pyman("rmi", name)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("curl", "not an object"),
+        ({"Test": "CMD true"}, "not a list of strings"),
+        ({"Test": ["CMD", 1]}, "not a list of strings"),
+        ({"Test": ["CMD"]}, "does not begin"),
+        ({"Test": ["RUN", "true"]}, "does not begin"),
+        ({"Test": ["CMD", "a\0b"]}, "NUL"),
+        ({"Test": ["CMD", *["x"] * 5000]}, "too long"),
+        ({"Test": ["CMD", "x" * 200_000]}, "too long"),
+        ({"Test": ["CMD", "true"], "Interval": "1s"}, "Interval"),
+        ({"Test": ["CMD", "true"], "Timeout": -1}, "Timeout"),
+        ({"Test": ["CMD", "true"], "Retries": 1 << 40}, "Retries"),
+        ({"Test": ["CMD", "true"], "StartPeriod": True}, "StartPeriod"),
+    ],
+)
+def test_hostile_images(pyman: Run, variant: Any, value: Any, message: str) -> None:  # noqa: F811
+    pyman("pull", "-q", variant(inner(Healthcheck=value)))
+    done = pyman("create", "--name", "h", "localhost/variant", "true", rc=125)
+    assert "HEALTHCHECK" in done.stderr and message in done.stderr and "--no-healthcheck" in done.stderr
+    pyman("run", "--rm", "--network", "none", "--no-healthcheck", "localhost/variant", "true")
+    pyman("rmi", "localhost/variant")
