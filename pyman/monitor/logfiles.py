@@ -119,15 +119,17 @@ class LogFiles:
     def _successor(self) -> int:
         """The file after this one, locked; -1 if there is none; this one itself if more was written into it meanwhile."""
         own = os.fstat(self._fd)
-        for _ in range(1000):
+        for _ in range(100):
             number = self._number(own.st_ino)
             if number == 0:
                 return -1
             if number < 0:
                 if os.fstat(self._fd).st_nlink:
-                    continue  # looked for while it was being renamed
-                self.lost = True
-                return self._oldest()
+                    time.sleep(0.001)  # looked for while it was being renamed
+                    continue
+                fd = self._oldest()
+                self.lost = fd >= 0  # else the whole log has gone
+                return fd
             if os.lseek(self._fd, 0, os.SEEK_CUR) < os.fstat(self._fd).st_size:
                 return self._fd  # written after the last look and before the rotation
             name = f"{self._path}.{number - 1}" if number > 1 else self._path

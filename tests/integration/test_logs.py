@@ -82,7 +82,7 @@ def test_following_ends(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "le", "--network", "none", image, "sh", "-c", "echo one; sleep 600")
     assert pyman("logs", "-f", "--until", "100ms", "le").stdout == "one\n"
     with (base / "le.out").open("w") as out:
-        reader = subprocess.Popen([*command(), "logs", "-f", "--tail", "1", "le"], env=environment(base), stdout=out)
+        reader = subprocess.Popen([*command(), "logs", "-f", "--tail", "1", "le"], env=environment(base), stdout=out, stderr=2)
     until(lambda: (base / "le.out").read_text() == "one\n")
     pyman("rm", "-f", "-t", "0", "le")
     assert reader.wait(10) == 0

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    View = tuple[containers.Container, logs.Source, log_lines.Printer]
+    View = tuple[str, logs.Source, log_lines.Printer]
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -31,18 +31,18 @@ def main(opts: Any, args: list[str]) -> int:
     views: list[View] = []
     for index, container in enumerate(chosen):
         source = logs.Source(container, opts, conf)
-        name = (container.name if opts["names"] else container.id[:12]) + " " if len(chosen) > 1 else ""
+        prefix = (container.name if opts["names"] else container.id[:12]) + " " if len(chosen) > 1 else ""
         color = log_lines.COLORS[index % len(log_lines.COLORS)] if opts["color"] else b""
-        views.append((container, source, log_lines.Printer(name.encode(), color, bool(opts["timestamps"]), escaped, source.json)))
+        views.append((container.name, source, log_lines.Printer(prefix.encode(), color, bool(opts["timestamps"]), escaped, source.json)))
     if opts["follow"]:
         _follow(views)
     else:
         for view in views:
             while not view[1].ended:
                 _step(view)
-    for container, source, _ in views:
+    for name, source, _ in views:
         if source.lost:
-            print_warning(f"lines of container {container.name} were rotated away before they could be read")
+            print_warning(f"lines of container {name} were rotated away before they could be read")
     return 0
 
 
