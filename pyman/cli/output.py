@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _NARROWEST = 10  # the width that Podman gives each column at least
 
 
-def print_table(headings: list[str], rows: list[list[str]], heading: bool = True) -> None:
-    """Left-aligned columns at least ten wide and two blanks apart; cells are escaped, so that no name can forge a row."""
+def print_table(headings: list[str], rows: list[list[str]], heading: bool = True, narrowest: int = _NARROWEST) -> None:
+    """Left-aligned columns at least ten wide (`narrowest`) and two blanks apart; cells are escaped, so that no name can forge a row."""
     cells = [[escape(cell).replace("\n", " ").replace("\t", " ") for cell in row] for row in rows]
     shown = ([headings] if heading else []) + cells
     if not shown:
         return
-    widths = [max(_NARROWEST, *(len(row[column]) for row in shown)) for column in range(len(shown[0]))]
+    widths = [max(narrowest, *(len(row[column]) for row in shown)) for column in range(len(shown[0]))]
     text = "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n" for row in shown)
     sys.stdout.write(text)
 

@@ -129,6 +129,19 @@ restart bool Start it again, as the monitor does by the restart policy
 rm bool Remove it if it has ended
 rmi bool Remove its image too !! use rmi
 """
+STATS = """
+all,a bool Containers that do not run too
+format str json, table TEMPLATE or a Go template
+interval,i int=5 Seconds between two looks
+latest,l bool The newest container
+no-reset bool Do not clear the screen before each look
+no-stream bool Look once
+no-trunc bool Do not shorten ids
+"""
+TOP = """
+latest,l bool The newest container
+list-descriptors bool Print the format descriptors
+"""
 WHY = """
 format str=text text or json
 latest,l bool The newest container
@@ -195,7 +208,22 @@ _CONTAINER = {
         starts=True,
     ),
     "start": _C("start", "CONTAINER...", "Start containers", START, ("pyman start web", "pyman start -a job"), starts=True),
+    "stats": _C(
+        "stats",
+        "[CONTAINER...]",
+        "Show what containers use of processor, memory, network and disk",
+        STATS,
+        ("pyman stats", "pyman stats --no-stream --format 'table {{.Name}} {{.CPUPerc}} {{.MemUsage}}'"),
+    ),
     "stop": _C("stop", "CONTAINER...", "Stop containers", STOP, ("pyman stop web", "pyman stop -t 2 --all")),
+    "top": _C(
+        "top",
+        "CONTAINER [DESCRIPTOR...]",
+        "Show the processes of a container, by format descriptors or arguments of ps",
+        TOP,
+        ("pyman top web", "pyman top web pid,user,hpid,args", "pyman top web -o pid,pcpu,args --sort=-pcpu"),
+        stop=True,
+    ),
     "why": _C(
         "why",
         "CONTAINER...",
