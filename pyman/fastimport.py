@@ -9,11 +9,14 @@ Whatever does not fit exactly (no byte code yet, other layout, hash-based files)
 import os
 import sys
 from _frozen_importlib import ModuleSpec  # importlib.machinery.ModuleSpec, without importing that
-from _frozen_importlib_external import MAGIC_NUMBER
+from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader
+from _imp import extension_suffixes
 from marshal import loads
 
 _ROOT = os.path.dirname(os.path.abspath(__file__))
 _SUFFIX = f".{sys.implementation.cache_tag}.pyc"
+_C_SUFFIX = extension_suffixes()[0]
+_DYNLOAD = next((entry for entry in sys.path if entry.endswith("/lib-dynload")), "")
 _LIMIT = 1 << 16  # bytes; a larger read buffer costs more than the read
 
 
@@ -24,7 +27,7 @@ class Finder:
     def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module whose byte code is there and up to date, else None."""
         if not name.startswith("pyman."):
-            return None
+            return _standard(name) if path is None else None
         parent, _, last = name[6:].replace(".", "/").rpartition("/")
         directory = f"{_ROOT}/{parent}" if parent else _ROOT
         source = f"{directory}/{last}.py"
@@ -65,6 +68,14 @@ class Finder:
         spec = module.__spec__  # type: ignore[attr-defined]
         code, spec.loader_state = spec.loader_state, None
         exec(code, module.__dict__)
+
+
+def _standard(name: str) -> ModuleSpec | None:
+    """A C module of the standard library: importlib would list the library's directories first to find it."""
+    file = f"{_DYNLOAD}/{name}{_C_SUFFIX}"
+    if name[0] == "_" and _DYNLOAD and os.path.exists(file):
+        return ModuleSpec(name, ExtensionFileLoader(name, file), origin=file)
+    return None
 
 
 def install() -> None:

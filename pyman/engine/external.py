@@ -37,7 +37,7 @@ def find(name: str, conf: dict[str, Any]) -> str:
 
 
 class Runtime:
-    """A container created by an external runtime; has the attributes of runtime.create.Created."""
+    """A container created by an external runtime; has the attributes of runtime.channel.Created."""
 
     __slots__ = ("channel", "command", "console", "id", "name", "netns_fd", "pid", "start_time")
 

@@ -21,6 +21,7 @@ from pyman.network import setup as network
 from pyman.rootless import userns
 from pyman.runtime import create as runtime_create
 from pyman.runtime import start as runtime_start
+from pyman.runtime.channel import Created
 from pyman.state import events, fastjson, store
 from pyman.storage import layers, overlay
 
@@ -108,7 +109,7 @@ def _run(plan: Plan, started: list[int]) -> None:
         from pyman.engine import health_plan  # with a health check only
 
         container.state["health"] = health_plan.write(container, plan.opts, spec)
-    own = isinstance(created, runtime_create.Created)
+    own = isinstance(created, Created)
     waits = own and not plan.net.pid  # with a helper the state is complete only when init and the helper are ready
     if own and not waits:
         runtime_create.wait_created(created)

@@ -59,12 +59,9 @@ def reset_signals() -> None:
     import _signal  # the C half of signal: no enum import
 
     for number in range(1, 65):
-        if number in (9, 19, 32, 33):
-            continue
-        try:
+        # What the interpreter found at its start and was told since; None: not for it to know (two of libc's own).
+        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
             _signal.signal(number, _signal.SIG_DFL)
-        except (OSError, ValueError):
-            continue
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 

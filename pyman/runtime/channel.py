@@ -11,11 +11,14 @@ import os
 
 from pyman import errors
 from pyman.errors import RuntimeFailure
+from pyman.linux import process
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pyman.runtime.extras import Extras
 
 
 class Channel:
@@ -75,6 +78,20 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self.sock.close()
+
+
+class Created:
+    """A container's init, cloned and not yet started. `console`: the pty's master; `netns_fd`: its new network; or -1."""
+
+    __slots__ = ("channel", "console", "extras", "netns_fd", "pid", "start_time", "terminal")
+
+    def __init__(self, pid: int, channel: Channel, terminal: bool) -> None:
+        self.pid = pid
+        self.start_time = process.start_time(pid)
+        self.channel = channel
+        self.console = self.netns_fd = -1
+        self.terminal = terminal
+        self.extras: Extras | None = None
 
 
 def pair() -> tuple[Channel, Channel]:

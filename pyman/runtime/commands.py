@@ -1,19 +1,18 @@
-"""`pyman-runtime` create, run, start, exec: the commands that make processes."""
+"""`pyman-runtime` create, run, start."""
 
 from __future__ import annotations
 
 import os
 
-from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
-from pyman.runtime import arguments, bundle, cgroup, create, exec, hooks, start, store, validate
-from pyman.runtime.exec_extras import ExecExtras
+from pyman.errors import RuntimeFailure
+from pyman.runtime import bundle, cgroup, create, foreground, hooks, start, store, validate
 from pyman.runtime.extras import Extras
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyman.runtime.create import Created
+    from pyman.runtime.channel import Created
 
 
 def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
@@ -22,11 +21,9 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
     if verb in ("create", "run"):
         return _create(root, args[0], settings, opts, verb == "run")
     entry = root.load(args[0])
-    if verb == "start":
-        entry.start()
-        _poststart(entry, settings)
-        return 0
-    return _exec(entry, args[1:], opts)
+    entry.start()
+    _poststart(entry, settings)
+    return 0
 
 
 def _note(settings: dict[str, Any], text: str) -> None:
@@ -38,22 +35,6 @@ def _note(settings: dict[str, Any], text: str) -> None:
 def _poststart(entry: store.Entry, settings: dict[str, Any]) -> None:
     for failure in hooks.run_leniently("poststart", (entry.spec().get("hooks") or {}).get("poststart") or [], entry.state()):
         _note(settings, failure)
-
-
-def _preserved(opts: dict[str, Any]) -> tuple[int, ...]:
-    """Descriptors 3.. of --preserve-fds N and, as systemd passes them, of LISTEN_FDS. UsageError for one that is not open."""
-    count = arguments.number(opts, "preserve_fds") + _listen_fds()
-    for fd in range(3, 3 + count):
-        try:
-            os.fstat(fd)
-        except OSError:
-            raise UsageError(f"cannot preserve {count} descriptors", f"descriptor {fd} is not open") from None
-    return tuple(range(3, 3 + count))
-
-
-def _listen_fds() -> int:
-    text = os.environ.get("LISTEN_FDS") or ""
-    return int(text) if text.isdigit() and int(text) < 1024 and os.environ.get("LISTEN_PID") in (None, "", str(os.getpid())) else 0
 
 
 def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts: dict[str, Any], then_start: bool) -> int:
@@ -70,12 +51,12 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         _note(settings, f"unknown capability {name} was left out")
     if (spec.get("annotations") or {}).get("run.oci.keep_original_groups") in ("1", "true"):
         spec["process"]["keepGroups"] = True  # crun's annotation, which managers set for --group-add keep-groups
-    preserve = _preserved(opts)
-    if _listen_fds():
-        spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={_listen_fds()}", "LISTEN_PID=1"]
+    preserve = foreground.preserved(opts)
+    if foreground.listen_fds():
+        spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={foreground.listen_fds()}", "LISTEN_PID=1"]
     entry = root.make(container_id, directory, spec)
     if not detached:
-        _hold_signals()
+        foreground.hold_signals()
     created: Created | None = None
     try:
         linux = spec["linux"]
@@ -100,14 +81,10 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         entry.created(created)
         create.wait_created(created)
         entry.finished_creating()
-        if created.console >= 0 and console_socket:
-            bundle.send_console(console_socket, created.console)
-            os.close(created.console)
-            created.console = -1
-        if opts.get("pidfd_socket"):
-            bundle.send_pidfd(opts["pidfd_socket"], created.pid)
-        if opts.get("pid_file"):
-            bundle.write_pid(opts["pid_file"], created.pid)
+        if any(opts.get(name) for name in foreground.HANDED_OVER):
+            from pyman.runtime import handover
+
+            handover.hand_over(created, opts)
         if not then_start:
             return 0
         start.start_gated(created, entry.gate())
@@ -118,60 +95,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         raise
     if opts.get("detach"):
         return 0
-    code = _attend(created)
+    code = foreground.attend(created.pid, created.console)
     if not opts.get("keep"):
         for failure in entry.delete(True):
             _note(settings, failure)
     return code
-
-
-def _hold_signals() -> None:
-    """Signals for a process in the foreground wait until there is one to forward them to (runtime/foreground.py)."""
-    import _signal
-
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, (1, 2, 3, 10, 12, 15))
-
-
-def _attend(created: Created) -> int:
-    """Stay with a process in the foreground: its terminal, signals to it; returns its exit code."""
-    from pyman.runtime import foreground
-
-    return foreground.attend(created.pid, created.console)
-
-
-def _exec(entry: store.Entry, command: list[str], opts: dict[str, Any]) -> int:
-    spec = entry.spec()
-    process = bundle.exec_process(spec, command, opts)
-    entry.require_running("execute a command in", created=True)
-    place = entry.cgroup
-    if cgroup.is_frozen(place) and not opts.get("ignore_paused"):
-        raise StateError(f"cannot execute a command in container {entry.record['id']}", "it is paused", "resume it, or use --ignore-paused")
-    if opts.get("cgroup") and place:
-        place = bundle.sub_cgroup(place, str(opts["cgroup"]))
-    console_socket = opts.get("console_socket") or ""
-    if process.get("terminal") and opts.get("detach") and not console_socket:
-        raise RuntimeFailure("cannot create a terminal", "a detached process needs --console-socket for it", stage="config")
-    linux = spec.get("linux") or {}
-    if not opts.get("detach"):
-        _hold_signals()
-    created = exec.exec_process(
-        entry.pid,
-        process,
-        stdio=(0, 1, 2),
-        preserve=_preserved(opts),
-        seccomp_spec=linux.get("seccomp"),
-        extras=ExecExtras(process, linux, entry.state(), place),
-    )
-    try:
-        if created.console >= 0 and console_socket:
-            bundle.send_console(console_socket, created.console)
-            os.close(created.console)
-            created.console = -1
-        if opts.get("pidfd_socket"):
-            bundle.send_pidfd(opts["pidfd_socket"], created.pid)
-        if opts.get("pid_file"):
-            bundle.write_pid(opts["pid_file"], created.pid)
-    except PymanError:
-        os.kill(created.pid, 9)
-        raise
-    return 0 if opts.get("detach") else _attend(created)

@@ -10,13 +10,13 @@ import os
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc, process, seccomp
 from pyman.runtime import channel as channels
+from pyman.runtime.channel import Created
 from pyman.runtime.init import Init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyman.runtime.channel import Channel
     from pyman.runtime.extras import Extras
 
 _FLAGS = {
@@ -29,20 +29,6 @@ _FLAGS = {
     "user": libc.CLONE_NEWUSER,
     "time": libc.CLONE_NEWTIME,
 }
-
-
-class Created:
-    """A container's init, cloned and not yet started. `console`: the pty's master; `netns_fd`: its new network; or -1."""
-
-    __slots__ = ("channel", "console", "extras", "netns_fd", "pid", "start_time", "terminal")
-
-    def __init__(self, pid: int, channel: Channel, terminal: bool) -> None:
-        self.pid = pid
-        self.start_time = process.start_time(pid)
-        self.channel = channel
-        self.console = self.netns_fd = -1
-        self.terminal = terminal
-        self.extras: Extras | None = None
 
 
 def syscall_filter(spec: dict[str, Any]) -> bytes:
@@ -100,18 +86,27 @@ def begin(
         more = extras.parent_prepare()
     if gate:
         init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
-    cgroup_fd = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
+    place = cgroup or (extras.cgroup if extras is not None else "")
+    cgroup_fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if place else -1
     if cgroup and flags & libc.CLONE_NEWCGROUP:
         # A cgroup namespace begins where its maker is, which at the clone would still be the caller's group.
         init.late_cgroupns, flags = True, flags & ~libc.CLONE_NEWCGROUP
     keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve, *more)
     try:
-        pid = _clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
+        try:
+            pid = _clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
+            if extras is not None:
+                extras.born_in_cgroup = cgroup_fd >= 0
+        except OSError:
+            if cgroup_fd < 0 or extras is None:
+                raise
+            pid = _clone(flags, init, keep, user_ns, pid_ns, -1)  # Linux before 5.7: it is moved there
     except OSError as err:
         raise _refused(err) from err
     finally:
-        if cgroup_fd >= 0:
-            os.close(cgroup_fd)
+        for fd in (cgroup_fd, user_ns, pid_ns):
+            if fd >= 0:
+                os.close(fd)
     theirs.close()
     if gate:
         os.close(init.gate_fd)
@@ -225,9 +220,6 @@ def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: 
     text = os.read(read_end, 32)
     os.close(read_end)
     process.wait(helper)
-    for fd in (user_ns, pid_ns):
-        if fd >= 0:
-            os.close(fd)
     if not text:
         raise OSError(1, "cannot join the user or pid namespace")
     return int(text)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 
 from pyman.errors import PymanError, RuntimeFailure, StateError
-from pyman.linux import fs, libc, process, seccomp, tty
+from pyman.linux import fs, libc, process
 from pyman.runtime import channel as channels
-from pyman.runtime.create import Created
-from pyman.runtime.init import run_program
-from pyman.runtime.program import close_at_exec, set_oom_score
+from pyman.runtime.channel import Created
+from pyman.runtime.program import close_at_exec, run_program, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
     from pyman.runtime.channel import Channel
@@ -32,7 +33,7 @@ _KINDS = {
 class ExecInit:
     """The process that becomes the command; see runtime/init.py for the protocol."""
 
-    __slots__ = ("bpf", "channel", "extras", "preserve", "process", "stage", "stdio")
+    __slots__ = ("bpf", "channel", "extras", "preserve", "process", "stage", "stdio", "tty")
 
     def __init__(
         self, process_spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], bpf: bytes, preserve: tuple[int, ...]
@@ -43,6 +44,7 @@ class ExecInit:
         self.bpf = bpf
         self.preserve = preserve
         self.extras: ExecExtras | None = None
+        self.tty: ModuleType | None = None  # linux/tty.py, with a terminal
         self.stage = "start"
 
     def main(self) -> int:
@@ -65,11 +67,12 @@ class ExecInit:
             master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
             if fs.magic(master) != fs.DEVPTS_SUPER_MAGIC:
                 raise RuntimeFailure("cannot create a terminal", "the container's /dev/pts is not devpts", stage="console")
-            slave = tty.open_pty(master)
+            assert self.tty is not None
+            slave = self.tty.open_pty(master)
             os.fchown(slave, (self.process.get("user") or {}).get("uid", 0), -1)
             self.channel.send("console", master)
             os.close(master)
-            tty.make_controlling(slave)
+            self.tty.make_controlling(slave)
         else:
             for number, fd in enumerate(self.stdio):
                 os.dup2(fd, number)
@@ -94,7 +97,11 @@ def exec_process(
     extras: what only some processes ask for, see runtime/exec_extras.py.
     StateError if init has ended; CommandNotFound (127), CannotInvoke (126), RuntimeFailure.
     """
-    bpf = seccomp.program(seccomp_spec) if seccomp_spec else b""
+    bpf = b""
+    if seccomp_spec:
+        from pyman.linux import seccomp
+
+        bpf = seccomp.program(seccomp_spec)
     try:
         pidfd = libc.pidfd_open(init_pid)
     except ProcessLookupError:
@@ -106,6 +113,10 @@ def exec_process(
             flags |= flag
     ours, theirs = channels.pair()
     init = ExecInit(process_spec, theirs, stdio, bpf, preserve)
+    if process_spec.get("terminal"):
+        from pyman.linux import tty
+
+        init.tty = tty
     init.extras = extras
     more = extras.parent_prepare() if extras is not None else ()
     read_end, write_end = os.pipe()
@@ -130,7 +141,7 @@ def exec_process(
         os.write(write_end, b"%d" % pid)
         return 0
 
-    helper = process.fork(joiner, "pyman:[join]", (*keep, pidfd, write_end))
+    helper = _fork_joiner(joiner, (*keep, pidfd, write_end), extras)
     os.close(write_end)
     os.close(pidfd)
     theirs.close()
@@ -155,3 +166,18 @@ def exec_process(
         raise RuntimeFailure("cannot execute a command in the container", f"unexpected message {message['kind']}", stage="exec")
     ours.close()
     return created
+
+
+def _fork_joiner(joiner: Callable[[], int], keep: tuple[int, ...], extras: ExecExtras | None) -> int:
+    """Fork the process that joins the container, in the container's cgroup where the kernel can do that (clone3, Linux 5.7)."""
+    if extras is not None and extras.may_be_born_in_cgroup():
+        try:
+            fd = os.open(extras.cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                extras.born_in_cgroup = True
+                return process.clone(0, joiner, "pyman:[join]", keep, fd)
+            finally:
+                os.close(fd)
+        except OSError:
+            extras.born_in_cgroup = False  # it moves there by itself, which says what is wrong
+    return process.fork(joiner, "pyman:[join]", keep)

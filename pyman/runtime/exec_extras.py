@@ -5,34 +5,48 @@ from __future__ import annotations
 import os
 
 from pyman.errors import RuntimeFailure
-from pyman.linux import seccomp
-from pyman.runtime import extras as container_extras
-from pyman.runtime import tuning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any
+
+_TUNED = ("scheduler", "ioPriority", "execCPUAffinity", "apparmorProfile", "selinuxLabel")
 
 
 class ExecExtras:
     """cgroup: directory to join, or ""; limited: whether leaving it out would escape limits; state: the container's."""
 
-    __slots__ = ("_description", "_listener", "_process", "cgroup", "limited", "state")
+    __slots__ = ("_description", "_listener", "_listeners", "_process", "_tuning", "born_in_cgroup", "cgroup", "limited", "state")
 
     def __init__(self, process: dict[str, Any], linux: dict[str, Any], state: dict[str, Any], cgroup: str = "") -> None:
         self._process = process
         self._description = linux.get("seccomp") or {}
         self._listener = -1
+        # Modules loaded before the fork if they are needed: afterwards nothing is imported.
+        self._listeners: ModuleType | None = None
+        self._tuning: ModuleType | None = None
         self.cgroup = cgroup
+        self.born_in_cgroup = False  # the fork put the process there
         self.limited = bool({key for key, value in (linux.get("resources") or {}).items() if value} - {"devices"})
         self.state = state
 
     def parent_prepare(self) -> tuple[int, ...]:
         """Check what can be checked and open what the process cannot reach. RuntimeFailure."""
-        tuning.check(self._process)
+        if any(self._process.get(key) for key in _TUNED):
+            from pyman.runtime import tuning
+
+            tuning.check(self._process)
+            self._tuning = tuning
+        if not self._description:
+            return ()
+        from pyman.linux import seccomp
+        from pyman.runtime import listener
+
+        self._listeners = listener
         if not seccomp.notifies(self._description):
             return ()
-        self._listener = container_extras.connect_listener(self._description)
+        self._listener = listener.connect(self._description)
         return (self._listener,)
 
     def parent_close(self) -> None:
@@ -40,11 +54,16 @@ class ExecExtras:
         if self._listener >= 0:
             os.close(self._listener)
 
+    def may_be_born_in_cgroup(self) -> bool:
+        """Whether nothing is to be done before the cgroup is entered."""
+        return bool(self.cgroup) and not (self._process.get("execCPUAffinity") or {}).get("initial")
+
     def before_join(self) -> None:
         """In the joining process, with the host still in reach: labels, affinity, cgroup; its child inherits them. RuntimeFailure."""
-        tuning.set_labels(self._process)
-        tuning.set_affinity(self._process, "initial")
-        if self.cgroup:
+        if self._tuning is not None:
+            self._tuning.set_labels(self._process)
+            self._tuning.set_affinity(self._process, "initial")
+        if self.cgroup and not self.born_in_cgroup:
             from pyman.runtime import cgroup
 
             try:
@@ -53,12 +72,15 @@ class ExecExtras:
                 # The cgroups above may belong to somebody else, for example another login session.
                 if self.limited or err.errno not in (1, 13):
                     raise
-        tuning.set_affinity(self._process, "final")
+        if self._tuning is not None:
+            self._tuning.set_affinity(self._process, "final")
 
     def before_program(self) -> None:
         """In the container, with all privileges. RuntimeFailure."""
-        tuning.apply(self._process)
+        if self._tuning is not None:
+            self._tuning.apply(self._process)
 
     def load_filter(self, bpf: bytes) -> None:
         """As Extras.load_filter."""
-        container_extras.load_filter(bpf, self._description, self._listener, self.state)
+        assert self._listeners is not None
+        self._listeners.load_filter(bpf, self._description, self._listener, self.state)

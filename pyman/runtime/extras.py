@@ -6,13 +6,11 @@ the clone, so everything it imports is there when init needs it. Methods named p
 
 from __future__ import annotations
 
-import _socket
 import os
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc, seccomp
-from pyman.runtime import hooks, rootfs_more, tuning
-from pyman.state import fastjson
+from pyman.runtime import hooks, listener, rootfs_more, tuning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +31,13 @@ _PROPAGATION = {
 class Extras:
     """cgroup: the directory init joins, or "". no_pivot: MS_MOVE instead of pivot_root; no_new_keyring: keep the caller's keys."""
 
-    __slots__ = ("_fds", "_listener", "_spec", "cgroup", "late_flags", "no_new_keyring", "no_pivot", "state")
+    __slots__ = ("_fds", "_listener", "_spec", "born_in_cgroup", "cgroup", "late_flags", "no_new_keyring", "no_pivot", "state")
 
     def __init__(self, spec: dict[str, Any], state: dict[str, Any], cgroup: str = "") -> None:
         self._spec = spec
         self.state = state
         self.cgroup = cgroup
+        self.born_in_cgroup = False  # the clone put init there
         self.no_pivot = self.no_new_keyring = False
         self._fds: list[int] = []
         self._listener = -1
@@ -58,7 +57,7 @@ class Extras:
         self._fds += rootfs_more.prepare_mounts(self._spec)
         description = linux.get("seccomp") or {}
         if seccomp.notifies(description):
-            self._listener = connect_listener(description)
+            self._listener = listener.connect(description)
             self._fds.append(self._listener)
         return tuple(self._fds)
 
@@ -71,7 +70,7 @@ class Extras:
     def parent_cloned(self, pid: int) -> None:
         """Init exists and waits: into its cgroup, its network devices moved. RuntimeFailure."""
         self.state["pid"] = pid
-        if self.cgroup:
+        if self.cgroup and not self.born_in_cgroup:
             from pyman.runtime import cgroup
 
             cgroup.join(self.cgroup, pid)
@@ -159,40 +158,4 @@ class Extras:
 
     def load_filter(self, bpf: bytes) -> None:
         """Install the seccomp filter with its flags, and hand its descriptor to the listener."""
-        load_filter(bpf, self._spec["linux"].get("seccomp") or {}, self._listener, self.state)
-
-
-def connect_listener(description: dict[str, Any]) -> int:
-    """A connection to linux.seccomp.listenerPath, made while the host's paths are in reach. RuntimeFailure."""
-    path = description.get("listenerPath") or ""
-    if not path:
-        raise RuntimeFailure("cannot use SCMP_ACT_NOTIFY", "linux.seccomp.listenerPath is missing", stage="seccomp")
-    for rule in description.get("syscalls") or []:
-        if rule.get("action") == "SCMP_ACT_NOTIFY" and "sendmsg" in (rule.get("names") or []):
-            raise RuntimeFailure("cannot use SCMP_ACT_NOTIFY for sendmsg", "the listener is told by that very call", stage="seccomp")
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        sock.connect(path)
-    except OSError as err:
-        raise RuntimeFailure(f"cannot reach the seccomp listener {path}", err.strerror or str(err), stage="seccomp") from err
-    return int(sock.detach())
-
-
-def load_filter(bpf: bytes, description: dict[str, Any], listener: int, state: dict[str, Any]) -> None:
-    """seccomp(2) with the description's flags; with a listener, the container's state and the notification descriptor go there
-    (config-linux.md "The Container Process State")."""
-    fd = seccomp.load_with(bpf, description, listener >= 0)
-    if listener < 0:
-        return
-    message = {
-        "ociVersion": "1.2.0",
-        "fds": ["seccompFd"],
-        "pid": state["pid"],
-        "metadata": description.get("listenerMetadata") or "",
-        "state": {**state, "status": "creating" if state.get("status") == "creating" else state.get("status", "running")},
-    }
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, fileno=listener)
-    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))]
-    sock.sendmsg([fastjson.dumps(message).encode()], ancillary)
-    sock.close()
-    os.close(fd)
+        listener.load_filter(bpf, self._spec["linux"].get("seccomp") or {}, self._listener, self.state)

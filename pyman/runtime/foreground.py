@@ -1,16 +1,41 @@
-"""A process of `run` and `exec` in the foreground: signals go to it, its terminal is copied, its exit code is ours."""
+"""What `run` and `exec` share: descriptors to pass on; in the foreground signals, the terminal, the exit code."""
 
 from __future__ import annotations
 
 import _signal
-import errno
-import fcntl
 import os
-import select
-import termios
-import tty
 
+from pyman.errors import UsageError
+from pyman.runtime import arguments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HANDED_OVER = ("console_socket", "pidfd_socket", "pid_file")  # options of runtime/handover.py
 _NOT_FORWARDED = (9, 17, 19, 20, 21, 22, 23, 28)  # KILL CHLD STOP TSTP TTIN TTOU URG WINCH
+
+
+def preserved(opts: dict[str, Any]) -> tuple[int, ...]:
+    """Descriptors 3.. of --preserve-fds N and, as systemd passes them, of LISTEN_FDS. UsageError for one that is not open."""
+    count = arguments.number(opts, "preserve_fds") + listen_fds()
+    for fd in range(3, 3 + count):
+        try:
+            os.fstat(fd)
+        except OSError:
+            raise UsageError(f"cannot preserve {count} descriptors", f"descriptor {fd} is not open") from None
+    return tuple(range(3, 3 + count))
+
+
+def listen_fds() -> int:
+    """How many descriptors systemd passes."""
+    text = os.environ.get("LISTEN_FDS") or ""
+    return int(text) if text.isdigit() and int(text) < 1024 and os.environ.get("LISTEN_PID") in (None, "", str(os.getpid())) else 0
+
+
+def hold_signals() -> None:
+    """Signals for a process in the foreground wait until there is one to forward them to."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (1, 2, 3, 10, 12, 15))
 
 
 def attend(pid: int, console: int) -> int:
@@ -34,6 +59,12 @@ def attend(pid: int, console: int) -> int:
 
 def _copy(master: int) -> None:
     """Copy until the last process has left the terminal. Ours is raw meanwhile, and its size is theirs."""
+    import errno  # with a terminal only
+    import fcntl
+    import select
+    import termios
+    import tty
+
     before = None
     if os.isatty(0):
         before = termios.tcgetattr(0)

@@ -214,7 +214,7 @@ class Init:
         if self.extras is not None:
             self.stage = "hooks"
             self.extras.before_program()
-        run_program(self, process)
+        program.run_program(self, process)
 
 
 def look_up(process: dict[str, Any]) -> None:
@@ -225,36 +225,6 @@ def look_up(process: dict[str, Any]) -> None:
         return  # its user may enter it, or the mount comes later
     program.find_program(process["args"], program.environment(process))
     os.chdir("/")
-
-
-def run_program(init: Any, process: dict[str, Any]) -> None:
-    """The last steps, shared with exec-init. Does not return."""
-    init.stage = "rlimits"
-    program.set_limits(process)
-    env = program.environment(process)
-    # The directory may be closed to the user and open to root, or the other way round (a FUSE mount): one of both must do.
-    init.stage = "workdir"
-    cwd, failure = process.get("cwd") or "/", None
-    try:
-        program.enter_directory(cwd)
-    except PymanError as err:
-        failure = err
-    init.stage = "user"
-    if init.extras is None:
-        program.become(process, init.bpf)
-    else:
-        program.become(process, init.bpf, init.extras.load_filter)
-    if getattr(init, "die_with_parent", False):
-        # After the change of ids, which clears it. If the parent has died before this, no signal will come: look once.
-        libc.prctl(libc.PR_SET_PDEATHSIG, 9)
-        if not init.channel.peer_alive():
-            os._exit(1)
-    if failure is not None:
-        init.stage = "workdir"
-        program.enter_directory(cwd)
-    init.stage = "exec"
-    path = program.find_program(process["args"], env)
-    program.execute(path, process["args"], env)
 
 
 def _loopback_up() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 from pyman.errors import PymanError, UsageError
 from pyman.runtime import arguments
 from pyman.state import fastjson
-from pyman.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def main(argv: list[str]) -> NoReturn:
     try:
         settings, rest = arguments.parse(argv, arguments.GLOBAL)
         if settings.get("version"):
+            from pyman.version import VERSION
+
             sys.stdout.write(f"pyman-runtime version {VERSION}\nspec: 1.2.0\n")
             code = 0
         elif settings.get("help") or rest[:1] in (["help"], []):
@@ -110,9 +112,14 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
             from pyman.linux import sealed
 
             sealed.ensure()
+        if verb == "exec":
+            from pyman.runtime import exec_command
+
+            return exec_command.run(settings, args, opts)
         from pyman.runtime import commands
 
         return commands.run(verb, settings, args, opts)
     from pyman.runtime import queries
 
+    gc.enable()
     return queries.run(verb, settings, args, opts)

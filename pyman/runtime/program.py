@@ -6,8 +6,8 @@ import errno
 import os
 import stat
 
-from pyman.errors import CannotInvoke, CommandNotFound, RuntimeFailure
-from pyman.linux import caps, fs, libc, seccomp
+from pyman.errors import CannotInvoke, CommandNotFound, PymanError, RuntimeFailure
+from pyman.linux import caps, fs, libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,14 +113,18 @@ def _limit(value: int) -> int:
     return -1 if value < 0 or value >= 1 << 63 else value
 
 
-def become(process: dict[str, Any], bpf: bytes, load: Callable[[bytes], None] = seccomp.load) -> None:
+def become(process: dict[str, Any], bpf: bytes, load: Callable[[bytes], None] | None = None) -> None:
     """Ids, capabilities, no_new_privs, seccomp, umask: after this the process has what the user's program gets."""
     wanted = process.get("capabilities") or {}
     sets = {kind: caps.mask(wanted.get(kind) or []) for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}
     no_new_privs = bool(process.get("noNewPrivileges"))
     user = process.get("user") or {}
     uid, gid = user.get("uid", 0), user.get("gid", 0)
-    if bpf and not no_new_privs:
+    if bpf and load is None:
+        from pyman.linux import seccomp  # who made the program has loaded it
+
+        load = seccomp.load
+    if load and bpf and not no_new_privs:
         load(bpf)  # needs CAP_SYS_ADMIN, so before the capabilities go
     caps.drop_bounding(sets["bounding"])
     try:
@@ -152,7 +156,7 @@ def become(process: dict[str, Any], bpf: bytes, load: Callable[[bytes], None] = 
     libc.prctl(libc.PR_SET_KEEPCAPS, 0)
     if no_new_privs:
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-        if bpf:
+        if load and bpf:
             load(bpf)
 
 
@@ -211,6 +215,36 @@ def execute(path: str, args: list[str], env: dict[str, str]) -> None:
         os.execve(path, args, env)
     except OSError as err:
         raise _explain(path, err) from err
+
+
+def run_program(init: Any, process: dict[str, Any]) -> None:
+    """The last steps, shared with exec-init. Does not return."""
+    init.stage = "rlimits"
+    set_limits(process)
+    env = environment(process)
+    # The directory may be closed to the user and open to root, or the other way round (a FUSE mount): one of both must do.
+    init.stage = "workdir"
+    cwd, failure = process.get("cwd") or "/", None
+    try:
+        enter_directory(cwd)
+    except PymanError as err:
+        failure = err
+    init.stage = "user"
+    if init.extras is None:
+        become(process, init.bpf)
+    else:
+        become(process, init.bpf, init.extras.load_filter)
+    if getattr(init, "die_with_parent", False):
+        # After the change of ids, which clears it. If the parent has died before this, no signal will come: look once.
+        libc.prctl(libc.PR_SET_PDEATHSIG, 9)
+        if not init.channel.peer_alive():
+            os._exit(1)
+    if failure is not None:
+        init.stage = "workdir"
+        enter_directory(cwd)
+    init.stage = "exec"
+    path = find_program(process["args"], env)
+    execute(path, process["args"], env)
 
 
 def _head(path: str) -> bytes:

@@ -8,8 +8,9 @@ import time
 
 from pyman.errors import NoSuchContainer, StateError, UsageError
 from pyman.linux import process
-from pyman.runtime import arguments, bundle, cgroup, store
+from pyman.runtime import arguments, cgroup, store
 from pyman.state import fastjson
+from pyman.state import store as files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     """Exit code of one of the commands of this module. PymanError, OSError."""
     root = store.Root(settings.get("root") or "")
-    if verb == "features":
-        return _print(bundle.features())
-    if verb == "spec":
-        return bundle.write_template(opts.get("bundle") or ".", bool(opts.get("rootless")))
+    if verb in ("features", "spec"):
+        from pyman.runtime import template
+
+        if verb == "features":
+            return _print(template.features())
+        return template.write_template(opts.get("bundle") or ".", bool(opts.get("rootless")))
     if verb == "list":
         return _list(root, opts)
     if verb == "delete":
@@ -143,11 +146,25 @@ def _freeze(entry: store.Entry, frozen: bool) -> int:
     return 0
 
 
+def _read_resources(path: str) -> dict[str, Any]:
+    """The linux.resources object in a file, or on stdin for "-". UsageError, RuntimeFailure."""
+    from pyman.runtime import validate
+
+    try:
+        resources = fastjson.loads(os.read(0, 1 << 20)) if path == "-" else files.read_json(path)
+    except ValueError as err:
+        raise UsageError("cannot use the resources on stdin", f"they are no JSON: {err}") from None
+    if resources is None:
+        raise UsageError(f"cannot read {path}", "no such file")
+    validate.check_shape(resources, validate.RESOURCES, "")
+    return dict(resources)
+
+
 def _update(entry: store.Entry, opts: dict[str, Any]) -> int:
     resources: dict[str, Any] = {}
     path = opts.get("resources")
     if path:
-        resources = bundle.read_resources(path)
+        resources = _read_resources(path)
     cpu, memory = resources.setdefault("cpu", {}) or {}, resources.setdefault("memory", {}) or {}
     for option, key in (
         ("cpu_burst", "burst"),

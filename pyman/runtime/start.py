@@ -8,7 +8,7 @@ from pyman.errors import RuntimeFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyman.runtime.create import Created
+    from pyman.runtime.channel import Created
 
 
 def start(created: Created) -> None:

@@ -7,14 +7,14 @@ import time
 
 from pyman.errors import NameInUse, NoSuchContainer, PymanError, StateError, UsageError
 from pyman.linux import libc, process
-from pyman.runtime import cgroup, start
+from pyman.runtime import cgroup
 from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyman.runtime.create import Created
+    from pyman.runtime.channel import Created
 
 _CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-."
 _SIGNALS = {
@@ -188,6 +188,8 @@ class Entry:
         """Let init execute the program. StateError unless it is created."""
         if self.status() != "created":
             raise StateError(f"cannot start container {self.record['id']}", f"it is {self.status()}")
+        from pyman.runtime import start
+
         start.open_gate(self.gate())
         self.mark_started()
 

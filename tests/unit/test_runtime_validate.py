@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pyman.errors import RuntimeFailure
-from pyman.runtime import bundle, hooks, tuning, validate
+from pyman.runtime import hooks, template, tuning, validate
 
 
 def full() -> dict[str, Any]:
-    spec = bundle.template(rootless=True)
+    spec = template.template(rootless=True)
     spec["process"].update(
         scheduler={"policy": "SCHED_BATCH", "nice": 1, "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
         ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 3},

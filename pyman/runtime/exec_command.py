@@ -1,0 +1,122 @@
+"""`pyman-runtime` exec: the process from --process FILE or from the options, then runtime/exec.py."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
+from pyman.linux import caps
+from pyman.runtime import cgroup, foreground, store, validate
+from pyman.runtime import exec as execution
+from pyman.runtime.exec_extras import ExecExtras
+from pyman.state import store as files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
+    """Exit code of `exec`. PymanError, OSError."""
+    entry, command = store.Root(settings.get("root") or "").load(args[0]), args[1:]
+    spec = entry.spec()
+    process = _process(spec, command, opts)
+    entry.require_running("execute a command in", created=True)
+    place = entry.cgroup
+    if cgroup.is_frozen(place) and not opts.get("ignore_paused"):
+        raise StateError(f"cannot execute a command in container {entry.record['id']}", "it is paused", "resume it, or use --ignore-paused")
+    if opts.get("cgroup") and place:
+        place = _sub_cgroup(place, str(opts["cgroup"]))
+    if process.get("terminal") and opts.get("detach") and not opts.get("console_socket"):
+        raise RuntimeFailure("cannot create a terminal", "a detached process needs --console-socket for it", stage="config")
+    linux = spec.get("linux") or {}
+    if not opts.get("detach"):
+        foreground.hold_signals()
+    created = execution.exec_process(
+        entry.pid,
+        process,
+        stdio=(0, 1, 2),
+        preserve=foreground.preserved(opts),
+        seccomp_spec=linux.get("seccomp"),
+        extras=ExecExtras(process, linux, entry.state(), place),
+    )
+    try:
+        if any(opts.get(name) for name in foreground.HANDED_OVER):
+            from pyman.runtime import handover
+
+            handover.hand_over(created, opts)
+    except PymanError:
+        os.kill(created.pid, 9)
+        raise
+    return 0 if opts.get("detach") else foreground.attend(created.pid, created.console)
+
+
+def _process(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> dict[str, Any]:
+    """The process object of exec: --process FILE, or the container's own with the options applied. UsageError, RuntimeFailure."""
+    path = opts.get("process")
+    if path:
+        if command:
+            raise UsageError("cannot execute a command", "--process FILE and a command were both given")
+        process = files.read_json(path)
+        if process is None:
+            raise UsageError(f"cannot read {path}", "no such file")
+        process.setdefault("cwd", "/")
+    else:
+        if not command:
+            raise UsageError("no command given", "exec needs --process FILE or a command")
+        process = _from_options(spec, command, opts)
+    validate.check_process(process)
+    validate.unknown_capabilities(process)
+    return process
+
+
+def _from_options(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> dict[str, Any]:
+    process = dict(spec["process"])
+    process["args"] = command
+    process["terminal"] = bool(opts.get("tty"))
+    process["env"] = [*(process.get("env") or []), *(opts.get("env") or [])]
+    if opts.get("cwd"):
+        process["cwd"] = opts["cwd"]
+    if opts.get("no_new_privs"):
+        process["noNewPrivileges"] = True
+    for option, key in (("apparmor", "apparmorProfile"), ("process_label", "selinuxLabel")):
+        if opts.get(option):
+            process[key] = opts[option]
+    if opts.get("cap"):
+        process["capabilities"] = _with_caps(process.get("capabilities") or {}, opts["cap"])
+    user = opts.get("user")
+    if user:
+        uid, colon, gid = str(user).partition(":")
+        process["user"] = {"uid": _id(uid, user), "gid": _id(gid, user) if colon else 0}
+    if opts.get("additional_gids"):
+        gids = [_id(text, text) for item in opts["additional_gids"] for text in item.split(",")]
+        process["user"] = {**(process.get("user") or {}), "additionalGids": gids}
+    return process
+
+
+def _id(text: str, whole: object) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > (1 << 32) - 2:
+        raise UsageError(f"invalid user or group {whole!r}", "give numbers: UID[:GID]")
+    return int(text)
+
+
+def _with_caps(sets: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """--cap: into bounding, effective and permitted; not into the inheritable set, which a later exec would take over."""
+    wanted = []
+    for name in (text.strip().upper() for item in names for text in item.split(",")):
+        full = name if name.startswith("CAP_") else "CAP_" + name
+        if full not in caps.NUMBERS:
+            raise UsageError(f"unknown capability {name}", "see capabilities(7)")
+        wanted.append(full)
+    return {
+        kind: sorted({*(value or []), *(wanted if kind in ("bounding", "effective", "permitted") else [])})
+        for kind, value in {"bounding": [], "effective": [], "permitted": [], **sets}.items()
+    }
+
+
+def _sub_cgroup(directory: str, name: str) -> str:
+    """exec --cgroup: a cgroup below the container's own. UsageError."""
+    path = os.path.join(directory, name.partition(":")[2].strip("/") if ":" in name else name.strip("/"))
+    if ".." in path.split("/") or not os.path.isdir(path):
+        raise UsageError(f"cannot use cgroup {name}", "there is no such cgroup below the container's")
+    return path
