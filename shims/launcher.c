@@ -37,6 +37,8 @@ int main(int argc, char **argv)
     }
     self[n] = 0;
     const char *called = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
+    if (strcmp(called, "pyman") && strcmp(called, "pyman-runtime"))
+        setenv("PYMAN_CALLED_AS", called, 1);
     int runtime = !strcmp(called, "pyman-runtime") || strstr(self, "/pyman-runtime") != NULL;
     *strrchr(self, '/') = 0;
     snprintf(python, sizeof python, "%s/python3", self);

@@ -142,7 +142,7 @@ def _compile(description: dict[str, Any]) -> bytes:
                 raise RuntimeFailure("cannot compile the seccomp profile", f"unknown architecture {arch!r}", stage="seccomp")
             lib.seccomp_arch_add(ctx, ARCHES[arch])  # -EEXIST for the native one
         for rule in description.get("syscalls") or []:
-            _add_rule(lib, ctx, rule, default)
+            _add_rule(lib, ctx, rule, default, bool(description.get("failUnknown")))
         fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
         with open(fd, "r+b") as file:
             if lib.seccomp_export_bpf(ctx, fd) < 0:
@@ -167,7 +167,7 @@ def _action(name: str, errno_ret: object) -> int:
     return value
 
 
-def _add_rule(lib: Any, ctx: int, rule: dict[str, Any], default: int) -> None:
+def _add_rule(lib: Any, ctx: int, rule: dict[str, Any], default: int, strict: bool) -> None:
     action = _action(rule.get("action", ""), rule.get("errnoRet"))
     if action == default:
         return  # libseccomp refuses rules that say what the default says
@@ -180,6 +180,8 @@ def _add_rule(lib: Any, ctx: int, rule: dict[str, Any], default: int) -> None:
     for name in rule.get("names") or []:
         number = lib.seccomp_syscall_resolve_name(str(name).encode())
         if number == -1:  # a call this libseccomp does not know: its default action applies
+            if strict:
+                raise RuntimeFailure("cannot compile the seccomp profile", f"unknown system call {name!r}", stage="seccomp")
             continue
         result = lib.seccomp_rule_add_array(ctx, action, number, len(compares), ctypes.cast(array, ctypes.c_void_p) if array else None)
         if result < 0 and result != -17:
@@ -206,8 +208,10 @@ _NR_SECCOMP = 317 if os.uname().machine == "x86_64" else 277
 
 
 def notifies(description: dict[str, Any]) -> bool:
-    """Whether a linux.seccomp object has calls that a listener decides."""
-    return any(rule.get("action") == "SCMP_ACT_NOTIFY" for rule in description.get("syscalls") or [])
+    """Whether a linux.seccomp object names a listener, or has calls that one decides."""
+    return bool(description.get("listenerPath")) or any(
+        rule.get("action") == "SCMP_ACT_NOTIFY" for rule in description.get("syscalls") or []
+    )
 
 
 def load_with(bpf: bytes, description: dict[str, Any], listener: bool) -> int:

@@ -67,10 +67,11 @@ def _how(idmap: IdMap, join_fd: int) -> tuple[list[str], list[int]]:
     if idmap.single:
         return ["single", f"0 {os.getuid()} 1", f"0 {os.getgid()} 1"], []
     uids, gids = ([str(number) for item in ranges for number in item] for ranges in (idmap.uids, idmap.gids))
-    return ["maps", _find("newuidmap"), *uids, "--", _find("newgidmap"), *gids], []
+    return ["maps", find_program("newuidmap"), *uids, "--", find_program("newgidmap"), *gids], []
 
 
-def _find(tool: str) -> str:
+def find_program(tool: str) -> str:
+    """Path of newuidmap or newgidmap. MissingProgram."""
     for directory in (os.environ.get("PATH") or os.defpath).split(":"):
         if directory and os.access(f"{directory}/{tool}", os.X_OK):
             return f"{directory}/{tool}"

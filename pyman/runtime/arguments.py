@@ -41,7 +41,7 @@ VERBS: dict[str, dict[str, bool]] = {
     "start": {},
     "state": {},
     "kill": {"--all": False, "-a": False, "--regex": False, "-r": False},
-    "delete": {"--force": False, "-f": False},
+    "delete": {"--force": False, "-f": False, "--regex": False, "-r": False},
     "exec": {
         "--process": True,
         "-p": True,
@@ -131,7 +131,7 @@ COUNTS = {
 POSITIONALS = {
     **dict.fromkeys(("create", "run", "start", "state", "delete", "pause", "resume", "update", "events"), "CONTAINER"),
     "kill": "CONTAINER [SIGNAL]",
-    "exec": "CONTAINER COMMAND [ARG ...] | --process FILE CONTAINER",
+    "exec": "CONTAINER cmd [ARG ...] | --process FILE CONTAINER",
     "ps": "CONTAINER [PS-OPTION ...]",
 }
 

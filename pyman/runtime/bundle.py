@@ -20,6 +20,10 @@ def load(directory: str, name: str = "config.json") -> dict[str, Any]:
     spec = store.read_json(path)
     if spec is None:
         raise RuntimeFailure(f"cannot use bundle {directory}", f"it has no {name}", "pyman-runtime spec writes a template")
+    if os.geteuid() != 0:
+        from pyman.runtime import id_maps
+
+        id_maps.add_default(spec)
     try:
         validate.check(spec)
         seccomp_flags = (spec["linux"].get("seccomp") or {}).get("flags") or []

@@ -21,20 +21,41 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
     if verb in ("create", "run"):
         return _create(root, args[0], settings, opts, verb == "run")
     entry = root.load(args[0])
+    sock = _notified(entry)
     entry.start()
-    _poststart(entry, settings)
+    _poststart(entry, entry.spec())
+    if sock is not None:
+        from pyman.runtime import notify
+
+        notify.pass_on(sock, entry.pid)
     return 0
 
 
-def _note(settings: dict[str, Any], text: str) -> None:
+def _note(settings: dict[str, Any], text: str, level: str = "warning") -> None:
     from pyman.runtime import main
 
-    main.log(settings, "warning", text)
+    main.log(settings, level, text)
 
 
-def _poststart(entry: store.Entry, settings: dict[str, Any]) -> None:
-    for failure in hooks.run_leniently("poststart", (entry.spec().get("hooks") or {}).get("poststart") or [], entry.state()):
-        _note(settings, failure)
+def _poststart(entry: store.Entry, spec: dict[str, Any]) -> None:
+    """The poststart hooks; one that fails ends the container (runtime.md "Lifecycle"). RuntimeFailure."""
+    found = (spec.get("hooks") or {}).get("poststart")
+    if not found:
+        return
+    try:
+        hooks.run_all("poststart", found, entry.state())
+    except RuntimeFailure:
+        entry.abandon()
+        raise
+
+
+def _notified(entry: store.Entry) -> Any:
+    """The socket on which the container says that it is ready, or None."""
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return None
+    from pyman.runtime import notify
+
+    return notify.listen(entry.path)
 
 
 def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts: dict[str, Any], then_start: bool) -> int:
@@ -51,6 +72,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         _note(settings, f"unknown capability {name} was left out")
     if (spec.get("annotations") or {}).get("run.oci.keep_original_groups") in ("1", "true"):
         spec["process"]["keepGroups"] = True  # crun's annotation, which managers set for --group-add keep-groups
+    if (spec.get("annotations") or {}).get("run.oci.seccomp_fail_unknown_syscall") == "1" and spec["linux"].get("seccomp"):
+        spec["linux"]["seccomp"]["failUnknown"] = True  # not of the spec
     preserve = foreground.preserved(opts)
     if foreground.listen_fds():
         spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={foreground.listen_fds()}", "LISTEN_PID=1"]
@@ -59,6 +82,10 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         foreground.hold_signals()
     created: Created | None = None
     try:
+        if os.environ.get("NOTIFY_SOCKET"):
+            from pyman.runtime import notify
+
+            notify.add_mount(spec, entry.path)
         linux = spec["linux"]
         place, notes = cgroup.create(
             linux.get("cgroupsPath") or "", container_id, linux.get("resources") or {}, bool(settings.get("systemd_cgroup"))
@@ -66,7 +93,7 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         entry.record.update(cgroup=place, notes=notes)
         entry.save()
         for note in notes:
-            _note(settings, note)
+            _note(settings, note, "debug")
         extras = Extras(spec, {**entry.state(), "status": "creating"}, place)
         extras.no_pivot, extras.no_new_keyring = bool(opts.get("no_pivot")), bool(opts.get("no_new_keyring"))
         created = create.begin(
@@ -87,15 +114,18 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
             handover.hand_over(created, opts)
         if not then_start:
             return 0
+        sock = _notified(entry)
         start.start_gated(created, entry.gate())
         entry.mark_started()
-        _poststart(entry, settings)
+        _poststart(entry, spec)
     except BaseException:
         entry.abandon()
         raise
     if opts.get("detach"):
+        if sock is not None:
+            notify.pass_on(sock, created.pid)
         return 0
-    code = foreground.attend(created.pid, created.console)
+    code = foreground.attend(created.pid, created.console, sock)
     if not opts.get("keep"):
         for failure in entry.delete(True):
             _note(settings, failure)

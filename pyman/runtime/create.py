@@ -120,7 +120,9 @@ def begin(
         # While init is held it is dumpable: later nobody may look into its /proc entry.
         created.netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     if new_user:
-        _write_maps(pid, spec["linux"])
+        from pyman.runtime import id_maps  # containers with a user namespace of their own only
+
+        id_maps.write(pid, spec["linux"])
     created.extras = extras
     if extras is not None:
         try:
@@ -223,28 +225,6 @@ def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: 
     if not text:
         raise OSError(1, "cannot join the user or pid namespace")
     return int(text)
-
-
-def _write_maps(pid: int, linux: dict[str, Any]) -> None:
-    """The nested user namespace's maps; the caller has all capabilities over the ids it maps."""
-    for file, key in (("uid_map", "uidMappings"), ("gid_map", "gidMappings")):
-        if file == "gid_map" and os.geteuid() != 0:
-            # An unprivileged caller may map its own group only after it has given setgroups(2) up (user_namespaces(7)).
-            with open(f"/proc/{pid}/setgroups", "w") as out:
-                out.write("deny")
-        text = "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in linux.get(key) or [])
-        try:
-            with open(f"/proc/{pid}/{file}", "w") as out:
-                out.write(text)
-        except OSError as err:
-            os.kill(pid, 9)
-            raise RuntimeFailure(
-                f"cannot write the container's {file}",
-                f"{err.strerror}: {text.strip()}",
-                "the ids must lie inside your subordinate ranges",
-                stage="userns",
-                errno=err.errno or 0,
-            ) from err
 
 
 def wait_created(created: Created) -> None:

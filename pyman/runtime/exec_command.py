@@ -29,6 +29,10 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
         place = _sub_cgroup(place, str(opts["cgroup"]))
     if process.get("terminal") and opts.get("detach") and not opts.get("console_socket"):
         raise RuntimeFailure("cannot create a terminal", "a detached process needs --console-socket for it", stage="config")
+    if not any(entry.startswith("HOME=") for entry in process.get("env") or []):
+        from pyman.runtime import home
+
+        home.add_running(process, entry.pid)
     linux = spec.get("linux") or {}
     if not opts.get("detach"):
         foreground.hold_signals()

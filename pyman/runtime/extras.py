@@ -10,7 +10,7 @@ import os
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc, seccomp
-from pyman.runtime import hooks, listener, rootfs_more, tuning
+from pyman.runtime import home, hooks, listener, rootfs_more, tuning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,13 +130,19 @@ class Extras:
         wanted = str(self._spec["linux"].get("rootfsPropagation") or "").removeprefix("r")
         return libc.MS_SLAVE if wanted in ("slave", "shared") else libc.MS_PRIVATE
 
-    def before_pivot(self, channel: Channel) -> None:
-        """Hooks before pivot_root; labels for the exec, through the host's procfs."""
+    def before_pivot(self, root: Root, channel: Channel) -> None:
+        """Hooks before pivot_root; labels for the exec, through the host's procfs; HOME and the working directory, as runc makes them."""
         if self._has_early_hooks():
             channel.send("hooks")
             channel.expect("hooked", "hooks")
             hooks.run_all("createContainer", self._hooks("createContainer"), self.state)
-        tuning.set_labels(self._spec["process"])
+        process = self._spec["process"]
+        tuning.set_labels(process)
+        home.add(process, root.fd)
+        try:
+            os.close(root.make_dirs(process["cwd"]))
+        except OSError:
+            pass  # where it cannot be made, entering it says why
 
     def pivot(self, root: Root, readonly: bool) -> bool:
         """Enter the root without pivot_root if that was asked for; whether it was done."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _signal
 import os
 
-from pyman.errors import UsageError
 from pyman.runtime import arguments
 
 TYPE_CHECKING = False
@@ -17,14 +16,18 @@ _NOT_FORWARDED = (9, 17, 19, 20, 21, 22, 23, 28)  # KILL CHLD STOP TSTP TTIN TTO
 
 
 def preserved(opts: dict[str, Any]) -> tuple[int, ...]:
-    """Descriptors 3.. of --preserve-fds N and, as systemd passes them, of LISTEN_FDS. UsageError for one that is not open."""
+    """Descriptors 3.. of --preserve-fds N and, as systemd passes them, of LISTEN_FDS; those that are open, as crun does."""
     count = arguments.number(opts, "preserve_fds") + listen_fds()
-    for fd in range(3, 3 + count):
-        try:
-            os.fstat(fd)
-        except OSError:
-            raise UsageError(f"cannot preserve {count} descriptors", f"descriptor {fd} is not open") from None
-    return tuple(range(3, 3 + count))
+    if count == 0:
+        return ()
+    return tuple(fd for fd in sorted(int(name) for name in os.listdir("/proc/self/fd")) if 3 <= fd < 3 + count and _inherited(fd))
+
+
+def _inherited(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)  # what we opened ourselves is close-on-exec
+    except OSError:
+        return False  # it was the list's own
 
 
 def listen_fds() -> int:
@@ -38,8 +41,8 @@ def hold_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (1, 2, 3, 10, 12, 15))
 
 
-def attend(pid: int, console: int) -> int:
-    """Wait for child `pid`; `console`: its pty's master, copied to our streams, or -1. Its exit code (128 + n for a signal)."""
+def attend(pid: int, console: int, notified: Any = None) -> int:
+    """Wait for child `pid`; `console`: its pty's master, copied to our streams, or -1; notified: see notify.py. Its exit code (128 + n for a signal)."""
 
     def forward(number: int, _: object) -> None:
         try:
@@ -51,6 +54,10 @@ def attend(pid: int, console: int) -> int:
         if number not in _NOT_FORWARDED:
             _signal.signal(number, forward)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    if notified is not None:
+        from pyman.runtime import notify
+
+        notify.pass_on(notified, pid)
     if console >= 0:
         _copy(console)
     _, status = os.waitpid(pid, 0)

@@ -63,6 +63,8 @@ def run(kind: str, hook: dict[str, Any], state: dict[str, Any]) -> None:
     path = hook["path"]
     args = [str(arg) for arg in hook.get("args") or [path]]
     env = dict(entry.split("=", 1) for entry in hook.get("env") or [] if "=" in entry)
+    if hook.get("env") is None and "PATH" in os.environ:
+        env["PATH"] = os.environ["PATH"]  # the caller's: a script must find its programs
     output = os.memfd_create("hook", os.MFD_CLOEXEC)
     stdin = os.memfd_create("state", os.MFD_CLOEXEC)
     os.write(stdin, fastjson.dumps(state).encode())
@@ -86,8 +88,8 @@ def run(kind: str, hook: dict[str, Any], state: dict[str, Any]) -> None:
         if status != 0:
             os.lseek(output, max(0, os.fstat(output).st_size - _OUTPUT), os.SEEK_SET)
             text = os.read(output, _OUTPUT).decode(errors="replace").strip()
-            why = f"not done after {hook['timeout']} s" if status < 0 else f"exit code {status}"
-            raise RuntimeFailure(f"{kind} hook {path} failed", f"{why}: {text}" if text else why, stage=f"hook {kind}")
+            how = f"was not done after {hook['timeout']} s" if status < 0 else f"failed with exit code {status}"
+            raise RuntimeFailure(f"{kind} hook {how}", f"{path}: {text}" if text else path, stage=f"hook {kind}")
     finally:
         os.close(stdin)
         os.close(output)

@@ -116,7 +116,7 @@ class Init:
     def _enter_root(self, root: rootfs.Root, readonly: bool) -> None:
         if self.extras is not None:
             self.stage = "hooks"
-            self.extras.before_pivot(self.channel)
+            self.extras.before_pivot(root, self.channel)
         self.stage = "pivot"
         if self.extras is None or not self.extras.pivot(root, readonly):
             rootfs.pivot(root, readonly)

@@ -14,9 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-HELP = """pyman-runtime: run containers from OCI bundles (runtime-spec 1.2)
+# The launcher says under which name it was called, if that is another one: a symbolic link `runc`, for example.
+NAME = os.environ.pop("PYMAN_CALLED_AS", "") or "pyman-runtime"
+# In the form in which crun says it; SYSTEMD: sd_notify(3).
+FEATURES = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF"
+HELP = f"""Usage: {NAME} [OPTION...] COMMAND [OPTION...] CONTAINER ...
 
-  pyman-runtime [global options] COMMAND [options] CONTAINER ...
+Run containers from OCI bundles (runtime-spec 1.2).
 
 commands:
   create ID, start ID, run ID       make a container from a bundle (--bundle DIR), execute its program, both
@@ -39,7 +43,7 @@ def main(argv: list[str]) -> NoReturn:
         if settings.get("version"):
             from pyman.version import VERSION
 
-            sys.stdout.write(f"pyman-runtime version {VERSION}\nspec: 1.2.0\n")
+            sys.stdout.write(f"{NAME} version {VERSION}\nspec: 1.2.0\n{FEATURES}\n")
             code = 0
         elif settings.get("help") or rest[:1] in (["help"], []):
             sys.stdout.write(HELP + "".join(f"  {name}\n" for name in arguments.GLOBAL if name.startswith("--")))
@@ -71,11 +75,11 @@ def _text(err: PymanError) -> str:
 
 
 def log(settings: dict[str, Any], level: str, text: str) -> None:
-    """One message: errors on stderr too, warnings and less only with --debug; the log file gets what stderr gets."""
-    if level != "error" and not settings.get("debug"):
+    """One message: errors and warnings on stderr too, what is less only with --debug; the log file gets what stderr gets."""
+    if level not in ("error", "warning") and not settings.get("debug"):
         return
     sys.stderr.write(f"pyman-runtime: {text}\n" if level == "error" else f"pyman-runtime: {level}: {text}\n")
-    path = settings.get("log")
+    path = str(settings.get("log") or "").removeprefix("file:")
     if not path:
         return
     import time
@@ -99,9 +103,12 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         raise UsageError(f"unknown command {verb!r}", "known are " + ", ".join(arguments.VERBS))
     if settings.get("log_format") not in (None, "json", "text"):
         raise UsageError(f"invalid --log-format {settings['log_format']!r}", "json and text are known")
+    kind, colon, _ = str(settings.get("log") or "").partition(":")
+    if colon and kind.isalpha() and kind != "file":
+        raise UsageError(f"invalid --log {settings['log']!r}", "the log is a file: give its path, or file:PATH")
     opts, args = arguments.parse(rest[1:], arguments.VERBS[verb])
     if opts.get("help"):
-        sys.stdout.write(f"pyman-runtime {verb} {arguments.POSITIONALS.get(verb, '')}\n")
+        sys.stdout.write(f"Usage: {NAME} [OPTION...] {verb} {arguments.POSITIONALS.get(verb, '')}\n")
         sys.stdout.write("".join(f"  {name}\n" for name in arguments.VERBS[verb] if name.startswith("--")))
         return 0
     least, most = arguments.COUNTS[verb]

@@ -16,6 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# Seconds that `state` waits for a creation under way: managers know "created" as the first answer of other runtimes.
+_PATIENCE = 0.5
+
 
 def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     """Exit code of one of the commands of this module. PymanError, OSError."""
@@ -28,14 +31,15 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
         return template.write_template(opts.get("bundle") or ".", bool(opts.get("rootless")))
     if verb == "list":
         return _list(root, opts)
-    if verb == "delete":
-        return _delete(root, args[0], settings, bool(opts.get("force")))
+    if verb in ("delete", "kill"):
+        return _end(root, verb, settings, args, opts)
     entry = root.load(args[0])
     if verb == "state":
+        end = time.monotonic() + _PATIENCE
+        while entry.status() == "creating" and time.monotonic() < end:
+            time.sleep(0.005)
+            entry = root.load(args[0])
         return _print(entry.state())
-    if verb == "kill":
-        entry.kill(args[1] if len(args) > 1 else "TERM", bool(opts.get("all")))
-        return 0
     entry.require_running(verb if verb != "ps" else "list the processes of", created=True)
     if verb == "ps":
         return _ps(entry, opts, args[1:])
@@ -48,6 +52,24 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
 
 def _print(value: object) -> int:
     sys.stdout.write(fastjson.dumps(value, indent=2) + "\n")
+    return 0
+
+
+def _end(root: store.Root, verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
+    """delete and kill, of one container or of all whose id the regular expression finds. UsageError for an invalid expression."""
+    names = [args[0]]
+    if opts.get("regex"):
+        import re
+
+        try:
+            names = [name for name in root.ids() if re.search(args[0], name)]
+        except re.error as err:
+            raise UsageError(f"invalid regular expression {args[0]!r}", str(err)) from None
+    for name in names:
+        if verb == "delete":
+            _delete(root, name, settings, bool(opts.get("force")))
+        else:
+            root.load(name).kill(args[1] if len(args) > 1 else "TERM", bool(opts.get("all")))
     return 0
 
 

@@ -175,7 +175,10 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     late_readonly = copy >= 0 and flags & libc.MS_RDONLY
     if late_readonly:
         flags &= ~libc.MS_RDONLY
-    _mount_type(kind, entry.get("source") or kind, _proc(fd), flags, data)
+    if kind == "cgroup":
+        _mount_cgroup(root, target, fd, flags, data)
+    else:
+        _mount_type(kind, entry.get("source") or kind, fd, flags, data)
     os.close(fd)
     fd = root.open(target, strict=strict)
     if copy >= 0:
@@ -191,21 +194,44 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     os.close(fd)
 
 
-def _mount_type(kind: str, source: str, target: str, flags: int, data: list[str]) -> None:
-    if kind == "cgroup":
-        try:
-            libc.mount("cgroup2", target, "cgroup2", flags, None)
-        except OSError:
-            # cgroup v1, or a hierarchy the namespace may not mount: an empty read-only directory instead.
-            libc.mount("tmpfs", target, "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755")
-        return
+def _mount_type(kind: str, source: str, fd: int, flags: int, data: list[str]) -> None:
+    target = _proc(fd)
     try:
         libc.mount(source, target, kind, flags, ",".join(data) or None)
     except OSError as err:
         if kind == "devpts" and err.errno == 22:  # gid 5 is not mapped in single-id mode
             libc.mount(source, target, kind, flags, ",".join(d for d in data if not d.startswith("gid=")))
+        elif kind == "sysfs" and err.errno == 1:
+            # Only who owns the network namespace may mount sysfs: the host's instead. Read-only as a whole, for the host's
+            # cgroups lie in there, and some of them are the caller's.
+            tree = libc.open_tree(libc.AT_FDCWD, "/sys", libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE)
+            libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=_ATTR["ro"][0] | 0xE)
+            libc.move_mount(tree, fd)
+            os.close(tree)
         else:
             raise
+
+
+def _mount_cgroup(root: Root, target: str, fd: int, flags: int, data: list[str]) -> None:
+    """cgroup v2 of the container's cgroup namespace; an empty read-only directory where that cannot be (v1, no such namespace)."""
+    empty = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
+    try:
+        libc.mount("cgroup2", _proc(fd), "cgroup2", flags, ",".join(data) or None)
+        return
+    except OSError as err:
+        if err.errno == 22 and data:
+            raise
+        busy = err.errno == 16  # another view of the same hierarchy lies there, as part of a bind-mounted /sys
+    libc.mount("tmpfs", _proc(fd), "tmpfs", empty, "size=0,mode=755")
+    if not busy:
+        return
+    above = root.open(target, strict=True)
+    try:
+        libc.mount("cgroup2", _proc(above), "cgroup2", flags, ",".join(data) or None)
+    except OSError:
+        pass  # the empty directory stays
+    finally:
+        os.close(above)
 
 
 def _bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
@@ -292,6 +318,7 @@ def bind_device(root: Root, source: str, target: str) -> None:
         if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
             raise RuntimeFailure(f"cannot add device {source}", "it is not a device node", stage="devices")
         fd = root.make_file(target)
+        libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH, attr_set=_ATTR["nosuid"][0] | _ATTR["noexec"][0])
         libc.move_mount(tree, fd)
         os.close(fd)
         os.close(tree)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyman.runtime.channel import Created
 
-_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-."
+_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _SIGNALS = {
     name: number
     for number, name in enumerate(
@@ -60,8 +60,10 @@ class Root:
             return []
 
     def _path(self, container_id: str) -> str:
-        if not container_id or container_id in (".", "..") or container_id.strip(_CHARS) or len(container_id) > 1024:
-            raise UsageError(f"invalid container id {container_id!r}", "it may have letters, digits and _+-. only")
+        if not container_id or container_id[0] == "." or set(container_id) - _CHARS or len(container_id) > 1024:
+            raise UsageError(
+                f"invalid container ID {container_id!r}", "invalid character: letters, digits and _+-. are known, no dot at the start"
+            )
         return os.path.join(self.path, container_id)
 
     def make(self, container_id: str, bundle: str, spec: dict[str, Any]) -> Entry:
@@ -217,13 +219,16 @@ class Entry:
     def delete(self, force: bool) -> list[str]:
         """Forget the container; with force its processes are killed first. Returns failures of poststop hooks. StateError."""
         status = self.status()
-        if status in ("created", "running", "paused", "creating") and not force:
+        if status in ("running", "paused", "creating") and not force:  # what was never started has nothing to lose, as with others
             raise StateError(f"cannot delete container {self.record['id']}", f"it is {status}", "kill it first, or use --force")
         self._end_processes()
         hooks_of = (self.spec().get("hooks") or {}).get("poststop") or []
         state = {**self.state(), "status": "stopped", "pid": 0}
-        for name in os.listdir(self.path):
-            os.unlink(os.path.join(self.path, name))
+        for top, directories, files in os.walk(self.path, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(top, name))
+            for name in directories:
+                os.rmdir(os.path.join(top, name))
         os.rmdir(self.path)
         if not hooks_of:
             return []

@@ -75,17 +75,34 @@ def test_a_failing_hook_stops_the_container(bundle: Bundle, runtime: Runtime, ki
         path = "/hook"
     bundle.spec["hooks"] = {kind: [{"path": path}]}
     text = runtime("run", "--bundle", bundle.sh("touch /ran"), "failing", rc=1).stderr
-    assert f"{kind} hook {path} failed: exit code 3: because of me" in text
+    assert f"{kind} hook failed with exit code 3: {path}: because of me" in text
     assert not (bundle.root / "ran").exists() and runtime("list", "-q").stdout == ""
 
 
-def test_late_hooks_only_warn(bundle: Bundle, runtime: Runtime) -> None:
+def test_the_last_hooks_only_warn(bundle: Bundle, runtime: Runtime) -> None:
     done = bundle.path / "done"
-    hooks = [{"path": "/bin/false"}, {"path": script(bundle, "hook", f"echo >>{done}")}]
-    bundle.spec["hooks"] = {"poststart": hooks, "poststop": hooks}
-    text = runtime("--debug", "run", "--bundle", bundle.sh("exit 4"), "late", rc=4).stderr
-    assert "poststart hook /bin/false failed" in text and "poststop hook /bin/false failed" in text
-    assert done.read_text() == "\n\n"
+    bundle.spec["hooks"] = {"poststop": [{"path": "/bin/false"}, {"path": script(bundle, "hook", f"echo >>{done}")}]}
+    text = runtime("run", "--bundle", bundle.sh("exit 4"), "late", rc=4).stderr
+    assert "warning: poststop hook failed with exit code 1: /bin/false" in text and done.read_text() == "\n"
+
+
+def test_a_failing_poststart_hook_ends_the_container(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["hooks"] = {
+        "poststart": [{"path": "/bin/false"}],
+        "poststop": [{"path": script(bundle, "hook", f"echo >{bundle.path}/end")}],
+    }
+    assert "poststart hook failed" in runtime("run", "--detach", "--bundle", bundle.save(), "late", rc=1).stderr
+    assert runtime("list", "-q").stdout == "" and (bundle.path / "end").exists()
+    runtime("create", "--bundle", bundle.save(), "late")
+    assert "poststart hook failed" in runtime("start", "late", rc=1).stderr
+    assert runtime("list", "-q").stdout == ""
+
+
+def test_a_hook_without_an_environment_finds_its_programs(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["hooks"] = {"createRuntime": [{"path": script(bundle, "hook", f"env >{bundle.path}/env")}]}
+    runtime("run", "--bundle", bundle.sh("true"), "path", env={"SECRET": "1"})
+    names = {line.partition("=")[0] for line in (bundle.path / "env").read_text().splitlines()}
+    assert "PATH" in names and names <= {"PATH", "PWD", "SHLVL", "_"}
 
 
 def test_a_hook_has_a_time_limit(bundle: Bundle, runtime: Runtime) -> None:

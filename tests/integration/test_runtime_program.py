@@ -189,7 +189,8 @@ def test_only_the_preserved_descriptors_are_there(bundle: Bundle, runtime: Runti
         bundle.sh("cat <&3; ls /proc/self/fd")
         text = runtime("run", "--bundle", bundle.path, "--preserve-fds", 1, "fds", pass_fds=(ours, leaked)).stdout
         assert text.split() == ["content0", "1", "2", "3", "4"]  # 4 is the directory that ls reads
-        assert "not open" in runtime("run", "--bundle", bundle.path, "--preserve-fds", 30, "fds", pass_fds=(ours,), rc=1).stderr
+        # More than there are: those that are open, and never one that is the runtime's own.
+        assert runtime("run", "--bundle", bundle.path, "--preserve-fds", 30, "fds", pass_fds=(ours,)).stdout.split()[-2:] == ["3", "4"]
     finally:
         os.close(leaked)
         if saved >= 0:
@@ -255,9 +256,9 @@ def test_features_list_what_there_is(runtime: Runtime) -> None:
         (["dance"], "unknown command"),
         (["state"], "wrong number"),
         (["state", "--no-such"], "unknown option"),
-        (["state", "a/b"], "invalid container id"),
-        (["state", ".."], "invalid container id"),
-        (["state", "x" * 2000], "invalid container id"),
+        (["state", "a/b"], "invalid container ID"),
+        (["state", ".."], "invalid container ID"),
+        (["state", "x" * 2000], "invalid container ID"),
         (["--root"], "needs a value"),
         (["run", "--preserve-fds", "many", "x"], "preserve-fds"),
         (["pause", "nobody"], "does not exist"),
