@@ -61,7 +61,17 @@ VOLUME = (
     "volume:removing",  # it is about to go
     "remove:volumes",  # the anonymous volumes of a container are gone, the container is not
 )
-ALL = PULL + PUSH + SAVE + RUN + NETWORK + VOLUME
+COMMIT = (
+    "commit:unpacked",  # the new layer is complete in its staging directory
+    "commit:layer",  # it is in place
+    "commit:blobs",  # manifest and configuration too; no record names the image
+    "commit:record",  # the image exists
+)
+PAUSE = (
+    "pause:noted",  # the state says that the container is paused; it is not
+    "pause:frozen",  # it is
+)
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

@@ -88,7 +88,7 @@ def copy(source: Side, dest: Side, *, archive: bool = True, overwrite: bool = Fa
         for side in sorted((source, dest), key=lambda side: side.container.id if side.container is not None else ""):
             side.prepare()
         read_end, write_end = os.pipe()
-        _widen(write_end)
+        root_access.widen(write_end)
         reading = writing = None
         try:
             reading = userns.start_call(lambda: _pack(source, write_end), "pyman:[cp]", (write_end, *_held(source)), source.join_fd)
@@ -105,16 +105,6 @@ def copy(source: Side, dest: Side, *, archive: bool = True, overwrite: bool = Fa
     finally:
         source.release()
         dest.release()
-
-
-def _widen(pipe: int) -> None:
-    """A pipe of 1 MiB, where the user's limit allows it: fewer turns between reader and writer."""
-    import fcntl
-
-    try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)  # type: ignore[attr-defined, unused-ignore]
-    except OSError:
-        pass
 
 
 def _held(side: Side) -> tuple[int, ...]:

@@ -90,6 +90,17 @@ def build(
     return [f"{name}={value}" for name, value in env.items()]
 
 
+def committed(opts: dict[str, Any], image_env: list[Any]) -> list[str]:
+    """What an image made of a container has: the image's and the options', nothing of the host and of this run."""
+    env = {"PATH": DEFAULT_PATH, "container": "podman"}
+    if not opts.get("unsetenv_all"):
+        env.update(_split(image_env)[0])
+    _apply(env, list(opts.get("env") or []), {})
+    for name in opts.get("unsetenv") or []:
+        env.pop(name, None)
+    return [f"{name}={value}" for name, value in env.items()]
+
+
 def merge(base: list[str], opts: dict[str, Any], terminal: bool, host: dict[str, str]) -> list[str]:
     """The environment of an exec: the container's, plus -e and --env-file."""
     env, _ = _split(list(base))

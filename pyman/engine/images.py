@@ -149,6 +149,9 @@ def _collect(index: ImageIndex, gone: dict[str, Any]) -> None:
 
 def prune(everything: bool, filters: list[str]) -> list[str]:
     """Remove images without a name (all unused ones with `everything`); the ids removed."""
+    from pyman.engine import commit
+
+    commit.collect()
     removed = []
     passes = image_filters.compiled(filters, images.load(), image_filters.PRUNE)
     for record in list(images.load().records.values()):

@@ -107,7 +107,8 @@ def arguments(container: Container) -> list[str]:
         return []
 
 
-def _entrypoint(container: Container) -> list[str] | None:
+def entrypoint(container: Container) -> list[str] | None:
+    """--entrypoint, else the image's."""
     options = container.config["options"]
     if "entrypoint" not in options:
         return container.config["image_config"].get("Entrypoint") or None
@@ -138,7 +139,7 @@ def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
         "Image": made["image"]["name"],
         "Volumes": image.get("Volumes") or None,
         "WorkingDir": process.get("cwd") or options.get("workdir") or image.get("WorkingDir") or "/",
-        "Entrypoint": _entrypoint(container),
+        "Entrypoint": entrypoint(container),
         "OnBuild": None,
         "Labels": container.state["labels"],
         "Annotations": dict(item.partition("=")[::2] for item in options.get("annotation") or []),

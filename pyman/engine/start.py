@@ -34,6 +34,8 @@ def start_container(container: Container, *, attach_fd: int = -1, warn: Callable
     Raises what the start failed with: CommandNotFound (127), CannotInvoke (126), RuntimeFailure, NetworkError, ...
     """
     with container:
+        if container.state["status"] == "paused":
+            raise StateError(f"cannot start container {container.name}", "it is paused", f"pyman unpause {container.name}")
         if container.state["status"] in RUNNING:
             return False
         restart_policy.cancel(container)

@@ -21,6 +21,12 @@ def stop_container(container: Container, timeout: int | None = None, service: bo
     service: for a shutdown; a restart policy starts it again at the next boot.
     """
     with container:
+        if container.state["status"] == "paused":
+            raise StateError(
+                "can only stop created or running containers",
+                f"{container.name} is in state paused: container state improper",
+                f"pyman unpause {container.name}, or pyman rm --force {container.name}",
+            )
         restart_policy.note_wish(container, "service" if service else "user")
         if container.state["status"] not in RUNNING:
             if not restart_policy.cancel(container):
@@ -45,6 +51,8 @@ def stop_locked(container: Container, timeout: int | None = None) -> None:
     """
     seconds = container.config.get("stop_timeout", 10) if timeout is None else timeout
     state = container.state
+    if state["status"] == "paused":
+        seconds = 0  # a frozen process heeds nothing but SIGKILL
     pid, started = state["pid"], state["pid_start"]
     killed = False
     who = kill.caller()

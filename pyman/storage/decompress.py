@@ -58,6 +58,11 @@ class Decompressor:
         self._kind = kind_of(media_type, self._data)
         self._engine: Any = self._new()
 
+    @property
+    def plain(self) -> bool:
+        """Whether the data is not compressed at all."""
+        return self._kind == PLAIN
+
     def _new(self) -> Any:
         if self._kind == GZIP:
             return fast_zlib().decompressobj(31)

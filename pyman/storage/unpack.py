@@ -39,6 +39,7 @@ class Source:
         "_hashing",
         "_media_type",
         "_plain",
+        "_same",
         "compressed_size",
         "plain_size",
         "progress",
@@ -47,6 +48,7 @@ class Source:
     def __init__(self, fd: int, media_type: str, progress: Callable[[int], None] | None, hashing: bool = True) -> None:
         self._fd = fd
         self._hashing = hashing
+        self._same = False  # both sides are the same bytes: one hash will do
         self._media_type = media_type
         self._decompressor: Decompressor | None = None
         self._compressed, self._plain = hashlib.sha256(), hashlib.sha256()
@@ -57,7 +59,7 @@ class Source:
     def _raw(self, size: int) -> bytes:
         """Compressed bytes as they come."""
         data = os.read(self._fd, size)
-        if self._hashing:
+        if self._hashing and not self._same:
             self._compressed.update(data)
         self.compressed_size += len(data)
         if self.progress:
@@ -68,6 +70,7 @@ class Source:
         """The next plain bytes; empty at the end."""
         if self._decompressor is None:
             self._decompressor = Decompressor(self._media_type, self._raw)
+            self._same = self._decompressor.plain
         piece = self._decompressor.read()
         if self._hashing:
             self._plain.update(piece)
@@ -106,7 +109,8 @@ class Source:
             piece = self._piece()
         while self._raw(1 << 17):
             pass
-        return self._compressed.hexdigest(), self._plain.hexdigest()
+        plain = self._plain.hexdigest()
+        return plain if self._same else self._compressed.hexdigest(), plain
 
 
 class Tree:

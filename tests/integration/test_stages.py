@@ -131,6 +131,37 @@ def test_push(pyman: Run, image: str, base: Path, registry: str, stage: str, who
     assert not contents(base / "home/.local/share/pyman/tmp")
 
 
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", stages.COMMIT)
+def test_commit(pyman: Run, layout: str, base: Path, stage: str, whole: str) -> None:
+    store = base / "commit-store"
+    env = {"PYMAN_GRAPHROOT": str(store), "PYMAN_RUNROOT": str(base / "commit-run")}
+    pyman("pull", "-q", f"oci:{layout}:latest", env=env)
+    pyman("run", "--name", "source", "--network", "none", "localhost/demo", "sh", "-c", "echo committed > /file", env=env)
+    code = kill_at(base, stage + ("!" if whole == "group" else ""), "commit", "-q", "source", "made", **env)
+    assert code != 0, f"{stage} was not reached"
+    assert "A /file\n" in pyman("diff", "source", env=env).stdout
+    pyman("image", "exists", "made", rc=0 if stage == "commit:record" else 1, env=env)
+    pyman("image", "prune", "-f", env=env)
+    assert len(contents(store / "layers")) == (2 if stage == "commit:record" else 1)
+    pyman("commit", "-q", "source", "made", env=env)
+    assert pyman("run", "--rm", "--network", "none", "made", "cat", "/file", env=env).stdout == "committed\n"
+    pyman("rm", "source", env=env)
+    pyman("image", "prune", "-af", env=env)
+    for place in ("tmp", "trash", "intents", "layers", "blobs/sha256", "containers", "names"):
+        assert not contents(store / place), place
+
+
+@pytest.mark.parametrize("stage", stages.PAUSE)
+def test_pause(pyman: Run, image: str, base: Path, stage: str) -> None:
+    pyman("run", "-d", "--name", "kept", "--network", "none", image, "sleep", "600")
+    assert kill_at(base, stage, "pause", "kept") != 0
+    assert pyman("ps", "-a", "--format", "{{.State}}").stdout == "paused\n"
+    pyman("unpause", "kept")
+    assert pyman("exec", "kept", "echo", "alive").stdout == "alive\n"
+    pyman("rm", "-f", "-t", "0", "kept")
+
+
 def test_every_stage_of_the_list_is_in_the_code() -> None:
     source = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
     for stage in stages.ALL:

@@ -113,11 +113,36 @@ format,f str json or a Go template
 latest,l bool The newest container
 size,s bool Add SizeRw and SizeRootFs
 """
+COMMIT = """
+author,a str Author of the image
+change,c list Instruction to apply: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR
+config str File with a configuration in JSON to merge in
+format,f str=oci Format of manifest and configuration: oci or docker
+iidfile str Write the image's id to this file
+include-volumes bool Name the container's volumes in the image's configuration
+message,m str Commit message (docker format only)
+pause,p bool Pause the container meanwhile
+quiet,q bool Print the id only
+squash,s bool One layer with everything instead of a further one
+"""
+PAUSE = """
+all,a bool All containers
+cidfile list Read the id from this file
+filter,f list Containers that match, for instance name=web
+latest,l bool The newest container
+"""
 CP = """
 archive,a bool=true Files get the container's primary user as their owner; false: they keep the owners they have
 extract bool Accepted for old scripts' sake
 overwrite bool Replace directories by files and files by directories
 pause bool=true Accepted for old scripts' sake: nothing is paused
+"""
+DIFF = """
+format str json
+latest,l bool The newest container
+"""
+EXPORT = """
+output,o str Write to this file instead of stdout
 """
 EXISTS = """
 external bool Containers of other tools count too (the store holds none)
@@ -150,6 +175,14 @@ _C = Command
 _CONTAINER = {
     "attach": _C("attach", "CONTAINER", "Attach to a running container", ATTACH, ("pyman attach web",), most=1),
     "cleanup": _C("container_cleanup", "CONTAINER...", "Sync containers after their end", CLEANUP, hidden=True),
+    "commit": _C(
+        "commit",
+        "CONTAINER [IMAGE]",
+        "Make an image of a container",
+        COMMIT,
+        ("pyman commit web localhost/web", "pyman commit -q --change 'CMD [\"sh\"]' --change 'ENV A=1' web"),
+        most=2,
+    ),
     "cp": _C(
         "cp",
         "[CONTAINER:]SOURCE [CONTAINER:]DESTINATION",
@@ -164,6 +197,14 @@ _CONTAINER = {
         CREATE,
         ("pyman create --name web -p 8080:80 nginx",),
         stop=True,
+    ),
+    "diff": _C(
+        "container_diff",
+        "CONTAINER [CONTAINER|IMAGE]",
+        "Show what has changed in a container since its image",
+        DIFF,
+        ("pyman container diff web",),
+        most=2,
     ),
     "exec": _C(
         "exec",
@@ -182,11 +223,20 @@ _CONTAINER = {
         ("pyman container exists web",),
         most=1,
     ),
+    "export": _C(
+        "export",
+        "CONTAINER",
+        "Write the files of a container as an archive",
+        EXPORT,
+        ("pyman export web > web.tar", "pyman export -o web.tar web"),
+        most=1,
+    ),
     "inspect": _C(
         "container_inspect", "CONTAINER...", "Show everything about containers", CONTAINER_INSPECT, ("pyman container inspect web",)
     ),
     "kill": _C("kill", "CONTAINER...", "Send a signal to containers", KILL, ("pyman kill -s HUP web",)),
     "logs": _C("logs", "CONTAINER...", "Show what a container wrote", LOGS, ("pyman logs -f web", "pyman logs --since 10m --tail 100 web")),
+    "pause": _C("pause", "CONTAINER...", "Freeze all processes of containers", PAUSE, ("pyman pause web", "pyman pause --all")),
     "port": _C(
         "port",
         "[CONTAINER] [PORT[/PROTOCOL]]",
@@ -231,11 +281,20 @@ _CONTAINER = {
         WHY,
         ("pyman why web", "pyman why --format json --latest"),
     ),
+    "unpause": _C("unpause", "CONTAINER...", "Let paused containers go on", PAUSE, ("pyman unpause web",)),
     "wait": _C("wait", "CONTAINER...", "Wait for containers and print their exit codes", WAIT, ("pyman wait job",)),
 }
 COMMANDS: dict[tuple[str, ...], Command] = {
     **{("container", name): command for name, command in _CONTAINER.items()},
-    **{(name,): command for name, command in _CONTAINER.items() if name not in ("cleanup", "exists")},
+    **{(name,): command for name, command in _CONTAINER.items() if name not in ("cleanup", "diff", "exists")},
+    ("diff",): _C(
+        "diff",
+        "CONTAINER|IMAGE [CONTAINER|IMAGE]",
+        "Show what has changed in a container or image since the layer below",
+        DIFF,
+        ("pyman diff web", "pyman diff --format json web debian"),
+        most=2,
+    ),
     ("inspect",): _C(
         "inspect", "NAME...", "Show everything about containers or images", INSPECT, ("pyman inspect web --format '{{.State.Status}}'",)
     ),

@@ -1,0 +1,43 @@
+"""`pyman diff`: what has changed in a container or image. CLI process."""
+
+from __future__ import annotations
+
+import sys
+
+from pyman.cli import output
+from pyman.cli.dispatch import escape
+from pyman.engine import container as containers
+from pyman.engine import diff
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_KEYS = {"C": "changed", "A": "added", "D": "deleted"}
+
+
+def main(opts: Any, args: list[str]) -> int:
+    """Print a line per change, or Podman's JSON."""
+    return show(opts, args, "all")
+
+
+def show(opts: Any, args: list[str], kind: str) -> int:
+    """The same for the first argument's kind: all, container or image."""
+    if opts["format"] not in ("", "json"):
+        raise output.bad_value("--format", opts["format"], "json")
+    names = [containers.latest().id, *args] if opts.get("latest") else args
+    if not names or len(names) > 2:
+        raise UsageError("wrong number of arguments", "diff takes one container or image, or two", "pyman diff web")
+    new = diff.find(names[0], kind)
+    found = diff.changes(new, diff.find(names[1], "all") if len(names) > 1 else None)
+    if opts["format"] == "json":
+        groups: dict[str, list[str]] = {}
+        for letter, key in _KEYS.items():
+            paths = [path for change, path in found if change == letter]
+            if paths:
+                groups[key] = paths
+        output.print_json(groups)
+    else:
+        sys.stdout.write("".join(f"{change} {escape(path)}\n" for change, path in found))
+    return 0

@@ -1,0 +1,162 @@
+"""--change of commit and import: instructions of a Containerfile that change an image's configuration. Pure."""
+
+from __future__ import annotations
+
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+INSTRUCTIONS = ("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
+
+
+def apply(config: dict[str, Any], changes: list[str]) -> None:
+    """Change `config` (the part `config` of an OCI configuration) in place. UsageError names the instruction that is wrong."""
+    for change in changes:
+        word, separator, rest = change.strip().partition("=")
+        if not separator or " " in word or "\t" in word:
+            word, _, rest = change.strip().partition(" ")
+        word = word.upper()
+        if word not in INSTRUCTIONS:
+            raise UsageError(f"cannot apply the change {change!r}", f"{word} is none of {', '.join(INSTRUCTIONS)}")
+        rest = rest.strip()
+        if not rest:
+            raise UsageError(f"cannot apply the change {change!r}", "the instruction has no argument")
+        _APPLY[word](config, rest, change)
+
+
+def _split(text: str, change: str) -> list[str]:
+    import shlex
+
+    try:
+        return shlex.split(text)
+    except ValueError as err:
+        raise UsageError(f"cannot apply the change {change!r}", str(err)) from err
+
+
+def _array(text: str, change: str) -> list[str] | None:
+    """A JSON list of strings; None if the text is none."""
+    from pyman.state import fastjson
+
+    if not text.startswith("["):
+        return None
+    try:
+        value = fastjson.loads(text)
+    except ValueError:
+        return None  # a shell's test command begins so too
+    if not all(isinstance(item, str) for item in value):
+        raise UsageError(f"cannot apply the change {change!r}", "its list holds something other than texts")
+    return list(value)
+
+
+def _command(key: str) -> Any:
+    def action(config: dict[str, Any], text: str, change: str) -> None:
+        words = _array(text, change)
+        config[key] = ["/bin/sh", "-c", text] if words is None else words
+
+    return action
+
+
+def _pairs(text: str, change: str) -> dict[str, str]:
+    """NAME=VALUE ..., or the old form NAME VALUE."""
+    words = _split(text, change)
+    if "=" not in words[0]:
+        name, _, value = text.partition(" ")
+        return {name: value.strip()}
+    found = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not separator or not name:
+            raise UsageError(f"cannot apply the change {change!r}", f"{word!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _env(config: dict[str, Any], text: str, change: str) -> None:
+    config["Env"] = merged_env(list(config.get("Env") or []), _pairs(text, change))
+
+
+def merged_env(entries: list[str], new: dict[str, str]) -> list[str]:
+    """NAME=VALUE entries with new values; those that are there keep their place."""
+    known = {entry.partition("=")[0]: entry.partition("=")[2] for entry in entries}
+    known.update(new)
+    return [f"{name}={value}" for name, value in known.items()]
+
+
+def _label(config: dict[str, Any], text: str, change: str) -> None:
+    config["Labels"] = {**(config.get("Labels") or {}), **_pairs(text, change)}
+
+
+def _expose(config: dict[str, Any], text: str, change: str) -> None:
+    ports = dict(config.get("ExposedPorts") or {})
+    for word in text.split():
+        number, _, protocol = word.partition("/")
+        if not all(part.isdigit() and 0 < int(part) < 65536 for part in number.split("-", 1)) or protocol not in ("", "tcp", "udp", "sctp"):
+            raise UsageError(f"cannot apply the change {change!r}", f"{word!r} is no port")
+        ports[f"{number}/{protocol or 'tcp'}"] = {}
+    config["ExposedPorts"] = ports
+
+
+def _volume(config: dict[str, Any], text: str, change: str) -> None:
+    words = _array(text, change)
+    config["Volumes"] = {**(config.get("Volumes") or {}), **{word: {} for word in (_split(text, change) if words is None else words)}}
+
+
+def _workdir(config: dict[str, Any], text: str, change: str) -> None:
+    import posixpath
+
+    config["WorkingDir"] = posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", text))
+
+
+def _onbuild(config: dict[str, Any], text: str, change: str) -> None:
+    config["OnBuild"] = [*(config.get("OnBuild") or []), text]
+
+
+def _text(key: str) -> Any:
+    def action(config: dict[str, Any], text: str, change: str) -> None:
+        config[key] = text
+
+    return action
+
+
+_APPLY: dict[str, Any] = {
+    "CMD": _command("Cmd"),
+    "ENTRYPOINT": _command("Entrypoint"),
+    "ENV": _env,
+    "EXPOSE": _expose,
+    "LABEL": _label,
+    "ONBUILD": _onbuild,
+    "STOPSIGNAL": _text("StopSignal"),
+    "USER": _text("User"),
+    "VOLUME": _volume,
+    "WORKDIR": _workdir,
+}
+
+
+def override(config: dict[str, Any], data: str, path: str) -> None:
+    """--config FILE: the fields of a configuration in JSON take the place of `config`'s; maps and Env are merged. UsageError."""
+    from pyman.state import fastjson
+
+    try:
+        value = fastjson.loads(data)
+    except ValueError as err:
+        raise UsageError(f"cannot use the configuration {path}", str(err)) from err
+    if not isinstance(value, dict):
+        raise UsageError(f"cannot use the configuration {path}", "it is not a JSON object")
+    types: dict[str, Any] = {
+        **dict.fromkeys(("User", "WorkingDir", "StopSignal"), str),
+        **dict.fromkeys(("Env", "Cmd", "Entrypoint", "OnBuild", "Shell"), list),
+        **dict.fromkeys(("ExposedPorts", "Volumes", "Labels", "Healthcheck"), dict),
+    }
+    for key, new in value.items():
+        if key not in types or new in (None, "", [], {}):
+            continue
+        if not isinstance(new, types[key]) or (types[key] is list and not all(isinstance(item, str) for item in new)):
+            raise UsageError(f"cannot use the configuration {path}", f"{key} has the wrong type")
+        if key == "Env":
+            config["Env"] = merged_env(list(config.get("Env") or []), {item.partition("=")[0]: item.partition("=")[2] for item in new})
+        elif key in ("ExposedPorts", "Volumes", "Labels"):
+            config[key] = {**(config.get(key) or {}), **new}
+        else:
+            config[key] = new
