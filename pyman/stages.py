@@ -71,7 +71,11 @@ PAUSE = (
     "pause:noted",  # the state says that the container is paused; it is not
     "pause:frozen",  # it is
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME
+UPDATE = (
+    "update:applied",  # the control group has the new limits
+    "update:saved",  # the state has them; the OCI configuration and the monitor do not know
+)
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

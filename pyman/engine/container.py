@@ -65,11 +65,13 @@ class Container:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What create wrote; never changes."""
+        """What create wrote, which never changes, with the options that `update` has changed since laid over it."""
         if self._config is None:
             self._config = store.read_json(os.path.join(self.dir, "config.json"))
             if self._config is None:
                 raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
+            if self.state.get("updated"):
+                self._config["options"] = {**self._config["options"], **self.state["updated"]}
         return self._config
 
     @property

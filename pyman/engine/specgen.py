@@ -97,7 +97,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "cwd": ctx.workdir,
             "user": {"uid": 0, "gid": 0, "umask": _umask(opts, table)},
             "capabilities": caps.process_sets(bounding, True, added),
-            "rlimits": _rlimits(opts, table),
+            "rlimits": rlimits(opts, table),
             "oomScoreAdj": _number(opts, "oom_score_adj"),
             "noNewPrivileges": False,
         },
@@ -165,7 +165,7 @@ def _umask(opts: dict[str, Any], table: dict[str, Any]) -> int:
     return value
 
 
-def _rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]:
+def rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]:
     """--ulimit NAME=SOFT[:HARD] or `host` (the caller's, which is inherited). Later ones win."""
     result: dict[str, dict[str, Any]] = {}
     for item in [*(table.get("default_ulimits") or []), *(opts.get("ulimit") or [])]:

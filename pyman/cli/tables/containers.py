@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli.table import Command
-from pyman.cli.tables.create import CREATE, RUN
+from pyman.cli.tables.create import CREATE, HEALTH, RUN
 
 START = """
 all bool Start all containers
@@ -171,6 +171,34 @@ WHY = """
 format str=text text or json
 latest,l bool The newest container
 """
+UPDATE = f"""
+blkio-weight str Weight of the container's block I/O: 10 to 1000
+blkio-weight-device list Weight for one device: PATH:WEIGHT
+cgroup-conf list Write a file of the control group: memory.high=1073741824
+cpu-period int Microseconds of the period that --cpu-quota divides
+cpu-quota int Microseconds of processor time in each period
+cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
+cpu-rt-runtime int Real-time CPU time !! (0) cgroup v2 does not divide real-time processor time
+cpu-shares int Share of processor time (1024 is the usual one)
+cpus float Number of processors, for example 1.5
+cpuset-cpus str Processors that may be used, for example 0-2,4
+cpuset-mems str Memory nodes that may be used
+device-read-bps list Bytes read per second: PATH:RATE, for example /dev/sda:10m
+device-read-iops list Reads per second: PATH:RATE
+device-write-bps list Bytes written per second: PATH:RATE
+device-write-iops list Writes per second: PATH:RATE
+env,e list Set an environment variable: NAME=VALUE, or NAME to pass the host's
+{HEALTH}latest,l bool The newest container
+memory,m str Most memory, for example 512m
+memory-reservation str Memory that is kept for the container under pressure
+memory-swap str Most memory and swap together; -1: no limit of swap (twice --memory)
+memory-swappiness str Swappiness !! (-1) cgroup v2 has no swappiness
+no-healthcheck bool Run no health check any more
+pids-limit str Most processes; 0 or -1: no limit
+restart str Restart policy: no, on-failure[:N], always or unless-stopped
+ulimit list Set a limit for later starts: NAME=SOFT[:HARD]
+unsetenv list Remove an environment variable
+"""
 _C = Command
 _CONTAINER = {
     "attach": _C("attach", "CONTAINER", "Attach to a running container", ATTACH, ("pyman attach web",), most=1),
@@ -282,6 +310,14 @@ _CONTAINER = {
         ("pyman why web", "pyman why --format json --latest"),
     ),
     "unpause": _C("unpause", "CONTAINER...", "Let paused containers go on", PAUSE, ("pyman unpause web",)),
+    "update": _C(
+        "update",
+        "CONTAINER",
+        "Change limits, restart policy, health checks and environment of a container",
+        UPDATE,
+        ("pyman update --memory 512m --cpus 2 web", "pyman update --restart always web"),
+        most=1,
+    ),
     "wait": _C("wait", "CONTAINER...", "Wait for containers and print their exit codes", WAIT, ("pyman wait job",)),
 }
 COMMANDS: dict[tuple[str, ...], Command] = {
