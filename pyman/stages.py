@@ -75,7 +75,12 @@ UPDATE = (
     "update:applied",  # the control group has the new limits
     "update:saved",  # the state has them; the OCI configuration and the monitor do not know
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE
+SECRET = (
+    "secret:stored",  # the value of a new secret is kept, nothing names it
+    "secret:created",  # it exists; with --replace its predecessor still does
+    "secret:unnamed",  # a secret that is removed exists no more, its value does
+)
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

@@ -15,7 +15,20 @@ import pytest
 from pyman.runtime import cgroup
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOLS = ("newuidmap", "fuse-overlayfs", "pasta", "slirp4netns", "docker-registry", "crun", "runc", "strace", "skopeo", "busybox", "cc")
+TOOLS = (
+    "newuidmap",
+    "fuse-overlayfs",
+    "pasta",
+    "slirp4netns",
+    "docker-registry",
+    "crun",
+    "runc",
+    "strace",
+    "skopeo",
+    "busybox",
+    "cc",
+    "gpg",
+)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -90,6 +90,7 @@ GROUPS = {
     "image": ("images", "Work with images"),
     "system": ("system", "Work with pyman itself"),
     "network": ("networks", "Work with networks"),
+    "secret": ("secrets", "Work with secrets"),
     "volume": ("volumes", "Work with volumes"),
 }
 # Every other first word, by the module that declares it.

@@ -62,6 +62,8 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ),
     ("network", "dns_bind_port", "int", 53, "Port of the name server of networks"),
     ("network", "pasta_options", "list", [], "Options added to every pasta command"),
+    ("secrets", "driver", "str", "file", "Driver that keeps the values of secrets: file (encrypted), pass or shell"),
+    ("secrets", "opts", "list", [], 'Options of that driver: ["root=/home/me/.password-store", "key=ID"]'),
     ("storage", "driver", "str", "", "overlay (the kernel's), fuse-overlayfs, or empty: overlay where it works"),
     ("storage", "mount_program", "str", "", "Path of fuse-overlayfs; when set, it is used"),
 )

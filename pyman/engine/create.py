@@ -59,10 +59,16 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         "stop_timeout": _stop_timeout(opts, conf),
         "create_command": ["pyman", *opts.get("_argv", [])],
     }
+    sealed: dict[str, str] = {}
+    if opts.get("secret"):
+        from pyman.engine import secret_option
+
+        config["secrets"], sealed = secret_option.take(opts["secret"])
     names_of_volumes = _plan_volumes(config)
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
-    container = _write(config, opts, owned, {**names_of_volumes, "health": 1} if health else names_of_volumes)
+    more = {**names_of_volumes, "health": 1} if health else names_of_volumes
+    container = _write(config, opts, owned, more, sealed)
     if names_of_volumes:
         _make_volumes(container)
     return container
@@ -262,8 +268,11 @@ def _health(opts: dict[str, Any], image_config: dict[str, Any]) -> bool:
     return health.check(opts, image_config)
 
 
-def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: dict[str, Any]) -> Container:
-    """Make the directory, reserve the name, write state and then config, which makes the container exist."""
+def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: dict[str, Any], sealed: dict[str, str]) -> Container:
+    """Make the directory, reserve the name, write state and then config, which makes the container exist.
+
+    mounts: more of the state; sealed: the values of its secrets.
+    """
     container_id = os.urandom(32).hex()
     container = Container(container_id)
     try:
@@ -293,6 +302,8 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: di
             state.update(owner_pid=os.getpid(), owner_start=process.start_time(os.getpid()))
         store.write_json(os.path.join(container.dir, "state.json"), state)
         stages.reach("create:state")
+        if sealed:
+            store.write_json(os.path.join(container.dir, "secrets.json"), sealed, sync=durable)
         store.write_json(os.path.join(container.dir, "config.json"), config, sync=durable)
         stages.reach("create:config")
         container._state, container._config = state, config

@@ -40,6 +40,11 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
     if state["status"] == "paused":
         raise StateError(f"cannot execute a command in container {container.name}", "it is paused", f"pyman unpause {container.name}")
     spec = read_spec(container)
+    if container.config.get("secrets"):
+        from pyman.engine import secret_option  # --secret only
+
+        own = spec["process"]
+        own["env"] = secret_option.with_environment(list(own.get("env") or []), secret_option.environment(container))
     process = process_spec(spec, command, opts)
     seccomp = None if opts.get("privileged") else spec.get("linux", {}).get("seccomp")
     _join_userns(container)

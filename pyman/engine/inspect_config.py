@@ -119,6 +119,22 @@ def entrypoint(container: Container) -> list[str] | None:
         return [text]  # the start says what is wrong with it
 
 
+def _environment(made: dict[str, Any], entries: list[str]) -> list[str]:
+    if not made.get("secrets"):
+        return entries
+    from pyman.engine import secret_option  # --secret only
+
+    return secret_option.with_environment(entries, secret_option.masked(made["secrets"]))
+
+
+def _secrets(made: dict[str, Any]) -> dict[str, Any]:
+    if not made.get("secrets"):
+        return {}
+    from pyman.engine import secret_option  # --secret only
+
+    return {"Secrets": secret_option.shown(made["secrets"])}
+
+
 def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
     """Config: process: that of the OCI configuration, empty before the first start."""
     made = container.config
@@ -134,7 +150,7 @@ def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
         "Tty": bool(options.get("tty")),
         "OpenStdin": bool(options.get("interactive")),
         "StdinOnce": False,
-        "Env": process.get("env") or image.get("Env") or [],
+        "Env": _environment(made, list(process.get("env") or image.get("Env") or [])),
         "Cmd": made["command"] or ([] if "entrypoint" in options else image.get("Cmd") or []),
         "Image": made["image"]["name"],
         "Volumes": image.get("Volumes") or None,
@@ -150,6 +166,7 @@ def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
         "Timeout": options.get("timeout") or 0,
         "StopTimeout": made.get("stop_timeout", 10),
         "Passwd": options.get("passwd") is not False,
+        **_secrets(made),
         **({"ExposedPorts": {name: {} for name in exposed}} if exposed else {}),
         **({"Timezone": options["tz"]} if options.get("tz") else {}),
     }

@@ -74,6 +74,11 @@ def _run(plan: Plan, started: list[int]) -> None:
         from pyman.engine import volume_mounts  # volumes that are file systems of their own only
 
         plan.locks = volume_mounts.mount(plan.volumes.mounted, container.id)
+    if plan.secrets:
+        from pyman.engine import secret_option  # --secret only
+
+        linux = spec["linux"]
+        secret_option.place(plan.secrets, container.run_dir, (linux.get("uidMappings"), linux.get("gidMappings")))
     made: list[str] = []
     if plan.ctx.made:
         from pyman.engine import sources  # overlays, images, subpaths only
@@ -176,6 +181,12 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
     """Init, cloned by our runtime (it builds its rootfs meanwhile) or fully created by an external one."""
     container = plan.container
     if own_runtime(plan):
+        if plan.secret_env:
+            from pyman.engine import secret_option  # --secret only
+
+            # For init alone: what is written to spec.json is the specification without them.
+            process = spec["process"]
+            spec = {**spec, "process": {**process, "env": secret_option.with_environment(process["env"], plan.secret_env)}}
         return runtime_create.begin(
             spec,
             bundle=container.run_dir,

@@ -47,6 +47,10 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
         from pyman.engine import timezone
 
         base.append(timezone.mount(str(opts.get("tz") or table["tz"])))
+    if opts.get("_secrets"):
+        from pyman.engine import secret_option
+
+        base += secret_option.entries(opts["_secrets"], ctx.run_dir, set(wanted))
     base = [entry for entry in base if entry["destination"] not in wanted]
     ctx.copy_up = [item for item in wanted.values() if item.volume or item.chown or item.relabel]
     ctx.made = [item for item in wanted.values() if item.made]

@@ -79,6 +79,8 @@ class Plan:
         "restart_wait",
         "restarts",
         "rootfs",
+        "secret_env",
+        "secrets",
         "spec",
         "terminal",
         "userns_fd",
@@ -106,6 +108,8 @@ class Plan:
         self.notice: Callable[[str], None] = lambda _text: None  # told at once what takes long
         self.pins: list[int] = []
         self.ports: list[dict[str, Any]] = []
+        self.secrets: list[tuple[int, dict[str, Any], bytes]] = []  # files, see engine/secret_option.py
+        self.secret_env: list[str] = []
         self.warnings: list[str] = []
         self.network_mode = self.rootfs = ""
         self.preserve: tuple[int, ...] = ()

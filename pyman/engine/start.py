@@ -9,7 +9,7 @@ from pyman.config import containers as containers_conf
 from pyman.engine import cgroups, launch, restart_policy, specgen
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
-from pyman.errors import PymanError, RuntimeFailure, StateError
+from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
 from pyman.linux import process
 from pyman.network import ports as network_ports
 from pyman.rootless import idmap as idmaps
@@ -98,6 +98,7 @@ def _plan(container: Container) -> plans.Plan:
     conf = containers_conf.load()
     opts = dict(config["options"])
     opts["_command"] = config["command"]
+    opts["_secrets"] = config.get("secrets")
     plan = plans.Plan()
     plan.container = container
     plan.conf = conf
@@ -139,6 +140,16 @@ def _plan(container: Container) -> plans.Plan:
         from pyman.engine import descriptors
 
         plan.preserve = descriptors.preserved_fds(opts)
+    if config.get("secrets"):
+        from pyman.engine import secret_option
+
+        plan.secrets, plan.secret_env = secret_option.values(container, "mount"), secret_option.environment(container)
+        if plan.secret_env and not launch.own_runtime(plan):
+            raise UsageError(
+                f"cannot start container {container.name}",
+                "a secret variable would be written into the configuration of another OCI runtime, in plain",
+                "use --secret NAME (type=mount), or pyman's own runtime",
+            )
     cgroups.discard(container)  # left where the last monitor was killed
     plan.health = has_health_check(opts, config["image_config"])
     plan.terminal = bool(opts.get("tty"))

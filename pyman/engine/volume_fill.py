@@ -46,7 +46,7 @@ class Progress:
 def prepare(mount: Mount, root_fd: int, user: dict[str, Any], spec: dict[str, Any], ctx: SpecContext) -> None:
     """Make one mount's source ready. root_fd: the container's root; user: its user. UsageError, OSError."""
     linux = spec.get("linux") or {}
-    uid, gid = _outside(linux.get("uidMappings"), user["uid"]), _outside(linux.get("gidMappings"), user["gid"])
+    uid, gid = outside(linux.get("uidMappings"), user["uid"]), outside(linux.get("gidMappings"), user["gid"])
     entry = mount.entry
     if entry["type"] in ("tmpfs", "ramfs"):
         # Made in the container's own namespace, whose ids these are.
@@ -81,7 +81,7 @@ def _shown(mount: Mount) -> str:
     return f"volume {mount.volume}" if mount.volume else str(mount.entry["source"])
 
 
-def _outside(mappings: list[dict[str, int]] | None, number: int) -> int:
+def outside(mappings: list[dict[str, int]] | None, number: int) -> int:
     """An id of the container as this user namespace has it."""
     for item in mappings or []:
         if item["containerID"] <= number < item["containerID"] + item["size"]:

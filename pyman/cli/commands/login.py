@@ -77,7 +77,9 @@ def _secret(opts: Any) -> str:
     """The value of --secret. UsageError, NoSuchObject."""
     if opts["password"] or opts["password_stdin"]:
         raise UsageError("cannot use --secret together with another password", "one of them is the password")
-    raise UsageError("cannot use --secret", "secrets are not part of this release", "pyman login --password-stdin")
+    from pyman.engine import secrets
+
+    return secrets.reveal(secrets.lookup(opts["secret"])).decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 
 def _ask(prompt: str, *, hidden: bool) -> str:

@@ -131,7 +131,7 @@ rootfs bool The first argument is a directory, not an image; DIR:O leaves it as 
 runtime str OCI runtime: pyman-runtime, crun, runc, or a path
 sdnotify str Service notification !! (ignore) units of systemd are not part of this release
 seccomp-policy str Seccomp policy !! use --security-opt seccomp=FILE
-secret list Secret !! secrets are not part of this release
+secret list Give it a secret: NAME[,type=mount|env,target=,uid=,gid=,mode=]
 security-opt list Security option: no-new-privileges, seccomp=FILE, mask=, unmask=
 shm-size str Size of /dev/shm
 shm-size-systemd str Size of systemd's temporary file systems !! systemd in containers is not part of this release

@@ -1,0 +1,162 @@
+"""Where the values of secrets lie: sealed in the store (file), in files of GnuPG (pass), or behind commands of the user's (shell).
+
+CLI process. Values go through pipes and descriptors only, never through arguments or the environment.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.errors import MissingProgram, StorageError, UsageError
+from pyman.state import seal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NAMES = ("file", "pass", "shell")
+_OPTIONS = {"file": ("path",), "pass": ("root", "key", "gpghomedir"), "shell": ("list", "lookup", "store", "delete")}
+
+
+def directory() -> str:
+    """graphroot/secrets."""
+    return os.path.join(paths.graphroot(), "secrets")
+
+
+def check(driver: str, options: dict[str, str]) -> dict[str, str]:
+    """The options that the driver will have, defaults included. UsageError for unknown or missing ones."""
+    if driver not in NAMES:
+        raise UsageError(f"cannot use secret driver {driver!r}", "invalid driver", "drivers are " + ", ".join(NAMES))
+    for key in options:
+        if key not in _OPTIONS[driver]:
+            raise UsageError(
+                f"cannot use secret driver {driver}", f"it has no option {key!r}", "its options are " + ", ".join(_OPTIONS[driver])
+            )
+    if driver == "file":
+        return {"path": os.path.abspath(options.get("path") or directory())}
+    if driver == "shell":
+        missing = [key for key in _OPTIONS["shell"] if not options.get(key)]
+        if missing:
+            raise UsageError(
+                "cannot use secret driver shell",
+                "missing config value: " + ", ".join(missing),
+                "--driver-opts store=COMMAND,lookup=COMMAND,delete=COMMAND,list=COMMAND",
+            )
+        return options
+    root = options.get("root") or os.environ.get("PASSWORD_STORE_DIR") or os.path.join(paths.home(), ".password-store")
+    key = options.get("key") or _default_key(root)
+    return {"root": root, "key": key, **({"gpghomedir": options["gpghomedir"]} if options.get("gpghomedir") else {})}
+
+
+def _default_key(root: str) -> str:
+    try:
+        with open(os.path.join(root, ".gpg-id"), encoding="utf-8") as file:
+            return file.readline().strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise UsageError(
+            "cannot use secret driver pass",
+            f"no key is given, and {root}/.gpg-id cannot be read",
+            "pass init KEY, or --driver-opts key=KEY",
+        ) from err
+
+
+def store(record: dict[str, Any], value: bytes) -> None:
+    """Keep the value of a secret, durably. StorageError, MissingProgram."""
+    driver, options, name = record["driver"], record["options"], record["id"]
+    if driver == "file":
+        os.makedirs(options["path"], 0o700, exist_ok=True)
+        write(os.path.join(options["path"], name + ".sealed"), seal.seal(seal.read_key(create=True), value, name.encode()))
+    elif driver == "pass":
+        target = os.path.join(options["root"], name + ".gpg")
+        os.makedirs(options["root"], 0o700, exist_ok=True)
+        _gpg(options, ["--encrypt", "--recipient", options["key"], "--output", target], value, record)
+    else:
+        _shell(record, "store", value)
+
+
+def lookup(record: dict[str, Any]) -> bytes:
+    """The value of a secret. StorageError, MissingProgram."""
+    driver, options, name = record["driver"], record["options"], record["id"]
+    if driver == "file":
+        path = os.path.join(options["path"], name + ".sealed")
+        try:
+            with open(path, "rb") as file:
+                return seal.open_sealed(seal.read_key(), file.read(1 << 20), name.encode())
+        except OSError as err:
+            raise StorageError(f"cannot read secret {record['name']}", f"{path}: {err.strerror or err}") from err
+        except ValueError as err:
+            raise broken(record["name"]) from err
+    if driver == "pass":
+        return _gpg(options, ["--decrypt", os.path.join(options["root"], name + ".gpg")], b"", record)
+    return _shell(record, "lookup", b"")
+
+
+def broken(name: str) -> StorageError:
+    """The error for a value that was sealed with another key, or changed."""
+    return StorageError(
+        f"cannot read secret {name}",
+        f"it was encrypted with another key than {seal.key_path()}, or is damaged",
+        "restore the key from a backup, or make the secret again: pyman secret create --replace",
+    )
+
+
+def delete(record: dict[str, Any]) -> None:
+    """Forget the value of a secret. StorageError; a file that has gone is fine."""
+    driver, options, name = record["driver"], record["options"], record["id"]
+    if driver == "shell":
+        _shell(record, "delete", b"")
+        return
+    path = os.path.join(options["path"], name + ".sealed") if driver == "file" else os.path.join(options["root"], name + ".gpg")
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as err:
+        raise StorageError(f"cannot delete secret {record['name']}", f"{path}: {err.strerror or err}") from err
+
+
+def write(path: str, data: bytes, sync: bool = True) -> None:
+    """Replace a file of bytes, mode 0600: temp + rename, on disk before the name is."""
+    temp = f"{path}.{os.getpid()}.tmp"
+    try:
+        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if sync:
+                os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temp, path)
+    except OSError as err:
+        raise StorageError(f"cannot write {path}", err.strerror or str(err), errno=err.errno or 0) from err
+
+
+def _gpg(options: dict[str, str], arguments: list[str], value: bytes, record: dict[str, Any]) -> bytes:
+    home = ["--homedir", options["gpghomedir"]] if options.get("gpghomedir") else []
+    try:
+        return _run(["gpg", *home, "--batch", "--yes", "--quiet", *arguments], value, record, dict(os.environ))
+    except FileNotFoundError:
+        raise MissingProgram(
+            "cannot use secret driver pass", "the program gpg is not installed", "as root: apt-get install gnupg"
+        ) from None
+
+
+def _shell(record: dict[str, Any], verb: str, value: bytes) -> bytes:
+    environment = {**os.environ, "SECRET_ID": record["id"]}
+    return _run(["/bin/sh", "-c", record["options"][verb]], value, record, environment)
+
+
+def _run(argv: list[str], value: bytes, record: dict[str, Any], environment: dict[str, str]) -> bytes:
+    import subprocess  # these two drivers only
+
+    done = subprocess.run(argv, input=value, capture_output=True, env=environment, check=False)
+    if done.returncode:
+        # Its stdout may hold the value; what it says about the failure comes by stderr.
+        lines = done.stderr.decode("utf-8", "replace").strip().split("\n")
+        raise StorageError(
+            f"the secret driver {record['driver']} failed for {record['name']}", f"exit code {done.returncode}: {lines[-1][:300]}"
+        )
+    return done.stdout
