@@ -24,6 +24,7 @@ PUSH = (
     "push:config",  # the configuration too; no manifest names them
     "push:manifest",  # the registry has the manifest
 )
+LOAD = ("load:record",)  # one image of an archive exists
 SAVE = (
     "save:written",  # the archive is written, and has no name yet
 )
@@ -80,7 +81,7 @@ SECRET = (
     "secret:created",  # it exists; with --replace its predecessor still does
     "secret:unnamed",  # a secret that is removed exists no more, its value does
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

@@ -83,9 +83,9 @@ class LayoutTarget(_Files):
 
     default_kind = "gzip"
 
-    def __init__(self, text: str) -> None:
-        self.path, self.tag = layout.split(text)
-        super().__init__(os.path.join(self.path, "blobs/sha256"), f"oci:{text}")
+    def __init__(self, path: str, tag: str) -> None:
+        self.path, self.tag = path, tag
+        super().__init__(os.path.join(path, "blobs/sha256"), f"oci:{path}" + (f":{tag}" if tag else ""))
         self._top: dict[str, Any] = {}
         try:
             os.makedirs(self.blobs, exist_ok=True)

@@ -12,7 +12,7 @@ import stat
 
 from pyman.errors import ImageError, NoSuchImage
 from pyman.image import manifest as manifests
-from pyman.linux import libc
+from pyman.image import reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ class LayoutSource:
     """The image `DIR[:TAG]` names; without a tag the layout must hold one image."""
 
     remote = False
-    confined = False  # whether symbolic links of the layout stay below it: it was made by a stranger
+    transport = "oci"
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, entry: dict[str, Any] | None = None) -> None:
         self.path, self.tag = split(text)
         self.label = f"image oci:{text}"
+        self.entry = entry  # the image, if it is not to be chosen by the tag
         self.index = manifests.loads(self._read_file("index.json", manifests.MAX_MANIFEST), self.label, manifests.MAX_MANIFEST)
 
     def _read_file(self, name: str, limit: int) -> bytes:
@@ -40,20 +41,12 @@ class LayoutSource:
             raise NoSuchImage(
                 f"cannot read {self.label}",
                 f"{os.path.join(self.path, name)}: {err.strerror}",
-                "the transport oci: wants the directory of an OCI image layout",
+                "the transport oci: wants the directory of an OCI image layout, dir: that of one image",
             ) from err
 
     def _open(self, name: str) -> int:
         """A descriptor of a regular file below the layout. OSError."""
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        if self.confined:
-            root = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                fd = libc.openat2(root, name, flags)
-            finally:
-                os.close(root)
-        else:
-            fd = os.open(os.path.join(self.path, name), flags)
+        fd = os.open(os.path.join(self.path, name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(errno.EINVAL, "it is not a regular file")
@@ -61,16 +54,20 @@ class LayoutSource:
 
     def names(self) -> list[str]:
         """The name the image gets in the store, as in Podman: localhost/DIRECTORY:TAG."""
+        if self.entry:  # `load` gives those names that are there
+            tag = tag_of(self.entry)
+            return [reference.parse(tag).name()] if tag and not reference.is_short(tag) else []
         base = os.path.basename(os.path.abspath(self.path)).lower()
         base = "".join(char if char.isalnum() or char in "._-" else "-" for char in base).strip("._-") or "image"
         return [f"localhost/{base}:{self.tag or 'latest'}"]
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, Any]]:
+        """The descriptors that index.json lists."""
         found = self.index.get("manifests")
         return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
     def _top(self) -> dict[str, Any]:
-        entries = self._entries()
+        entries = self.entries()
         tags = [tag_of(entry) for entry in entries]
         if not self.tag:
             if len(entries) != 1:
@@ -87,7 +84,7 @@ class LayoutSource:
 
     def manifest(self, descriptor: dict[str, Any] | None = None) -> tuple[bytes, str, str]:
         """(bytes, media type, digest), verified."""
-        entry = descriptor or self._top()
+        entry = descriptor or (manifests.descriptor(self.entry, self.label) if self.entry else self._top())
         return self.small_blob(entry, manifests.MAX_MANIFEST), entry["mediaType"], entry["digest"]
 
     def small_blob(self, descriptor: dict[str, Any], limit: int) -> bytes:
@@ -121,6 +118,33 @@ class LayoutSource:
         """Nothing is held open."""
 
 
+class DirSource(LayoutSource):
+    """dir:DIR, one image: manifest.json beside blobs named by their digests."""
+
+    transport = "dir"
+
+    def __init__(self, path: str) -> None:
+        self.path, self.tag, self.entry = path, "", None
+        self.label = f"image dir:{path}"
+        self.index = {}
+
+    def manifest(self, descriptor: dict[str, Any] | None = None) -> tuple[bytes, str, str]:
+        """(bytes, media type, digest), verified where a descriptor says what is wanted."""
+        name = f"{descriptor['hex']}.manifest.json" if descriptor else "manifest.json"
+        data = self._read_file(name, manifests.MAX_MANIFEST)
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if descriptor and digest != descriptor["digest"]:
+            raise ImageError(f"damaged {self.label}", f"{name} has another digest")
+        return data, "", digest
+
+    def _open(self, name: str) -> int:
+        return super()._open(name.removeprefix("blobs/sha256/"))
+
+    def names(self) -> list[str]:
+        """None: the format has no names."""
+        return []
+
+
 def tag_of(entry: dict[str, Any]) -> str:
     """The tag an index gives an image, or nothing."""
     annotations = entry.get("annotations")
@@ -129,8 +153,8 @@ def tag_of(entry: dict[str, Any]) -> str:
 
 
 def split(text: str) -> tuple[str, str]:
-    """(directory, tag): a tag follows the last colon, unless the whole text is a directory."""
+    """(directory, tag): a tag follows the first colon, unless the whole text is a directory."""
     if os.path.isdir(text):
         return text, ""
-    directory, colon, tag = text.rpartition(":")
-    return (directory, tag) if colon else (text, "")
+    directory, _, tag = text.partition(":")
+    return directory, tag

@@ -68,7 +68,7 @@ def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, co
     for left in range(len(found) - 1, -1, -1):
         source = found.pop(0)()
         try:
-            record, names = _fetch(source, platform, reporter, conf)
+            record, names = fetch(source, platform, reporter, conf)
             added = images.add(record, names)
             stages.reach("pull:record")
             return added
@@ -105,11 +105,16 @@ def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
 
         trust.check(transport, trust.path_scopes(rest), f"image {name}")
         return [lambda: archive.open_archive(transport, rest)]
-    if transport in ("dir", "docker-daemon", "containers-storage", "sif", "ostree"):
+    if colon and transport == "dir":
+        from pyman.image import layout
+
+        trust.check(transport, trust.path_scopes(rest), f"image {name}")
+        return [lambda: layout.DirSource(rest)]
+    if transport in ("docker-daemon", "containers-storage", "sif", "ostree"):
         raise UsageError(
             f"cannot pull {name}",
             f"the transport {transport}: is not part of this release",
-            "use docker://, oci:, oci-archive: or docker-archive:",
+            "use docker://, oci:, oci-archive:, docker-archive: or dir:",
         )
     plain = name.removeprefix("docker://")
     full = [plain]
@@ -130,9 +135,10 @@ def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
     return [lambda one=one: opened(one) for one in full]  # type: ignore[misc]
 
 
-def _fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Verify and store everything the image consists of; (record, names it gets)."""
     what = source.label
+    names = source.names()
     data, media_type, digest = source.manifest()
     value = manifests.loads(data, what, manifests.MAX_MANIFEST)
     top_digest = digest
@@ -172,7 +178,7 @@ def _fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> t
         "os": config.get("os") or "linux",
         "variant": config.get("variant") or "",
     }
-    return record, source.names()
+    return record, names
 
 
 def _check_platform(config: dict[str, Any], platform: str, what: str) -> None:

@@ -42,9 +42,9 @@ def open_target(text: str, *, compress: bool = False, **access: Any) -> Any:
             rest = f"docker.io/{rest}"
         return upload.RegistryTarget(reference.parse(rest), registry.Access(**access))
     if transport in ("oci", "dir"):
-        from pyman.image import directories
+        from pyman.image import directories, layout
 
-        return directories.LayoutTarget(rest) if transport == "oci" else directories.DirTarget(rest, compress)
+        return directories.LayoutTarget(*layout.split(rest)) if transport == "oci" else directories.DirTarget(rest, compress)
     from pyman.image import archives, output
 
     path, _, name = rest.partition(":")

@@ -20,6 +20,16 @@ _CHUNK = 1 << 17
 _XZ_MEMORY = 160 << 20  # bytes that xz -9 needs twice over
 
 
+def prepare() -> None:
+    """Make the packages importable; before workers are forked, for a confined one cannot look for them."""
+    try:
+        import isal  # noqa: F401
+    except ImportError:
+        import site  # the launcher starts without site-packages
+
+        site.main()
+
+
 def fast_zlib() -> Any:
     """isal's zlib, or the standard library's where there is no wheel for the platform."""
     try:

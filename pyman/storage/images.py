@@ -130,9 +130,20 @@ def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
                 record["names"] = [*record["names"], name]
             record["history"] = [name, *(old for old in record.get("history") or [] if old != name)]
         index.records[record["id"]] = record
+        if known and known["manifest"] != record["manifest"]:  # the same image in another compression
+            _forget_blob(index, known["manifest"])
         return record
 
     return dict(change(action))
+
+
+def _forget_blob(index: ImageIndex, digest_hex: str) -> None:
+    """Delete a manifest that no image has any more."""
+    if not any(record["manifest"] == digest_hex for record in index.records.values()):
+        try:
+            os.unlink(blob_path(digest_hex))
+        except OSError:
+            pass
 
 
 def blob_path(digest_hex: str) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import errors, paths, stages
-from pyman.errors import StorageError
+from pyman import paths, stages
 from pyman.linux import libc, process
 from pyman.rootless import idmap
 from pyman.storage import skeleton, unpack, workers
@@ -67,8 +66,6 @@ def unpack_confined(fd: int, dest: str, *, keep: tuple[int, ...] = (), **job: An
 
     keep: further descriptors that the child needs. ImageError, StorageError: whatever the child meets, the caller gets one of both.
     """
-    from pyman.state import fastjson
-
     read_end, write_end = os.pipe()
 
     def child() -> int:
@@ -76,23 +73,14 @@ def unpack_confined(fd: int, dest: str, *, keep: tuple[int, ...] = (), **job: An
         libc.prctl(libc.PR_SET_PDEATHSIG, 9)
         workers.confine([], [dest])
         answer = workers.answer_of(lambda: unpack.unpack_layer(fd, dest, **job), "unpack layer")
-        with open(write_end, "wb") as pipe:
-            pipe.write(fastjson.dumps(answer).encode())
+        workers.report(write_end, answer)
         return 0
 
     try:
         pid = process.fork(child, "pyman:[unpack]", (fd, write_end, *keep))
     finally:
         os.close(write_end)
-    with open(read_end, "rb") as pipe:
-        data = pipe.read()
-    process.wait(pid)
-    if not data:
-        raise StorageError("cannot unpack layer", "the unpacking process was killed", "look for an out-of-memory kill in the kernel log")
-    answer = fastjson.loads(data)
-    if "error" in answer:
-        raise errors.from_record(answer["error"])
-    return dict(answer["done"])
+    return workers.result(pid, read_end, "unpack layer")
 
 
 def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any]:

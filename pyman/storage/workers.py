@@ -13,8 +13,9 @@ import sys
 
 from pyman import errors
 from pyman.errors import ImageError, PymanError, StorageError
-from pyman.linux import landlock, libc
+from pyman.linux import landlock, libc, process
 from pyman.rootless import userns
+from pyman.storage import decompress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Worker:
 
     def __init__(self, action: Action, what: str, places: Callable[[], tuple[list[str], list[str]]]) -> None:
         self._what = what
+        decompress.prepare()
         self.sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         self.pid = userns.fork_in_userns(lambda: _serve(theirs, action, what, places), f"pyman:[{what.split(' ')[0]}]", (theirs.fileno(),))
         theirs.close()
@@ -98,3 +100,26 @@ def _serve(sock: Any, action: Action, what: str, places: Callable[[], tuple[list
         answer = answer_of(lambda fd=fd, job=job: action(fd, job, sock), what)  # type: ignore[misc]
         os.close(fd)
         sock.send(fastjson.dumps(answer).encode())
+
+
+def report(fd: int, answer: dict[str, Any]) -> None:
+    """In a child that does one thing: its answer, for `result`."""
+    from pyman.state import fastjson
+
+    with open(fd, "wb") as pipe:
+        pipe.write(fastjson.dumps(answer).encode())
+
+
+def result(pid: int, fd: int, what: str) -> dict[str, Any]:
+    """What the child `pid` reported to the pipe `fd`, once it has ended; its error is raised. ImageError, StorageError."""
+    from pyman.state import fastjson
+
+    with open(fd, "rb") as pipe:
+        data = pipe.read()
+    process.wait(pid)
+    if not data:
+        raise StorageError(f"cannot {what}", "the process that does it was killed", "look for an out-of-memory kill in the kernel log")
+    answer = fastjson.loads(data)
+    if "error" in answer:
+        raise errors.from_record(answer["error"])
+    return dict(answer["done"])

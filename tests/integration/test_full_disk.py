@@ -19,6 +19,11 @@ echo "== pull"
 p pull -q oci:"$BIG":latest; echo "code $? left $(state)"
 echo "== pull from an archive"
 p pull -q oci-archive:"$ARCHIVE"; echo "code $? left $(state)"
+echo "== load of a compressed archive"
+gzip -1 < "$ARCHIVE" | p load -q; echo "code $? left $(state)"
+echo "== save into the full place"
+p save -q -o "$STORE/saved.tar" demo; p save -q --format oci-dir -o "$STORE/saved" demo; fill 100k; p save -q -o "$STORE/saved2.tar" demo
+echo "code $? left $(state) $(ls "$STORE"/saved2* 2>/dev/null)"; rm -rf "$STORE"/saved* "$STORE/filler"
 echo "== good stays good"
 p run --rm --network none demo echo fine; echo "code $? left $(state)"
 fill 0
@@ -51,13 +56,20 @@ def test_full_disk(pyman: Run, layout: str, base: Path) -> None:
     done = pyman("unshare", "sh", "-c", SCRIPT % {"command": shlex.join(command())} + "exec 2>&1", env=env, rc=0)
     sections = dict(part.split("\n", 1) for part in done.stdout.split("== ")[1:])
     errors = done.stderr
-    for name in ("pull", "pull from an archive", "create without room", "run without room"):
-        assert sections[name].endswith("code 125 left 0\n"), (name, sections[name], errors)
+    for name in (
+        "pull",
+        "pull from an archive",
+        "load of a compressed archive",
+        "save into the full place",
+        "create without room",
+        "run without room",
+    ):
+        assert sections[name].rstrip().endswith("code 125 left 0"), (name, sections[name], errors)
     assert sections["good stays good"] == "fine\ncode 0 left 0\n"
     assert sections["write in the container"] == "code 1 left 0\n", errors
     assert sections["exit code"] == "7\nfull\ncode 0 left 0\n", errors
     assert sections["room again"] == "fine\ncode 0 left 0\n1\n"
     assert "Traceback" not in errors
     lines = [line for line in errors.split("\n") if line.startswith("Error: ")]
-    assert len(lines) == 4 and all("No space left on device" in line for line in lines), errors
+    assert len(lines) == 6 and all("No space left on device" in line for line in lines), errors
     assert "free some disk space" in errors

@@ -162,6 +162,27 @@ def test_pause(pyman: Run, image: str, base: Path, stage: str) -> None:
     pyman("rm", "-f", "-t", "0", "kept")
 
 
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", [*(stage for stage in stages.PULL if stage not in ("pull:download", "pull:record")), *stages.LOAD])
+def test_load(pyman: Run, image: str, base: Path, stage: str, whole: str) -> None:
+    archive = base / "stages.tar.gz"
+    if not archive.exists():
+        pyman("save", "-q", "-o", str(base / "stages.tar"), image)
+        subprocess.run(["gzip", "-1", str(base / "stages.tar")], check=True)
+    store = base / "load-store"
+    env = {"PYMAN_GRAPHROOT": str(store)}
+    assert kill_at(base, stage + ("!" if whole == "group" else ""), "load", "-q", "-i", str(archive), **env) != 0, (
+        f"{stage} was not reached"
+    )
+    pyman("images", env=env)
+    pyman("load", "-q", "-i", str(archive), env=env)
+    assert pyman("run", "--rm", "--network", "none", image, "echo", "fine", env=env).stdout == "fine\n"
+    pyman("rmi", image, env=env)
+    pyman("image", "prune", "-af", env=env)
+    for place in ("tmp", "trash", "partial", "layers", "blobs/sha256", "containers", "names"):
+        assert not contents(store / place), place
+
+
 def test_every_stage_of_the_list_is_in_the_code() -> None:
     source = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
     for stage in stages.ALL:

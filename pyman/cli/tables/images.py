@@ -47,6 +47,19 @@ sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {_SIGN}
 sign-passphrase-file str Pass phrase of the signing key !! {_SIGN}
 tls-verify bool=true Require a verified TLS connection
 """
+SAVE = """
+compress bool Compress the layers (--format docker-dir only)
+format str=docker-archive docker-archive, oci-archive, oci-dir or docker-dir
+multi-image-archive,m bool The arguments are images, not further names of the first one (docker-archive only)
+output,o str Write to this file or directory instead of stdout
+quiet,q bool Print no progress
+uncompressed bool Do not compress the layers (--format oci-archive and oci-dir)
+"""
+LOAD = """
+input,i str Read from this file, directory or http(s) address instead of stdin
+no-names bool Do not give the images the names that stand in the archive
+quiet,q bool Print no progress
+"""
 IMAGES = """
 all,a bool Show all images
 digests bool Show digests
@@ -78,6 +91,14 @@ _C = Command
 _IMAGE = {
     "exists": _C("image_exists", "IMAGE", "Exit with 0 if the image exists, else with 1", "", ("pyman image exists debian",), most=1),
     "inspect": _C("image_inspect", "IMAGE...", "Show everything about images", IMAGE_INSPECT, ("pyman image inspect debian",)),
+    "load": _C(
+        "load",
+        "",
+        "Bring the images of an archive or directory into the store",
+        LOAD,
+        ("pyman load -i app.tar", "pyman load < app.tar.zst", "pyman load -i https://example.com/app.tar.gz"),
+        most=0,
+    ),
     "ls": _C("images", "[IMAGE]", "List images", IMAGES, ("pyman images", "pyman images --format '{{.Repository}}:{{.Tag}}'"), most=1),
     "prune": _C("image_prune", "", "Remove images without a name, or all unused ones", IMAGE_PRUNE, ("pyman image prune -af",), most=0),
     "pull": _C(
@@ -100,12 +121,19 @@ _IMAGE = {
         most=2,
     ),
     "rm": _C("rmi", "IMAGE...", "Remove images", RMI, ("pyman rmi debian:12",)),
+    "save": _C(
+        "save",
+        "IMAGE [IMAGE...]",
+        "Write images to an archive, a directory or stdout",
+        SAVE,
+        ("pyman save -o app.tar app", "pyman save -m app db | zstd > all.tar.zst", "pyman save --format oci-dir -o app app"),
+    ),
     "tag": _C("tag", "IMAGE NAME...", "Give an image further names", "", ("pyman tag debian:13 localhost/base",)),
     "untag": _C("untag", "IMAGE [NAME...]", "Take names from an image", "", ("pyman untag localhost/base",)),
 }
 COMMANDS: dict[tuple[str, ...], Command] = {
     **{("image", name): command for name, command in _IMAGE.items()},
-    **{(name,): _IMAGE[name] for name in ("pull", "push", "tag", "untag")},
+    **{(name,): _IMAGE[name] for name in ("load", "pull", "push", "save", "tag", "untag")},
     ("images",): _IMAGE["ls"],
     ("rmi",): _IMAGE["rm"],
 }
