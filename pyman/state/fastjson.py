@@ -50,11 +50,12 @@ def _refuse(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON-able")
 
 
-def dumps(value: object, indent: int = 0) -> str:
-    """JSON text of `value`: compact and ASCII, or with `indent` blanks per level for people's eyes."""
+def dumps(value: object, indent: int = 0, ascii_only: bool = True) -> str:
+    """JSON text of `value`: compact and ASCII (unless told otherwise), or with `indent` blanks per level for people's eyes."""
     if indent:
         return _pretty(value, "\n", " " * indent)
-    encode = _json.make_encoder({}, _refuse, _json.encode_basestring_ascii, None, ":", ",", False, False, False)
+    quote = _json.encode_basestring_ascii if ascii_only else _json.encode_basestring
+    encode = _json.make_encoder({}, _refuse, quote, None, ":", ",", False, False, False)
     return "".join(encode(value, 0))
 
 

@@ -79,7 +79,7 @@ def test_templates(pyman: Run, image: str) -> None:
     ):
         assert pyman("inspect", "c", "--format", template).stdout == expected + "\n", template
     for bad in ("{{.Nope}}", "{{.State.Nope}}", "{{.State.Health.Status}}"):
-        assert "character 1" in pyman("inspect", "c", "--format", bad, rc=125).stderr
+        assert "character 3" in pyman("inspect", "c", "--format", bad, rc=125).stderr
     assert set(inspect(pyman, "c", "--size")) - set(inspect(pyman, "c")) == {"SizeRw", "SizeRootFs"}
     assert pyman("logs", "--since", inspect(pyman, "c")["State"]["StartedAt"], "c").stdout == ""
     pyman("rm", "c")

@@ -87,8 +87,8 @@ def test_watch_prints_again(base: Path) -> None:
 def test_logs_of_several(pyman: Run, base: Path) -> None:
     ids = {name: pyman("inspect", name, "--format", "{{.Id}}").stdout[:12] for name in ("one", "two")}
     assert pyman("logs", "one", "two").stdout == f"{ids['one']} from-one\n"
-    assert pyman("logs", "-n", "one").stdout == "one from-one\n"
-    assert pyman("logs", "-n", "--color", "one").stdout == "\x1b[31mone\x1b[0m from-one\n"
+    assert pyman("logs", "-n", "one").stdout == "from-one\n"
+    assert pyman("logs", "-n", "--color", "one").stdout == "\x1b[37mfrom-one\x1b[0m\n"
     child = subprocess.Popen([*command(), "logs", "-f", "-n", "one", "two"], env=environment(base), stdout=subprocess.PIPE, text=True)
     assert child.stdout and child.stdout.readline() == "one from-one\n"
     pyman("exec", "two", "sh", "-c", "echo late > /proc/1/fd/1")

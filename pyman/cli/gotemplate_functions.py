@@ -1,0 +1,296 @@
+"""The functions of Go's templates and those that Podman adds; values as Go prints them. CLI process, without imports."""
+
+from __future__ import annotations
+
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_WIDEST = 1_000_000  # characters that a width or a padding may ask for, as in Go
+_FLAGS = "-+ #0"
+
+
+class Absent(str):
+    """What a map gives for a key it does not have: empty, but printed as Go does."""
+
+
+ABSENT = Absent("")
+
+
+def text(value: Any) -> str:
+    """A value as Go prints it."""
+    if value is True or value is False:
+        return "true" if value else "false"
+    if value is None:
+        return "<nil>"
+    if value is ABSENT:
+        return "<no value>"
+    if isinstance(value, float):
+        if value - value != 0:
+            return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
+        return str(int(value)) if value == int(value) and abs(value) < 1e21 else repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + " ".join(text(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{text(item)}" for key, item in sorted(value.items(), key=lambda pair: str(pair[0]))) + "]"
+    return str(value)
+
+
+def kind(value: Any) -> str:
+    """Go's word for the type of a value."""
+    names = {bool: "bool", int: "int", float: "float64", str: "string", Absent: "string", list: "[]interface {}", tuple: "[]interface {}"}
+    return "<nil>" if value is None else names.get(type(value), "map[string]interface {}")
+
+
+def _json(value: Any) -> str:
+    plain = getattr(value, "plain", None)
+    result = fastjson.dumps(plain() if plain else value, ascii_only=False)
+    return result
+
+
+def _wrong(value: Any, verb: str) -> str:
+    return f"%!{verb}({kind(value)}={text(value)})" if value is not None else f"%!{verb}(<nil>)"
+
+
+def _quote(value: str) -> str:
+    """%q: a string in Go's notation, close to JSON's."""
+    return fastjson.dumps(value, ascii_only=False)
+
+
+def _verb(verb: str, value: Any, precision: int, flags: str) -> str:
+    """One value by one verb, without its width."""
+    if verb == "v":
+        return text(value)
+    if verb == "T":
+        return kind(value)
+    if isinstance(value, (list, tuple)) and verb in "sdqxX":
+        return "[" + " ".join(_verb(verb, item, precision, flags) for item in value) + "]"
+    if isinstance(value, bool):
+        return text(value) if verb == "t" else _wrong(value, verb)
+    if isinstance(value, int):
+        sign = "+" if "+" in flags and value >= 0 else ""
+        if verb in "dxXob":
+            prefix = {"x": "0x", "X": "0X", "o": "0", "b": "0b"}.get(verb, "") if "#" in flags else ""
+            return sign + ("-" if value < 0 else "") + prefix + format(abs(value), verb)
+        if verb in "cqU" and 0 <= value < 0x110000:
+            return {"c": chr(value), "q": f"'{chr(value)}'", "U": f"U+{value:04X}"}[verb]
+    if isinstance(value, float) and verb in "feEgGF":
+        return ("+" if "+" in flags and value >= 0 else "") + format(
+            value, f".{min(precision, 1000)}{verb}" if precision >= 0 else _default(verb)
+        )
+    if isinstance(value, str) and verb in "sqxX":
+        cut = value[:precision] if precision >= 0 else value
+        if verb in "xX":
+            digits = cut.encode("utf-8", "surrogateescape").hex()
+            return digits.upper() if verb == "X" else digits
+        return _quote(cut) if verb == "q" else cut
+    if isinstance(value, dict) and verb == "s":
+        return text(value)
+    return _wrong(value, verb)
+
+
+def _default(verb: str) -> str:
+    return ".6" + verb if verb not in "gG" else verb
+
+
+def printf(form: str, *values: Any) -> str:
+    """fmt.Sprintf: a wrong or missing value is shown in the text, as in Go."""
+    if not isinstance(form, str):
+        raise TypeError("the format is no string")
+    out: list[str] = []
+    at, used = 0, 0
+    while at < len(form):
+        percent = form.find("%", at)
+        if percent < 0:
+            percent = len(form)
+        out.append(form[at:percent])
+        at = percent + 1
+        if percent >= len(form):
+            break
+        begin = at
+        while at < len(form) and form[at] in _FLAGS:
+            at += 1
+        flags = form[begin:at]
+        width, at, used = _amount(form, at, values, used)
+        precision = -1
+        if form[at : at + 1] == ".":
+            precision, at, used = _amount(form, at + 1, values, used)
+            precision = max(precision, 0)
+        verb, at = form[at : at + 1], at + 1
+        if width > _WIDEST or precision > _WIDEST:
+            out.append("%!(BADWIDTH)")
+            width, precision = -1, -1
+        if not verb:
+            out.append("%!(NOVERB)")
+        elif verb == "%":
+            out.append("%")
+        elif used >= len(values):
+            out.append(f"%!{verb}(MISSING)")
+        else:
+            out.append(_padded(_verb(verb, values[used], precision, flags), width, flags, values[used]))
+            used += 1
+    if used < len(values):
+        out.append("%!(EXTRA " + ", ".join(f"{kind(value)}={text(value)}" for value in values[used:]) + ")")
+    return "".join(out)
+
+
+def _amount(form: str, at: int, values: tuple[Any, ...], used: int) -> tuple[int, int, int]:
+    """A width or precision: digits, or * for the next value; (number or -1, where it ends, values used)."""
+    if form[at : at + 1] == "*":
+        number = values[used] if used < len(values) and type(values[used]) is int else -1
+        return number, at + 1, used + 1
+    end = at
+    while end < len(form) and form[end] in "0123456789":
+        end += 1
+    return (int(form[at:end]) if end - at < 9 else _WIDEST + 1) if end > at else -1, end, used
+
+
+def _padded(shown: str, width: int, flags: str, value: Any) -> str:
+    if "-" in flags:
+        return shown.ljust(width) if width > 0 else shown
+    if "0" in flags and isinstance(value, (int, float)) and not isinstance(value, bool):
+        sign = shown[:1] if shown[:1] in ("-", "+") else ""
+        return sign + shown[len(sign) :].rjust(width - len(sign), "0")
+    return shown.rjust(width) if width > 0 else shown
+
+
+def index(value: Any, *keys: Any) -> Any:
+    """index X 1 "a": an element, or what a map gives for a key it does not have."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = value.get(key, ABSENT)
+        elif isinstance(value, (list, tuple, str)):
+            if type(key) is not int:
+                raise TypeError(f"cannot index a list with type {kind(key)}")
+            if not 0 <= key < len(value):
+                raise ValueError(f"index out of range: {key}")
+            value = value[key] if not isinstance(value, str) else value.encode("utf-8", "surrogateescape")[key]
+        else:
+            raise TypeError(f"can't index item of type {kind(value)}")
+    return value
+
+
+def _slice(value: Any, *bounds: Any) -> Any:
+    if not isinstance(value, (list, tuple, str)) or len(bounds) > 3:
+        raise TypeError(f"can't slice item of type {kind(value)}")
+    numbers = [bound for bound in bounds if type(bound) is int and 0 <= bound <= len(value)]
+    if len(numbers) != len(bounds) or numbers != sorted(numbers):
+        raise ValueError("index out of range")
+    return value[slice(*(numbers[:2] if len(numbers) > 1 else [*(numbers or [0]), None]))]
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, (list, tuple, dict, str)):
+        raise TypeError(f"len of type {kind(value)}")
+    return len(value.encode("utf-8", "surrogateescape")) if isinstance(value, str) else len(value)
+
+
+def _comparable(left: Any, right: Any) -> None:
+    kinds = {kind(value) for value in (left, right)}
+    if len(kinds) > 1 and "<nil>" not in kinds:
+        raise TypeError(f"incompatible types for comparison: {kind(left)} and {kind(right)}")
+    if isinstance(left, (dict, list, tuple)) and right is not None:
+        raise TypeError("non-comparable type")
+
+
+def _eq(left: Any, *right: Any) -> bool:
+    if not right:
+        raise TypeError("missing argument for comparison")
+    for other in right:
+        _comparable(left, other)
+        if left == other:
+            return True
+    return False
+
+
+def _less(left: Any, right: Any) -> bool:
+    _comparable(left, right)
+    if not isinstance(left, (int, float, str)) or isinstance(left, bool) or right is None:
+        raise TypeError("invalid type for comparison")
+    return bool(left < right)
+
+
+def _join(values: Any, separator: Any) -> str:
+    if not isinstance(values, (list, tuple)) or not isinstance(separator, str):
+        raise TypeError("it wants a list and a string")
+    return separator.join(text(item) for item in values)
+
+
+def _print(*values: Any) -> str:
+    out = ""
+    for number, value in enumerate(values):
+        blank = number and not isinstance(value, str) and not isinstance(values[number - 1], str)
+        out += (" " if blank else "") + text(value)
+    return out
+
+
+def _pad(value: Any, before: Any, after: Any) -> str:
+    if type(before) is not int or type(after) is not int or max(before, after) > _WIDEST:
+        raise TypeError(f"it wants two numbers up to {_WIDEST}")
+    return " " * before + text(value) + " " * after if value else text(value)
+
+
+def _truncate(value: Any, length: Any) -> str:
+    if type(length) is not int:
+        raise TypeError("it wants a number")
+    return text(value)[: max(length, 0)]
+
+
+def _title(value: Any) -> str:
+    words = text(value)
+    return "".join(char.upper() if not number or words[number - 1].isspace() else char for number, char in enumerate(words))
+
+
+_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;", "\0": "\ufffd"}
+_JS = {
+    "\\": "\\\\",
+    "'": "\\'",
+    '"': '\\"',
+    "<": "\\u003C",
+    ">": "\\u003E",
+    "&": "\\u0026",
+    "=": "\\u003D",
+    "\n": "\\u000A",
+    "\r": "\\u000D",
+}
+_URL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~"
+
+
+def _urlquery(*values: Any) -> str:
+    data = _print(*values).encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if chr(byte) in _URL else "+" if byte == 32 else f"%{byte:02X}" for byte in data)
+
+
+def _js(*values: Any) -> str:
+    return "".join(_JS.get(char, char if char >= " " else f"\\u{ord(char):04X}") for char in _print(*values))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "eq": _eq,
+    "ge": lambda left, right: not _less(left, right),
+    "gt": lambda left, right: _less(right, left),
+    "html": lambda *values: "".join(_HTML.get(char, char) for char in _print(*values)),
+    "index": index,
+    "join": _join,
+    "js": _js,
+    "json": _json,
+    "le": lambda left, right: not _less(right, left),
+    "len": _length,
+    "lower": lambda value: text(value).lower(),
+    "lt": _less,
+    "ne": lambda left, right: not _eq(left, right),
+    "not": lambda value: not value,
+    "pad": _pad,
+    "print": _print,
+    "printf": printf,
+    "println": lambda *values: " ".join(text(value) for value in values) + "\n",
+    "slice": _slice,
+    "split": lambda value, separator: text(value).split(separator) if separator else list(text(value)),
+    "title": _title,
+    "truncate": _truncate,
+    "upper": lambda value: text(value).upper(),
+    "urlquery": _urlquery,
+}

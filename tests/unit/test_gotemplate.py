@@ -1,0 +1,157 @@
+"""Go's templates: what Podman 5.8 printed for the same templates, mistakes with their position, and a fuzzer that finds no way out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyman.cli import gotemplate
+from pyman.errors import UsageError
+
+DATA = {
+    "Name": "gt",
+    "Id": "0123",
+    "Config": {"Cmd": ["sh", "-c", "true"], "Tty": False, "Labels": {"a": "b", "x.y": "1"}, "Env": ["PATH=/bin"]},
+    "Mounts": [{"Source": "/tmp", "Destination": "/mnt"}, {"Source": "/b", "Destination": "/c"}],
+    "State": {"ExitCode": 0, "Running": False, "Health": None, "Pid": 7},
+    "Label": lambda name: {"a": "b"}.get(name, ""),
+}
+
+
+def run(template: str) -> str:
+    return gotemplate.compile_format(template)[0](DATA)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ('{{ index .Config.Labels "x.y" }}{{ index .Config.Labels "nope" }}|', "1<no value>|"),
+        ("{{ .Config.Labels.nope }}|{{ if .Config.Labels.nope }}y{{ else }}n{{ end }}", "<no value>|n"),
+        ("{{ range $k, $v := .Config.Labels }}{{$k}}={{$v}};{{end}}", "a=b;x.y=1;"),
+        ("{{ range $i, $e := .Config.Cmd }}{{if $i}}, {{end}}{{$e}}{{end}}", "sh, -c, true"),
+        ("{{ len .Config.Cmd }} {{ slice .Config.Cmd 1 2 }} {{ slice .Name 1 }}", "3 [-c] t"),
+        (
+            '{{ printf "%s-%5d|%-5s|%05d|%x|%q|%v|%t|%.2f|%c|%U|%T" .Name 3 "ab" 42 255 "q" .Config.Cmd true 1.5 65 65 .Name }}',
+            'gt-    3|ab   |00042|ff|"q"|[sh -c true]|true|1.50|A|U+0041|string',
+        ),
+        ('{{ printf "%v" .State.Pid }} {{ printf "%d" "x" }} {{ printf "%s" 5 }} {{ printf "%d" }} {{ printf "a" 1 }}',)
+        + ("7 %!d(string=x) %!s(int=5) %!d(MISSING) a%!(EXTRA int=1)",),
+        ('{{ printf "%+d %#x %6.2f|%-6v|%*d %%" 5 255 3.14159 true 4 7 }}', "+5 0xff   3.14|true  |   7 %"),
+        ('{{ join .Config.Cmd "," }} {{ .Config.Cmd | len }} {{ split "a,b" "," }}', "sh,-c,true 3 [a b]"),
+        ('{{ upper .Name }} {{ title "hello world" }} {{ lower "ABC" }}', "GT Hello World abc"),
+        ('{{ pad "x" 2 3 }}|{{ truncate "abcdef" 3 }}', "  x   |abc"),
+        ('{{ if and .Config.Tty (eq .Name "gt") }}y{{else if eq .Name "gt"}}z{{else}}n{{end}}', "z"),
+        ("{{ with .Config.Cmd }}{{index . 0}}{{else}}none{{end}}", "sh"),
+        ("{{ with .Config.Tty }}x{{else with .Name}}{{.}}{{end}}", "gt"),
+        ('{{ eq .State.ExitCode 0 }} {{ lt 1 2 }} {{ le "a" "b" }} {{ gt 1.5 1.0 }} {{ eq 1 2 3 1 }}', "true true true true true"),
+        ('{{ not .Config.Tty }} {{ or "" "d" }} {{ and 1 0 }} {{ or 0 "" }}|', "true d 0 |"),
+        ('{{ html "<a&b>" }} {{ js "a\\"b" }} {{ urlquery "a b&c" }}', '&lt;a&amp;b&gt; a\\"b a+b%26c'),
+        ('{{ print 1 2 "a" "b" 3 }} {{ println "x" 1 | len }}', "1 2ab3 4"),
+        ("{{ \"a\\x41\" }} {{ `raw` }} {{ 0x10 }} {{ 1e3 }} {{ 1.50 }} {{ 'a' }} {{ -3 }}", "aA raw 16 1000 1.5 97 -3"),
+        ("{{- .Name -}}  x", "gtx"),
+        ("a {{- /* c }} d */ -}} b", "ab"),
+        ('{{ $x := .Name }}{{ $x }}{{ $x = "z" }}{{ $x }} {{ $.Id | len }}', "gtz 4"),
+        ("{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ $x := 3 }}{{ $x }}{{ end }}{{ $x }}", "32"),
+        ("{{ (index .Mounts 0).Destination }}", "/mnt"),
+        ("{{ range .Mounts }}{{ .Source }}{{break}}{{end}}", "/tmp"),
+        ('{{ range .Mounts }}{{ if eq .Source "/tmp" }}{{continue}}{{ end }}{{ .Source }}{{end}}', "/b"),
+        ("{{ range 3 }}{{ . }}{{ end }}", "012"),
+        ('{{ json . | len | lt 10 }} {{ json .State.Running }} {{ json "a<b" }}', 'true false "a<b"'),
+        (
+            "{{ .Config.Env | json }} {{ .State.Health }} {{ .State }}",
+            '["PATH=/bin"] <nil> map[ExitCode:0 Health:<nil> Pid:7 Running:false]',
+        ),
+        ('{{ .Label "a" }}|{{ "a" | .Label }}', "b|b"),
+        ('{{ json "\u00e9\\n" }}', '"\u00e9\\n"'),
+        ("{{ .name }}", "gt"),
+    ],
+)
+def test_what_podman_prints(template: str, expected: str) -> None:
+    data = {key: value for key, value in DATA.items() if key != "Label"} if "json ." in template else DATA
+    assert gotemplate.compile_template(template)(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "position", "words"),
+    [
+        ("{{ .Nope }}", 4, "no field 'Nope'"),
+        ("x {{ .State.Nope }}", 12, "no field 'Nope'"),
+        ("{{ nope .Name }}", 4, "not defined"),
+        ("{{ .Name", 1, "not closed"),
+        ("ab{{ if .Name }}x", 5, "not closed by {{end}}"),
+        ("{{ end }}", 3, "unexpected {{end}}"),
+        ("{{ index .Config.Cmd 9 }}", 4, "index out of range: 9"),
+        ("{{ nil }}", 4, "nil is not a command"),
+        ("{{ len 3 }}", 4, "len of type int"),
+        ('{{ lt 1 "a" }}', 4, "incompatible types for comparison: int and string"),
+        ('{{ ne .Name "x" "y" }}', 4, "wrong number of arguments"),
+        ("{{ .Name.Foo }}", 9, "no field 'Foo'"),
+        ("{{ $y }}", 4, "undefined variable"),
+        ("{{ if 1 }}{{ $x := 1 }}{{ end }}{{ $x }}", 36, "undefined variable"),
+        ("{{ range .Name }}{{ end }}", 3, "can't iterate"),
+        ("{{ break }}", 3, "outside"),
+        ('{{ "a\\q" }}', 6, "unknown escape"),
+        ('{{ "a }}', 1, "not closed"),
+        ("{{ define `T` }}{{ end }}", 3, "not supported"),
+        ("{{ (len .Name }}", 4, "not closed"),
+        ("{{ if 1 }}{{ else }}{{ else }}{{ end }}", 23, "expected {{end}}"),
+        ("{{ 1abc }}", 4, "no number"),
+        ("{{ .Name .Id }}", 4, "takes no argument"),
+        ("{{ 1 2 }}", 4, "can't give argument"),
+        ("{{ | len }}", 4, "missing value"),
+        ("{{ range 3 }}{{ range 3000 }}{{ range 3000 }}{{ end }}{{ end }}{{ end }}", 32, "steps"),
+        ("{{ " + "(" * 60 + "1" + ")" * 60 + " }}", 54, "levels"),
+        ('{{ pad "x" 99999999999 1 }}', 4, "numbers up to"),
+    ],
+)
+def test_mistakes_have_their_position(template: str, position: int, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run(template)
+    assert words in caught.value.why and caught.value.what == f"invalid template at character {position}", caught.value
+
+
+def test_widths_are_bounded() -> None:
+    assert run('{{ printf "%99999999d|%.99999999f" 1 1.5 }}') == "%!(BADWIDTH)1|%!(BADWIDTH)1.500000"
+
+
+_PIECES = (
+    "{{ }} {{- -}} { } ( ) | , . $ $x := = . .Name .Config .Config.Labels .Mounts .State.Pid if else end range with break continue and or not "
+    "eq ne lt le gt ge len index slice print printf println json join upper lower title split pad truncate html js urlquery nil true false "
+    '"%s%d%q" "%*.*f" `raw` \'a\' 0 1 -1 1.5 0x1f 1e400 99999999999999999999 /* */ \\n \\t table define template'
+).split(" ")
+
+
+@given(st.lists(st.one_of(st.sampled_from(_PIECES), st.text(max_size=3)), max_size=24))
+@settings(max_examples=600, deadline=2000)
+def test_no_template_breaks_the_engine(pieces: list[str]) -> None:
+    """Made of the language's own words, so that many of them get far."""
+    for source in (" ".join(pieces), "{{" + " ".join(pieces) + "}}", "".join(pieces)):
+        try:
+            run(source)
+        except UsageError as err:
+            assert "character" in err.what
+
+
+_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=4)),
+    max_leaves=12,
+)
+_FUNCTIONS = "eq ne lt le gt ge len index slice print printf println json join upper lower title split pad truncate html js urlquery and or not".split()
+
+
+@given(_VALUES, _VALUES, st.sampled_from(_FUNCTIONS))
+@settings(max_examples=400, deadline=2000)
+def test_no_value_breaks_a_function(first: object, second: object, name: str) -> None:
+    for template in (
+        f"{{{{ {name} .A .B }}}}",
+        f"{{{{ .A | {name} }}}}",
+        f"{{{{ {name} .B 1 2 }}}}",
+        "{{ range $k, $v := .A }}{{ $v }}{{ else }}{{ .B }}{{ end }}",
+        '{{ printf "%v %s %d %x %q %5.1f %c %U %t" .A .B .A .B .A .B .A .B .A }}',
+    ):
+        try:
+            assert isinstance(gotemplate.compile_template(template)({"A": first, "B": second}), str)
+        except UsageError as err:
+            assert "character" in err.what
