@@ -24,6 +24,12 @@ PUSH = (
     "push:config",  # the configuration too; no manifest names them
     "push:manifest",  # the registry has the manifest
 )
+IMPORT = (
+    "import:unpacked",  # the layer is complete in its staging directory
+    "import:layer",  # it is in place
+    "import:blobs",  # manifest and configuration too; no record names the image
+    "import:record",  # the image exists
+)
 LOAD = ("load:record",)  # one image of an archive exists
 SAVE = (
     "save:written",  # the archive is written, and has no name yet
@@ -81,7 +87,7 @@ SECRET = (
     "secret:created",  # it exists; with --replace its predecessor still does
     "secret:unnamed",  # a secret that is removed exists no more, its value does
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

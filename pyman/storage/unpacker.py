@@ -83,6 +83,15 @@ def unpack_confined(fd: int, dest: str, *, keep: tuple[int, ...] = (), **job: An
     return workers.result(pid, read_end, "unpack layer")
 
 
+def unpack_layer(fd: int, staging: Staging, *, keep: tuple[int, ...] = (), **job: Any) -> dict[str, Any]:
+    """unpack_confined into a layer that is being made, with what it takes to make its tar again."""
+    skeleton_fd = os.open(os.path.join(staging.path, skeleton.NAME), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        return unpack_confined(fd, staging.diff, keep=(skeleton_fd, *keep), skeleton_fd=skeleton_fd, **job)
+    finally:
+        os.close(skeleton_fd)
+
+
 def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any]:
     from pyman.state import fastjson
 
@@ -95,13 +104,7 @@ def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any
 
     staging = Staging()
     try:
-        skeleton_fd = os.open(os.path.join(staging.path, skeleton.NAME), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            info = unpack_confined(
-                fd, staging.diff, single=single, progress=progress, skeleton_fd=skeleton_fd, keep=(skeleton_fd, sock.fileno()), **job
-            )
-        finally:
-            os.close(skeleton_fd)
+        info = unpack_layer(fd, staging, keep=(sock.fileno(),), single=single, progress=progress, **job)
         stages.reach("pull:unpacked")
         staging.commit(str(info["diff_id"]), info)
     except BaseException:

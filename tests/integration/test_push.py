@@ -252,6 +252,22 @@ def test_tokens_for_pushes_and_mounts(pyman: Run, image: str, proxy: Proxy) -> N
     assert "refused the stored credentials" in done.stderr and "wrong" not in done.stderr
 
 
+def test_what_was_committed_and_imported_can_be_pushed(pyman: Run, image: str, registry: str, base: Path) -> None:
+    pyman("run", "--name", "source", "--network", "none", image, "sh", "-c", "rm /etc/group; echo mine > /file; truncate -s 3000000 /holes")
+    pyman("commit", "-q", "source", "committed")
+    pyman("rm", "source")
+    subprocess.run(["tar", "-C", "/etc", "-czf", str(base / "i.tar.gz"), "hostname", "os-release"], check=True)
+    pyman("import", "-q", str(base / "i.tar.gz"), "imported")
+    for name in ("committed", "imported"):
+        pyman("push", "-q", PLAIN, name, f"{registry}/{name}:1")
+        env = {"PYMAN_GRAPHROOT": str(base / "made-store")}
+        want = pyman("image", "inspect", "--format", "{{.Id}}", name).stdout
+        assert pyman("pull", "-q", PLAIN, f"{registry}/{name}:1", env=env).stdout == want
+    assert pyman("run", "--rm", "--network", "none", f"{registry}/committed:1", "cat", "/file", env=env).stdout == "mine\n"
+    pyman("rmi", "-af", env=env)
+    pyman("rmi", "committed", "imported")
+
+
 def test_a_damaged_store_pushes_nothing(pyman: Run, registry: str, base: Path) -> None:
     """A file of a layer that was changed is noticed by the diff id; the archive does not appear."""
     image = pyman("pull", "-q", layout_of(base / "hurt", odd_layer() + bytes(512))).stdout.strip()

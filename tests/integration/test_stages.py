@@ -183,6 +183,22 @@ def test_load(pyman: Run, image: str, base: Path, stage: str, whole: str) -> Non
         assert not contents(store / place), place
 
 
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", stages.IMPORT)
+def test_import(pyman: Run, base: Path, stage: str, whole: str) -> None:
+    archive = base / "import.tar"
+    subprocess.run(["tar", "-cf", str(archive), "-C", "/bin", "busybox"], check=True)
+    store = base / "import-store"
+    env = {"PYMAN_GRAPHROOT": str(store)}
+    code = kill_at(base, stage + ("!" if whole == "group" else ""), "import", "-q", str(archive), "made:1", **env)
+    assert code != 0, f"{stage} was not reached"
+    pyman("image", "exists", "made:1", rc=0 if stage == "import:record" else 1, env=env)
+    pyman("import", "-q", str(archive), "made:2", env=env)
+    pyman("image", "prune", "-af", env=env)
+    for place in ("tmp", "trash", "intents", "layers", "blobs/sha256"):
+        assert not contents(store / place), place
+
+
 def test_every_stage_of_the_list_is_in_the_code() -> None:
     source = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
     for stage in stages.ALL:

@@ -55,6 +55,14 @@ output,o str Write to this file or directory instead of stdout
 quiet,q bool Print no progress
 uncompressed bool Do not compress the layers (--format oci-archive and oci-dir)
 """
+IMPORT = """
+arch str Architecture of the image (default: the host's)
+change,c list Change its configuration: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR
+message,m str Note in the image's history
+os str Operating system of the image (default: the host's)
+quiet,q bool Print no progress
+variant str Variant of the architecture
+"""
 LOAD = """
 input,i str Read from this file, directory or http(s) address instead of stdin
 no-names bool Do not give the images the names that stand in the archive
@@ -91,6 +99,18 @@ _C = Command
 _IMAGE = {
     "exists": _C("image_exists", "IMAGE", "Exit with 0 if the image exists, else with 1", "", ("pyman image exists debian",), most=1),
     "inspect": _C("image_inspect", "IMAGE...", "Show everything about images", IMAGE_INSPECT, ("pyman image inspect debian",)),
+    "import": _C(
+        "import_image",
+        "PATH [NAME]",
+        "Make an image of a root file system's archive",
+        IMPORT,
+        (
+            "pyman import rootfs.tar.xz localhost/base",
+            "pyman import -c CMD=/bin/sh -m 'from the installer' - base < rootfs.tar",
+            "pyman import https://example.com/rootfs.tar.gz base:1",
+        ),
+        most=2,
+    ),
     "load": _C(
         "load",
         "",
@@ -133,7 +153,7 @@ _IMAGE = {
 }
 COMMANDS: dict[tuple[str, ...], Command] = {
     **{("image", name): command for name, command in _IMAGE.items()},
-    **{(name,): _IMAGE[name] for name in ("load", "pull", "push", "save", "tag", "untag")},
+    **{(name,): _IMAGE[name] for name in ("import", "load", "pull", "push", "save", "tag", "untag")},
     ("images",): _IMAGE["ls"],
     ("rmi",): _IMAGE["rm"],
 }
