@@ -52,7 +52,7 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         "layers": image["layers"] if image else [],
         "rootfs": rootfs,
         "rootfs_overlay": bool(rootfs) and args[0].endswith(":O"),
-        "options": _frozen_options(opts),
+        "options": _frozen_options(opts, conf),
         "command": command,
         "image_config": image_config.get("config") or {},
         "stop_signal": opts.get("stop_signal") or "",
@@ -208,7 +208,7 @@ def stored_options(opts: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _frozen_options(opts: dict[str, Any]) -> dict[str, Any]:
+def _frozen_options(opts: dict[str, Any], conf: dict[str, Any]) -> dict[str, Any]:
     """The options as every later start is to see them: nothing of this call's directory and environment is looked up again."""
     kept = stored_options(opts)
     if kept.get("volumes_from"):
@@ -222,6 +222,11 @@ def _frozen_options(opts: dict[str, Any]) -> dict[str, Any]:
     if str(kept.get("health_log_destination") or "local") not in ("local", "events_logger"):
         kept["health_log_destination"] = os.path.abspath(kept["health_log_destination"])
     kept["mount"] = [_absolute_mount(spec) for spec in kept.get("mount") or []]
+    table = conf["containers"]
+    if table["volumes"] or table["mounts"]:
+        from pyman.engine import mount_plan
+
+        mount_plan.add_defaults(kept, table)
     if kept.get("env") or kept.get("env_file"):
         kept["env"] = env.frozen(kept, dict(os.environ))
         kept.pop("env_file", None)

@@ -177,6 +177,8 @@ def _memory(kind: str, destination: str, keys: dict[str, str], spec: str) -> Mou
     if keys.get("ro") in ("false", "0"):
         words.append("rw")
     mount = _tmpfs(destination, words, spec)
+    if kind == "ramfs" and mount.chown:
+        raise UsageError(f"cannot mount {spec!r}", "a ramfs belongs to root, and takes no owner", "use type=tmpfs")
     if kind == "ramfs":  # it has no options but the mode
         options = [word for word in mount.entry["options"] if word in ("rw", "ro", "tmpcopyup") or word.startswith(("no", "mode="))]
         mount.entry = {**mount.entry, "type": "ramfs", "source": "ramfs", "options": options}

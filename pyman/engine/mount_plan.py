@@ -83,6 +83,17 @@ def of_user(opts: dict[str, Any], volumes: Any, look: bool = True) -> dict[str, 
     return wanted
 
 
+def add_defaults(opts: dict[str, Any], table: dict[str, Any]) -> None:
+    """Add the volumes and mounts of containers.toml to --volume and --mount, unless their place is taken. UsageError."""
+    from pyman.engine.plan import VolumeStore
+
+    taken = set(of_user(opts, VolumeStore({}, make=False)))
+    for option, key in (("volume", "volumes"), ("mount", "mounts")):
+        for spec in table[key]:
+            if not set(of_user({option: [spec]}, VolumeStore({}, make=False))) & taken:
+                opts[option] = [*(opts.get(option) or []), spec]
+
+
 def of_others(opts: dict[str, Any], volumes: Any, wanted: dict[str, Mount]) -> None:
     """Add what --volumes-from has resolved at create; what the user mounts there wins."""
     for record in opts.get("volumes_from_mounts") or []:

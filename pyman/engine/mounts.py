@@ -177,7 +177,9 @@ def mount(source: str, destination: str, text: str, spec: str, volumes: Callable
         if not (os.path.exists(path) if follow else os.path.lexists(path)):
             raise UsageError(f"cannot mount {source}", "no such file or directory on the host", f"create it first: mkdir -p {path}")
         entry = bind(path, destination, flags)
-        entry["options"] += [] if follow else ["copy-symlink"]
+        if not follow and os.path.islink(path):
+            entry["options"].append("copy-symlink")  # for other runtimes; ours makes what the next line says
+            entry["link_to"] = os.readlink(path)
         return Mount(entry, chown=chown, made=made, relabel=relabel)
     if "no-dereference" in special:
         raise UsageError(f"cannot mount {spec!r}", "no-dereference is for paths of the host")

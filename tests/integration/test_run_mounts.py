@@ -171,3 +171,91 @@ def test_time_zone_and_chroot_files(pyman: Run, image: str) -> None:
     assert pyman("run", *NONE, "--tz", "Asia/Tokyo", image, "head", "-c4", "/etc/localtime").stdout == "TZif"
     assert "unknown time zone" in pyman("run", *NONE, "--tz", "../../etc/passwd", image, "true", rc=125).stderr
     assert "localhost" in pyman("run", *NONE, "--chrootdirs", "/srv/jail", image, "cat", "/srv/jail/etc/hosts").stdout
+
+
+def test_owner_of_a_tmpfs_and_options_that_contradict(pyman: Run, image: str, tree: Path) -> None:
+    show = ("stat", "-c", "%u:%g %a", "/m")
+    assert pyman("run", *NONE, "-u", "33:44", "--mount", "type=tmpfs,dst=/m,U=true,tmpfs-mode=0700", image, *show).stdout == "33:44 700\n"
+    assert pyman("run", *NONE, "-u", "33:44", "--tmpfs", "/m:U,mode=0750", image, *show).stdout == "33:44 750\n"
+    keep = ("--userns", "keep-id:uid=33,gid=44")
+    assert pyman("run", *NONE, *keep, "--tmpfs", "/m:U,mode=0750", image, *show).stdout == "33:44 750\n"
+    for option, value, reason in (
+        ("-v", f"{tree}:/m:ro,rw", "ro and rw"),
+        ("-v", f"{tree}:/m:z,Z", "z and Z"),
+        ("-v", f"{tree}:/m:exec,noexec", "exec and noexec"),
+        ("-v", f"{tree}:/m:shared,rslave", "shared and rslave"),
+        ("-v", f"{tree}:/m:bind,rbind", "bind and rbind"),
+        ("-v", "vol:/m:copy,nocopy", "copy and nocopy"),
+        ("-v", f"{tree}:/m:U,U", "U and U"),
+        ("-v", f"{tree}:/m:idmap", "id-mapped"),
+        ("-v", f"{tree}:/m:idmap=uids=0-1-10", "id-mapped"),
+        ("-v", f"{tree}:/m:size=1", "does not know"),
+        ("-v", f"{tree}:/m:O,z", "not labelled"),
+        ("-v", f"{tree}:/:ro", "container's root"),
+        ("-v", "vol:relative", "not absolute"),
+        ("-v", "no/such:/m", "invalid volume name"),
+        ("--tmpfs", "/m:ro,rw", "ro and rw"),
+        ("--tmpfs", "/m:noswap", "privileged"),
+        ("--tmpfs", "/m:z", "does not know"),
+        ("--mount", "type=tmpfs,dst=/m,noswap", "privileged"),
+        ("--mount", "type=tmpfs,src=x,dst=/m", "no source"),
+        ("--mount", "type=ramfs,dst=/m,U=true", "takes no owner"),
+        ("--mount", "type=artifact,src=x,dst=/m", "artifacts"),
+        ("--mount", "type=nfs,dst=/m", "known are"),
+        ("--mount", "type=volume,src=vol", "destination="),
+        ("--mount", "type=volume,src=vol,dst=/m,ro=true,readonly=false", "ro twice"),
+        ("--mount", "type=volume,src=vol,src=other,dst=/m", "source twice"),
+        ("--mount", "type=volume,src=vol,dst=/m,volume-label=a", "no options"),
+        ("--mount", "type=volume,src=vol,dst=/m,idmap", "id-mapped"),
+        ("--mount", "type=volume,src=/path,dst=/m", "type=bind"),
+        ("--mount", "type=bind,src=/tmp,dst=/m,subpath=x", "does not have it"),
+        ("--mount", "type=bind,src=/tmp,dst=/m,relabel=other", "private or shared"),
+        ("--mount", "type=bind,src=/tmp,dst=/m,bind-propagation=odd", "does not know"),
+        ("--mount", 'type=bind,"src=/tmp,dst=/m', "not closed"),
+        ("--mount", "type=devpts,dst=/m,mode=rw", "all numbers"),
+    ):
+        assert reason in pyman("run", *NONE, option, value, image, "true", rc=125).stderr, value
+    assert not pyman("ps", "-aq").stdout, "a mistake is found before anything is made"
+    assert pyman("run", *NONE, "-v", f"{tree}:/m:ro", "-v", f"{tree}:/m:ro", image, "cat", "/m/file").stdout == "host\n"
+
+
+def test_flags_and_propagation(pyman: Run, image: str, tree: Path) -> None:
+    show = ("sh", "-c", "grep ' /m ' /proc/self/mountinfo | cut -d' ' -f6-7")
+    for options, flags in (
+        ("ro,noexec", "ro,nosuid,nodev,noexec,relatime -"),
+        ("rshared", "rw,nosuid,nodev,relatime shared:"),
+        ("private,bind", "rw,nosuid,nodev,relatime -"),
+    ):
+        assert pyman("run", *NONE, "-v", f"{tree}:/m:{options}", image, *show).stdout.startswith(flags), options
+    assert pyman("run", *NONE, "--tmpfs", "/m:exec,suid,dev", image, *show).stdout.startswith("rw,relatime -")
+    mount = f"type=bind,src={tree},dst=/m,ro,bind-propagation=rshared,bind-nonrecursive,consistency=cached,noexec=true"
+    assert pyman("run", *NONE, "--mount", mount, image, *show).stdout.startswith("ro,nosuid,nodev,noexec,relatime shared:")
+
+
+def test_links_quotes_and_sources_left_out(pyman: Run, image: str, base: Path, tree: Path) -> None:
+    odd = base / "odd,name"
+    odd.mkdir(exist_ok=True)
+    (odd / "f").write_text("comma\n")
+    assert pyman("run", *NONE, "--mount", f'type=bind,"src={odd}",dst=/m', image, "cat", "/m/f").stdout == "comma\n"
+    (base / "alink").unlink(missing_ok=True)
+    (base / "alink").symlink_to("/nowhere/at/all")
+    spec = f"type=bind,src={base}/alink,dst=/m"
+    assert "no such file" in pyman("run", *NONE, "--mount", spec, image, "true", rc=125).stderr
+    assert pyman("run", *NONE, "--mount", spec + ",no-dereference", image, "readlink", "/m").stdout == "/nowhere/at/all\n"
+    assert pyman("run", *NONE, "-v", f"{base}/alink:/m:no-dereference", image, "readlink", "/m").stdout == "/nowhere/at/all\n"
+    assert pyman("run", *NONE, "--mount", f"type=bind,dst={tree}", image, "cat", f"{tree}/file").stdout == "host\n"
+    assert pyman("run", *NONE, "--mount", "type=volume,dst=/bin", image, "sh", "-c", "ls /bin | wc -l").stdout != "0\n"
+    assert pyman("run", *NONE, "--mount", f"type=image,src={image},dst=/i,consistency=cached", image, "test", "-x", "/i/bin/sh")
+
+
+def test_mounts_of_the_configuration(pyman: Run, image: str, base: Path, tree: Path) -> None:
+    path = base / "home/.config/pyman/containers.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'[containers]\nvolumes = ["{tree}:/t:ro", "conf:/c"]\nmounts = ["type=tmpfs,dst=/mem"]\n')
+    try:
+        script = "cat /t/file; touch /c/x; grep -c ' /mem tmpfs' /proc/mounts"
+        assert pyman("run", *NONE, image, "sh", "-c", script).stdout == "host\n1\n"
+        assert pyman("run", *NONE, "--tmpfs", "/t", "-v", "/mem", image, "ls", "/t").stdout == ""
+    finally:
+        path.unlink()
+    pyman("volume", "rm", "conf")

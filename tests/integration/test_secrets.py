@@ -22,6 +22,7 @@ VALUE = "open-sesame-31415926535"
 
 @pytest.fixture(autouse=True)
 def no_secrets(pyman: Run) -> Iterator[None]:
+    pyman("secret", "rm", "--all", rc=None)
     yield
     pyman("secret", "rm", "--all", rc=None)
 

@@ -19,6 +19,7 @@ NONE = ("--rm", "--network", "none")
 
 @pytest.fixture(autouse=True)
 def no_volumes(pyman: Run) -> Iterator[None]:
+    pyman("volume", "rm", "--all", "--force", "-t", "0", rc=None)
     yield
     pyman("volume", "rm", "--all", "--force", "-t", "0", rc=None)
 
@@ -325,3 +326,17 @@ def test_inspect_and_ps_of_mounts(pyman: Run, image: str, base: Path) -> None:
     ):
         assert pyman("ps", "-a", "--filter", f"volume={wanted}", "--format", "{{.Names}}").stdout == names_found, wanted
     pyman("rm", "-v", "m")
+
+
+def test_long_walks_are_told_of(base: Path) -> None:
+    from pyman.engine.volume_fill import Progress
+
+    said: list[str] = []
+    progress = Progress(said.append, "giving it away")
+    for _ in range(200):
+        progress()
+    assert not said
+    progress.last -= 3  # three seconds later
+    for _ in range(200):
+        progress()
+    assert said == ["giving it away: 256 files so far"]
