@@ -29,6 +29,7 @@ TOOLS = (
     "cc",
     "gpg",
 )
+OTHER_RUNTIME = os.environ.get("PYMAN_TEST_RUNTIME", "")  # crun or runc: the same tests with it, see test_other_runtimes.py
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -69,6 +70,10 @@ def environment(base: Path, **extra: str) -> dict[str, str]:
     """A clean environment with private XDG directories."""
     for name in ("home", "run"):
         (base / name).mkdir(mode=0o700, exist_ok=True)
+    if OTHER_RUNTIME:
+        configuration = base / "home/.config/pyman/containers.toml"
+        configuration.parent.mkdir(parents=True, exist_ok=True)
+        configuration.write_text(f'[engine]\nruntime = "{OTHER_RUNTIME}"\n')
     return {
         "HOME": str(base / "home"),
         "XDG_RUNTIME_DIR": str(base / "run"),

@@ -50,11 +50,22 @@ class Runtime:
         extra = ["--cgroup-manager=disabled"] if self.name == "crun" else []
         self.command = [program, "--root", os.path.join(bundle, "oci"), *extra]
 
-    def create(self, spec: dict[str, Any], bundle: str, stdio: tuple[int, int, int], cgroup: str) -> None:
+    def create(self, spec: dict[str, Any], bundle: str, stdio: tuple[int, int, int], cgroup: str, preserve: tuple[int, ...] = ()) -> None:
         """`RUNTIME create`; afterwards init waits for `start`, in the directory `cgroup` if there is one. RuntimeFailure with the
-        runtime's own text."""
+        runtime's own text.
+
+        preserve: descriptors the container gets, from 3 on without a gap.
+        """
+        if preserve != tuple(range(3, 3 + len(preserve))):
+            raise RuntimeFailure(
+                "cannot preserve file descriptors",
+                f"runtime {self.name} passes descriptors from 3 on without a gap",
+                "use --preserve-fds",
+            )
         # Limits come through our own driver; what the runtime does about cgroups on its own is taken away again.
-        spec = {**spec, "linux": {**spec["linux"], "resources": {}}}
+        namespaces = [_reachable(entry) for entry in spec["linux"]["namespaces"]]
+        spec = {**spec, "linux": {**spec["linux"], "resources": {}, "namespaces": namespaces}}
+        spec["mounts"] = [_plain(entry) for entry in spec["mounts"]]
         own = cgroups.own()
         # Below the group it was given, below the caller's own (runc 1.1.5), or beside that (runc 1.1.15).
         around = (cgroup, own, os.path.dirname(own))
@@ -64,7 +75,10 @@ class Runtime:
         store.write_text(os.path.join(bundle, "config.json"), fastjson.dumps({**spec, "ociVersion": "1.0.2"}))
         pid_file = os.path.join(bundle, "init.pid")
         argv = [*self.command, "create", "--bundle", bundle, "--pid-file", pid_file]
+        if preserve:
+            argv += ["--preserve-fds", str(len(preserve))]
         receiver: Any = None
+        path = ""
         if spec["process"].get("terminal"):
             receiver, path = _console_socket(bundle)
             argv += ["--console-socket", path]
@@ -73,31 +87,42 @@ class Runtime:
                 self._run([*self.command, "delete", "--force", self.id], "delete", None)  # what its last run has left
             except PymanError:
                 pass  # create says what is in the way
-        self._run([*argv, self.id], "create", stdio)
-        if receiver is not None:
-            self.console = _receive_console(receiver)
-        self.pid = int(store.read_text(pid_file) or "0")
-        self.start_time = process.start_time(self.pid)
-        if cgroup:
-            from pyman.runtime import cgroup as driver
+        personality = (spec["linux"].get("personality") or {}).get("domain")
+        try:
+            if personality == "LINUX32":
+                libc.personality(8)  # what is executed inherits it; old versions of runc do not know the key
+            self._run([*argv, self.id], "create", stdio, preserve)
+            if receiver is not None:
+                self.console = _receive_console(receiver)
+            self.pid = int(store.read_text(pid_file) or "0")
+            self.start_time = process.start_time(self.pid)
+            if cgroup:
+                from pyman.runtime import cgroup as driver
 
-            driver.join(f"/proc/self/fd/{places[0]}", self.pid)
-        for fd in places:
-            try:
-                os.rmdir(self.id, dir_fd=fd)
-            except OSError:
-                pass  # none was made
-            os.close(fd)
+                driver.join(f"/proc/self/fd/{places[0]}", self.pid)
+        finally:
+            if personality == "LINUX32":
+                libc.personality(0)
+            if path:
+                os.unlink(path)
+            for fd in places:
+                for name in (self.id, f"pyman-{self.id}"):
+                    try:
+                        os.rmdir(name, dir_fd=fd)
+                    except OSError:
+                        pass  # none was made, or it is the container's
+                os.close(fd)
 
     def start(self) -> None:
         """`RUNTIME start`."""
         self._run([*self.command, "start", self.id], "start", None)
 
-    def _run(self, argv: list[str], verb: str, stdio: tuple[int, int, int] | None) -> None:
+    def _run(self, argv: list[str], verb: str, stdio: tuple[int, int, int] | None, preserve: tuple[int, ...] = ()) -> None:
         """Run the runtime; its messages are collected through --log (its stderr is the container's)."""
         log = os.path.join(os.path.dirname(self.command[2]), "runtime.log")
         full = [argv[0], "--log", log, *argv[1:]]
         actions: list[tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio or ())]
+        actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in preserve]  # the same number: it is no longer close-on-exec
         # PATH and the runtime directory only: the caller's environment is no business of the runtime.
         env = {"PATH": ":".join(_SEARCH), "XDG_RUNTIME_DIR": os.path.dirname(self.command[2])}
         pid = os.posix_spawn(full[0], full, env, file_actions=actions)
@@ -110,9 +135,38 @@ class Runtime:
         # Another program's text is all there is to tell these apart, as everywhere at the OCI border.
         if ("no such file" in lowered and "exec" in lowered) or "not found in $path" in lowered:
             raise CommandNotFound(what, text)
-        if "permission denied" in lowered and "exec" in lowered:
+        if ("permission denied" in lowered or "not permitted" in lowered) and "exec" in lowered:
             raise CannotInvoke(what, text)
         raise RuntimeFailure(what, text or f"exit code {code}", f"run {self.name} --version to see whether it works")
+
+
+def _reachable(namespace: dict[str, Any]) -> dict[str, Any]:
+    """A namespace to join, by a path that another program can open: our descriptors are not its own, and nobody may look into C."""
+    path = str(namespace.get("path") or "")
+    if not path.startswith("/proc/self/fd/"):
+        return namespace
+    wanted = os.stat(path).st_ino
+    file = {"network": "net", "mount": "mnt"}.get(namespace["type"], namespace["type"])
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{pid}/ns/{file}").st_ino == wanted:
+                return {**namespace, "path": f"/proc/{pid}/ns/{file}"}
+        except OSError:
+            continue
+    raise RuntimeFailure(f"cannot join the {namespace['type']} namespace", "its last process ended just now")
+
+
+def _plain(mount: dict[str, Any]) -> dict[str, Any]:
+    """A mount as other runtimes understand it.
+
+    Only ours copies content up into a file system that is no tmpfs, and crun 1.8 takes every source with `rro` for a directory.
+    """
+    options = mount.get("options") or []
+    if mount.get("type") != "tmpfs":
+        options = [option for option in options if option != "tmpcopyup"]
+    if mount.get("type") == "bind" and not os.path.isdir(mount["source"]):
+        options = [option for option in options if option != "rro"]
+    return {**mount, "options": options}
 
 
 def _show_unified_hierarchy() -> None:
@@ -129,7 +183,8 @@ def _show_unified_hierarchy() -> None:
 def _console_socket(bundle: str) -> tuple[Any, str]:
     import _socket
 
-    path = os.path.join(bundle, "console")
+    # Not in the bundle: the path of a socket has 108 bytes at most.
+    path = os.path.join(os.path.dirname(os.path.dirname(bundle)), f"console-{os.path.basename(bundle)[:12]}")
     try:
         os.unlink(path)
     except FileNotFoundError:

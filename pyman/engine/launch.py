@@ -37,14 +37,23 @@ MOST_ENDS = 10  # ends of earlier runs that a container remembers
 def run(plan: Plan) -> int:
     """C's body. Never returns after a good start: the monitor replaces it. Reports one JSON line to the CLI."""
     started: list[int] = []  # what to kill when a later step fails
+    failure: PymanError = RuntimeFailure(f"cannot start container {plan.container.name}", "its monitor was not executed")
     try:
         _run(plan, started)
     except PymanError as err:
-        _report(plan, {"error": err.to_record()})
+        failure = err
     except OSError as err:
         where = f"{err.filename}: " if err.filename else ""
         failure = RuntimeFailure(f"cannot start container {plan.container.name}", f"{where}{err.strerror or err}", errno=err.errno or 0)
+    # The report comes last: who reads it may take the container's directory away, and with it the place of its control group.
+    try:
+        _undo(plan, started)
+    finally:
         _report(plan, {"error": failure.to_record()})
+    return 125
+
+
+def _undo(plan: Plan, started: list[int]) -> None:
     for pid in started:
         try:
             os.kill(pid, 9)
@@ -56,7 +65,6 @@ def run(plan: Plan) -> int:
         for pid in started:
             process.wait(pid)
         cgroups.discard(plan.container)
-    return 125
 
 
 def _report(plan: Plan, record: dict[str, Any]) -> None:
@@ -202,7 +210,7 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
 
     name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
     runtime = external.Runtime(container.id, name, plan.conf, container.run_dir)
-    runtime.create(spec, container.run_dir, stdio, plan.cgroup)
+    runtime.create(spec, container.run_dir, stdio, plan.cgroup, plan.preserve)
     return runtime
 
 

