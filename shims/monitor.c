@@ -518,10 +518,10 @@ static long restart_after(int code)
     return now.tv_sec - began.tv_sec >= GOOD_RUN ? FIRST_WAIT : next_wait;
 }
 
-/* Executes the command with one more argument. */
-static void execute(char **command, char *last)
+/* Executes the command with one more argument, or two. */
+static void execute(char **command, char *last, char *more)
 {
-    char *argv[32];
+    char *argv[33];
     int n = 0;
     sigset_t none;
     while (command[n] && n < 30) {
@@ -529,6 +529,7 @@ static void execute(char **command, char *last)
         n++;
     }
     argv[n++] = last;
+    argv[n++] = more;
     argv[n] = NULL;
     for (int sig = 1; sig < 32; sig++)
         signal(sig, SIG_DFL);
@@ -546,7 +547,7 @@ static void start_again(char **command, long wait_ms)
     if (access(stopped_file, F_OK) == 0 || access(exit_file, F_OK) < 0)
         return;
     reach("monitor:again");
-    execute(command, "--restart");
+    execute(command, "--restart", NULL);
 }
 
 static unsigned long long start_time(int pid)
@@ -624,6 +625,7 @@ static void cgroup_remove(const char *path)
 }
 
 #include "monitor/health.h"
+#include "monitor/notify.h"
 
 int main(int argc, char **argv)
 {
@@ -631,7 +633,7 @@ int main(int argc, char **argv)
     int helpers[MAX_HELPERS], n_helpers = 0;
     unsigned long long helper_start[MAX_HELPERS];
     const char *oom_path = NULL, *cgroup = NULL;
-    struct pollfd fds[9 + MAX_CLIENTS];
+    struct pollfd fds[10 + MAX_CLIENTS];
 
     for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
@@ -685,6 +687,14 @@ int main(int argc, char **argv)
             health_path = value;
         else if (!strcmp(name, "--health-state"))
             health_state_path = value;
+        else if (!strcmp(name, "--notify"))
+            notify_fd = number(value);
+        else if (!strcmp(name, "--notify-listen"))
+            notify_listen = number(value);
+        else if (!strcmp(name, "--notify-mode"))
+            notify_mode = number(value);
+        else if (!strcmp(name, "--watchdog"))
+            watchdog = atoll(value);
         else if (!strcmp(name, "--check"))
             check_now = number(value);
         else if (!strcmp(name, "--kill") && n_helpers < MAX_HELPERS) {
@@ -746,12 +756,13 @@ int main(int argc, char **argv)
     reserve_exit();
     health_init = init_pid;
     health_cgroup = cgroup;
+    notify_begin();
     if (check_now)
         health_load();
 
     /* Whatever ended before the signal was blocked is looked for once without waiting. */
     for (int wait = 0; !ended; wait = -1) {
-        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, first_client, polled_clients;
+        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, at_notify = -1, first_client, polled_clients;
         fds[at_signal = n++] = (struct pollfd){signal_fd, POLLIN, 0};
         if (listen_fd >= 0)
             fds[at_listen = n++] = (struct pollfd){listen_fd, POLLIN, 0};
@@ -778,8 +789,12 @@ int main(int argc, char **argv)
         }
         if (check_pipe >= 0)
             fds[n++] = (struct pollfd){check_pipe, POLLIN, 0};
-        if (poll(fds, (nfds_t)n, health_wait(wait)) < 0)
+        if (notify_listen >= 0)
+            fds[at_notify = n++] = (struct pollfd){notify_listen, POLLIN, 0};
+        if (poll(fds, (nfds_t)n, earlier(health_wait(wait), watchdog_due)) < 0)
             continue;
+        if (at_notify >= 0 && fds[at_notify].revents)
+            notify_read();
         for (int c = polled_clients - 1; c >= 0; c--) {
             short got = fds[first_client + c].revents;
             if (clients[c].fd != fds[first_client + c].fd)
@@ -826,13 +841,17 @@ int main(int argc, char **argv)
             }
         if (pid < 0 && errno == ECHILD && !ended)
             ended = 1; /* init is not our child (cannot happen with our runtime): nothing left to wait for */
-        if (!ended)
+        if (!ended) {
             health_tick();
+            notify_tick();
+        }
     }
 
     for (int h = 0; h < n_helpers; h++)
         helpers[h] = end_helper(helpers[h], helper_start[h]);
     health_end();
+    for (int more = 0; more < 16 && notify_listen >= 0; more++)
+        notify_read();
 
     /* The pid namespace died with init, so nobody writes any more: take what lies in the pipes, then stop. With
      * --pid=host left-over processes may hold them open; what they write later is theirs to lose. */
@@ -862,7 +881,7 @@ int main(int argc, char **argv)
     reach("monitor:noted");
     write_exit(status, oom, wait_ms);
     reach("monitor:recorded");
-    char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
+    char code_option[32], packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
     int alone = primary_index() < 0;
     for (int c = 0; c < n_clients; c++) {
         fcntl(clients[c].fd, F_SETFL, 0); /* the last packet may wait for a slow primary client, not for others */
@@ -883,7 +902,9 @@ int main(int argc, char **argv)
         }
     if (wait_ms >= 0)
         start_again(command, wait_ms);
-    else if (command && cleanup_alone && alone)
-        execute(command, "--rm");
-    return 0;
+    /* A service manager takes the exit code of its service's main process for that of the service. */
+    snprintf(code_option, sizeof code_option, "--exit-code=%d", code);
+    if (wait_ms < 0 && command && cleanup_alone && alone)
+        execute(command, "--rm", notify_fd >= 0 ? code_option : NULL);
+    return notify_fd >= 0 ? code : 0;
 }

@@ -43,6 +43,10 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         image = find_image(args[0] if args else "", opts, conf, reporter)
     image_config = images.read_config(image) if image else {}
     health = _health(opts, image_config.get("config") or {})
+    if opts.get("sdnotify"):
+        from pyman.engine import notify  # with the option only
+
+        notify.check(opts, health)
     config = {
         "version": STATE_VERSION,
         "created": time.time(),

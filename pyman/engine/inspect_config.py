@@ -165,6 +165,7 @@ def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
         "Umask": options.get("umask") or "0022",
         "Timeout": options.get("timeout") or 0,
         "StopTimeout": made.get("stop_timeout", 10),
+        "sdNotifyMode": options.get("sdnotify") or "container",
         "Passwd": options.get("passwd") is not False,
         **_secrets(made),
         **({"ExposedPorts": {name: {} for name in exposed}} if exposed else {}),

@@ -336,6 +336,12 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.timeout = int(plan.opts.get("timeout") or 0)
     args.health_path, args.health_state = os.path.join(container.dir, "health.plan"), os.path.join(container.dir, "health.json")
     args.check = plan.health
+    args.notify_fd, args.notify_listen, args.notify_mode, args.watchdog = (
+        plan.notify_fd,
+        plan.notify_listen,
+        plan.notify_mode,
+        plan.watchdog,
+    )
     spawn.exec_monitor(args)
 
 

@@ -71,6 +71,9 @@ class Plan:
         "netns_fd",
         "network_mode",
         "notice",
+        "notify_fd",
+        "notify_listen",
+        "notify_mode",
         "opts",
         "pins",
         "ports",
@@ -86,6 +89,7 @@ class Plan:
         "userns_fd",
         "volumes",
         "warnings",
+        "watchdog",
     )
 
     container: Container
@@ -98,6 +102,9 @@ class Plan:
     def __init__(self) -> None:
         self.bpf: bytes | None = None
         self.cgroup = ""
+        self.notify_fd = self.notify_listen = -1  # connected to the service manager; bound, for the container
+        self.notify_mode = ""
+        self.watchdog = 0  # microseconds
         self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = -1
         self.cleanup: list[str] = []
         self.conf: dict[str, Any] = {}
@@ -120,9 +127,11 @@ class Plan:
 
     def close(self) -> None:
         """Close the descriptors that pinned joined namespaces."""
-        for fd in self.pins:
-            os.close(fd)
+        for fd in (*self.pins, self.notify_fd, self.notify_listen):
+            if fd >= 0:
+                os.close(fd)
         self.pins = []
+        self.notify_fd = self.notify_listen = -1
 
 
 def network_mode(opts: dict[str, Any], conf: dict[str, Any]) -> str:

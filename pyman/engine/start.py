@@ -150,6 +150,10 @@ def _plan(container: Container) -> plans.Plan:
                 "a secret variable would be written into the configuration of another OCI runtime, in plain",
                 "use --secret NAME (type=mount), or pyman's own runtime",
             )
+    if "NOTIFY_SOCKET" in os.environ or "LISTEN_FDS" in os.environ:
+        from pyman.engine import notify  # below a service manager only
+
+        notify.prepare(plan, os.environ)
     cgroups.discard(container)  # left where the last monitor was killed
     plan.health = has_health_check(opts, config["image_config"])
     plan.terminal = bool(opts.get("tty"))
@@ -240,7 +244,20 @@ def _launch(container: Container, plan: plans.Plan) -> None:
         if plan.userns_fd < 0:
             # (Joining another container's namespaces needs its user namespace, and so a network namespace in that.)
             plan.userns_fd, plan.netns_fd = userns_fd, netns_fd
-        keep = tuple(fd for fd in (report_w, plan.attach_fd, plan.netns_fd, container.lock_fd, *plan.pins, *plan.preserve) if fd >= 0)
+        keep = tuple(
+            fd
+            for fd in (
+                report_w,
+                plan.attach_fd,
+                plan.netns_fd,
+                container.lock_fd,
+                plan.notify_fd,
+                plan.notify_listen,
+                *plan.pins,
+                *plan.preserve,
+            )
+            if fd >= 0
+        )
         pid = userns.fork_in_userns(lambda: launch.run(plan), "pyman:[start]", keep, plan.userns_fd)
     finally:
         os.close(report_w)

@@ -20,10 +20,11 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Cursor:
     """A directory in a tree: `fd` is open there; `down` and `up` move it."""
 
-    __slots__ = ("_above", "fd")
+    __slots__ = ("_above", "_top", "fd")
 
     def __init__(self, top: int) -> None:
         self.fd = os.open(".", _OPEN, dir_fd=top)
+        self._top = os.open(".", _OPEN, dir_fd=top)
         self._above: list[tuple[int, int]] = []
 
     def down(self, name: str) -> None:
@@ -36,7 +37,8 @@ class Cursor:
 
     def up(self) -> None:
         """Back to the directory this one was entered from. OSError (EXDEV) if somebody has moved it elsewhere."""
-        outer = os.open("..", _OPEN, dir_fd=self.fd)
+        # The top may be covered by a mount (a tmpfs that gets its content): ".." would lead there.
+        outer = os.open("..", _OPEN, dir_fd=self.fd) if len(self._above) > 1 else os.open(".", _OPEN, dir_fd=self._top)
         info = os.fstat(outer)
         os.close(self.fd)
         self.fd = outer
@@ -44,8 +46,9 @@ class Cursor:
             raise OSError(errno.EXDEV, "the directory was moved while its tree was being worked on")
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Give the descriptors back."""
         os.close(self.fd)
+        os.close(self._top)
 
 
 def copy_tree(source: int, target: int, tick: Callable[[], None] | None = None) -> None:

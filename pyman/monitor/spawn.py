@@ -42,6 +42,9 @@ class MonitorArgs:
         "log_max_files",
         "log_max_size",
         "log_path",
+        "notify_fd",
+        "notify_listen",
+        "notify_mode",
         "oom_path",
         "policy_path",
         "remove",
@@ -53,6 +56,7 @@ class MonitorArgs:
         "stopped_path",
         "timeout",
         "wait_ms",
+        "watchdog",
     )
 
     def __init__(self) -> None:
@@ -62,7 +66,9 @@ class MonitorArgs:
         self.policy_path = self.stopped_path = self.events_path = self.event = ""
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
         self.keep_stdio = self.remove = self.check = False
-        self.health_path = self.health_state = ""
+        self.health_path = self.health_state = self.notify_mode = ""
+        self.notify_fd = self.notify_listen = -1
+        self.watchdog = 0
         self.log_max_files = 1
         self.kill_pids: list[tuple[int, int]] = []
         self.exit_command: list[str] = []
@@ -123,6 +129,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         ("--stderr", args.stderr_fd),
         ("--console", args.console_fd),
         ("--attach", args.attach_fd),
+        ("--notify", args.notify_fd),
+        ("--notify-listen", args.notify_listen),
     ):
         if fd >= 0:
             os.set_inheritable(fd, True)
@@ -137,6 +145,9 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
     if args.events_path:
         argv += ["--events", args.events_path, "--event", args.event]
     argv += ["--health", args.health_path, "--health-state", args.health_state, "--check", str(int(args.check))]
+    if args.notify_fd >= 0:
+        # A sign of life twice in the time that the manager waits for one.
+        argv += ["--notify-mode", str(("container", "conmon", "healthy").index(args.notify_mode)), "--watchdog", str(args.watchdog // 2000)]
     if args.timeout:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:

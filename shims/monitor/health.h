@@ -62,9 +62,7 @@ static int waiters[MAX_WAITERS], n_waiters;
 static const char *health_action_taken = "";
 static char joiner_stack[65536] __attribute__((aligned(16)));
 
-static void notify_healthy(void)
-{
-}
+static void notify_healthy(void);
 
 static long long now_ms(void)
 {

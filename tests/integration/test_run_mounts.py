@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,24 @@ def test_mounts_of_the_configuration(pyman: Run, image: str, base: Path, tree: P
     finally:
         path.unlink()
     pyman("volume", "rm", "conf")
+
+
+def test_directories_are_copied_up_too(pyman: Run, base: Path) -> None:
+    root = base / "copy-up-root"
+    for directory in ("bin", "proc", "dev", "sys", "etc", "run/a/b"):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+    shutil.copy("/bin/busybox", root / "bin/sh")
+    (root / "run/a/b/file").write_text("below\n")
+    (root / "run/other").write_text("beside\n")
+    done = pyman(
+        "run",
+        *NONE,
+        "--read-only",
+        "--rootfs",
+        str(root),
+        "/bin/sh",
+        "-c",
+        "read a < /run/a/b/file; read b < /run/other; echo $a $b; : > /run/a/new",
+    )
+    assert done.stdout == "below beside\n"
+    assert sorted(os.listdir(root / "run/a")) == ["b"]

@@ -23,4 +23,4 @@ def main(opts: Any, args: list[str]) -> int:
                 remove.discard_container(container)
         return True
 
-    return selection.each({**opts, "ignore": True}, args, action, echo=False)
+    return selection.each({**opts, "ignore": True}, args, action, echo=False) or int(opts.get("exit_code") or 0)

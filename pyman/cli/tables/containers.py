@@ -149,6 +149,7 @@ external bool Containers of other tools count too (the store holds none)
 """
 CLEANUP = """
 all,a bool All containers
+exit-code int=0 Exit with this code, which the container has ended with
 latest,l bool The newest container
 restart bool Start it again, as the monitor does by the restart policy
 rm bool Remove it if it has ended

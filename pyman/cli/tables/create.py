@@ -129,7 +129,7 @@ rm bool Remove the container after its end
 rmi bool With --rm: remove the image too, if nothing else uses it
 rootfs bool The first argument is a directory, not an image; DIR:O leaves it as it is
 runtime str OCI runtime: pyman-runtime, crun, runc, or a path
-sdnotify str Service notification !! (ignore) units of systemd are not part of this release
+sdnotify str Who tells the service manager that the service is ready: container, conmon, healthy, or ignore (nobody)
 seccomp-policy str Seccomp policy !! use --security-opt seccomp=FILE
 secret list Give it a secret: NAME[,type=mount|env,target=,uid=,gid=,mode=]
 security-opt list Security option: no-new-privileges, seccomp=FILE, mask=, unmask=
