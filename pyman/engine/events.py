@@ -6,6 +6,7 @@ import os
 import time
 
 from pyman import paths
+from pyman.config import containers as containers_conf
 from pyman.errors import UsageError
 from pyman.linux.inotify import Watch
 from pyman.monitor.logs import parse_time
@@ -28,6 +29,9 @@ def select(opts: Any, idle: Callable[[], None]) -> Iterator[Event]:
 
     idle: called when all that has happened so far was given.
     """
+    logger = containers_conf.load()["engine"].get("events_logger")
+    if logger not in ("file", "none", ""):
+        raise UsageError(f"cannot use events_logger {logger!r}", "events are written to a file, or not at all", "set it to file or none")
     chosen = compile_filters(opts.get("filter") or [])
     since = _stamp(parse_time(opts["since"], "--since")) if opts.get("since") else ""
     end = parse_time(opts["until"], "--until", ahead=True) if opts.get("until") else 0.0
@@ -111,15 +115,15 @@ def nanoseconds(event: Event) -> int:
 
 
 def plain(event: Event) -> dict[str, Any]:
-    """The event under Podman's names, without the fields that are empty."""
-    moment = nanoseconds(event)
+    """The event under Podman's names, without the fields that are empty, or that Podman leaves out for its type."""
+    moment, kind = nanoseconds(event), event["Type"]
     found: dict[str, Any] = {
         "ContainerExitCode": event.get("ContainerExitCode"),
         "OOMKilled": event.get("OOMKilled"),
-        "ID": event["ID"],
+        "ID": event["ID"] if kind != "volume" else "",
         "Image": event.get("Image", ""),
-        "Name": event["Name"],
-        "network": event.get("Network", ""),
+        "Name": event["Name"] if kind not in ("network", "secret") else "",
+        "network": event.get("Network") or (event["Name"] if kind == "network" else ""),
         "Status": event["Status"],
         "time": moment // 10**9,
         "timeNano": moment,
@@ -132,5 +136,13 @@ def plain(event: Event) -> dict[str, Any]:
         "PodID": event.get("PodID", ""),
     }
     found = {key: value for key, value in found.items() if value not in ("", None)}
-    found["Attributes"] = event.get("Attributes")
+    found["Attributes"] = attributes(event) or ({} if kind in ("container", "pod") else None)
+    return found
+
+
+def attributes(event: Event) -> dict[str, str]:
+    """Its labels; of a network, its driver under Podman's name."""
+    found = dict(event.get("Attributes") or {})
+    if event["Type"] == "network" and "type" in found:
+        found["driver"] = found.pop("type")
     return found

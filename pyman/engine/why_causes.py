@@ -100,14 +100,20 @@ def _asked(run: Run) -> Cause | None:
         if last is not None and (run["signal"] == last.get("Signal") or run["exit_code"] == 128 + int(last.get("Signal") or 0)):
             name = signal_name(int(last.get("Signal") or 0))
             if str(last.get("By", "")).startswith("health"):
-                return ("health", f"was killed with {name}, as its health check asks ({last['By']})", _said(last), "")
+                return (
+                    "health",
+                    f"was killed with {name}, as its health check asks ({last['By'].removeprefix('health check, ')})",
+                    _said(last),
+                    "",
+                )
             return ("killed", f"was killed by pyman kill with {name} ({last.get('By') or 'by whom is not known'})", _said(last), "")
         if not run.get("stopped_by"):
             return None
         last = {"By": run.get("stopped_who", ""), "Time": "", "Status": "stop"}
     verb = "its health check" if str(last.get("By", "")).startswith("health") else "pyman stop"
     kind = "health" if verb != "pyman stop" else "stopped"
-    who = f" ({last['By']})" if last.get("By") else ""
+    by = str(last.get("By") or "").removeprefix("health check, ")
+    who = f" ({by})" if by else ""
     killed = run["signal"] == 9 or "SIGKILL" in (run.get("stopped_by") or "")
     name = signal_name(int(last.get("Signal") or 15))
     if not killed:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from pyman.state import events, fastjson
+from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,28 +53,41 @@ class _File:
             yield from whole
 
 
-def _open(path: str) -> _File | None:
+def _open(number: int) -> _File | None:
+    """A file of the log by its number: 0 is the newest."""
     try:
-        return _File(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        return _File(os.open(f"{events.path()}.{number}" if number else events.path(), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
     except OSError:
         return None
 
 
-def _both() -> list[_File]:
-    """The older file, if there is one, and the current one; read again if the log was rotated between the two."""
-    while True:
-        current = _open(events.path())
-        older = _open(events.path() + ".1")
-        if current and older and current.inode == older.inode:
-            os.close(current.fd)
-            os.close(older.fd)
-            continue
-        return [file for file in (older, current) if file]
+def _newer_than(inode: int) -> list[_File]:
+    """The files after the one with this inode (0: all), oldest first. The newest gets a shared lock, so that it stays to be found."""
+    found: list[_File] = []
+    lock = Lock(os.path.dirname(events.path()), shared=True)  # no rotation meanwhile
+    try:
+        lock.acquire()
+    except FileNotFoundError:
+        return []
+    try:
+        while True:
+            file = _open(len(found))
+            if file is not None and file.inode == inode:
+                os.close(file.fd)
+            elif file is not None:
+                found.append(file)
+                continue
+            break
+        if found:
+            fcntl.flock(found[0].fd, fcntl.LOCK_SH)
+        return found[::-1]
+    finally:
+        lock.release()
 
 
 def read() -> Iterator[Event]:
     """All events of the log, oldest first."""
-    for file in _both():
+    for file in _newer_than(0):
         try:
             for line in file.lines():
                 event = parse(line)
@@ -84,8 +99,8 @@ def read() -> Iterator[Event]:
 
 def follow(from_start: bool, wait: Callable[[], bool]) -> Iterator[Event]:
     """Events as they are written; with `from_start` those of the log before. Ends when `wait`, which is called when there is
-    no more and returns when there may be, says false. A rotation loses none: the older file is read on as well."""
-    files = _both()
+    no more and returns when there may be, says false. Rotations lose none, however many there were between two looks."""
+    files = _newer_than(0)
     if not from_start:
         for file in files:
             os.lseek(file.fd, 0, os.SEEK_END)
@@ -96,28 +111,15 @@ def follow(from_start: bool, wait: Callable[[], bool]) -> Iterator[Event]:
                     event = parse(line)
                     if event:
                         yield event
-            if _reopen(files):
-                continue
-            if not wait():
+            fresh = _newer_than(files[-1].inode if files else 0)
+            files += fresh
+            while len(files) > len(fresh) + 2:  # a writer may have opened the last ones before they were rotated
+                os.close(files.pop(0).fd)
+            if not fresh and not wait():
                 return
     finally:
         for file in files:
             os.close(file.fd)
-
-
-def _reopen(files: list[_File]) -> bool:
-    """Add the files that rotations have made since; true if there are any."""
-    known = {file.inode for file in files}
-    fresh = []
-    for file in _both():
-        if file.inode in known:
-            os.close(file.fd)
-        else:
-            fresh.append(file)
-    files += fresh
-    while len(files) > 3:  # a writer may have the last but one open still, hardly an older one
-        os.close(files.pop(0).fd)
-    return bool(fresh)
 
 
 def ended_since(container_id: str, moment: float) -> bool:

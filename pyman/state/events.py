@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_SIZE = 4 << 20  # bytes until rotation
+_MOST_FILES = 16  # older files that wait for a reader
 _MAX_LABELS = 16 << 10  # bytes of an event's attributes; a hostile image's labels must not fill the log
 # Set by the command line: the engine's table of containers.toml. Read when the first event is written.
 settings: Callable[[], dict[str, Any]] | None = None
@@ -122,15 +123,39 @@ def _open() -> int:
 
 
 def _rotate(size: int) -> None:
-    """Give the full file its other name, unless another process is doing or has done it."""
+    """Give the full file its other name, unless another process is doing it, or a reader is looking for files just now.
+
+    One older file is kept; an older one stays for as long as a reader has it (with a shared lock on it), up to a bound: who has
+    stopped reading must not fill the disk.
+    """
+    import fcntl
+
     from pyman.state.lock import Lock  # once in thousands of events
 
     lock = Lock(os.path.dirname(path()))
     if not lock.try_acquire():
         return
     try:
-        if os.stat(path()).st_size > size:
-            # Who has it open writes on into it: readers read the older file to its end.
-            os.rename(path(), path() + ".1")
+        if os.stat(path()).st_size <= size:
+            return  # another process was faster
+        oldest = 0
+        while os.path.exists(f"{path()}.{oldest + 1}"):
+            oldest += 1
+        while oldest > 0:
+            name = f"{path()}.{oldest}"
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if oldest < _MOST_FILES:
+                    break
+            finally:
+                os.close(fd)
+            os.unlink(name)
+            oldest -= 1
+        for number in range(oldest, 0, -1):
+            os.rename(f"{path()}.{number}", f"{path()}.{number + 1}")
+        # Who has it open writes on into it: readers read it for a while still.
+        os.rename(path(), path() + ".1")
     finally:
         lock.release()

@@ -85,15 +85,13 @@ def main() -> None:
     for tool in TOOLS:
         sh(tool, "rm", "-f", "-t", "0", "b")
     wordy = ("sh", "-c", "yes 'this is a line of text as programs write it, about eighty bytes long, as most are' | head -n 1000000")
-    options = ("--network", "none", "--log-driver", "k8s-file")
-    add(
-        "a million lines written to the log",
-        ratio(lambda tool: sh(tool, "run", "--rm", *options, image, *wordy) and None, repeat=5),
-        "1.00",
-    )
-    for tool in TOOLS:
-        sh(tool, "run", "-d", "--name", "b", *options, image, *wordy)
+
+    def written(tool: str) -> None:
+        sh(tool, "run", "-d", "--name", "b", "--network", "none", "--log-driver", "k8s-file", image, *wordy)
         sh(tool, "wait", "b")
+
+    fresh = ratio(written, lambda tool: sh(tool, "rm", "-f", "-t", "0", "-i", "b") and None, repeat=5)
+    add("a million lines written to the log", fresh, "1.00")
     add("logs of a million lines", ratio(lambda tool: sh(tool, "logs", "b") and None, repeat=5), "0.70")
     for tool in TOOLS:
         sh(tool, "rm", "-f", "-t", "0", "b")

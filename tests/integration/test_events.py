@@ -140,15 +140,21 @@ def test_following_loses_nothing_over_rotations(base: Path, pyman: Run) -> None:
         return "first" in out.read_text()
 
     until(ready)
-    for process in [write(f"w{number}", code) for number in range(writers)]:
+    processes = [write(f"w{number}", code) for number in range(writers)]
+    reader.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)  # the log is rotated several times meanwhile
+    reader.send_signal(signal.SIGCONT)
+    for process in processes:
         assert process.wait() == 0
     expected = sorted(f"w{writer}-{number}" for writer in range(writers) for number in range(count))
     until(lambda: sum(line.startswith("w") for line in out.read_text().splitlines()) >= len(expected))
     reader.terminate()
     reader.wait()
     assert sorted(line for line in out.read_text().splitlines() if line.startswith("w")) == expected
+    assert write("more", _WRITER.format(root=str(ROOT), count=1500)).wait() == 0
     files = list((base / "ev-rotated/events").iterdir())
-    assert len(files) == 2 and all(path.stat().st_size < 120_000 for path in files)
+    assert len(files) == 2, "what nobody reads any more has gone"
+    assert all(path.stat().st_size < 120_000 for path in files)
     # A line that a full disk has cut spoils no other.
     with (base / "ev-rotated/events/events.log").open("a") as log:
         log.write('{"ID":"half of a li\n{"ID":"x","Type":"vol')
@@ -174,6 +180,29 @@ def test_times_filters_and_mistakes(pyman: Run, image: str) -> None:
     assert len(first.split(" container create ")[1].split(" ")[0]) == 12
     for args, word in ((("--filter", "a=b"), "invalid filter"), (("--filter", "a"), "invalid filter"), (("--format", "{{.No}}"), "'No'")):
         assert word in pyman("events", "--stream=false", *args, rc=125).stderr
+
+
+def test_fields_of_other_types(pyman: Run, image: str) -> None:
+    """Podman tells networks, secrets and volumes by other fields than containers and images."""
+    pyman("network", "create", "ev-net")
+    pyman("network", "rm", "ev-net")
+    pyman("volume", "create", "ev-vol")
+    pyman("volume", "rm", "ev-vol")
+    network = of(pyman, "type=network")[-2:]
+    assert [(event["Status"], event["network"], event["Attributes"]) for event in network] == [
+        ("create", "ev-net", {"driver": "bridge"}),
+        ("remove", "ev-net", {"driver": "bridge"}),
+    ]
+    assert all("Name" not in event and len(event["ID"]) == 64 for event in network)
+    volume = of(pyman, "volume=ev-v")
+    assert [(event["Status"], event["Name"], "ID" in event) for event in volume] == [
+        ("create", "ev-vol", False),
+        ("remove", "ev-vol", False),
+    ]
+    pyman("create", "--name", "ev-bare", "--rootfs", "/")
+    pyman("rm", "ev-bare")
+    assert of(pyman, "container=ev-bare")[0]["Attributes"] == {} and "Image" not in of(pyman, "container=ev-bare")[0]
+    assert "(name=ev-net, type=bridge)" in pyman("events", "--stream=false", "--filter", "type=network").stdout
 
 
 def test_no_events_when_they_are_not_wanted(pyman: Run, image: str, base: Path) -> None:

@@ -133,3 +133,13 @@ def test_a_lost_monitor(pyman: Run, image: str, base: Path) -> None:
     os.kill(state["monitor_pid"], signal.SIGKILL)
     until(lambda: why(pyman, "w-lost")["Cause"] == "monitor-killed")
     pyman("rm", "w-lost")
+
+
+def test_a_health_check_ends_it(pyman: Run, image: str) -> None:
+    health = ["--health-cmd", "exit 1", "--health-interval", "100ms", "--health-retries", "1", "--health-on-failure", "kill"]
+    pyman("run", "-d", "--name", "w-sick", "--network", "none", *health, image, "sleep", "600")
+    pyman("wait", "w-sick")
+    answer = why(pyman, "w-sick")
+    assert answer["Cause"] == "health" and "health check" in answer["Sentence"] and "in a row" in answer["Sentence"], answer
+    pyman("rm", "w-sick")
+    assert why(pyman, "w-sick")["Cause"] == "health"

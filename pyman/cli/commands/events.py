@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _FIELDS: dict[str, Callable[[Event], Any]] = {
-    "Attributes": lambda e: e.get("Attributes") or {},
+    "Attributes": events.attributes,
     "ContainerExitCode": lambda e: e.get("ContainerExitCode"),
     "ContainerInspectData": lambda e: e.get("ContainerInspectData", ""),
-    "Details": lambda e: {"Attributes": e.get("Attributes") or {}, "PodID": e.get("PodID", "")},
+    "Details": lambda e: {"Attributes": events.attributes(e), "PodID": e.get("PodID", "")},
     "Error": lambda e: e.get("Error", ""),
     "ExecID": lambda e: e.get("ExecID", ""),
     "HealthStatus": lambda e: e.get("HealthStatus", ""),
     "ID": lambda e: e["ID"],
     "Image": lambda e: e.get("Image", ""),
     "Name": lambda e: e["Name"],
-    "Network": lambda e: e.get("Network", ""),
+    "Network": lambda e: e.get("Network") or (e["Name"] if e["Type"] == "network" else ""),
     "OOMKilled": lambda e: e.get("OOMKilled"),
     "PodID": lambda e: e.get("PodID", ""),
     "Signal": lambda e: e.get("Signal"),
@@ -69,7 +69,7 @@ def _human(event: Event, short: bool) -> str:
     kind, status = event["Type"], event["Status"]
     object_id = event["ID"][:12] if short else event["ID"]
     head = f"{_local(events.nanoseconds(event))} {kind} {status}"
-    labels = event.get("Attributes") or {}
+    labels = events.attributes(event)
     if kind in ("container", "pod"):
         facts = [f"image={event.get('Image', '')}", f"name={event['Name']}"]
         if event.get("PodID"):
