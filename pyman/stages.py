@@ -30,6 +30,10 @@ IMPORT = (
     "import:blobs",  # manifest and configuration too; no record names the image
     "import:record",  # the image exists
 )
+ARTIFACT = (
+    "artifact:blobs",  # its files have their names, no index names them
+    "artifact:index",  # it exists
+)
 LOAD = ("load:record",)  # one image of an archive exists
 SAVE = (
     "save:written",  # the archive is written, and has no name yet
@@ -87,7 +91,7 @@ SECRET = (
     "secret:created",  # it exists; with --replace its predecessor still does
     "secret:unnamed",  # a secret that is removed exists no more, its value does
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT + ARTIFACT
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

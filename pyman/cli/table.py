@@ -87,7 +87,9 @@ version,v bool Print the version
 GROUPS = {
     "container": ("containers", "Work with containers"),
     "healthcheck": ("health", "Check the health of containers"),
+    "artifact": ("artifacts", "Work with artifacts"),
     "image": ("images", "Work with images"),
+    "manifest": ("manifests", "Work with lists of images"),
     "system": ("system", "Work with pyman itself"),
     "network": ("networks", "Work with networks"),
     "secret": ("secrets", "Work with secrets"),

@@ -130,6 +130,10 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
     if not transport and policy in ("missing", "never"):
         try:
             record = images.load().resolve(name)
+            if "list" in record:
+                from pyman.engine import manifests  # with a list of images only
+
+                return manifests.instance(record, platform(opts))
             if _platform_fits(record, opts):
                 return record
         except NoSuchImage:

@@ -57,7 +57,10 @@ def _test(key: str, value: str, index: ImageIndex) -> Callable[[Record], bool]:
     if key in ("dangling", "intermediate"):  # an image without a name has no children: layers are shared, not inherited
         without = _truth(key, value)
         return lambda r: (not r["names"]) == without
-    if key in ("manifest", "readonly"):  # the store holds no lists of manifests, and images may always be removed
+    if key == "manifest":
+        lists = _truth(key, value)
+        return lambda r: ("list" in r) == lists
+    if key == "readonly":  # images may always be removed
         nothing = not _truth(key, value)
         return lambda r: nothing
     if key == "label":

@@ -141,10 +141,10 @@ def _collect(index: ImageIndex, gone: dict[str, Any]) -> None:
     for diff_id in gone["layers"]:
         if diff_id not in kept_layers:
             layers.remove_layer(diff_id)
-    kept_blobs = {record[key] for record in index.records.values() for key in ("manifest", "config")}
-    for key in ("manifest", "config"):
-        if gone[key] not in kept_blobs:
-            trash.discard(images.blob_path(gone[key]))
+    kept_blobs = {blob for record in index.records.values() for blob in images.blobs_of(record)}
+    for blob in images.blobs_of(gone):
+        if blob not in kept_blobs:
+            trash.discard(images.blob_path(blob))
 
 
 def prune(everything: bool, filters: list[str]) -> list[str]:

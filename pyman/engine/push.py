@@ -32,11 +32,15 @@ def push(
     from pyman.image import targets
 
     record = images.load().resolve(name)
-    where = destination or _own_name(record, name)
+    where = destination or own_name(record, name)
     if compress and targets.split(where)[0] != "dir":
         raise UsageError(
             "cannot use --compress", "it is for the target dir: alone", "others are compressed; choose by --compression-format"
         )
+    if "list" in record:
+        from pyman.engine import manifest_push
+
+        return manifest_push.push_list(record["id"], where, choice, reporter=reporter, conf=conf, **access)
     paths.ensure_private(paths.graphroot())
     target = targets.open_target(where, compress=compress, **access)
     try:
@@ -49,7 +53,7 @@ def push(
     return str(descriptor["digest"])
 
 
-def _own_name(record: dict[str, Any], name: str) -> str:
+def own_name(record: dict[str, Any], name: str) -> str:
     """The name by which an image is pushed where no destination is given. UsageError."""
     known = [candidate for candidate in [name, *images.candidates(name)] if candidate in record["names"]]
     known = known or [full for full in record["names"] if full.endswith("/" + name) or full.endswith(f"/{name}:latest")]

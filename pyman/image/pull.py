@@ -172,7 +172,7 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
         "config": config_descriptor["hex"],
         "layers": diff_ids,
         "size": sum(int(layers.read_info(diff_id).get("size", 0)) for diff_id in diff_ids),
-        "created": _epoch(config.get("created") or ""),
+        "created": epoch(config.get("created") or ""),
         "labels": (config.get("config") or {}).get("Labels") or {},
         "architecture": config.get("architecture") or "",
         "os": config.get("os") or "linux",
@@ -190,7 +190,7 @@ def _check_platform(config: dict[str, Any], platform: str, what: str) -> None:
         )
 
 
-def _epoch(text: str) -> float:
+def epoch(text: str) -> float:
     """Seconds since 1970 of an RFC 3339 time; 0 if it is none."""
     import datetime
 

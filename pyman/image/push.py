@@ -59,6 +59,8 @@ def push(
     top: whether it is the image that the target is named for, and not one of an index.
     """
     what = f"image {(record['names'] or [record['id'][:12]])[0]}"
+    if "list" in record:
+        raise ImageError(f"cannot use {what}", "it is a list of images", "pyman manifest push pushes it")
     original = images.read_blob(record["manifest"], what)
     config = images.read_blob(record["config"], what)
     value = manifests.loads(original, what, manifests.MAX_MANIFEST)

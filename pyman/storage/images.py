@@ -19,7 +19,7 @@ _HEX = "0123456789abcdef"
 
 class ImageIndex:
     """All images: {id: record}. A record: id, names, digest, digests, manifest, config, layers (diff ids, bottom
-    first), size (bytes), created (epoch), labels, architecture, os, variant, pulled_from,
+    first), size (bytes), created (epoch), labels, architecture, os, variant, pulled_from, list and blobs (lists of images only),
     history (all names it ever had, newest first; images of older versions lack it)."""
 
     __slots__ = ("records",)
@@ -151,6 +151,11 @@ def blob_path(digest_hex: str) -> str:
     return os.path.join(paths.graphroot(), "blobs", "sha256", digest_hex)
 
 
+def blobs_of(record: dict[str, Any]) -> list[str]:
+    """The blobs (hex digits) that an image or a list of images needs: a list has no configuration, and perhaps artifacts."""
+    return [blob for blob in (record["manifest"], record["config"], *(record.get("blobs") or [])) if blob]
+
+
 def write_blob(digest_hex: str, data: bytes) -> None:
     """Store a verified blob durably."""
     path = blob_path(digest_hex)
@@ -176,7 +181,11 @@ def read_blob(digest_hex: str, what: str) -> bytes:
 
 
 def read_config(record: dict[str, Any]) -> dict[str, Any]:
-    """The image's whole OCI config. ImageError if its blob is missing."""
+    """The image's whole OCI config. ImageError if its blob is missing, or if it is a list of images."""
+    if "list" in record:
+        raise ImageError(
+            f"cannot use {(record['names'] or [record['id'][:12]])[0]} as an image", "it is a list of images", "pyman manifest inspect"
+        )
     text = store.read_text(blob_path(record["config"]))
     if text is None:
         raise ImageError(

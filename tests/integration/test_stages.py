@@ -199,6 +199,16 @@ def test_import(pyman: Run, base: Path, stage: str, whole: str) -> None:
         assert not contents(store / place), place
 
 
+@pytest.mark.parametrize("stage", stages.ARTIFACT)
+def test_artifact(pyman: Run, base: Path, stage: str) -> None:
+    (base / "file").write_text("a file")
+    assert kill_at(base, stage, "artifact", "add", "killed:1", str(base / "file")) != 0
+    assert len(pyman("artifact", "ls", "-n").stdout.splitlines()) == (stage == "artifact:index")
+    pyman("artifact", "add", "--replace", "killed:1", str(base / "file"))
+    pyman("artifact", "rm", "killed:1")
+    assert not contents(base / "home/.local/share/pyman/artifacts/blobs/sha256")
+
+
 def test_every_stage_of_the_list_is_in_the_code() -> None:
     source = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
     for stage in stages.ALL:

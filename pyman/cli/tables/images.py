@@ -21,7 +21,7 @@ retry-delay str Time between two tries
 tls-verify bool=true Require a verified TLS connection
 variant str Use this variant of the architecture
 """
-_SIGN = "pyman makes no signatures yet: sign with skopeo copy or cosign after the push"
+SIGN = "pyman makes no signatures yet: sign with skopeo copy or cosign after the push"
 PUSH = f"""
 all bool Push all images of a list
 authfile str File with the registry credentials
@@ -40,11 +40,11 @@ quiet,q bool Print no progress
 remove-signatures bool Accepted: the store keeps no signatures
 retry int Times a failed request is tried again
 retry-delay str Time between two tries
-sign-by str Sign with this key !! {_SIGN}
-sign-by-sigstore str Sign with this parameter file !! {_SIGN}
-sign-by-sigstore-private-key str Sign with this sigstore key !! {_SIGN}
-sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {_SIGN}
-sign-passphrase-file str Pass phrase of the signing key !! {_SIGN}
+sign-by str Sign with this key !! {SIGN}
+sign-by-sigstore str Sign with this parameter file !! {SIGN}
+sign-by-sigstore-private-key str Sign with this sigstore key !! {SIGN}
+sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {SIGN}
+sign-passphrase-file str Pass phrase of the signing key !! {SIGN}
 tls-verify bool=true Require a verified TLS connection
 """
 SAVE = """
