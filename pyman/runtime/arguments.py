@@ -35,6 +35,18 @@ _CREATE = {
     "--no-new-keyring": False,
     "--no-subreaper": False,
 }
+_CRIU = {
+    "--image-path": True,
+    "--work-path": True,
+    "--tcp-established": False,
+    "--ext-unix-sk": False,
+    "--shell-job": False,
+    "--file-locks": False,
+    "--manage-cgroups-mode": True,
+    "--empty-ns": True,
+    "--auto-dedup": False,
+    "--lazy-pages": False,
+}
 VERBS: dict[str, dict[str, bool]] = {
     "create": _CREATE,
     "run": {**_CREATE, "--detach": False, "-d": False, "--keep": False},
@@ -90,6 +102,29 @@ VERBS: dict[str, dict[str, bool]] = {
         "--pids-limit": True,
     },
     "events": {"--stats": False, "--interval": True},
+    "checkpoint": {
+        **_CRIU,
+        "--parent-path": True,
+        "--leave-running": False,
+        "--tcp-skip-in-flight": False,
+        "--link-remap": False,
+        "--status-fd": True,
+        "--page-server": True,
+        "--pre-dump": False,
+    },
+    "restore": {
+        **_CRIU,
+        "--bundle": True,
+        "-b": True,
+        "--console-socket": True,
+        "--detach": False,
+        "-d": False,
+        "--pid-file": True,
+        "--no-subreaper": False,
+        "--no-pivot": False,
+        "--lsm-profile": True,
+        "--lsm-mount-context": True,
+    },
     "spec": {"--bundle": True, "-b": True, "--rootless": False},
     "features": {},
 }
@@ -125,11 +160,15 @@ COUNTS = {
     "resume": (1, 1),
     "update": (1, 1),
     "events": (1, 1),
+    "checkpoint": (1, 1),
+    "restore": (1, 1),
     "spec": (0, 0),
     "features": (0, 0),
 }
 POSITIONALS = {
-    **dict.fromkeys(("create", "run", "start", "state", "delete", "pause", "resume", "update", "events"), "CONTAINER"),
+    **dict.fromkeys(
+        ("create", "run", "start", "state", "delete", "pause", "resume", "update", "events", "checkpoint", "restore"), "CONTAINER"
+    ),
     "kill": "CONTAINER [SIGNAL]",
     "exec": "CONTAINER cmd [ARG ...] | --process FILE CONTAINER",
     "ps": "CONTAINER [PS-OPTION ...]",

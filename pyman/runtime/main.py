@@ -28,6 +28,7 @@ commands:
   state ID, list, ps ID, events ID  what there is
   kill ID [SIGNAL], delete ID       end it, forget it
   pause ID, resume ID, update ID    freeze it, thaw it, change its limits
+  checkpoint ID, restore ID         what stands in criu's way here
   spec, features                    a template of config.json, what this runtime can do
 
 global options:
@@ -126,6 +127,10 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         from pyman.runtime import commands
 
         return commands.run(verb, settings, args, opts)
+    if verb in ("checkpoint", "restore"):
+        from pyman.runtime import checkpoint
+
+        return checkpoint.run(verb, settings, args, opts)
     from pyman.runtime import queries
 
     gc.enable()
