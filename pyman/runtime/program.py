@@ -21,6 +21,7 @@ _RLIMITS = {
     )
 }
 _ARCH_NAMES = {0x3E: "x86-64", 0xB7: "arm64", 0x28: "arm", 0x03: "x86", 0xF3: "riscv64", 0x15: "ppc64", 0x16: "s390x"}
+_HANDLERS = {0x3E: "x86_64", 0xB7: "aarch64", 0x28: "arm", 0x03: "i386", 0xF3: "riscv64", 0x15: "ppc64le", 0x16: "s390x"}
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -292,7 +293,8 @@ def _explain(path: str, err: OSError) -> RuntimeFailure:
             return CannotInvoke(
                 what,
                 f"exec format error: the program is for {_ARCH_NAMES.get(machine, hex(machine))}, this machine is {os.uname().machine}",
-                "use an image for this platform, or install qemu-user-static (binfmt)",
+                f"use an image for this platform (--platform), or install qemu-user-static: the handler qemu-{_HANDLERS.get(machine, '*')} "
+                "is not registered in /proc/sys/fs/binfmt_misc",
             )
         return CannotInvoke(
             what, "exec format error: it is neither an ELF program nor a script with a #! line", "add a first line such as #!/bin/sh"

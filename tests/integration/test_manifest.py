@@ -163,3 +163,18 @@ def test_formats_compressions_and_artifacts(pyman: Run, image: str, registry: st
     pyman("manifest", "rm", "kinds:1")
     blobs = base / "home/.local/share/pyman/blobs/sha256"
     assert not (blobs / entry["digest"][7:]).exists()
+
+
+def test_a_foreign_program_names_the_handler(pyman: Run, base: Path) -> None:
+    """An image for another machine is said to be one, with the binfmt handler that is missing."""
+    import subprocess
+
+    program = bytearray(Path("/bin/busybox").read_bytes())
+    program[18:20] = (0x16).to_bytes(2, "little")  # s390x
+    (base / "foreign").write_bytes(program)
+    (base / "foreign").chmod(0o755)
+    subprocess.run(["tar", "-C", str(base), "-cf", str(base / "foreign.tar"), "foreign"], check=True)
+    pyman("import", "-q", "--arch", "s390x", str(base / "foreign.tar"), "foreign")
+    done = pyman("run", "--rm", "--network", "none", "--platform", "linux/s390x", "foreign", "/foreign", rc=126)
+    assert "s390x" in done.stderr and "qemu-s390x" in done.stderr and "binfmt_misc" in done.stderr
+    pyman("rmi", "foreign")

@@ -280,3 +280,60 @@ def test_a_damaged_store_pushes_nothing(pyman: Run, registry: str, base: Path) -
     (store / diff_id / "skeleton").unlink()
     assert "does not know the tar" in pyman("push", PLAIN, image, f"{registry}/hurt:1", rc=125).stderr
     pyman("rmi", "-af")
+
+
+def test_a_hundred_layers(pyman: Run, registry: str, base: Path) -> None:
+    """Each goes out once, and the image comes back with all of them in order."""
+
+    def layer(number: int) -> bytes:
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            info = tarfile.TarInfo(f"file{number % 90}")
+            info.size = 4
+            tar.addfile(info, io.BytesIO(f"{number:04}".encode()))
+        return data.getvalue()
+
+    layers = [layer(number) for number in range(99)]
+    image = pyman("pull", "-q", layout_of(base / "hundred", *layers, layers[3])).stdout.strip()  # one layer twice
+    proxy = Proxy(registry)
+    try:
+        pyman("push", "-q", PLAIN, image, f"{proxy.address}/hundred:1")
+        assert proxy.count("POST") == 100 and proxy.count("PUT", "/blobs/") == 100  # 99 layers and the configuration
+    finally:
+        proxy.close()
+    manifest = json.loads(raw(f"docker://{registry}/hundred:1"))
+    assert len(manifest["layers"]) == 100 and manifest["layers"][99] == manifest["layers"][3]
+    env = {"PYMAN_GRAPHROOT": str(base / "hundred-store")}
+    assert pyman("pull", "-q", PLAIN, f"{registry}/hundred:1", env=env).stdout.strip() == image
+    pyman("rmi", "-af", env=env)
+    pyman("rmi", image)
+
+
+def test_tls_and_basic_authentication(pyman: Run, image: str, base: Path) -> None:
+    """Certificates by --cert-dir, credentials by option, file and helper; what is refused says why."""
+    directory = base / "push-secure"
+    (directory / "certs").mkdir(parents=True)
+    key, cert, users = str(directory / "key.pem"), str(directory / "certs/ca.crt"), directory / "htpasswd"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert, *subject]
+    subprocess.run(argv, check=True, capture_output=True)
+    users.write_text(subprocess.run(["htpasswd", "-Bbn", "me", "pass"], check=True, capture_output=True, text=True).stdout)
+    settings = {"http": {"tls": {"certificate": cert, "key": key}}, "auth": {"htpasswd": {"realm": "test", "path": str(users)}}}
+    process, address = start_registry(directory, settings)
+    helper = directory / "docker-credential-ours"
+    helper.write_text('#!/bin/sh\nread host; echo "$host" >> "$0.asked"; echo \'{"Username": "me", "Secret": "pass"}\'\n')
+    helper.chmod(0o755)
+    try:
+        name, certs = f"{address}/x:1", f"--cert-dir={directory}/certs"
+        assert "certificate" in pyman("push", "--creds", "me:pass", image, name, rc=125).stderr
+        assert "wants a user and password" in pyman("push", certs, image, name, rc=125).stderr
+        assert "refused the stored credentials" in pyman("push", certs, "--creds", "me:no", image, name, rc=125).stderr
+        pyman("push", "-q", certs, "--creds", "me:pass", image, name)
+        auth = base / "push-auth.json"
+        auth.write_text(json.dumps({"credHelpers": {address: "ours"}}))
+        env = {"PATH": f"{directory}:/usr/bin:/bin:/usr/sbin:/sbin"}
+        pyman("push", "-q", certs, "--authfile", str(auth), image, f"{address}/y:1", env=env)
+        assert (directory / "docker-credential-ours.asked").read_text().strip() == address
+    finally:
+        process.kill()
+        process.wait()

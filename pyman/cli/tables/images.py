@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli.table import Command
+from pyman.cli.tables.registries import COMMANDS as _REGISTRIES
 
 PULL = """
 all-tags,a bool Pull all tags of the repository
@@ -79,6 +80,20 @@ noheading,n bool Print no heading
 quiet,q bool Print ids only
 sort str=created Order: created, id, repository, size, tag
 """
+SIGNATURE = """
+all,a bool Sign all images of a list
+authfile str File with the registry credentials
+cert-dir str Directory with the registry's certificates
+directory,d str Directory for the signatures
+sign-by str Name of the signing key
+"""
+TRUST = """
+json,j bool show: print JSON
+noheading,n bool show: print no heading
+pubkeysfile,f list set: file with the public keys that signatures are made by
+raw bool show: print the policy itself
+type,t str=signedBy set: signedBy, accept or reject
+"""
 RMI = """
 all,a bool Remove all images
 force,f bool Remove containers that use it, and all its names
@@ -147,6 +162,22 @@ _IMAGE = {
         "Write images to an archive, a directory or stdout",
         SAVE,
         ("pyman save -o app.tar app", "pyman save -m app db | zstd > all.tar.zst", "pyman save --format oci-dir -o app app"),
+    ),
+    "scp": _C(
+        "image_scp",
+        "[HOST::]IMAGE [HOST::]",
+        "Copy an image to another machine: says which pipe does it",
+        "\nquiet,q bool Print no progress\n",
+        ("pyman image scp app other.example::",),
+    ),
+    "search": _REGISTRIES[("search",)],
+    "sign": _C("image_sign", "IMAGE...", "Sign images: says what does it", SIGNATURE, ("pyman image sign --sign-by me app",)),
+    "trust": _C(
+        "image_trust",
+        "show|set [REGISTRY]",
+        "Show or change the policy of which images may be used",
+        TRUST,
+        ("pyman image trust show", "pyman image trust set -t reject docker.io", "pyman image trust set -f key.gpg quay.io/team"),
     ),
     "tag": _C("tag", "IMAGE NAME...", "Give an image further names", "", ("pyman tag debian:13 localhost/base",)),
     "untag": _C("untag", "IMAGE [NAME...]", "Take names from an image", "", ("pyman untag localhost/base",)),

@@ -1,0 +1,50 @@
+"""image trust, sign, scp and search: the policy that is shown and set is the one that pulls obey; refusals say what does it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.conftest import Run
+
+
+def test_trust(pyman: Run, layout: str, base: Path, tmp_path: Path) -> None:
+    env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    before = pyman("image", "trust", "show", env=env).stdout.splitlines()
+    assert before[0].split() == ["TRANSPORT", "NAME", "TYPE", "ID", "STORE"] and before[1].split()[:2] == ["all", "default"]
+    key = tmp_path / "key.gpg"
+    key.write_text("key")
+    pyman("image", "trust", "set", "-t", "reject", "evil.example", env=env)
+    pyman("image", "trust", "set", "-f", str(key), "signed.example/team", env=env)
+    pyman("image", "trust", "set", "--type", "accept", "default", env=env)
+    rows = json.loads(pyman("image", "trust", "show", "--json", env=env).stdout)
+    assert {row["repo_name"]: row["type"] for row in rows} == {
+        "default": "accept",
+        "evil.example": "reject",
+        "signed.example/team": "signed",
+    }
+    assert rows[-1]["gpg_id"] == "key.gpg" and rows[-1]["transport"] == "repository"
+    raw = json.loads(pyman("image", "trust", "show", "--raw", env=env).stdout)
+    assert raw == json.loads((tmp_path / "containers/policy.json").read_text())
+    assert len(pyman("image", "trust", "show", "-n", "evil.example", env=env).stdout.splitlines()) == 2
+    assert "rejects it" in pyman("pull", "evil.example/x", rc=125, env=env).stderr
+    assert "signed" in pyman("pull", "signed.example/team/x", rc=125, env=env).stderr
+    for args, why in (
+        (("set", "x"), "public key"),
+        (("set", "-t", "maybe", "x"), "signedBy, accept"),
+        (("set", "-t", "accept", "-f", str(key), "x"), "has no keys"),
+        (("set", "-f", "/nosuch", "x"), "no such file"),
+        (("set",), "needs a registry"),
+        (("show", "-t", "accept"), "other one"),
+        ((), "show or set"),
+    ):
+        assert why in pyman("image", "trust", *args, rc=125, env=env).stderr, args
+
+
+def test_what_is_refused_says_what_does_it(pyman: Run) -> None:
+    assert "cosign" in pyman("image", "sign", "--sign-by", "me", "x", rc=125).stderr
+    assert "pyman save x | ssh me@far.example pyman load" in pyman("image", "scp", "x", "me@far.example::", rc=125).stderr
+    assert "ssh far.example pyman save x | pyman load" in pyman("image", "scp", "far.example::x", rc=125).stderr
+    assert "sudo -iu other pyman load" in pyman("image", "scp", "-q", "x", "other@localhost::", rc=125).stderr
+    assert "pyman tag" in pyman("image", "scp", "x", "y", rc=125).stderr
+    assert "needs a term" in pyman("image", "search", rc=125).stderr
