@@ -55,13 +55,29 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
 
         preserve = descriptors.preserved_fds(opts)
     pipes, stdio = _stdio(opts)
-    created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve=preserve, seccomp_spec=seccomp)
+    group = _group(container, process)
+    created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve=preserve, seccomp_spec=seccomp, extras=group)
     for fd in set(stdio):
         os.close(fd)
     pipes.pid = created.pid
     pipes.console = created.console
     container.event("exec", ExecID=pipes.id)
     return pipes
+
+
+def _group(container: Container, process: dict[str, Any]) -> Any:
+    """What brings the process into the container's control group, so that its limits hold and `stats` counts it; None without one.
+
+    Where the kernel forbids it (the command was called from another login session) the process stays outside, as it was before.
+    """
+    directory = str(container.state.get("cgroup") or "")
+    if not directory or not os.path.exists(directory):
+        return None
+    from pyman.runtime import exec_extras  # only where there is a group
+
+    extras = exec_extras.ExecExtras(process, {}, {}, directory)
+    extras.limited = False
+    return extras
 
 
 def read_spec(container: Container) -> dict[str, Any]:

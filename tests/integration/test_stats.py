@@ -54,6 +54,17 @@ def test_what_containers_use(pyman: Run, image: str) -> None:
     pyman("rm", "-f", "-t", "0", "s-busy", "s-plain", "s-new")
 
 
+def test_exec_is_counted(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "s-exec", "--network", "none", image, "sleep", "1000")
+    own = int(pyman("inspect", "--format", "{{.State.Pid}}", "s-exec").stdout)
+    pyman("exec", "-d", "s-exec", "sleep", "1001")
+    pids = pyman("top", "s-exec", "hpid").stdout.split()[1:]
+    assert len(pids) == 2
+    assert {Path(f"/proc/{pid}/cgroup").read_text() for pid in pids} == {Path(f"/proc/{own}/cgroup").read_text()}
+    assert numbers(pyman, "s-exec")["pids"] == 2
+    pyman("rm", "-f", "-t", "0", "s-exec")
+
+
 def test_streaming(pyman: Run, image: str, base: Path) -> None:
     """The screen is cleared on terminals only; it ends when the last container asked for is removed."""
     pyman("run", "-d", "--name", "s-stream", "--network", "none", image, "sleep", "1000")
