@@ -227,3 +227,53 @@ def test_hostile_labels(pyman: Run, image: str, base: Path, stop: str) -> None:
     assert b"s3cr3t-value" not in raw
     shown = pyman("events", "--stream=false", "--filter", f"container={name}").stdout
     assert all(" container " in line for line in shown.splitlines()) and "\x1b" not in shown
+
+
+def peak_memory(base: Path, *args: str) -> int:
+    """Most memory a command had, in MiB; it must succeed."""
+    process = subprocess.Popen([*command(), *args], env=environment(base), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, args
+    return usage.ru_maxrss >> 10
+
+
+def test_memory_with_ten_megabytes_of_labels(pyman: Run, image: str, base: Path) -> None:
+    labels = base / "labels"
+    labels.write_text("big=" + "x" * 10_000_000 + "\n")
+    pyman("create", "--name", "ev-big", "--label-file", str(labels), image)
+    for args in (
+        ("inspect", "ev-big"),
+        ("ps", "-a"),
+        ("ps", "-a", "--format", "{{.Labels}}"),
+        ("why", "ev-big"),
+        ("events", "--stream=false"),
+    ):
+        assert peak_memory(base, *args) < 200, args
+    pyman("rm", "ev-big")
+
+
+def test_secrets_are_told_to_nobody(pyman: Run, image: str, base: Path) -> None:
+    """Neither by events, nor why, nor the errors of a start, nor what is kept of them."""
+    value = "t0p-s3cr3t-0f-all"
+    pyman("secret", "create", "ev-secret", "-", input=value)
+    options = ["--secret", "ev-secret,type=env,target=TOKEN", "--network", "none"]
+    pyman("run", "-d", "--name", "ev-safe", *options, image, "sleep", "600")
+    pyman("exec", "ev-safe", "true")
+    pyman("top", "ev-safe", "args")
+    told = [pyman("run", "--name", "ev-broken", *options, image, "/nowhere", rc=127).stderr]
+    for name in ("ev-safe", "ev-broken"):
+        told += [pyman("why", name).stdout, pyman("why", "--format", "json", name).stdout, pyman("logs", name).stdout]
+        told.append(pyman("inspect", name).stdout)
+    told.append(pyman("events", "--stream=false", "--format", "json").stdout)
+    told.append(pyman("stats", "--no-stream", "--format", "json", "ev-safe").stdout)
+    assert not any(value in text for text in told)
+    store = base / "home/.local/share/pyman"
+    kept = [
+        path
+        for path in [*(store / "events").iterdir(), *(store / "containers").glob("*/*.json")]
+        if value in path.read_text(errors="replace")
+    ]
+    assert not kept
+    pyman("rm", "-f", "-t", "0", "ev-safe", "ev-broken")
+    pyman("secret", "rm", "ev-secret")
