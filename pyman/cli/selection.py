@@ -56,14 +56,28 @@ def _filtered(everything: list[Container], filters: list[str]) -> list[Container
     return [container for container in everything if ps.matches(container.state, filters, states)]
 
 
-def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: bool = True) -> int:
-    """Run `action` on each; print what the user called it; report each failure. 0, or 125 if one failed."""
+def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: bool = True, at_once: int = 1) -> int:
+    """Run `action` on each; print what the user called it; report each failure. 0, or 125 if one failed.
+
+    at_once: how many at the same time; they are reported in order.
+    """
+    chosen = select(opts, args)
+    take = action if at_once < 2 or len(chosen) < 2 else _started(chosen, action, at_once)
 
     def act(label: str, container: Container) -> None:
-        if action(container) is not False and echo:
+        if take(container) is not False and echo:
             sys.stdout.write(label + "\n")
 
-    return 125 if over(select(opts, args), act, bool(opts.get("ignore"))) else 0
+    return 125 if over(chosen, act, bool(opts.get("ignore"))) else 0
+
+
+def _started(chosen: list[tuple[str, Any]], action: Callable[[Container], Any], at_once: int) -> Callable[[Container], Any]:
+    """Begin `action` on all containers in threads; what is returned waits for one of them and gives its result or error."""
+    from concurrent import futures  # for several only
+
+    pool = futures.ThreadPoolExecutor(at_once)
+    begun = {id(target): pool.submit(action, target) for _, target in chosen if not isinstance(target, PymanError)}
+    return lambda container: begun[id(container)].result()
 
 
 def over(chosen: list[tuple[str, Any]], action: Callable[[str, Any], None], ignore: bool) -> int:

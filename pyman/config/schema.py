@@ -51,6 +51,7 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("engine", "pull_policy", "str", "missing", "When run and create pull: always, missing, never or newer"),
     ("engine", "runtime", "str", "", "OCI runtime: empty for pyman's own, or a name from [engine.runtimes], or a path"),
     ("engine", "runtimes", "map", {}, 'Paths of other OCI runtimes: crun = ["/usr/bin/crun"]'),
+    ("engine", "stop_smart", "bool", False, "As stop --stop-smart: do not wait for a process that has no handler for the stop signal"),
     ("engine", "stop_timeout", "int", 10, "Seconds from the stop signal to SIGKILL"),
     ("network", "default_network", "str", "podman", "Name of the network that --network bridge means"),
     ("network", "default_rootless_network_cmd", "str", "pasta", "Program that connects containers: pasta or slirp4netns"),

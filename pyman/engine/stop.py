@@ -10,15 +10,28 @@ from pyman.engine import kill, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import StateError
 from pyman.linux import libc, process
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIGKILL = 9
 SIGCONT = 18
 
 
-def stop_container(container: Container, timeout: int | None = None, service: bool = False) -> bool:
+def stop_container(
+    container: Container,
+    timeout: int | None = None,
+    service: bool = False,
+    *,
+    smart: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> bool:
     """Stop a container; false if it did not run. StateError if it cannot be stopped.
 
-    service: for a shutdown; a restart policy starts it again at the next boot.
+    service: for a shutdown; a restart policy starts it again at the next boot. smart: do not wait for a process that cannot heed
+    the signal. warn: called with what the user should know.
     """
     with container:
         if container.state["status"] == "paused":
@@ -34,7 +47,7 @@ def stop_container(container: Container, timeout: int | None = None, service: bo
             container.state["stopped_by"] = "stop"
             container.save()
             return True
-        stop_locked(container, timeout)
+        stop_locked(container, timeout, smart=smart, warn=warn)
         return True
 
 
@@ -44,16 +57,20 @@ def stop_signal(container: Container) -> int:
     return kill.parse_signal(str(name))
 
 
-def stop_locked(container: Container, timeout: int | None = None) -> None:
+def stop_locked(
+    container: Container, timeout: int | None = None, *, smart: bool = False, warn: Callable[[str], None] | None = None
+) -> None:
     """Stop a running container. The caller holds its lock; afterwards the state is saved as exited.
 
-    timeout: seconds until SIGKILL; None: the container's own; 0: at once; negative: wait without end.
+    timeout: seconds until SIGKILL; None: the container's own; 0: at once; negative: wait without end. smart, warn: see above.
     """
     seconds = container.config.get("stop_timeout", 10) if timeout is None else timeout
     state = container.state
     if state["status"] == "paused":
         seconds = 0  # a frozen process heeds nothing but SIGKILL
     pid, started = state["pid"], state["pid_start"]
+    if seconds and not heeds(pid, stop_signal(container)):
+        seconds = _in_vain(container, seconds, smart, warn)
     killed = False
     who = kill.caller()
     container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who)
@@ -72,6 +89,39 @@ def stop_locked(container: Container, timeout: int | None = None) -> None:
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
     container.state["stopped_who"] = who
     container.save()
+
+
+def _in_vain(container: Container, seconds: int, smart: bool, warn: Callable[[str], None] | None) -> int:
+    """How many seconds to wait for a process that will not heed its stop signal: it is said, and with --stop-smart none."""
+    from pyman.config import containers as containers_conf  # for such processes only
+
+    smart = smart or bool(containers_conf.load()["engine"].get("stop_smart"))
+    if warn and not smart:
+        name = next((f"SIG{name}" for name, number in kill.SIGNALS.items() if number == stop_signal(container)), "its stop signal")
+        then = f"it is killed after {seconds} seconds" if seconds > 0 else "this waits until it ends"
+        warn(
+            f"the first process of container {container.name} has no handler for {name}: {then} (--stop-smart does not wait; --init passes it on)"
+        )
+    return 0 if smart else seconds
+
+
+def heeds(pid: int, signum: int) -> bool:
+    """Whether signal `signum` can do anything to a container's first process.
+
+    The kernel gives the first process of a pid namespace no default actions. One that blocks the signal may wait for it
+    (signalfd, sigwait), as init programs do, so only what is neither caught nor blocked by any thread is not heeded.
+    """
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return True  # it has ended
+    for task in tasks:
+        fields = dict(line.partition(":")[::2] for line in (store.read_text(f"/proc/{pid}/task/{task}/status") or "").split("\n"))
+        if "SigCgt" not in fields or (fields.get("NSpid", "").split()[1:][-1:] != ["1"] and task == str(pid)):
+            return True  # ended, or not the first process of a namespace of its own
+        if any(int(fields[name], 16) >> (signum - 1) & 1 for name in ("SigCgt", "SigBlk")):
+            return True
+    return False
 
 
 def wait_gone(pid: int, started: int, seconds: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli import selection
+from pyman.cli.dispatch import print_warning
 from pyman.engine import stop
 
 TYPE_CHECKING = False
@@ -11,12 +12,15 @@ if TYPE_CHECKING:
 
     from pyman.engine.container import Container
 
+_AT_ONCE = 32
+
 
 def main(opts: Any, args: list[str]) -> int:
-    """Stop each container; one that does not run is no error."""
+    """Stop all of the containers at the same time; one that does not run is no error."""
     timeout = opts.get("time")
 
     def action(container: Container) -> bool:
-        return stop.stop_container(container, timeout, bool(opts.get("service"))) or not opts.get("all")
+        stopped = stop.stop_container(container, timeout, bool(opts.get("service")), smart=bool(opts.get("stop_smart")), warn=print_warning)
+        return stopped or not opts.get("all")
 
-    return selection.each(opts, args, action)
+    return selection.each(opts, args, action, at_once=_AT_ONCE)

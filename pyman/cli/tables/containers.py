@@ -21,6 +21,7 @@ filter,f list Containers that match, for instance name=web
 ignore,i bool No error for containers that do not exist
 latest,l bool The newest container
 service bool Stop for a shutdown: a restart policy starts the container again at the next boot
+stop-smart bool Do not wait for a process that has no handler for the stop signal: kill it at once
 time,t int Seconds until SIGKILL
 """
 KILL = """

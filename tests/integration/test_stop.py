@@ -1,0 +1,77 @@
+"""stop: who heeds the signal and who cannot, and many at the same time."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.integration.test_restart_policies import field, until
+
+LOOP = "while :; do sleep 0.02; done"
+
+
+def start(pyman: Run, image: str, *command: str, name: str = "s", options: tuple[str, ...] = ()) -> None:
+    pyman("run", "-d", "--name", name, "--network", "none", *options, image, *command)
+
+
+def test_a_process_without_a_handler(pyman: Run, image: str) -> None:
+    start(pyman, image, "sleep", "600", options=("--stop-timeout", "600"))
+    done = pyman("stop", "--stop-smart", "s", timeout=30)
+    assert (done.stdout, done.stderr) == ("s\n", "")
+    assert field(pyman, "s", "{{.State.ExitCode}}") == "137"
+    pyman("start", "s")
+    done = pyman("stop", "-t", "1", "s")
+    assert done.stdout == "s\n" and "no handler for SIGTERM" in done.stderr and "1 seconds" in done.stderr
+    pyman("start", "s")
+    assert pyman("stop", "-t", "0", "s").stderr == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--stop-smart",)])
+@pytest.mark.parametrize(
+    ("command", "more", "code"),
+    [
+        (("sh", "-c", f"trap 'exit 7' TERM; echo up; {LOOP}"), (), "7"),
+        (("sh", "-c", f"trap 'exit 8' USR1; echo up; {LOOP}"), ("--stop-signal", "USR1"), "8"),
+        # Without a pid namespace of its own it is no first process: the default action ends it.
+        (("sh", "-c", "echo up; exec sleep 600"), ("--pid", "host"), "143"),
+        # An init program blocks the signal and waits for it.
+        (("sh", "-c", "echo up; exec sleep 600"), ("--init",), "143"),
+    ],
+)
+def test_who_heeds_it(pyman: Run, image: str, command: tuple[str, ...], more: tuple[str, ...], code: str, options: tuple[str, ...]) -> None:
+    start(pyman, image, *command, options=more)
+    until(lambda: pyman("logs", "s").stdout == "up\n")
+    pid = field(pyman, "s", "{{.State.Pid}}")
+    if "exec" in command[-1]:
+        until(lambda: "init" in Path(f"/proc/{pid}/cmdline").read_text() or "sleep\0" in Path(f"/proc/{pid}/cmdline").read_text())
+    done = pyman("stop", "-t", "60", *options, "s")
+    assert (done.stdout, done.stderr) == ("s\n", "")
+    assert field(pyman, "s", "{{.State.ExitCode}}") == code
+
+
+def test_the_key_of_the_configuration(pyman: Run, image: str, base: Path) -> None:
+    conf = base / "smart.toml"
+    conf.write_text("[engine]\nstop_smart = true\n")
+    start(pyman, image, "sleep", "600", options=("--stop-timeout", "600"))
+    assert pyman("stop", "s", env={"PYMAN_CONF": str(conf)}, timeout=30).stderr == ""
+
+
+def test_many_at_the_same_time(pyman: Run, image: str, base: Path) -> None:
+    names = [f"s{number}" for number in range(20)]
+    for name in names:
+        start(pyman, image, "sh", "-c", f"trap 'sleep 1; exit 3' TERM; echo up; {LOOP}", name=name)
+    until(lambda: all(pyman("logs", name).stdout == "up\n" for name in names))
+    done = pyman("stop", "-t", "60", *names[:5], "nosuch", *names[5:], rc=125)
+    assert done.stdout.split() == names, "reported in order"
+    assert re.findall("nosuch", done.stderr)
+    states = [field(pyman, name, "{{.State.ExitCode}} {{json .State.FinishedAt}} {{json .State.StartedAt}}") for name in names]
+    assert {state.split()[0] for state in states} == {"3"}
+    # Twenty seconds of ending lie side by side: the first to end has waited for none of the others.
+    ends = sorted(state.split()[1] for state in states)
+    seconds = [time.mktime(time.strptime(end[1:20], "%Y-%m-%dT%H:%M:%S")) for end in (ends[0], ends[-1])]
+    assert seconds[1] - seconds[0] < 15
+    pyman("rm", *names)
