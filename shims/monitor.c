@@ -633,7 +633,7 @@ int main(int argc, char **argv)
     int helpers[MAX_HELPERS], n_helpers = 0;
     unsigned long long helper_start[MAX_HELPERS];
     const char *oom_path = NULL, *cgroup = NULL;
-    struct pollfd fds[10 + MAX_CLIENTS];
+    struct pollfd fds[11 + MAX_CLIENTS];
 
     for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
@@ -687,6 +687,8 @@ int main(int argc, char **argv)
             health_path = value;
         else if (!strcmp(name, "--health-state"))
             health_state_path = value;
+        else if (!strcmp(name, "--secrets"))
+            secret_fd = number(value);
         else if (!strcmp(name, "--notify"))
             notify_fd = number(value);
         else if (!strcmp(name, "--notify-listen"))
@@ -755,14 +757,17 @@ int main(int argc, char **argv)
     killed_oom = oom_kills(oom_path);
     reserve_exit();
     health_init = init_pid;
+    health_argv = argv;
     health_cgroup = cgroup;
     notify_begin();
+    if (secret_fd >= 0)
+        fcntl(secret_fd, F_SETFD, FD_CLOEXEC);
     if (check_now)
         health_load();
 
     /* Whatever ended before the signal was blocked is looked for once without waiting. */
     for (int wait = 0; !ended; wait = -1) {
-        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, at_notify = -1, first_client, polled_clients;
+        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, at_notify = -1, at_checker = -1, first_client, polled_clients;
         fds[at_signal = n++] = (struct pollfd){signal_fd, POLLIN, 0};
         if (listen_fd >= 0)
             fds[at_listen = n++] = (struct pollfd){listen_fd, POLLIN, 0};
@@ -787,12 +792,16 @@ int main(int argc, char **argv)
                 events |= POLLOUT;
             fds[n++] = (struct pollfd){clients[c].fd, events, 0};
         }
+        if (checker_fd >= 0)
+            fds[at_checker = n++] = (struct pollfd){checker_fd, POLLIN, 0};
         if (check_pipe >= 0)
             fds[n++] = (struct pollfd){check_pipe, POLLIN, 0};
         if (notify_listen >= 0)
             fds[at_notify = n++] = (struct pollfd){notify_listen, POLLIN, 0};
         if (poll(fds, (nfds_t)n, earlier(health_wait(wait), watchdog_due)) < 0)
             continue;
+        if (at_checker >= 0 && fds[at_checker].revents)
+            checker_read();
         if (at_notify >= 0 && fds[at_notify].revents)
             notify_read();
         for (int c = polled_clients - 1; c >= 0; c--) {

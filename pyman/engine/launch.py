@@ -335,7 +335,7 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
         args.events_path, args.event = events.path(), container.event_subject()
     args.timeout = int(plan.opts.get("timeout") or 0)
     args.health_path, args.health_state = os.path.join(container.dir, "health.plan"), os.path.join(container.dir, "health.json")
-    args.check = plan.health
+    args.check, args.secret_env = plan.health, plan.secret_env
     args.notify_fd, args.notify_listen, args.notify_mode, args.watchdog = (
         plan.notify_fd,
         plan.notify_listen,

@@ -50,6 +50,7 @@ class MonitorArgs:
         "remove",
         "restarts",
         "run_dir",
+        "secret_env",
         "stderr_fd",
         "stdin_fd",
         "stdout_fd",
@@ -65,6 +66,7 @@ class MonitorArgs:
         self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = self.cgroup = ""
         self.policy_path = self.stopped_path = self.events_path = self.event = ""
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
+        self.secret_env: list[str] = []
         self.keep_stdio = self.remove = self.check = False
         self.health_path = self.health_state = self.notify_mode = ""
         self.notify_fd = self.notify_listen = -1
@@ -118,6 +120,13 @@ def _sealed(path: str) -> int:
     return tree
 
 
+def _memory(variables: list[str]) -> int:
+    """A descriptor of the variables in memory: health checks get them, and no file or argument may hold them."""
+    fd = os.memfd_create("pyman-secrets", 0)
+    os.write(fd, b"".join(text.encode("utf-8", "surrogateescape") + b"\0" for text in variables))
+    return fd
+
+
 def exec_monitor(args: MonitorArgs) -> NoReturn:
     """Replace this process by the monitor; the caller is init's parent. OSError if that fails."""
     path = program()
@@ -145,6 +154,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
     if args.events_path:
         argv += ["--events", args.events_path, "--event", args.event]
     argv += ["--health", args.health_path, "--health-state", args.health_state, "--check", str(int(args.check))]
+    if args.secret_env:
+        argv += ["--secrets", str(_memory(args.secret_env))]
     if args.notify_fd >= 0:
         # A sign of life twice in the time that the manager waits for one.
         argv += ["--notify-mode", str(("container", "conmon", "healthy").index(args.notify_mode)), "--watchdog", str(args.watchdog // 2000)]

@@ -4,10 +4,11 @@
  * it at its start and at SIGUSR1. What a check has found lies in memory and, written at every change, in a file beside the plan;
  * inspect asks for the newest state by a packet 'g' to the attach socket, `healthcheck run` asks for a check by 'h'.
  *
- * A check is two processes. The joiner shares the monitor's memory (as vfork does), enters the container's pid namespace and makes
- * the process that becomes the command: born in the container's control group, it enters the other namespaces itself, so
- * that the group is named while it is still in sight. The monitor cannot be dumped, and neither can what it forks, so the
- * container's processes reach none of their descriptors and memory before the command is executed.
+ * A check is a child of the checker: a process that the monitor makes once, born in the container's control group. It enters the
+ * container's namespaces, keeps nothing of the host's (descriptors, environment, arguments), takes the container's user,
+ * capabilities and filter, and then waits. For each check it makes a process that is born in the container's pid namespace, as
+ * the monitor's child, with nothing left to do but to execute the command. The checker itself is outside of that namespace: the container's
+ * processes cannot see it, and what they see of its children is no more than their own, whatever capabilities they have.
  */
 #include <limits.h>
 #include <linux/capability.h>
@@ -43,6 +44,9 @@ struct entry {
     char text[];        /* one JSON object */
 };
 
+static int secret_fd = -1; /* the container's secret variables, one after the other, each with its NUL: they are in no file */
+static char *secrets;
+static size_t secrets_size;
 static const char *health_path, *health_state_path, *health_cgroup;
 static char *plan_data;
 static size_t plan_size;
@@ -53,14 +57,21 @@ static long long n_entries, entries_size;
 static const char *health_status = "starting";
 static long long failing_streak, startup_failures, startup_successes;
 static int startup_passed, health_stale;
-static int check_pid, check_pipe = -1, check_timed_out, check_is_startup, join_error;
+static int checker_pid, checker_fd = -1; /* the channel to it */
+static char checker_error[256];
+static int check_waits, check_pid; /* asked for, not begun yet; its process */
+static int check_pipe = -1, check_timed_out, check_is_startup;
+static struct {
+    int pid, status;
+} gone[8]; /* children that ended while a check was asked for: one of them may be it */
+static unsigned n_gone;
 static char *check_output;
 static size_t check_length, check_room;
 static long long check_due = -1, check_deadline = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
 static struct timespec check_began;
 static int waiters[MAX_WAITERS], n_waiters;
 static const char *health_action_taken = "";
-static char joiner_stack[65536] __attribute__((aligned(16)));
+static char **health_argv; /* the monitor's arguments */
 
 static void notify_healthy(void);
 
@@ -202,6 +213,31 @@ static void plan_free(void)
     memset(&plan, 0, sizeof plan);
 }
 
+static void secrets_read(void)
+{
+    struct stat info;
+    if (secret_fd < 0 || fstat(secret_fd, &info) < 0 || info.st_size < 1 || info.st_size > MAX_PLAN || !(secrets = malloc((size_t)info.st_size)))
+        return;
+    secrets_size = (size_t)info.st_size;
+    if (pread(secret_fd, secrets, secrets_size, 0) != (ssize_t)secrets_size || secrets[secrets_size - 1])
+        secrets_size = 0;
+    close(secret_fd);
+    secret_fd = -1;
+}
+
+/* The secret variables take the place of equal ones. `env` has room for `count` entries, all secrets, and NULL. */
+static void secrets_add(char **env, int count)
+{
+    for (char *at = secrets; at < secrets + secrets_size; at += strlen(at) + 1) {
+        size_t name = strcspn(at, "=") + 1;
+        int i = 0;
+        while (i < count && strncmp(env[i], at, name) != 0)
+            i++;
+        env[i] = at;
+        count += i == count;
+    }
+}
+
 /* 0, or -1 if there is none (or a damaged one: no check is better than a wrong one). */
 static int plan_read(void)
 {
@@ -218,9 +254,10 @@ static int plan_read(void)
     close(fd);
     plan.command = calloc((size_t)counts[0] + 1, sizeof(char *));
     plan.startup = calloc((size_t)counts[1] + 1, sizeof(char *));
-    plan.env = calloc((size_t)counts[2] + 1, sizeof(char *));
+    plan.env = calloc((size_t)counts[2] + 1 + secrets_size / 2, sizeof(char *));
     if (bad || !plan.command || !plan.startup || !plan.env || plan_walk(again, 1) < 0 || !plan.command[0])
         return -1;
+    secrets_add(plan.env, counts[2]);
     check_room = plan.log_size > 0 && plan.log_size < MAX_OUTPUT ? (size_t)plan.log_size : MAX_OUTPUT;
     check_output = malloc(check_room + 1);
     return check_output ? 0 : -1;
@@ -441,9 +478,17 @@ static void check_done(long long exit_code)
 
 /* ---- running the command ---- */
 
+static int checker_told = -1; /* in the checker: where its own errors go */
+
 static void check_fail(int code, const char *what, const char *why)
 {
-    dprintf(2, "%s: %s\n", what, why);
+    char text[256];
+    int n = snprintf(text, sizeof text, "E%s: %s", what, why);
+    n = n < (int)sizeof text ? n : (int)sizeof text - 1;
+    if (checker_told >= 0)
+        send(checker_told, text, (size_t)n, MSG_NOSIGNAL);
+    else
+        dprintf(2, "%s\n", text + 1);
     _exit(code);
 }
 
@@ -501,29 +546,46 @@ static int check_directory(void)
     } how = {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0x02 /* RESOLVE_NO_MAGICLINKS */};
     char where[PATH_MAX];
     int fd = (int)syscall(SYS_openat2, AT_FDCWD, plan.cwd, &how, sizeof how);
-    return fd < 0 || fchdir(fd) < 0 || !getcwd(where, sizeof where) || where[0] != '/' ? -1 : 0;
+    int bad = fd < 0 || fchdir(fd) < 0 || !getcwd(where, sizeof where) || where[0] != '/';
+    if (fd >= 0)
+        close(fd);
+    return bad ? -1 : 0;
 }
 
-/* In the container's pid namespace and control group: the last steps as in runtime/program.py, in the same order. */
-static void check_become(char **command, int output)
+/* What the monitor knows of the host lies in its arguments and environment: the checker's children are to have none of it. */
+static void checker_forget(void)
 {
-    sigset_t none;
+    for (char **list = health_argv; *list; list++)
+        memset(*list, 0, strlen(*list));
+    for (char **list = environ; *list; list++)
+        memset(*list, 0, strlen(*list));
+    memset(chunk, 0, sizeof chunk);
+    memset(pending, 0, sizeof pending);
+    memset(input, 0, sizeof input);
+}
+
+/* The last steps as in runtime/program.py, in the same order; setns comes first, and nothing of the host's is left after it. */
+static void checker_become(int channel)
+{
+    prctl(PR_SET_NAME, "pyman:[check]", 0, 0, 0);
     setsid();
     if (plan.set_oom) {
         int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (fd >= 0)
             dprintf(fd, "%lld", plan.oom_score);
     }
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
-        _exit(125);
-    if (setns(health_init_fd, health_flags & ~CLONE_NEWPID) < 0)
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+        check_fail(125, "/dev/null", strerror(errno));
+    if (setns(health_init_fd, health_flags) < 0)
         check_fail(125, "cannot join the container", strerror(errno));
+    checker_told = dup2(channel, 3);
+    if (checker_told != 3 || syscall(SYS_close_range, 4, ~0U, 0) < 0)
+        check_fail(125, "descriptors", strerror(errno));
+    checker_forget();
     if (health_flags & CLONE_NEWUSER && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
         check_fail(125, "cannot join the container", strerror(errno));
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    if (syscall(SYS_close_range, 3, ~0U, 0) < 0)
-        check_fail(125, "descriptors", strerror(errno));
     for (int i = 0; i < plan.n_rlimits; i++)
         if (setrlimit((unsigned)plan.rlimit_kind[i], &plan.rlimits[i]) < 0)
             check_fail(125, "limits", strerror(errno));
@@ -552,68 +614,137 @@ static void check_become(char **command, int output)
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (outside && check_directory() < 0)
         check_fail(125, plan.cwd, "cannot be entered as the working directory");
-    for (int sig = 1; sig < 65; sig++)
-        signal(sig, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    check_exec(command);
 }
 
-struct joiner {
-    char **command;
-    int output;
-};
-
-/* Runs on the monitor's memory while the monitor waits: only the process it makes has a copy. */
-static int check_join(void *data)
+/* Waits for the monitor's wishes: a byte that says which command, and the pipe for what it writes. */
+static void checker_serve(void)
 {
-    struct joiner *joiner = data;
-    struct clone_args how = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)(health_cgroup_fd < 0 ? 0 : health_cgroup_fd)};
-    if (health_flags & CLONE_NEWPID && setns(health_init_fd, CLONE_NEWPID) < 0) {
-        join_error = errno;
-        return 1;
+    for (;;) {
+        union {
+            char room[CMSG_SPACE(sizeof(int))];
+            struct cmsghdr align;
+        } control;
+        char which;
+        int output;
+        struct iovec part = {&which, 1};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+        ssize_t n = recvmsg(3, &message, MSG_CMSG_CLOEXEC);
+        struct cmsghdr *first = CMSG_FIRSTHDR(&message);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            _exit(0); /* the monitor has ended */
+        if (n < 0 || !first)
+            check_fail(125, "cannot wait for checks", strerror(errno));
+        memcpy(&output, CMSG_DATA(first), sizeof output);
+        long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+        if (pid == 0) {
+            sigset_t none;
+            setsid();
+            checker_told = -1;
+            if (dup2(output, 1) < 0 || dup2(output, 2) < 0)
+                _exit(125);
+            close(output);
+            close(3);
+            prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+            for (int sig = 1; sig < 32; sig++)
+                signal(sig, SIG_DFL);
+            sigemptyset(&none);
+            sigprocmask(SIG_SETMASK, &none, NULL);
+            check_exec(which == 's' ? plan.startup : plan.command);
+        }
+        if (pid < 0)
+            check_fail(125, "cannot start a process", strerror(errno));
+        close(output);
+        int32_t number = (int32_t)pid;
+        send(3, &number, sizeof number, MSG_NOSIGNAL);
     }
+}
+
+/* 0, or the error's number. */
+static int checker_start(void)
+{
+    int ends[2];
+    struct clone_args how = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)(health_cgroup_fd < 0 ? 0 : health_cgroup_fd)};
+    if (checker_pid > 0)
+        return 0;
+    checker_error[0] = 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return errno;
     long pid = health_cgroup_fd >= 0 ? syscall(SYS_clone3, &how, sizeof how) : -1;
-    if (pid < 0 && (health_cgroup_fd < 0 || !plan.limited)) {
-        how.flags = CLONE_PARENT; /* without limits to escape from, another group's rules are no reason to be unhealthy */
-        pid = syscall(SYS_clone3, &how, offsetof(struct clone_args, cgroup));
+    if (pid < 0 && (health_cgroup_fd < 0 || !plan.limited))
+        pid = fork(); /* without limits to escape from, another group's rules are no reason to be unhealthy */
+    if (pid == 0) {
+        checker_told = ends[1];
+        checker_become(ends[1]);
+        checker_serve();
     }
-    if (pid == 0)
-        check_become(joiner->command, joiner->output);
-    join_error = pid < 0 ? errno : 0;
-    check_pid = pid < 0 ? 0 : (int)pid;
+    int error = errno;
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return error;
+    }
+    checker_fd = ends[0];
+    checker_pid = (int)pid;
     return 0;
+}
+
+static void checker_end(void)
+{
+    if (checker_pid > 0) {
+        kill(checker_pid, SIGKILL);
+        while (waitpid(checker_pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (checker_fd >= 0)
+        close(checker_fd);
+    checker_pid = 0;
+    checker_fd = -1;
+}
+
+/* The check cannot be run: as its output it says why. */
+static void check_impossible(const char *why)
+{
+    check_waits = 0;
+    check_length = (size_t)snprintf(check_output, check_room, "cannot run the check: %s", why);
+    check_length = check_length < check_room ? check_length : check_room - 1;
+    check_done(125);
 }
 
 static void check_start(void)
 {
     int pipes[2];
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
     check_is_startup = plan.startup[0] && !startup_passed;
-    struct joiner joiner = {check_is_startup ? plan.startup : plan.command, -1};
+    char which = check_is_startup ? 's' : 'c';
+    struct iovec part = {&which, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
     check_length = 0;
     check_timed_out = 0;
     check_due = -1;
-    join_error = 0;
+    n_gone = 0;
     clock_gettime(CLOCK_REALTIME, &check_began);
-    if (pipe2(pipes, O_CLOEXEC) == 0) {
-        fchmod(pipes[1], 0666); /* a USER may open /dev/stdout by name */
-        check_pipe = pipes[0];
-        fcntl(check_pipe, F_SETFL, O_NONBLOCK);
-        joiner.output = pipes[1];
-        int pid = clone(check_join, joiner_stack + sizeof joiner_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &joiner);
-        if (pid < 0)
-            join_error = errno;
-        else
-            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        close(pipes[1]);
-    } else {
-        join_error = errno;
+    int error = checker_start();
+    if (error || pipe2(pipes, O_CLOEXEC) < 0) {
+        check_impossible(strerror(error ? error : errno));
+        return;
     }
-    if (!check_pid) {
-        check_length = (size_t)snprintf(check_output, check_room, "cannot run the check: %s", strerror(join_error));
-        check_length = check_length < check_room ? check_length : check_room - 1;
-        check_done(125);
+    fchmod(pipes[1], 0666); /* a USER may open /dev/stdout by name */
+    check_pipe = pipes[0];
+    fcntl(check_pipe, F_SETFL, O_NONBLOCK);
+    struct cmsghdr *first = CMSG_FIRSTHDR(&message);
+    *first = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(first), &pipes[1], sizeof(int));
+    check_waits = 1;
+    if (sendmsg(checker_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
+        error = errno;
+    close(pipes[1]);
+    if (error) {
+        check_impossible(strerror(error));
         return;
     }
     long long timeout = check_is_startup ? plan.startup_timeout : plan.timeout;
@@ -635,6 +766,17 @@ static void check_read(void)
             check_length += (size_t)n;
         }
     }
+}
+
+static void check_reap(int status)
+{
+    check_read();
+    if (check_timed_out && !check_length) {
+        long long timeout = check_is_startup ? plan.startup_timeout : plan.timeout;
+        check_length = (size_t)snprintf(check_output, check_room, "the check did not end within %lld ms", timeout);
+        check_length = check_length < check_room ? check_length : check_room - 1;
+    }
+    check_done(check_timed_out ? 125 : status ? 1 : 0);
 }
 
 /* A container that is paused cannot answer, which says nothing about its health. */
@@ -676,11 +818,14 @@ static void health_namespaces(void)
 static void health_load(void)
 {
     int was_on = health_on;
-    if (check_pid)
-        kill(-check_pid, SIGKILL); /* its plan is going away: the result does not count */
-    while (check_pid && waitpid(check_pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    check_pid = 0;
+    secrets_read();
+    /* Its plan is going away: the result does not count. */
+    if (check_pid) {
+        kill(-check_pid, SIGKILL);
+        kill(check_pid, SIGKILL);
+    }
+    checker_end();
+    check_pid = check_waits = 0;
     if (check_pipe >= 0)
         close(check_pipe);
     check_pipe = -1;
@@ -719,17 +864,23 @@ static void health_tick(void)
         return;
     long long now = now_ms();
     check_read();
-    if (check_deadline >= 0 && now >= check_deadline && check_pid) {
+    if (check_deadline >= 0 && now >= check_deadline) {
         check_timed_out = 1;
         check_deadline = -1;
-        kill(-check_pid, SIGKILL);
-        kill(check_pid, SIGKILL); /* it had not made its group yet */
+        if (check_pid) {
+            kill(-check_pid, SIGKILL);
+            kill(check_pid, SIGKILL); /* it had not made its group yet */
+        } else {
+            checker_end();
+            check_waits = 0;
+            check_reap(0);
+        }
     }
     if (kill_due >= 0 && now >= kill_due) {
         kill_due = -1;
         kill(health_init, SIGKILL);
     }
-    if (check_due >= 0 && now >= check_due && !check_pid) {
+    if (check_due >= 0 && now >= check_due && !check_pid && !check_waits) {
         if (health_frozen())
             check_due = now + (plan.interval > 0 ? plan.interval : 1000);
         else
@@ -737,19 +888,49 @@ static void health_tick(void)
     }
 }
 
-/* True if `pid` was the check. */
-static int health_reaped(int pid, int status)
+/* What the checker says: the process of the check, or why it gives up. Only a child of the monitor's own is believed. */
+static void checker_read(void)
 {
-    if (!health_on || pid != check_pid)
-        return 0;
-    check_read();
-    if (check_timed_out && !check_length) {
-        long long timeout = check_is_startup ? plan.startup_timeout : plan.timeout;
-        check_length = (size_t)snprintf(check_output, check_room, "the check did not end within %lld ms", timeout);
-        check_length = check_length < check_room ? check_length : check_room - 1;
+    char text[sizeof checker_error];
+    siginfo_t info = {0};
+    int32_t pid;
+    ssize_t n = recv(checker_fd, text, sizeof text - 1, MSG_DONTWAIT);
+    if (n > 1 && text[0] == 'E' && n != sizeof pid) {
+        memcpy(checker_error, text + 1, (size_t)n - 1);
+        checker_error[n - 1] = 0;
     }
-    check_done(check_timed_out ? 125 : status ? 1 : 0);
-    return 1;
+    if (n != sizeof pid || !check_waits)
+        return;
+    memcpy(&pid, text, sizeof pid);
+    for (unsigned i = 0; i < n_gone; i++)
+        if (gone[i].pid == pid) {
+            check_waits = 0;
+            check_reap(gone[i].status);
+            return;
+        }
+    if (pid > 1 && pid != health_init && pid != checker_pid && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+        check_waits = 0;
+        check_pid = pid;
+    }
+}
+
+/* A child that is not init has ended. */
+static void health_reaped(int pid, int status)
+{
+    if (!health_on)
+        return;
+    if (pid == check_pid) {
+        check_reap(status);
+    } else if (pid == checker_pid) {
+        checker_read();
+        checker_pid = 0;
+        checker_end();
+        if (check_waits)
+            check_impossible(*checker_error ? checker_error : "its process was killed");
+    } else if (check_waits && n_gone < sizeof gone / sizeof *gone) {
+        gone[n_gone].pid = pid;
+        gone[n_gone++].status = status;
+    }
 }
 
 /* A client's wish: 'h' to run a check now, 'g' to write down what is known. Its descriptor is ours from now on. */
@@ -768,7 +949,7 @@ static void health_request(int fd, char what)
         return;
     }
     waiters[n_waiters++] = fd;
-    if (!check_pid)
+    if (!check_pid && !check_waits)
         check_start();
 }
 
@@ -777,6 +958,7 @@ static void health_end(void)
 {
     if (!health_on)
         return;
+    checker_end();
     if (n_waiters)
         status_set("stopped");
     check_answer("stopped");

@@ -254,6 +254,36 @@ def test_a_check_may_what_the_container_may(pyman: Run, image: str, options: tup
     assert health(pyman)["Log"][0]["Output"] == own
 
 
+def test_secret_variables(pyman: Run, image: str, base: Path) -> None:
+    pyman("secret", "create", "checked", "-", input="geheim-4711")
+    options = ("--secret", "checked,type=env,target=WORD", "--secret", "checked,type=env,target=OTHER", "--env", "OTHER=x")
+    start(pyman, image, *options, *by_hand('test "$WORD$OTHER" = "$WORD$WORD" -a ${#WORD} = 11'))
+    pyman("healthcheck", "run", "h")
+    pyman("update", "--health-cmd", "test ${#OTHER} = 11", "h")
+    pyman("healthcheck", "run", "h")
+    place = directory(pyman, base, "h")
+    files = [path for path in place.rglob("*") if path.is_file() and os.access(path, os.R_OK)]
+    assert place / "health.plan" in files and not [path for path in files if b"geheim" in path.read_bytes()]
+    pyman("rm", "-f", "-t", "0", "h")
+    pyman("secret", "rm", "checked")
+
+
+def test_a_paused_container_is_not_checked(pyman: Run, image: str) -> None:
+    start(pyman, image, "--health-cmd", "true", "--health-interval", "20ms", "--health-timeout", "100ms", "--health-retries", "1")
+    until(lambda: status(pyman) == "healthy")
+    pyman("pause", "h")
+    until(lambda: pyman("ps", "-a", "--format", "{{.State}}").stdout == "paused\n")
+    last = health(pyman)["Log"][-1]
+    time.sleep(0.4)
+    found = health(pyman)
+    assert (found["Status"], found["FailingStreak"]) == ("healthy", 0)
+    assert len([entry for entry in found["Log"] if entry["Start"] > last["Start"]]) <= 1, "one may have been under way"
+    assert "not running" in pyman("healthcheck", "run", "h", rc=125).stderr
+    pyman("unpause", "h")
+    until(lambda: health(pyman)["Log"][-1]["Start"] > found["Log"][-1]["Start"])
+    assert status(pyman) == "healthy"
+
+
 def test_nothing_of_the_monitor_is_within_reach(pyman: Run, image: str) -> None:
     """No descriptor, no environment; a script that names the monitor as its interpreter gets it, and cannot write to it."""
     script = "#!/bin/sh\nls -l /proc/self/fd; cat /proc/self/environ | tr '\\0' '\\n' | sort\n"
@@ -284,16 +314,39 @@ def test_the_monitor_cannot_be_overwritten(pyman: Run, image: str) -> None:
     assert "Read-only file system" in done.stderr
 
 
-def test_a_watcher_sees_nothing_of_a_check(pyman: Run, image: str) -> None:
+def test_what_a_watcher_sees_of_a_check_is_its_own(pyman: Run, image: str) -> None:
+    """Even one that may look into all processes: root, descriptors and memory of what is about to be the command are the container's."""
+    # What has gone before it could be looked at shows nothing; what has become the command is the command's.
     watch = (
-        "while :; do for p in /proc/[0-9]*; do for f in exe maps mem environ fd/3 root cwd; do "
-        'case "$(cat $p/comm 2>/dev/null)" in pyman*) (exec 3<$p/$f) 2>/dev/null && echo "OPENED $p/$f $(cat $p/comm)";; esac; done; done; done'
+        "echo up; touch /inside; while :; do for p in /proc/[0-9]*; do "
+        'case "$(cat $p/comm 2>/dev/null)" in "pyman:[check]") for d in root cwd; do test -e $p/$d/inside || ls $p/$d; done; '
+        "ls -l $p/fd | grep -e '->' | grep -v -e socket: -e pipe: -e /dev/null; "
+        "for f in environ cmdline; do tr '\\0' ' ' < $p/$f; done; grep CapEff $p/status;; esac; done; done 2>/dev/null"
     )
-    start(pyman, image, *by_hand("true"), "--cap-add", "SYS_PTRACE", command=("sh", "-c", watch))
-    for _ in range(20):
-        pyman("healthcheck", "run", "h")
-    assert not [line for line in pyman("logs", "h").stdout.splitlines() if line.split()[-1].startswith("pyman")]
+    options = ("--cap-add", "SYS_PTRACE", "--health-interval", "10ms", "--health-cmd", "true")
+    start(pyman, image, *options, command=("sh", "-c", watch))
+    until(lambda: pyman("logs", "h").stdout.startswith("up"))
+    time.sleep(3)
+    seen = {line.strip() for line in pyman("logs", "h").stdout.splitlines()[1:]}
+    effective = pyman("exec", "h", "grep", "CapEff", "/proc/1/status").stdout.strip()
+    assert seen <= {"", "/bin/sh -c true", effective, f"/bin/sh -c true {effective}"}, seen
     pyman("rm", "-f", "-t", "0", "h")
+
+
+def test_a_checker_that_is_killed_is_made_again(pyman: Run, image: str, base: Path) -> None:
+    start(pyman, image, *by_hand("true"))
+    pyman("healthcheck", "run", "h")
+    monitor = field(pyman, "h", "{{.State.ConmonPid}}")
+    children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
+    checker = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "pyman:[check]\n"]
+    assert len(checker) == 1 and checker[0] not in pyman("exec", "h", "ps").stdout
+    os.kill(int(checker[0]), signal.SIGKILL)
+    pyman("healthcheck", "run", "h", rc=None)  # it may notice only now
+    pyman("healthcheck", "run", "h")
+    assert status(pyman) == "healthy"
+    pyman("kill", "h")
+    until(lambda: not Path(f"/proc/{monitor}").exists())
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 def test_the_monitor_killed_after_a_check(pyman: Run, image: str) -> None:
