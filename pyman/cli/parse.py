@@ -48,7 +48,9 @@ def _value(row: Row, text: str, spelled: str) -> Any:
         if text.lower() in _TRUE or text.lower() in _FALSE:
             return text.lower() in _TRUE
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be true or false")
-    if kind == "int":
+    if kind == "uint" and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number, not below 0")
+    if kind in ("int", "uint"):
         try:
             return int(text)
         except ValueError:

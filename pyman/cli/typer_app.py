@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pyman.cli.table import Row
 
-_TYPES: dict[str, Any] = {"bool": bool, "str": str, "int": int, "float": float, "list": list[str]}
+_TYPES: dict[str, Any] = {"bool": bool, "str": str, "int": int, "uint": int, "float": float, "list": list[str]}
 
 
 def _parameter(row: Row) -> inspect.Parameter:

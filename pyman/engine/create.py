@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 STATE_VERSION = 1
+# Options whose values engine/option_checks.py looks at.
+CHECKED = frozenset(
+    "add_host annotation attach blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cpu_period cpu_quota cpu_shares cpus "
+    "cpuset_cpus cpuset_mems detach_keys device device_read_bps device_read_iops device_write_bps device_write_iops dns dns_option "
+    "dns_search expose hostname hosts_file memory memory_reservation memory_swap oom_score_adj personality pids_limit retry_delay "
+    "security_opt shm_size sysctl tmpfs ulimit umask".split()
+)
 
 
 def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None, *, owned: bool = False) -> Container:
@@ -32,6 +39,10 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
     conf = containers_conf.load()
     restart_policy.check(opts)
     logopts.check(opts, conf)
+    if CHECKED & getattr(opts, "given", CHECKED):
+        from pyman.engine import option_checks  # most containers are made without any of them
+
+        option_checks.check(opts, conf)
     prepare_roots()
     if opts.get("name"):
         names.check(opts["name"])

@@ -30,6 +30,8 @@ def apply(spec: dict[str, Any], opts: dict[str, Any], table: dict[str, Any], bou
         if not separator and ":" in option:
             key, _, value = option.partition(":")
         if key == "no-new-privileges":
+            if value not in ("", "true", "false") or (separator and not value):
+                raise UsageError(f"invalid security option {option!r}", "no-new-privileges is true or false")
             spec["process"]["noNewPrivileges"] = value != "false"
         elif key == "seccomp":
             seccomp = value

@@ -95,7 +95,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "args": arguments(opts, image),
             "env": env.build(opts, list(image.get("Env") or []), ctx.env, ctx.conf, ctx.hostname, ctx.warnings),
             "cwd": ctx.workdir,
-            "user": {"uid": 0, "gid": 0, "umask": _umask(opts, table)},
+            "user": {"uid": 0, "gid": 0, "umask": umask(opts, table)},
             "capabilities": caps.process_sets(bounding, True, added),
             "rlimits": rlimits(opts, table),
             "oomScoreAdj": _number(opts, "oom_score_adj"),
@@ -108,10 +108,10 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
         "linux": {
             "namespaces": ns.entries,
             **({"uidMappings": ns.uid_mappings, "gidMappings": ns.gid_mappings} if ns.uid_mappings else {}),
-            "devices": _devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
+            "devices": devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
             "sysctl": _sysctls(list(table.get("default_sysctls") or []), list(opts.get("sysctl") or []), ns, ctx),
             "resources": _resources(opts),
-            **({"personality": {"domain": _personality(str(opts["personality"]))}} if opts.get("personality") else {}),
+            **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
     }
     security.apply(spec, opts, table, bounding, privileged)
@@ -147,14 +147,16 @@ def _number(opts: dict[str, Any], key: str) -> int | None:
     return int(value) if value not in (None, "", []) and key in (opts.get("_given") or [key]) else None
 
 
-def _personality(text: str) -> str:
+def personality(text: str) -> str:
+    """The domain --personality names. UsageError."""
     domain = text.upper().removeprefix("PER_")
     if domain not in ("LINUX", "LINUX32"):
         raise UsageError(f"invalid personality {text!r}", "it must be LINUX or LINUX32")
     return domain
 
 
-def _umask(opts: dict[str, Any], table: dict[str, Any]) -> int:
+def umask(opts: dict[str, Any], table: dict[str, Any]) -> int:
+    """Of --umask or containers.toml. UsageError."""
     text = str(opts.get("umask") or table.get("umask") or "0022")
     try:
         value = int(text, 8)
@@ -178,19 +180,23 @@ def rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]
         numbers = [-1 if text in ("-1", "unlimited") else int(text) if text.isdigit() else None for text in (soft, hard)]
         if None in numbers:
             raise UsageError(f"invalid ulimit {item!r}", "the form is NAME=SOFT[:HARD]", "for example: --ulimit nofile=1024:2048")
+        if hard != "unlimited" and hard != "-1" and not 0 <= int(soft if soft.isdigit() else -1) <= int(hard):
+            raise UsageError(f"invalid ulimit {item!r}", "the soft limit is above the hard one")
         kind = "RLIMIT_" + name.upper()
         result[kind] = {"type": kind, "soft": numbers[0], "hard": numbers[1]}
     return list(result.values())
 
 
-def _devices(specs: list[str]) -> list[dict[str, Any]]:
+def devices(specs: list[str]) -> list[dict[str, Any]]:
     """--device HOST[:CONTAINER[:PERMISSIONS]]; bound from the host, so its own permissions count."""
     result = []
     for spec in specs:
         parts = spec.split(":")
         if "=" in spec and not spec.startswith("/"):
             raise UsageError(f"cannot add device {spec!r}", "CDI devices are not part of this release", "give the device's path")
-        source = parts[0]
+        source, mode = parts[0], parts[-1] if len(parts) > 1 and not (len(parts) == 2 and parts[1].startswith("/")) else "rwm"
+        if len(parts) > 3 or not mode or set(mode) - set("rwm"):
+            raise UsageError(f"invalid device {spec!r}", "the form is HOST[:CONTAINER][:MODE], and MODE is of the letters r, w, m")
         target = parts[1] if len(parts) > 1 and parts[1].startswith("/") else source
         if not os.path.exists(source):
             raise UsageError(f"cannot add device {source}", "no such device on the host")
@@ -227,7 +233,7 @@ def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -
     return result
 
 
-_LIMITS = (
+LIMITS = (
     *("memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus", "cpuset_mems"),
     *("pids_limit", "blkio_weight", "blkio_weight_device", "device_read_bps", "device_read_iops", "device_write_bps"),
     *("device_write_iops", "cgroup_conf"),
@@ -235,7 +241,7 @@ _LIMITS = (
 
 
 def _resources(opts: dict[str, Any]) -> dict[str, Any]:
-    if not any(opts.get(key) for key in _LIMITS):
+    if not any(opts.get(key) for key in LIMITS):
         return {}
     from pyman.engine import limits  # with limits only
 

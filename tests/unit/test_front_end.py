@@ -39,7 +39,7 @@ def test_refused_options_give_their_reason() -> None:
             assert reason.rpartition(") ")[2] in str(caught.value)
 
 
-_VALUES = {"bool": None, "str": "7", "list": "7", "int": "7", "float": "1.5"}
+_VALUES = {"bool": None, "str": "7", "list": "7", "int": "7", "uint": "7", "float": "1.5"}
 
 
 @pytest.mark.parametrize("path", sorted(COMMANDS))

@@ -58,7 +58,7 @@ interactive,i bool Keep stdin open
 latest,l bool The newest container
 no-session bool Accepted: this release keeps no exec sessions
 preserve-fd list Pass these file descriptors, for example 3,7
-preserve-fds int Pass this many descriptors, from 3 on
+preserve-fds uint Pass this many descriptors, from 3 on
 privileged bool All capabilities of the user namespace
 tty,t bool Allocate a terminal
 user,u str User[:group], by name or number
@@ -177,11 +177,11 @@ UPDATE = f"""
 blkio-weight str Weight of the container's block I/O: 10 to 1000
 blkio-weight-device list Weight for one device: PATH:WEIGHT
 cgroup-conf list Write a file of the control group: memory.high=1073741824
-cpu-period int Microseconds of the period that --cpu-quota divides
+cpu-period uint Microseconds of the period that --cpu-quota divides
 cpu-quota int Microseconds of processor time in each period
 cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
 cpu-rt-runtime int Real-time CPU time !! (0) cgroup v2 does not divide real-time processor time
-cpu-shares int Share of processor time (1024 is the usual one)
+cpu-shares uint Share of processor time (1024 is the usual one)
 cpus float Number of processors, for example 1.5
 cpuset-cpus str Processors that may be used, for example 0-2,4
 cpuset-mems str Memory nodes that may be used

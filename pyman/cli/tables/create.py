@@ -39,11 +39,11 @@ cgroups str=enabled Control group of its own: enabled, disabled, no-conmon, or s
 chrootdirs list Directory in the container that also gets /etc/hosts, resolv.conf and hostname
 cidfile str Write the container's id to this new file
 conmon-pidfile str Write the monitor's process id to this file
-cpu-period int Microseconds of the period that --cpu-quota divides
+cpu-period uint Microseconds of the period that --cpu-quota divides
 cpu-quota int Microseconds of processor time in each period
 cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
 cpu-rt-runtime int Real-time CPU time !! (0) cgroup v2 does not divide real-time processor time
-cpu-shares int Share of processor time (1024 is the usual one)
+cpu-shares uint Share of processor time (1024 is the usual one)
 cpus float Number of processors, for example 1.5
 cpuset-cpus str Processors that may be used, for example 0-2,4
 cpuset-mems str Memory nodes that may be used
@@ -123,7 +123,7 @@ read-only-tmpfs bool=true With --read-only: temporary file systems on /run, /tmp
 replace bool Replace a container of the same name
 requires list Containers that must run before !! pods are not part of this release
 restart str Restart policy: no, on-failure[:N], always or unless-stopped
-retry int Times a failed pull is tried again
+retry uint Times a failed pull is tried again
 retry-delay str Time between two tries
 rm bool Remove the container after its end
 rmi bool With --rm: remove the image too, if nothing else uses it
@@ -137,12 +137,12 @@ shm-size str Size of /dev/shm
 shm-size-systemd str Size of systemd's temporary file systems !! systemd in containers is not part of this release
 sig-proxy bool=true Pass signals on to the container
 stop-signal str Signal that stops the container
-stop-timeout int Seconds from that signal to SIGKILL
+stop-timeout uint Seconds from that signal to SIGKILL
 subgidname str Name in /etc/subgid !! only your own ranges can be used
 subuidname str Name in /etc/subuid !! only your own ranges can be used
 sysctl list Set a namespaced kernel parameter: NAME=VALUE
 systemd str Support systemd in the container: false !! (false) systemd in containers is not part of this release
-timeout int Seconds after which the container is killed
+timeout uint Seconds after which the container is killed
 tls-verify bool=true Require a verified TLS connection to the registry
 tmpfs list Mount a temporary file system: PATH[:OPTIONS]
 tty,t bool Allocate a terminal
@@ -162,6 +162,6 @@ workdir,w str Working directory in the container
 """
 PRESERVE = """
 preserve-fd list Pass these file descriptors, for example 3,7
-preserve-fds int Pass this many file descriptors, from 3 on
+preserve-fds uint Pass this many file descriptors, from 3 on
 """
 RUN = CREATE + PRESERVE + "detach,d bool Run in the background and print the id\n"

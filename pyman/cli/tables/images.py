@@ -17,7 +17,7 @@ os str Use this operating system
 platform str Platform: os/arch[/variant]
 policy str=always Pull policy: always, missing, never, newer
 quiet,q bool Print no progress
-retry int Times a failed pull is tried again
+retry uint Times a failed pull is tried again
 retry-delay str Time between two tries
 tls-verify bool=true Require a verified TLS connection
 variant str Use this variant of the architecture
@@ -39,7 +39,7 @@ force-compression bool Upload layers anew that the target has in another compres
 format,f str Manifest type: oci or v2s2 (default: the image's own)
 quiet,q bool Print no progress
 remove-signatures bool Accepted: the store keeps no signatures
-retry int Times a failed request is tried again
+retry uint Times a failed request is tried again
 retry-delay str Time between two tries
 sign-by str Sign with this key !! {SIGN}
 sign-by-sigstore str Sign with this parameter file !! {SIGN}

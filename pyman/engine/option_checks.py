@@ -1,0 +1,122 @@
+"""Values of create's and run's options that make no sense, refused before anything is made. CLI process, with one of them given only.
+
+`create.CHECKED` lists the options; what a start finds out anyway (specgen) is called here too, so that `create` refuses it as well.
+"""
+
+from __future__ import annotations
+
+import _socket
+
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_STREAMS = ("stdin", "stdout", "stderr")
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+    """UsageError for the first value that cannot be used."""
+    _contradictions(opts)
+    for stream in opts.get("attach") or []:
+        if stream.lower() not in _STREAMS:
+            raise _invalid(stream, "attach", "it must be stdin, stdout or stderr")
+    for item in opts.get("expose") or []:
+        _port(item)
+    for item in opts.get("add_host") or []:
+        names, _, address = item.partition(":")
+        if not names or not address:
+            raise _invalid(item, "add-host", "the form is NAME[;NAME...]:IP", "for example: --add-host db:10.0.0.5")
+        if address != "host-gateway" and not is_address(address.strip("[]")):
+            raise _invalid(item, "add-host", f"{address!r} is neither an IP address nor host-gateway")
+    for server in opts.get("dns") or []:
+        if server != "none" and not is_address(server):
+            raise _invalid(server, "dns", "it is neither an IP address nor none")
+    for item in opts.get("annotation") or []:
+        if "=" not in item.lstrip("="):
+            raise _invalid(item, "annotation", "the form is KEY=VALUE")
+    for item in opts.get("sysctl") or []:
+        if "=" not in item.lstrip("="):
+            raise _invalid(item, "sysctl", "the form is NAME=VALUE")
+    if not -1000 <= int(opts.get("oom_score_adj") or 0) <= 1000:
+        raise _invalid(str(opts["oom_score_adj"]), "oom-score-adj", "it must be -1000 to 1000")
+    if len((opts.get("hostname") or "").encode()) > 64:
+        raise _invalid(opts["hostname"], "hostname", "a host name has 64 bytes at most")
+    hosts = opts.get("hosts_file") or "none"
+    if hosts not in ("none", "image"):
+        try:
+            with open(hosts, "rb"):
+                pass
+        except OSError as err:
+            raise UsageError(f"cannot read hosts file {hosts}", err.strerror or str(err), "--hosts-file none makes no file") from err
+    _parsed(opts, conf)
+
+
+def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+    """What has a parser of its own."""
+    from pyman.engine import caps, limits, logopts, mount_option, security, specgen
+    from pyman.monitor import attach
+
+    attach.parse_detach_keys(opts.get("detach_keys") or "")
+    if opts.get("retry_delay"):
+        from pyman.engine import health
+
+        health.duration("--retry-delay", opts["retry_delay"])
+    specgen.devices(opts.get("device") or [])
+    specgen.rlimits(opts, {})
+    specgen.umask(opts, {})
+    if opts.get("personality"):
+        specgen.personality(opts["personality"])
+    caps.bounding(list(opts.get("cap_add") or []), list(opts.get("cap_drop") or []), False, [])
+    if opts.get("shm_size"):
+        logopts.parse_size(opts["shm_size"], "--shm-size")
+    for item in opts.get("tmpfs") or []:
+        mount_option.parse_tmpfs(item)
+    if any(opts.get(key) for key in specgen.LIMITS):
+        limits.resources(opts)
+    if opts.get("security_opt"):
+        security.apply({"process": {}, "linux": {}, "mounts": []}, opts, conf["containers"], [], bool(opts.get("privileged")))
+
+
+def _contradictions(opts: dict[str, Any]) -> None:
+    """Options that cannot be used together. UsageError."""
+    if opts.get("no_hosts") and opts.get("add_host"):
+        raise UsageError("cannot use --add-host and --no-hosts together", "there is no file to add the name to")
+    dns = [name for name in ("dns", "dns_option", "dns_search") if opts.get(name)]
+    network = (opts.get("network") or [""])[-1]
+    if dns and (network == "none" or network.startswith("container:")):
+        why = "the container has no network" if network == "none" else "the other container's resolv.conf counts"
+        raise UsageError(f"cannot use --{dns[0].replace('_', '-')} with --network {network}", why)
+    if "none" in (opts.get("dns") or []) and (len(dns) > 1 or len(opts["dns"]) > 1):
+        raise UsageError("cannot use --dns none with other resolver options", "none leaves the image's /etc/resolv.conf as it is")
+    if opts.get("shm_size") and opts.get("ipc") == "host":
+        raise UsageError("cannot use --shm-size with --ipc host", "the container uses the host's /dev/shm")
+    if opts.get("hostname") and opts.get("uts") not in (None, "", "private"):
+        raise UsageError(f"cannot use --hostname with --uts {opts['uts']}", "the host name is not the container's own")
+
+
+def _port(item: str) -> None:
+    ports, slash, protocol = item.partition("/")
+    first, dash, last = ports.partition("-")
+    numbers = [int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0 for text in (first, last if dash else first)]
+    if not 1 <= numbers[0] <= numbers[1] <= 65535:
+        raise _invalid(item, "expose", "it is neither a port nor a range of ports", "for example: --expose 8000-8010/udp")
+    if slash and protocol.lower() not in _PROTOCOLS:
+        raise _invalid(item, "expose", f"{protocol!r} is none of {', '.join(_PROTOCOLS)}")
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address."""
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            _socket.inet_pton(family, text)
+            return True
+        except (OSError, ValueError):
+            pass
+    return False
+
+
+def _invalid(value: str, option: str, why: str, hint: str = "") -> UsageError:
+    return UsageError(f"invalid value {value!r} for --{option}", why, hint)

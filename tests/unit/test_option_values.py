@@ -1,0 +1,83 @@
+"""Option values that Podman refuses are refused before a container is made; those it takes are taken."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyman.cli import parse
+from pyman.config import schema
+from pyman.engine import create, option_checks
+from pyman.errors import UsageError
+
+REFUSED = """\
+--stop-timeout -5
+--timeout -3
+--retry -3
+--preserve-fds -1
+--detach-keys bogus
+--expose abc
+--expose 5000-4000
+--expose 80/foo
+--attach bogus
+--device /dev/null:zz
+--device /dev/null:/dev/x:zz
+--device /dev/null:/dev/x:
+--oom-score-adj 5000
+--add-host foo
+--add-host foo:bar
+--add-host a:1.2.3.4 --no-hosts
+--dns bogus
+--dns 1.2.3.4 --network none
+--dns-option x --network none
+--dns-search x --network container:y
+--dns none --dns-search .
+--ipc host --shm-size 5m
+--uts host --hostname foo
+--hostname aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+--security-opt no-new-privileges=bogus
+--security-opt bogus
+--annotation x
+--sysctl foo
+--umask 999
+--personality bogus
+--shm-size abc
+--tmpfs foo
+--ulimit nofile=10:5
+--ulimit nofile=abc
+--ulimit core=unlimited:5
+--cap-add FOO
+--memory abc
+--retry-delay bogus
+--hosts-file /nope"""
+TAKEN = """\
+--stop-timeout 0
+--detach-keys ctrl-a,b
+--expose 80 --expose 80-90/udp
+--attach STDOUT
+--device /dev/null:rw --device /dev/null:/dev/x:rwm
+--oom-score-adj -5
+--add-host a;b:::1 --add-host c:host-gateway --add-host d:[::1]
+--dns fe80::1 --dns 1.2.3.4
+--dns none
+--uts private --hostname foo
+--security-opt no-new-privileges --security-opt no-new-privileges:true
+--annotation a=
+--ulimit nofile=5:10 --ulimit core=0:unlimited --ulimit host"""
+
+
+def _check(line: str) -> None:
+    parsed = parse.parse(["create", *line.split(), "image"])
+    assert create.CHECKED & parsed.options.given or "--attach" in line or "stop-timeout" in line
+    option_checks.check(parsed.options, schema.defaults())
+
+
+@pytest.mark.parametrize("line", REFUSED.split("\n"))
+def test_refused(line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        _check(line)
+    assert caught.value.why and caught.value.exit_code == 125
+
+
+@pytest.mark.parametrize("line", TAKEN.split("\n"))
+def test_taken(line: str) -> None:
+    _check(line)
