@@ -84,3 +84,7 @@ def refuse_foreign(path: str) -> None:
             f"it has owner {info.st_uid} and mode {info.st_mode & 0o7777:04o}, so others could write to it",
             "set XDG_DATA_HOME and XDG_RUNTIME_DIR to directories that only you can write to",
         )
+    if info.st_mode & 0o700 != 0o700:
+        raise StorageError(
+            f"cannot use directory {path}", f"its mode {info.st_mode & 0o7777:04o} does not let you read and write it", f"chmod 700 {path}"
+        )

@@ -21,18 +21,23 @@ def escape(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\t\n" else ascii(char)[1:-1] for char in text)
 
 
+def _line(text: str) -> str:
+    """Text that stays on its line, whatever names of files it quotes."""
+    return escape(text).replace("\n", "\\n")
+
+
 def print_error(err: PymanError) -> None:
     """`Error: what: why` and the hint, on stderr."""
     sys.stdout.flush()
-    sys.stderr.write(f"Error: {escape(str(err))}\n")
+    sys.stderr.write(f"Error: {_line(str(err))}\n")
     if err.hint:
-        sys.stderr.write(f"  hint: {escape(err.hint)}\n")
+        sys.stderr.write(f"  hint: {_line(err.hint)}\n")
     sys.stderr.flush()
 
 
 def print_warning(text: str) -> None:
     """`Warning: text`, on stderr."""
-    sys.stderr.write(f"Warning: {escape(text)}\n")
+    sys.stderr.write(f"Warning: {_line(text)}\n")
     sys.stderr.flush()
 
 
@@ -114,11 +119,7 @@ def main(argv: list[str]) -> NoReturn:
     except OSError as err:
         if "--log-level=debug" in argv:
             raise
-        print_error(
-            PymanError(
-                "cannot finish the command", f"{err.filename or ''} {err.strerror or err}".strip(), "run it again with --log-level=debug"
-            )
-        )
+        print_error(_of_system(err))
     _write_modules()
     try:
         sys.stdout.flush()
@@ -126,6 +127,19 @@ def main(argv: list[str]) -> NoReturn:
     except OSError:
         pass
     os._exit(code)
+
+
+def _of_system(err: OSError) -> PymanError:
+    """An error of the system that no function expected, in the user's terms."""
+    place = err.filename if isinstance(err.filename, str) else ""
+    hint = "run it again with --log-level=debug"
+    if err.errno in (1, 13) and place:
+        hint = f"look at its owner and mode, and those of the directories above: namei -l {place}"
+    elif err.errno == 28:
+        hint = "make room: pyman image prune -a; df -h " + (os.path.dirname(place) or paths.graphroot())
+    elif err.errno in (5, 30):
+        hint = "look at the file system: findmnt -T " + (place or paths.graphroot())
+    return PymanError(f"cannot use {place}" if place else "cannot finish the command", err.strerror or str(err), hint)
 
 
 def _write_modules() -> None:

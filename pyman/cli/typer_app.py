@@ -75,12 +75,12 @@ def show_help(path: tuple[str, ...]) -> int:
 
 def nearest(path: tuple[str, ...], word: str) -> str:
     """The option or command most like `word`, or an empty text."""
-    import difflib
+    from pyman.config.nearest import nearest as closest
 
     commands = everything()
     if word.startswith("-"):
         table = commands[path].rows if path in commands else rows(GLOBAL)
-        known = [f"--{row[0]}" for row in table]
+        known = [f"--{row[0]}" for row in table if not row[5]]
     else:
         known = [" ".join(name) for name, command in commands.items() if not command.hidden]
-    return next(iter(difflib.get_close_matches(word, known, 1, 0.6)), "")
+    return closest(word, known)

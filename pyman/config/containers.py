@@ -6,7 +6,7 @@ import os
 
 from pyman import paths
 from pyman.config import schema
-from pyman.errors import PymanError
+from pyman.errors import ConfigError, PymanError
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -25,10 +25,20 @@ def sources() -> list[str]:
         found.append(os.path.join(directory, "containers.toml"))
         try:
             extra = sorted(os.listdir(os.path.join(directory, "containers.toml.d")))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as err:
+            raise _unreadable(os.path.join(directory, "containers.toml.d"), err) from err
         found += [os.path.join(directory, "containers.toml.d", name) for name in extra if name.endswith(".toml")]
     return found
+
+
+def _unreadable(path: str, err: OSError) -> ConfigError:
+    """What it says would be missed: nothing is done without it."""
+    shut = path
+    while not os.path.lexists(shut):  # what lies in a directory that is shut is not seen
+        shut = os.path.dirname(shut)
+    return ConfigError(f"cannot read the configuration below {path}", err.strerror or str(err), f"let yourself read it: chmod u+rwX {shut}")
 
 
 def _key(files: list[str]) -> tuple[str, bool]:
@@ -37,9 +47,11 @@ def _key(files: list[str]) -> tuple[str, bool]:
     for path in files:
         try:
             info = os.stat(path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             parts.append(f"{path} -")
             continue
+        except OSError as err:
+            raise _unreadable(path, err) from err
         any_file = True
         parts.append(f"{path} {info.st_mtime_ns} {info.st_size} {info.st_ino}")
     return f"{len(schema.KEYS)}|" + "|".join(parts), any_file

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 
 from pyman.config import schema
+from pyman.config import values as allowed
+from pyman.config.nearest import nearest
 from pyman.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_LARGEST = 1 << 20  # bytes of a file
 _TYPES = {"str": (str,), "int": (int,), "bool": (bool,), "list": (list,), "map": (dict,)}
 _WORDS = {
     "str": "a string",
@@ -32,14 +36,38 @@ def parse_file(path: str) -> dict[str, Any]:
         site.main()
         import tomli
     try:
-        with open(path, "rb") as file:
-            return tomli.loads(file.read().decode("utf-8"))
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"cannot read {path}", str(err)) from err
+        return tomli.loads(_read(path))
     except tomli.TOMLDecodeError as err:
         raise ConfigError(f"cannot parse {path}", str(err), "correct that line") from err
+
+
+def _read(path: str) -> str:
+    """The text of a configuration file. FileNotFoundError; ConfigError for what is no readable text file."""
+    what = f"cannot read the configuration file {path}"
+    try:
+        # Without waiting: the path may lead to a FIFO or a terminal.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as err:
+        raise ConfigError(what, err.strerror or str(err), f"let yourself read it: chmod u+r {path}; or move it away") from err
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode) and os.path.realpath(path) != "/dev/null":
+            kinds = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"))
+            kind = next((name for test, name in kinds if test(mode)), "something else")
+            raise ConfigError(what, f"it is {kind}, not a file", "move it away, or put a file in its place")
+        with open(fd, "rb", closefd=False) as file:
+            data = file.read(_LARGEST + 1)
+    finally:
+        os.close(fd)
+    if len(data) > _LARGEST:
+        raise ConfigError(what, f"it is larger than {_LARGEST >> 20} MiB", "move it away, or put a file of text in its place")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as err:
+        line = data[: err.start].count(b"\n") + 1
+        raise ConfigError(f"{what}, line {line}", "it is not UTF-8 text", "save it as UTF-8") from err
 
 
 def load_files(files: list[str]) -> dict[str, Any]:
@@ -52,8 +80,7 @@ def load_files(files: list[str]) -> dict[str, Any]:
             if os.environ.get("PYMAN_CONF") == path:
                 raise ConfigError(f"cannot read {path}", "no such file", "PYMAN_CONF names it") from None
             continue
-        with open(path, encoding="utf-8") as file:
-            _merge(result, data, path, file.read())
+        _merge(result, data, path, _read(path))
     return result
 
 
@@ -72,26 +99,24 @@ def _line(text: str, table: str, key: str = "") -> int:
 
 
 def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -> None:
-    import difflib
-
     kinds = {(table, key): kind for table, key, kind, _, _ in schema.KEYS}
     for table, values in data.items():
         if table not in result or not isinstance(values, dict):
-            near = difflib.get_close_matches(table, list(result), 1, 0.3)
+            near = nearest(table, result)
             raise ConfigError(
                 f"{path}:{_line(text, table)}: unknown table [{table}]",
                 "pyman does not know it",
-                f"did you mean [{near[0]}]?" if near else "known are " + ", ".join(result),
+                f"did you mean [{near}]?" if near else "known are " + ", ".join(result),
             )
         for key, value in values.items():
             where = f"{path}:{_line(text, table, key)}"
             kind = kinds.get((table, key))
             if kind is None:
-                near = difflib.get_close_matches(key, [k for t, k in kinds if t == table], 1, 0.3)
+                near = nearest(key, [k for t, k in kinds if t == table])
                 raise ConfigError(
                     f"{where}: unknown key {key} in [{table}]",
                     "pyman does not know it",
-                    f"did you mean {near[0]}?" if near else "see containers.toml.example",
+                    f"did you mean {near}?" if near else "see containers.toml.example",
                 )
             if (
                 not isinstance(value, _TYPES[kind])
@@ -99,4 +124,7 @@ def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -
                 or (kind == "list" and isinstance(value, list) and not all(isinstance(v, str) for v in value))
             ):
                 raise ConfigError(f"{where}: wrong type for {key} in [{table}]", f"it must be {_WORDS[kind]}, not {value!r}")
+            wrong = allowed.problem(table, key, value)
+            if wrong:
+                raise ConfigError(f"{where}: wrong value for {key} in [{table}]", wrong)
             result[table][key] = value

@@ -6,7 +6,7 @@ import os
 
 from pyman import paths
 from pyman.config import containers as containers_conf
-from pyman.errors import PymanError
+from pyman.errors import ConfigError, PymanError
 from pyman.linux import fs, libc, process, seccomp
 from pyman.monitor import spawn
 from pyman.network import setup as network
@@ -34,10 +34,13 @@ class Finding:
 
 def examine() -> list[Finding]:
     """All checks, in the order in which a start meets them."""
-    found = []
+    found: list[Finding] = []
     for check in CHECKS:
         try:
             found.append(check())
+        except ConfigError as err:
+            if check is _configuration:  # the others that need it need not say so again
+                found.append(Finding("configuration", FAIL, str(err), err.hint))
         except PymanError as err:
             found.append(Finding(check.__name__.strip("_").replace("_", " "), FAIL, str(err), err.hint))
         except OSError as err:
@@ -47,6 +50,12 @@ def examine() -> list[Finding]:
 
 def _user() -> str:
     return idmap.user_name(os.getuid())
+
+
+def _configuration() -> Finding:
+    containers_conf.load()
+    files = [path for path in containers_conf.sources() if os.path.exists(path)]
+    return Finding("configuration", OK, ", ".join(files) or "no containers.toml: defaults count")
 
 
 def _runtime_directory() -> Finding:
@@ -63,6 +72,7 @@ def _runtime_directory() -> Finding:
 
 def _store() -> Finding:
     root = paths.ensure_private(paths.graphroot())
+    os.close(os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))  # what cannot be written shows here
     info = os.statvfs(root)
     free = info.f_bavail * info.f_frsize
     fd = os.open(root, os.O_PATH)
@@ -256,6 +266,7 @@ def _lingering() -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
+    _configuration,
     _runtime_directory,
     _store,
     _subordinate_ids,

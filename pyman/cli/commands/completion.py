@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SCRIPTS = {
     "bash": """_pyman() {
     local IFS=$'\\n'
-    COMPREPLY=($(pyman __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+    COMPREPLY=($(pyman __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
     [[ ${#COMPREPLY[@]} -eq 0 ]] && compopt -o default
 }
 complete -F _pyman pyman
@@ -21,14 +21,14 @@ complete -F _pyman pyman
     "zsh": """#compdef pyman
 _pyman() {
     local -a found
-    found=("${(@f)$(pyman __complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    found=("${(@f)$(pyman __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
     if [[ -n "${found[*]}" ]]; then compadd -a found; else _files; fi
 }
 compdef _pyman pyman
 """,
     "fish": """function __pyman_complete
     set -l words (commandline -opc) (commandline -ct)
-    pyman __complete $words[2..-1] 2>/dev/null
+    pyman __complete -- $words[2..-1] 2>/dev/null
 end
 complete -c pyman -f -a '(__pyman_complete)'
 complete -c pyman -F -n 'test -z "(__pyman_complete)"'

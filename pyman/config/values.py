@@ -1,0 +1,60 @@
+"""What the values of containers.toml may be, beyond their types. Data; CLI process, when a file changed."""
+
+from __future__ import annotations
+
+import re
+
+_ADDRESS = r"[0-9A-Fa-f:.]+"
+_SIZE = r"\d+(\.\d+)?\s*[bkmgBKMG]?[bB]?"
+_KEY = r"(.|ctrl-[a-z@\[\\\]^_])"
+# (table, key) -> (pattern of the value, or of each item; what it says)
+PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
+    ("containers", "default_sysctls"): (r"[^=\s]+=.*", "NAME=VALUE"),
+    ("containers", "default_ulimits"): (r"host|\w+=(-1|unlimited|\d+)(:(-1|unlimited|\d+))?", "NAME=SOFT[:HARD]"),
+    ("containers", "devices"): (r"/.*", "paths of devices"),
+    ("containers", "dns_servers"): (rf"none|{_ADDRESS}", "IP addresses"),
+    ("containers", "env"): (r"[^=]+=.*", "NAME=VALUE"),
+    ("containers", "log_driver"): ("k8s-file|json-file|none|passthrough|passthrough-tty|journald", ""),
+    ("containers", "shm_size"): (_SIZE, "a size such as 64m"),
+    ("containers", "umask"): ("0?[0-7]{1,3}|", "an octal number up to 0777"),
+    ("containers", "userns"): (
+        r"host|private|keep-id(:.*)?|nomap|container:.+|auto(:.*)?|",
+        "host, keep-id[:uid=N,gid=N], nomap or container:NAME",
+    ),
+    ("engine", "compression_format"): ("gzip|zstd", ""),
+    ("engine", "detach_keys"): (rf"({_KEY}(,{_KEY})*)?", "single characters or ctrl-X, with commas between them"),
+    ("engine", "events_logger"): ("file|none", ""),
+    ("engine", "pull_policy"): ("always|missing|never|newer", ""),
+    ("network", "default_rootless_network_cmd"): ("pasta|slirp4netns", ""),
+    ("network", "default_subnet_pools"): (rf"{_ADDRESS}/\d+:\d+", "SUBNET:PREFIX-LENGTH"),
+    ("network", "default_subnet"): (rf"{_ADDRESS}/\d+", "a subnet such as 10.88.0.0/16"),
+    ("secrets", "driver"): ("file|pass|shell", ""),
+    ("secrets", "opts"): (r"[^=]+=.*", "NAME=VALUE"),
+    ("storage", "driver"): ("overlay|fuse-overlayfs|", "overlay, fuse-overlayfs, or empty"),
+    ("storage", "mount_program"): (r"(/.*)?", "an absolute path"),
+}
+# (table, key) -> least and most
+RANGES: dict[tuple[str, str], tuple[int, int]] = {
+    ("containers", "log_size_max"): (-1, 1 << 62),
+    ("containers", "pids_limit"): (-1, 1 << 22),
+    ("engine", "compression_level"): (0, 22),
+    ("engine", "events_logfile_max_size"): (0, 1 << 62),
+    ("engine", "image_parallel_copies"): (1, 64),
+    ("engine", "stop_timeout"): (0, 1 << 31),
+    ("network", "dns_bind_port"): (0, 65535),
+}
+
+
+def problem(table: str, key: str, value: object) -> str:
+    """Why a value of the right type cannot be used: what it must be. Empty for a good one."""
+    if isinstance(value, int) and (table, key) in RANGES:
+        least, most = RANGES[table, key]
+        return "" if least <= value <= most else f"it must be {least} to {most}" if most < 1 << 31 else f"it must be {least} or more"
+    if (table, key) not in PATTERNS:
+        return ""
+    pattern, words = PATTERNS[table, key]
+    words = words or ", ".join(pattern.split("|"))
+    for item in value if isinstance(value, list) else [value]:
+        if not re.fullmatch(pattern, str(item), re.DOTALL):
+            return f"{item!r} is not allowed: it must be {words}" if not isinstance(value, list) else f"{item!r} is not of the form {words}"
+    return ""

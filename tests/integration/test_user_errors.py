@@ -1,0 +1,112 @@
+"""What the user reads when a configuration, a directory, an image or a program is not as it must be."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+NONE = ("--rm", "--network", "none")
+
+
+@pytest.fixture
+def conf(pyman: Run, base: Path) -> Iterator[Path]:
+    """The user's configuration directory, empty again afterwards."""
+    path = base / "home/.config/pyman"
+    path.mkdir(parents=True, exist_ok=True)
+    yield path
+    path.chmod(0o700)
+    (path / "containers.toml").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "word"),
+    [
+        ("engine", "stop_timeout = -3", "0 or more"),
+        ("engine", "image_parallel_copies = 0", "1 to 64"),
+        ("engine", "image_parallel_copies = 1000000", "1 to 64"),
+        ("engine", 'detach_keys = "bogus"', "ctrl-X"),
+        ("engine", 'pull_policy = "sometimes"', "always, missing, never, newer"),
+        ("containers", 'env = ["A=b", "noeq"]', "NAME=VALUE"),
+        ("containers", 'umask = "999"', "octal"),
+        ("containers", "bogus = 1", "see containers.toml.example"),
+    ],
+)
+def test_values_of_the_configuration_are_refused_with_their_place(pyman: Run, tmp_path: Path, table: str, line: str, word: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"# first\n[{table}]\n{line}\n")
+    done = pyman("info", rc=125, env={"PYMAN_CONF": str(path)})
+    assert f"{path}:3: " in done.stderr and line.split()[0] in done.stderr and word in done.stderr
+
+
+def test_a_configuration_that_cannot_be_read(pyman: Run, conf: Path) -> None:
+    file = conf / "containers.toml"
+    file.mkdir()
+    assert "it is a directory" in pyman("info", rc=125).stderr
+    file.rmdir()
+    os.mkfifo(file)
+    assert "it is a FIFO" in pyman("info", rc=125).stderr
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    assert "it is a device" in pyman("info", rc=125).stderr
+    file.unlink()
+    file.write_bytes(b"[engine]\n# caf\xe9\n")
+    assert "line 2" in (done := pyman("info", rc=125)).stderr and "not UTF-8" in done.stderr
+    file.write_text("[engine]\n")
+    file.chmod(0)
+    done = pyman("info", rc=125)
+    assert "Permission denied" in done.stderr and f"chmod u+r {file}" in done.stderr and "Errno" not in done.stderr
+    conf.chmod(0)
+    assert f"chmod u+rwX {conf}" in pyman("info", rc=125).stderr
+    found = json.loads(pyman("doctor", "--format", "json", rc=1).stdout)
+    failed = [entry for entry in found if entry["verdict"] == "fail"]
+    assert [entry["name"] for entry in failed] == ["configuration"] and str(conf) in failed[0]["fix"]
+
+
+def test_a_store_that_is_shut(pyman: Run, image: str, base: Path) -> None:
+    store = Path(json.loads(pyman("info", "--format", "json").stdout)["store"]["graphRoot"])
+    store.chmod(0)
+    try:
+        done = pyman("run", *NONE, image, "true", rc=125)
+        assert str(store) in done.stderr and f"chmod 700 {store}" in done.stderr
+        found = {entry["name"]: entry for entry in json.loads(pyman("doctor", "--format", "json", rc=1).stdout)}
+        assert found["store"]["verdict"] == "fail" and f"chmod 700 {store}" in found["store"]["fix"]
+    finally:
+        store.chmod(0o700)
+    (store / "images.json").chmod(0)
+    try:
+        done = pyman("images", rc=125)
+        assert str(store / "images.json") in done.stderr and "Permission denied" in done.stderr
+    finally:
+        (store / "images.json").chmod(0o600)
+
+
+def test_suggestions_are_near_and_errors_keep_to_their_line(pyman: Run, image: str, tmp_path: Path) -> None:
+    for words, near in ((("runn",), "run"), (("run", "--netwrok", "x"), "--network"), (("imgaes",), "images")):
+        assert f"did you mean {near}?" in pyman(*words, rc=125).stderr
+    for far in (("run", "--bogus", "x"), ("bogus",), ("run", "--gpu", "x")):  # --gpus is refused
+        assert "did you mean" not in pyman(*far, rc=125).stderr
+    done = pyman("run", "-v", f"{tmp_path}/a\nhint: rm -rf /:/x", image, rc=125)
+    assert "\\nhint: rm" in done.stderr and not any(line.strip().startswith("hint: rm") for line in done.stderr.split("\n"))
+
+
+def test_completion_of_values(pyman: Run, image: str) -> None:
+    def offered(*words: str) -> list[str]:
+        return pyman("__complete", "--", *words).stdout.split()
+
+    assert offered("run", "--pull", "") == ["always", "missing", "never", "newer"]
+    assert offered("run", "--pull", "n") == ["never", "newer"]
+    assert offered("run", "--pull=n") == ["--pull=never", "--pull=newer"]
+    assert offered("run", "--pull", "=", "n") == offered("run", "--pull", "n")
+    assert offered("run", "--pull", "=") == offered("run", "--pull", "")
+    assert {"host", "none", "pasta"} < set(offered("run", "-it", "--network", ""))
+    assert offered("run", "--log-driver", "k") == ["k8s-file"] and offered("run", "--cap-add", "NET_R") == ["NET_RAW"]
+    assert offered("run", "--stop-signal", "SIGW") == ["SIGWINCH"]
+    assert offered("run", "--name", "") == [] and offered("run", "-v", "/") == []
+    assert image.rsplit("/", 1)[-1] in offered("run", "--name", "x", "") and offered("run", image, "") == []
+    assert offered("--log-level", "d") == ["debug"] and "run" in offered("--log-level", "debug", "r")
