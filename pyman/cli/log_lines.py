@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # Of k8s-file, up to the text: time (35 bytes), stream, F or P.
 _TEXT_AT, _KIND_AT = 45, 36
 _FULL = {b"stdout F ": 1, b"stderr F ": 2}
+# Of json-file, as the monitor writes it, from the end: what stands between the text and the time (30 bytes), the time and its end.
+_JSON_KIND, _JSON_TIME = -62, -32
+_JSON_FULL = {b'\\n","stream":"stdout","time":"': 1, b'\\n","stream":"stderr","time":"': 2}
 COLORS = (b"\x1b[37m", b"\x1b[31m", b"\x1b[33m", b"\x1b[34m", b"\x1b[35m", b"\x1b[36m", b"\x1b[32m")
 _RESET = b"\x1b[0m"
 
@@ -33,19 +36,24 @@ class Printer:
 
     def render(self, lines: list[bytes]) -> Outputs:
         """(stream, bytes) in the order in which they are to be written."""
-        if not self._json and not self._escaped and all(self._at_start.values()):
-            kinds = {line[_KIND_AT:_TEXT_AT] for line in lines}
-            if len(kinds) == 1 and kinds <= _FULL.keys():
-                return [(_FULL[kinds.pop()], self._whole(lines))]
-            if kinds <= _FULL.keys():
-                groups = itertools.groupby(lines, lambda line: line[_KIND_AT:_TEXT_AT])
-                return [(_FULL[kind], self._whole(list(group))) for kind, group in groups]
-        return self._one_by_one(lines)
+        if self._escaped or not all(self._at_start.values()) or (self._json and not _is_simple(lines)):
+            return self._one_by_one(lines)
+        streams = _JSON_FULL if self._json else _FULL
+        place = slice(_JSON_KIND, _JSON_TIME) if self._json else slice(_KIND_AT, _TEXT_AT)
+        kinds = {line[place] for line in lines}
+        if not kinds <= streams.keys():
+            return self._one_by_one(lines)
+        if len(kinds) == 1:
+            return [(streams[kinds.pop()], self._whole(lines))]
+        return [(streams[kind], self._whole(list(group))) for kind, group in itertools.groupby(lines, lambda line: line[place])]
 
     def _whole(self, lines: list[bytes]) -> bytes:
         """Whole lines of one stream."""
         head, tail = self._color + self._prefix, (_RESET if self._color else b"") + b"\n"
-        if self._timestamps:
+        if self._json:
+            stamps = self._timestamps
+            texts = [(line[_JSON_TIME:-3] + b"Z " if stamps else b"") + line[8:_JSON_KIND] for line in lines]
+        elif self._timestamps:
             texts = [line[:29] + b"Z " + line[_TEXT_AT:] for line in lines]
         else:
             texts = [line[_TEXT_AT:] for line in lines]
@@ -67,6 +75,11 @@ class Printer:
             self._at_start[stream] = entry.whole
             found.append((stream, head + text + end))
         return found
+
+
+def _is_simple(lines: list[bytes]) -> bool:
+    """Whether the text of each line stands in it as it is: no escapes but that of its own end."""
+    return all([line.startswith(b'{"log":"') and line.count(b"\\") == 1 for line in lines])
 
 
 def visible(text: bytes) -> bytes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Run = dict[str, Any]
 
 _FACTS = ("OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
+_SIGSYS = 31
 _TAIL = 20  # lines of the log that are looked at
 
 
@@ -47,6 +48,10 @@ def _existing(container: Container) -> dict[str, Any]:
         runs.append(run)
     if runs and state["status"] == "exited":
         runs[-1]["tail"], runs[-1]["room"] = _tail(container), _room()
+        if runs[-1]["signal"] == _SIGSYS:
+            from pyman.linux import kmsg
+
+            runs[-1]["denied"] = kmsg.denied_calls(runs[-1]["started"], runs[-1]["finished"] + 1)
     told = [_told(run) for run in reversed(runs)]
     head = {"Name": container.name, "Id": container.id, "Status": state["status"], "Removed": False}
     if state.get("start_error") and state["start_error"]["time"] > state["finished"] and state["status"] in ("created", "exited"):

@@ -2,7 +2,8 @@
 
 A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (OOMKills, MemoryMax, MemoryPeak, LogLost), asked (the
 events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, note, timeout (--timeout, 0: none),
-tail (its last lines, if the log is there), room (bytes free in the store, -1: not known).
+tail (its last lines, if the log is there), room (bytes free in the store, -1: not known), denied (the system calls that the kernel's
+log tells of; None: it may not be read).
 """
 
 from __future__ import annotations
@@ -120,7 +121,11 @@ def _asked(run: Run) -> Cause | None:
         return (kind, f"was stopped by {verb}{who}: it heeded {name} and ended with exit code {run['exit_code']}", _said(last), "")
     if last.get("Timeout") == 0:
         return (kind, f"was stopped by {verb}{who} with SIGKILL, for no time to end was given", _said(last), "")
-    proof = [*_said(last), f"it did not heed {name}" + (f" within {last['Timeout']} seconds" if last.get("Timeout") else "")]
+    proof = [
+        *_said(last),
+        f"it did not heed {name}"
+        + (f" within {last['Timeout']} second{'s' if last['Timeout'] != 1 else ''}" if last.get("Timeout") else ""),
+    ]
     hint = "its first process has no handler for the signal: use --init, or --stop-signal" if name != "SIGKILL" else ""
     return (kind, f"was stopped by {verb}{who}: it did not heed {name}, so SIGKILL followed", proof, hint)
 
@@ -137,6 +142,11 @@ def _signalled(run: Run) -> Cause | None:
     proof = [f"its first process was ended by {name}"]
     if number == 31:
         hint = "find the call with strace, or allow it in a profile: --security-opt seccomp=FILE"
+        if run.get("denied"):
+            proof.append(f"the kernel's log names the system call {', '.join(run['denied'])}")
+            hint = "if it may have the call, allow it in a profile: --security-opt seccomp=FILE"
+        elif run.get("denied") is None:
+            proof.append("which call it was stands in the kernel's log, which you may not read (as root: dmesg)")
         return ("seccomp", "was killed by the kernel for a system call that its seccomp profile forbids (SIGSYS)", proof, hint)
     if number in _OWN:
         kind, sentence, hint = _OWN[number]

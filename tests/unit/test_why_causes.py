@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pyman.engine import why_causes
+from pyman.linux import kmsg
 
 LIMITED = {"OOMKills": 2, "MemoryMax": 64 << 20, "MemoryPeak": 64 << 20}
 UNHEALTHY = [{"Status": "stop", "Signal": 15, "By": "health check", "Time": "2026-01-01T00:00:00.1Z"}]
@@ -27,7 +28,8 @@ def run(**changes: Any) -> dict[str, Any]:
         ({"note": "the machine was restarted", "exit_code": 137}, "reboot", ["machine"]),
         ({"asked": UNHEALTHY, "signal": 15, "exit_code": 143}, "health", ["its health check", "heeded SIGTERM"]),
         ({"signal": 11, "exit_code": 139}, "segfault", ["crashed", "SIGSEGV"]),
-        ({"signal": 31, "exit_code": 159}, "seccomp", ["seccomp profile"]),
+        ({"signal": 31, "exit_code": 159}, "seccomp", ["seccomp profile", "may not read"]),
+        ({"signal": 31, "exit_code": 159, "denied": ["mkdir"]}, "seccomp", ["names the system call mkdir"]),
         ({"signal": 50, "exit_code": 178}, "signalled", ["SIGRTMIN+16"]),
         ({"exit_code": 1, "facts": {"LogLost": True}, "room": 4096}, "disk-full", ["4 KiB free", "log could not be written"]),
         ({"exit_code": 137}, "child-signalled", ["SIGKILL"]),
@@ -38,3 +40,21 @@ def test_sentences(changes: dict[str, Any], kind: str, words: list[str]) -> None
     found, sentence, proof, _ = why_causes.explain(run(**changes))
     text = " ".join([sentence, *proof])
     assert found == kind and all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("record", "call"),
+    [
+        ("sig=31 arch=c000003e syscall=83 compat=0 ip=0x7f", "mkdir"),
+        ("sig=31 arch=c00000b7 syscall=34 compat=0 ip=0x7f", "mkdirat"),
+        ("sig=31 arch=c000003e syscall=99999 compat=0", "number 99999"),
+        ("sig=31 arch=12 syscall=1 compat=0", "number 1"),
+        ("sig=0 arch=c000003e syscall=83 compat=0", ""),
+        ("sig=31 arch=zz syscall=83", ""),
+        ("sig=31 ", ""),
+    ],
+)
+def test_records_of_the_kernel(record: str, call: str) -> None:
+    head = '5,120,99,-;audit: type=1326 audit(1000.5:7): auid=1000 pid=9 comm="mkdir" exe="/bin/busybox" '
+    assert kmsg.call_of(head + record, 1000, 1001) == call
+    assert kmsg.call_of(head + record, 1001, 1002) == "" == kmsg.call_of("5,1,1,-;usb 1-1: new device", 0, 9e9)
