@@ -20,13 +20,14 @@ def push(
     choice: Choice,
     *,
     compress: bool = False,
+    everything: bool = True,
     reporter: Any = None,
     conf: dict[str, Any] | None = None,
     **access: Any,
 ) -> str:
     """Bring the image `name` to `destination` (its own name if empty); the digest of its manifest there.
 
-    access: see registry.Access. NoSuchImage, ImageError, RegistryError, StorageError, UsageError.
+    everything: of a list, push its images too; access: see registry.Access. NoSuchImage, ImageError, RegistryError, StorageError, UsageError.
     """
     from pyman.image import push as pushing
     from pyman.image import targets
@@ -40,7 +41,7 @@ def push(
     if "list" in record:
         from pyman.engine import manifest_push
 
-        return manifest_push.push_list(record["id"], where, choice, reporter=reporter, conf=conf, **access)
+        return manifest_push.push_list(record["id"], where, choice, everything=everything, reporter=reporter, conf=conf, **access)
     paths.ensure_private(paths.graphroot())
     target = targets.open_target(where, compress=compress, **access)
     try:

@@ -33,6 +33,13 @@ class _Tar:
         self.label = label
         self._guard = threading.Lock()
         self._written: dict[str, Any] = {}
+        self._end = 0  # of what is written, or promised to a member that is being written
+
+    def _claim(self, size: int) -> int:
+        """The place of a member of `size` bytes with its head and padding. The caller holds the guard."""
+        at = self._end
+        self._end += 512 + size + -size % 512
+        return at
 
     def _head(self, name: str, size: int) -> bytes:
         info = tarfile.TarInfo(name)
@@ -54,17 +61,25 @@ class _Tar:
             if name in self._written:
                 return
             self._written[name] = True
-            try:
-                self.out.write(self._head(name, len(data)) + data + b"\0" * (-len(data) % 512))
-            except OSError as err:
-                raise self._failed(err) from err
+            at = self._claim(len(data))
+            self._whole(at, self._head(name, len(data)) + data + b"\0" * (-len(data) % 512))
+
+    def _whole(self, at: int, data: bytes) -> None:
+        """Write something small, where it belongs. StorageError."""
+        try:
+            if not self.out.seekable:
+                self.out.write(data)
+                return
+            view = memoryview(data)
+            while view:
+                done = os.pwrite(self.out.fd, view, at)
+                view, at = view[done:], at + done
+        except OSError as err:
+            raise self._failed(err) from err
 
     def finish(self) -> None:
         """The end mark; the file gets its name. StorageError."""
-        try:
-            self.out.write(b"\0" * 1024)
-        except OSError as err:
-            raise self._failed(err) from err
+        self._whole(self._end, b"\0" * 1024)
         stages.reach("save:written")
         self.out.finish()
 
@@ -100,14 +115,20 @@ class OciArchiveTarget(_Tar):
                 with self._guard:
                     if name not in self._written:
                         self._written[name] = True
-                        self.out.write(self._head(name, done["size"]))
-                        output.copy(fd, self.out.fd, done["size"])
-                        self.out.write(b"\0" * (-done["size"] % 512))
+                        self._blob(name, fd, done["size"])
             finally:
                 os.close(fd)
         except OSError as err:
             raise self._failed(err) from err
         return done
+
+    def _blob(self, name: str, fd: int, size: int) -> None:
+        at = self._claim(size)
+        self._whole(at, self._head(name, size))
+        if self.out.seekable:
+            os.lseek(self.out.fd, at + 512, os.SEEK_SET)
+        output.copy(fd, self.out.fd, size)
+        self._whole(at + 512 + size, b"\0" * (-size % 512))
 
     def put_blob(self, data: bytes, digest: str) -> None:
         """Add a small blob. StorageError."""
@@ -135,10 +156,10 @@ class DockerArchiveTarget(_Tar):
 
     default_kind = ""
     plain = True
-    parallel = False  # a layer's bytes go straight into the file
 
     def __init__(self, out: Output, label: str) -> None:
         super().__init__(out, label)
+        self.parallel = out.seekable  # sizes are known, so layers can be written beside each other; a pipe takes one at a time
         self.names: list[str] = []
         self._images: list[dict[str, Any]] = []
 
@@ -154,14 +175,20 @@ class DockerArchiveTarget(_Tar):
             raise ImageError(
                 f"cannot write {self.label}", f"the size of layer {diff_id[:12]} is not known", "remove the image and pull it again"
             )
+        with self._guard:
+            at = self._claim(size)
+        self._whole(at, self._head(f"{diff_id}.tar", size))
         try:
-            self.out.write(self._head(f"{diff_id}.tar", size))
-            done = start(self.out.fd)
-            if done["size"] != size:
-                raise ImageError(f"cannot write {self.label}", f"layer {diff_id[:12]} has {done['size']} bytes, not {size}")
-            self.out.write(b"\0" * (-size % 512))
+            fd = self.out.at(at + 512) if self.out.seekable else os.dup(self.out.fd)
+            try:
+                done = start(fd)
+            finally:
+                os.close(fd)
         except OSError as err:
             raise self._failed(err) from err
+        if done["size"] != size:
+            raise ImageError(f"cannot write {self.label}", f"layer {diff_id[:12]} has {done['size']} bytes, not {size}")
+        self._whole(at + 512 + size, b"\0" * (-size % 512))
         self._written[diff_id] = {"digest": f"sha256:{diff_id}", "size": size, "mediaType": "", "kind": ""}
         return done
 

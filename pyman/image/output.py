@@ -14,7 +14,7 @@ class Output:
     def __init__(self, path: str, fd: int = -1) -> None:
         self.path = path
         self._temp = ""
-        self._renamed = False
+        self.seekable = False  # a new file, whose parts may be written in any order
         if not path:
             self.fd = os.dup(fd)
             return
@@ -30,7 +30,7 @@ class Output:
             self.path = os.path.realpath(self.path)
         except FileNotFoundError:
             pass
-        self._renamed = True
+        self.seekable = True
         directory = os.path.dirname(self.path) or "."
         try:
             return os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o644)  # a killed command leaves nothing
@@ -50,9 +50,15 @@ class Output:
         while view:
             view = view[os.write(self.fd, view) :]
 
+    def at(self, offset: int) -> int:
+        """A further descriptor of a seekable file, at a place of its own. OSError."""
+        fd = os.open(f"/proc/self/fd/{self.fd}", os.O_WRONLY | os.O_CLOEXEC)
+        os.lseek(fd, offset, os.SEEK_SET)
+        return fd
+
     def finish(self) -> None:
         """The file is complete: it gets its name. StorageError."""
-        if not self._renamed:
+        if not self.seekable:
             return
         try:
             if not self._temp:

@@ -17,6 +17,7 @@ from pyman.storage import compress, images, layers, packer, skeleton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 OCI, DOCKER = 0, 1  # positions in manifest.MANIFESTS
@@ -127,52 +128,68 @@ def _put_layers(
     parallel: int,
 ) -> dict[str, dict[str, Any]]:
     """Have all layers at the target; diff id -> descriptor there, with "kind". The first error ends the others."""
-    queue = list(dict.fromkeys(record["layers"]))
+    wanted = list(dict.fromkeys(record["layers"]))
     placed: dict[str, dict[str, Any]] = {}
-    count = max(1, min(parallel, len(queue), 8)) if target.parallel else 1
-    pool = packer.Packer(count) if queue else None
+    count = max(1, min(parallel, len(wanted), 8)) if target.parallel else 1
+
+    def ask(_: Any, diff_id: str) -> None:
+        found = target.known(diff_id, forms.of(diff_id, kinds))
+        if found:
+            placed[diff_id] = dict(found)
+            _placed(target, diff_id, found, reporter, "already there")
+
+    def bring(worker: Any, diff_id: str) -> None:
+        if reporter:
+            reporter.start(diff_id, f"layer {diff_id[:12]}", int(layers.read_info(diff_id).get("size", 0)))
+        progress = (lambda done: reporter.update(diff_id, done)) if reporter else None
+        made = target.put(lambda fd: packer.pack(worker, fd, diff_id, kind, level, progress), diff_id)
+        found = {"mediaType": known.media_type(kind, oci), "digest": f"sha256:{made['digest']}", "size": made["size"], "kind": kind}
+        stages.reach("push:layer")
+        placed[diff_id] = found
+        _placed(target, diff_id, found, reporter, "done")
+
+    _in_lanes([None] * count, wanted, ask)
+    missing = [diff_id for diff_id in wanted if diff_id not in placed]
+    if missing:
+        pool = packer.Packer(min(count, len(missing)))  # forked while there are no threads
+        try:
+            _in_lanes(pool.workers, missing, bring)
+        finally:
+            pool.close()
+    return placed
+
+
+def _placed(target: Any, diff_id: str, found: dict[str, Any], reporter: Any, note: str) -> None:
+    if target.place:
+        known.note(diff_id, found, target.place)
+    if reporter:
+        if note != "done":
+            reporter.start(diff_id, f"layer {diff_id[:12]}", int(found["size"]))
+        reporter.finish(diff_id, note)
+
+
+def _in_lanes(workers: list[Any], items: list[str], action: Callable[[Any, str], None]) -> None:
+    """`action(worker, item)` for all items, as many at a time as there are workers; the first error ends the others and is raised."""
+    queue = list(items)
     failures: list[BaseException] = []
     guard = threading.Lock()
-
-    def one(worker: Any, diff_id: str) -> dict[str, Any]:
-        size = int(layers.read_info(diff_id).get("size", 0))
-        if reporter:
-            reporter.start(diff_id, f"layer {diff_id[:12]}", size)
-        found = target.known(diff_id, forms.of(diff_id, kinds))
-        note = "already there"
-        if not found:
-            progress = (lambda done: reporter.update(diff_id, done)) if reporter else None
-            made = target.put(lambda fd: packer.pack(worker, fd, diff_id, kind, level, progress), diff_id)
-            found = {"mediaType": known.media_type(kind, oci), "digest": f"sha256:{made['digest']}", "size": made["size"], "kind": kind}
-            note = "done"
-            stages.reach("push:layer")
-        if target.place:
-            known.note(diff_id, found, target.place)
-        if reporter:
-            reporter.finish(diff_id, note)
-        return dict(found)
 
     def lane(worker: Any) -> None:
         while True:
             with guard:
                 if failures or not queue:
                     return
-                diff_id = queue.pop(0)
+                item = queue.pop(0)
             try:
-                placed[diff_id] = one(worker, diff_id)
+                action(worker, item)
             except BaseException as err:  # handed to the main thread, which raises it
                 failures.append(err)
                 return
 
-    threads = [threading.Thread(target=lane, args=(worker,), daemon=True) for worker in (pool.workers if pool else [])]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        if pool:
-            pool.close()
+    threads = [threading.Thread(target=lane, args=(worker,), daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     for failure in sorted(failures, key=lambda err: not isinstance(err, PymanError)):
         raise failure
-    return placed

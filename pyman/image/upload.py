@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 
 from pyman import stages
 from pyman.config import registries
@@ -43,13 +44,17 @@ class RegistryTarget:
         endpoint = registries.load().endpoints(reference.registry, reference.repository)[-1]
         if not endpoint.host:
             raise RegistryError(f"cannot push {reference.name()}", "registries.conf gives it an empty location")
-        key = (reference.registry, reference.repository)
-        self.connection = Connection(endpoint, access, name=reference.name(), key=key, verb="push")
+        self._endpoint, self._key = endpoint, (reference.registry, reference.repository)
+        self.connection = Connection(endpoint, access, name=reference.name(), key=self._key, verb="push")
+        self._neighbours: dict[str, Connection | None] = {}
+        self._guard = threading.Lock()
         self.place = f"{reference.registry}/{reference.repository}"
 
     def close(self) -> None:
         """Close the connections."""
-        self.connection.close()
+        for connection in (self.connection, *self._neighbours.values()):
+            if connection:
+                connection.close()
 
     # ---- what is there already ----
 
@@ -75,19 +80,32 @@ class RegistryTarget:
 
     def _mount(self, digest: str, repository: str) -> bool:
         """Take a blob over from another repository of the same registry; false if it does not allow that."""
-        self.connection.need(f"repository:{repository}:pull")
+        connection = self._neighbour(repository)
+        if connection is None:
+            return False
         try:
-            response = self.connection.request("POST", f"blobs/uploads/?mount={digest}&from={repository}")
-        except RegistryError as err:
-            if isinstance(err, Unreachable):
-                raise
-            return False  # no token for that repository
+            response = connection.request("POST", f"blobs/uploads/?mount={digest}&from={repository}")
+        except Unreachable:
+            raise
+        except RegistryError:
+            self._neighbours[repository] = None  # no token for that repository: nobody asks again
+            return False
         response.close()
         if response.status_code == 202:  # an upload has begun instead
             location = response.headers.get("Location")
             if location:
-                self._send("DELETE", location, b"", {}, again=False).close()
+                connection.request("DELETE", self.connection.follow(location), again=False).close()
         return bool(response.status_code == 201)
+
+    def _neighbour(self, repository: str) -> Connection | None:
+        """A connection whose tokens are good for another repository too; what is denied there must not end the push."""
+        with self._guard:
+            if repository not in self._neighbours:
+                made = Connection(self._endpoint, self.connection.access, name=self.reference.name(), key=self._key, verb="push")
+                made.scheme = self.connection.scheme
+                made.need(f"repository:{repository}:pull")
+                self._neighbours[repository] = made
+            return self._neighbours[repository]
 
     # ---- blobs ----
 

@@ -246,6 +246,10 @@ def test_tokens_for_pushes_and_mounts(pyman: Run, image: str, proxy: Proxy) -> N
     pyman("push", "-q", PLAIN, "--creds", "me:pass", image, f"{proxy.address}/t/two:1")
     assert proxy.count("POST", "from=t/one") >= 1
     assert any("repository%3At%2Fone%3Apull" in path and "repository%3At%2Ftwo%3Apull%2Cpush" in path for _, path, _, _ in proxy.requests)
+    # A token server that gives none for the neighbour ends no push: the layer is uploaded.
+    proxy.token_for = lambda query: "" if "one" in query or "two" in query else unquote(query).replace("&", " ").replace("/token?", "")
+    pyman("push", "-q", PLAIN, "--creds", "me:pass", image, f"{proxy.address}/t/three:1")
+    proxy.token_for = lambda query: unquote(query).replace("&", " ").replace("/token?", "")
     for _, path, given, _ in proxy.requests:
         assert given.startswith("Basic") == path.startswith("/token") or not given
     done = pyman("push", PLAIN, "--creds", "me:wrong", image, f"{proxy.address}/t/one:1", rc=125)
@@ -333,7 +337,7 @@ def test_tls_and_basic_authentication(pyman: Run, image: str, base: Path) -> Non
         auth.write_text(json.dumps({"credHelpers": {address: "ours"}}))
         env = {"PATH": f"{directory}:/usr/bin:/bin:/usr/sbin:/sbin"}
         pyman("push", "-q", certs, "--authfile", str(auth), image, f"{address}/y:1", env=env)
-        assert (directory / "docker-credential-ours.asked").read_text().strip() == address
+        assert set((directory / "docker-credential-ours.asked").read_text().split()) == {address}
     finally:
         process.kill()
         process.wait()

@@ -48,6 +48,7 @@ def main(opts: Any, args: list[str]) -> int:
             args[1] if len(args) > 1 else "",
             choice(opts),
             compress=opts["compress"],
+            everything=opts["all"],
             reporter=reporter,
             conf=containers.load(),
             **access.of(opts),

@@ -24,7 +24,7 @@ variant str Use this variant of the architecture
 """
 SIGN = "pyman makes no signatures yet: sign with skopeo copy or cosign after the push"
 PUSH = f"""
-all bool Push all images of a list
+all bool=true Push the images of a list too, not the list alone
 authfile str File with the registry credentials
 cert-dir str Directory with the registry's certificates
 compress bool Compress the layers (target dir: only)
