@@ -341,3 +341,13 @@ def test_tls_and_basic_authentication(pyman: Run, image: str, base: Path) -> Non
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_proxy_variables(pyman: Run, image: str, registry: str, proxy: Proxy) -> None:
+    """Registries are reached through http_proxy, except those of no_proxy."""
+    env = {"http_proxy": f"http://{proxy.address}"}
+    pyman("push", "-q", PLAIN, image, f"{registry}/by/proxy:1", env=env)
+    assert proxy.requests and all(path.startswith(f"http://{registry}/v2/") for _, path, _, _ in proxy.requests)
+    proxy.requests.clear()
+    pyman("push", "-q", PLAIN, image, f"{registry}/by/none:1", env={**env, "no_proxy": "127.0.0.1"})
+    assert not proxy.requests and raw(f"docker://{registry}/by/none:1") == raw(f"docker://{registry}/by/proxy:1")
