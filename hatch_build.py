@@ -23,10 +23,11 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             raise RuntimeError("pyman's monitor and launcher are small C programs: install a C compiler (apt-get install gcc libc6-dev)")
         place = os.path.join(self.root, "pyman", "_native") if version == "editable" else os.path.join(self.root, "build", "native")
         os.makedirs(place, exist_ok=True)
-        names = ("pyman-monitor", "pyman-namespaces", "launcher", "launcher-runtime")
-        monitor, holder, launcher, runtime = (os.path.join(place, name) for name in names)
+        names = ("pyman-monitor", "pyman-namespaces", "pyman-network", "launcher", "launcher-runtime")
+        monitor, holder, network, launcher, runtime = (os.path.join(place, name) for name in names)
         self._compile(compiler, os.path.join(self.root, "shims", "monitor.c"), monitor)
         self._compile(compiler, os.path.join(self.root, "shims", "namespaces.c"), holder)
+        self._compile(compiler, os.path.join(self.root, "shims", "network.c"), network)
         self._compile(compiler, os.path.join(self.root, "shims", "launcher.c"), launcher)
         shutil.copy2(launcher, runtime)
         build_data["pure_python"] = False
@@ -37,6 +38,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             build_data["force_include"] = {
                 monitor: "pyman/_native/pyman-monitor",
                 holder: "pyman/_native/pyman-namespaces",
+                network: "pyman/_native/pyman-network",
                 **shims,
             }
 

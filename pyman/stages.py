@@ -91,7 +91,13 @@ SECRET = (
     "secret:created",  # it exists; with --replace its predecessor still does
     "secret:unnamed",  # a secret that is removed exists no more, its value does
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT + ARTIFACT
+BRIDGE = (
+    "bridge:keeper",  # the keeper runs, its namespace is empty
+    "bridge:uplink",  # the namespace has its rules and its way out
+    "bridge:attached",  # the container has its devices and addresses
+    "bridge:named",  # the name servers know it
+)
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT + ARTIFACT + BRIDGE
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

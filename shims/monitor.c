@@ -629,7 +629,7 @@ static void cgroup_remove(const char *path)
 
 int main(int argc, char **argv)
 {
-    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, check_now = 0, i, killed_oom;
+    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, check_now = 0, tidy = 0, i, killed_oom;
     int helpers[MAX_HELPERS], n_helpers = 0;
     unsigned long long helper_start[MAX_HELPERS];
     const char *oom_path = NULL, *cgroup = NULL;
@@ -669,6 +669,8 @@ int main(int argc, char **argv)
             cgroup = value;
         else if (!strcmp(name, "--cleanup-alone"))
             cleanup_alone = number(value);
+        else if (!strcmp(name, "--tidy"))
+            tidy = number(value);
         else if (!strcmp(name, "--keep-stdio"))
             keep_stdio = number(value);
         else if (!strcmp(name, "--events"))
@@ -915,5 +917,7 @@ int main(int argc, char **argv)
     snprintf(code_option, sizeof code_option, "--exit-code=%d", code);
     if (wait_ms < 0 && command && cleanup_alone && alone)
         execute(command, "--rm", notify_fd >= 0 ? code_option : NULL);
+    else if (wait_ms < 0 && command && tidy && !cleanup_alone && !fork()) /* nobody waits for that */
+        execute(command, NULL, NULL);
     return notify_fd >= 0 ? code : 0;
 }

@@ -20,6 +20,7 @@ TOOLS = (
     "fuse-overlayfs",
     "pasta",
     "slirp4netns",
+    "nft",
     "docker-registry",
     "crun",
     "runc",

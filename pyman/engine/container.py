@@ -139,6 +139,7 @@ class Container:
         if self._lock:
             if record is None:
                 self.discard_cgroup()
+            self.leave_networks()
             try:
                 self.save()
             except StorageError:
@@ -171,6 +172,13 @@ class Container:
 
         if not eventlog.ended_since(self.id, self.state.get("started", 0.0)):
             self.event("died", ContainerExitCode=self.state["exit_code"], Cause=self.state.get("note", ""))
+
+    def leave_networks(self) -> None:
+        """Give back the addresses and names of a container that has ended on bridge networks. The caller holds the lock."""
+        if self.state.get("attached"):
+            from pyman.engine import bridges  # after such an end only
+
+            bridges.release(self)
 
     def discard_cgroup(self) -> None:
         """Take away what a killed monitor could not."""

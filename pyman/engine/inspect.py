@@ -176,10 +176,13 @@ def _network(container: Container) -> dict[str, Any]:
             key = f"{port['container_port'] + offset}/{port['protocol']}"
             bound = {"HostIp": port["host_ip"] or "0.0.0.0", "HostPort": str(port["host_port"] + offset)}
             ports[key] = [*(ports.get(key) or []), bound]
+    networks = {status["name"]: _endpoint(container, status) for status in state.get("attached") or []}
+    if not networks and state.get("networks"):
+        networks = {name: {} for name in state["networks"]}
     return {
         "EndpointID": "",
         "Gateway": "",
-        "IPAddress": state.get("ip", ""),
+        "IPAddress": state.get("ip", "") if not networks else "",
         "IPPrefixLen": 0,
         "IPv6Gateway": "",
         "GlobalIPv6Address": "",
@@ -192,5 +195,27 @@ def _network(container: Container) -> dict[str, Any]:
         "LinkLocalIPv6PrefixLen": 0,
         "Ports": ports,
         "SandboxKey": f"/proc/{state['pid']}/ns/net" if state["pid"] else "",
-        "Networks": {},
+        "Networks": networks,
+    }
+
+
+def _endpoint(container: Container, status: dict[str, Any]) -> dict[str, Any]:
+    """What a container has on one network."""
+    empty = {"address": "", "prefix": 0, "gateway": ""}
+    v4 = next((entry for entry in status["addresses"] if ":" not in entry["address"]), empty)
+    v6 = next((entry for entry in status["addresses"] if ":" in entry["address"]), empty)
+    return {
+        "EndpointID": "",
+        "Gateway": v4["gateway"],
+        "IPAddress": v4["address"],
+        "IPPrefixLen": v4["prefix"],
+        "IPv6Gateway": v6["gateway"],
+        "GlobalIPv6Address": v6["address"],
+        "GlobalIPv6PrefixLen": v6["prefix"],
+        "MacAddress": status["mac"],
+        "NetworkID": status["name"],
+        "DriverOpts": None,
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": [container.id[:12], *status["aliases"]],
     }

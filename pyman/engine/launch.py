@@ -75,7 +75,7 @@ def _run(plan: Plan, started: list[int]) -> None:
     container, spec = plan.container, plan.spec
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     if _uses_netns(plan):
-        plan.net = network.begin(plan.network_mode, f"/proc/self/fd/{plan.netns_fd}", plan.conf, plan.ports, container.run_dir)
+        plan.net = _begin_network(plan, f"/proc/self/fd/{plan.netns_fd}")
     stages.reach("start:network")
     mount_rootfs(plan)
     if plan.volumes.mounted:
@@ -110,7 +110,7 @@ def _run(plan: Plan, started: list[int]) -> None:
     if plan.net is None:
         fd = created.netns_fd
         netns = f"/proc/self/fd/{fd}" if fd >= 0 else f"/proc/{created.pid}/ns/net"
-        plan.net = network.begin(plan.network_mode, netns, plan.conf, plan.ports, container.run_dir)
+        plan.net = _begin_network(plan, netns)
     for fd in set(stdio):
         os.close(fd)
     # While init builds its root: all that does not need it.
@@ -163,6 +163,10 @@ def _leave_fuse(*paths: str) -> None:
         os.close(fd)
         if found == fs.FUSE_SUPER_MAGIC:
             libc.umount2(path)
+
+
+def _begin_network(plan: Plan, netns: str) -> network.NetSetup:
+    return network.begin(plan.network_mode, netns, plan.conf, plan.ports, plan.container.run_dir, plan.channel_fd)
 
 
 def _uses_netns(plan: Plan) -> bool:
@@ -289,6 +293,7 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
         mounts=[mount["destination"] for mount in plan.spec["mounts"] if mount.get("type") == "bind" and not _generated(plan, mount)],
         network_mode=plan.network_mode,
         ip=getattr(info, "ip", ""),
+        **_attached(plan, info),
         runtime=plan.opts.get("runtime") or "pyman-runtime",
         anonymous_volumes=plan.volumes.anonymous,
         volume_at=plan.volumes.used,
@@ -297,6 +302,14 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
     for key in ("note", "stopped_by", "stopped_who", "start_error", "end"):
         state.pop(key, None)
     container.save()
+
+
+def _attached(plan: Plan, info: Any) -> dict[str, Any]:
+    """What the state says of bridge networks; nothing for a container that never had any."""
+    if plan.network_mode != "bridge" and not plan.container.state.get("networks"):
+        return {}
+    names = [status["name"] for status in info.attached]
+    return {"networks": names, "attached": info.attached, "keeper": info.keeper, "keeper_fds": [info.netns_fd, plan.life_fd]}
 
 
 def remembered(state: dict[str, Any]) -> dict[str, Any]:
@@ -327,6 +340,8 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.run_dir, args.exit_path = container.run_dir, container.exit_path
     args.attach_fd = plan.attach_fd
     args.kill_pids = info.pids
+    if plan.network_mode == "bridge":
+        args.kept_fds, args.tidy = [info.netns_fd, plan.life_fd], True
     args.exit_command, args.remove = plan.cleanup, bool(container.state.get("auto_remove"))
     args.policy_path, args.stopped_path = restart_policy.policy_path(container), restart_policy.stopped_path(container)
     args.restarts, args.wait_ms = plan.restarts, plan.restart_wait

@@ -59,7 +59,7 @@ def build(opts: dict[str, Any], ctx: SpecContext) -> Namespaces:
 
 def _network(result: Namespaces, ctx: SpecContext) -> None:
     name, _, rest = ctx.network_mode.partition(":")
-    if name in ("pasta", "slirp4netns", "none"):
+    if name in ("pasta", "slirp4netns", "none", "bridge"):
         result.entries.append({"type": "network"})
     elif name == "ns":
         result.entries.append({"type": "network", "path": rest})

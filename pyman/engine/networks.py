@@ -155,7 +155,7 @@ def inspect(name: str) -> Record:
     for container in uses().get(record["name"], []):
         if container.state["status"] not in RUNNING:
             continue
-        status = next((entry for entry in container.state.get("networks") or [] if entry["name"] == record["name"]), None)
+        status = next((entry for entry in container.state.get("attached") or [] if entry["name"] == record["name"]), None)
         if status:
             containers[container.id] = {
                 "name": container.name,
@@ -208,6 +208,9 @@ def prune(filters: list[str]) -> list[str]:
     for item in filters:
         if item.partition("=")[0] not in ("label", "label!", "until"):
             raise UsageError(f"invalid filter {item!r}", "prune knows label, label! and until")
+    from pyman.engine import bridges
+
+    bridges.sweep()
     used, default = uses(), config.default_name(containers_conf.load())
     removed = []
     for record in listing(filters)[0]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pyman.state.lock import Lock
 
 
+PRIVATE_MODES = ("pasta", "slirp4netns", "none", "host", "container", "ns", "private", "default", "")
+
+
 class VolumeStore:
     """Named and anonymous volumes that a container's mounts ask for.
 
@@ -55,8 +58,10 @@ class Plan:
 
     __slots__ = (
         "attach_fd",
+        "attachments",
         "bpf",
         "cgroup",
+        "channel_fd",
         "cleanup",
         "conf",
         "container",
@@ -66,6 +71,7 @@ class Plan:
         "idmap",
         "interactive",
         "joined",
+        "life_fd",
         "locks",
         "net",
         "netns_fd",
@@ -106,6 +112,8 @@ class Plan:
         self.notify_mode = ""
         self.watchdog = 0  # microseconds
         self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = -1
+        self.channel_fd = self.life_fd = -1  # on bridges: to the process that attaches the container, and the keeper's pipe
+        self.attachments: list[dict[str, Any]] = []
         self.cleanup: list[str] = []
         self.conf: dict[str, Any] = {}
         self.opts: dict[str, Any] = {}
@@ -126,24 +134,35 @@ class Plan:
         self.restart_wait = 0  # milliseconds until the next one
 
     def close(self) -> None:
-        """Close the descriptors that pinned joined namespaces."""
-        for fd in (*self.pins, self.notify_fd, self.notify_listen):
+        """Close the descriptors that pinned joined namespaces, and those that C has taken over."""
+        for fd in (*self.pins, self.notify_fd, self.notify_listen, self.life_fd):
             if fd >= 0:
                 os.close(fd)
         self.pins = []
-        self.notify_fd = self.notify_listen = -1
+        self.notify_fd = self.notify_listen = self.life_fd = -1
 
 
 def network_mode(opts: dict[str, Any], conf: dict[str, Any]) -> str:
-    """The one network mode: --network, else containers.toml's netns, else pasta (or slirp4netns where configured). UsageError."""
+    """The network mode: --network, else containers.toml's netns, else pasta (or slirp4netns where configured). UsageError.
+
+    "bridge" stands for all networks with names.
+    """
     given = opts.get("network") or []
     given = [given] if isinstance(given, str) else list(given)
+    mode = str(given[0] if given else conf["containers"].get("netns") or "private")
+    if mode.split(":", 1)[0] not in PRIVATE_MODES:
+        return "bridge"
     if len(given) > 1:
-        raise UsageError("cannot use several networks", "this release attaches a container to one network", "give --network once")
-    mode = given[0] if given else conf["containers"].get("netns") or "private"
+        raise UsageError(
+            f"cannot use network mode {mode} together with others", "only networks with names can be combined", "give --network once"
+        )
+    if any(opts.get(key) for key in ("ip", "ip6", "mac_address", "network_alias")):
+        from pyman.network import attachments  # to refuse them
+
+        attachments.refuse_companions(opts, mode)
     if mode in ("private", "", "default"):
         mode = conf["network"].get("default_rootless_network_cmd") or "pasta"
-    return str(mode)
+    return mode
 
 
 def published(opts: dict[str, Any], image_config: dict[str, Any]) -> list[str]:

@@ -85,7 +85,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
         sources = {**(state.get("binds") or {}), **(state.get("volume_at") or {})}
         return any(found == source and place in ("", at) for at, found in sources.items()) or value in sources
     if key == "network":
-        return bool(state.get("network_mode", "").split(":")[0] == value)
+        return value in state["networks"] or bool(state.get("network_mode", "").split(":")[0] == value)
     if key == "command":
         return bool(state["command"]) and state["command"][0] == value
     if key == "restart-policy":

@@ -52,6 +52,7 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         removed = container.event_line("remove", **({"ContainerExitCode": state["exit_code"]} if state["status"] == "exited" else {}))
         anonymous = set((state.get("volume_at") or {}).values()) if volumes else set()
         names.release(container.name, container.id)
+        container.leave_networks()
     except PymanError:
         anonymous = set()  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     stages.reach("remove:name")

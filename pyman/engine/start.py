@@ -113,9 +113,13 @@ def _plan(container: Container) -> plans.Plan:
     plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
     plan.ports = (
         network_ports.parse_publish(plans.published(opts, config["image_config"]))
-        if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "")
+        if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "bridge", "")
         else []
     )
+    if plan.network_mode == "bridge":
+        from pyman.engine import bridges  # bridge networks only
+
+        bridges.plan(plan, container)
     ctx = specgen.SpecContext()
     ctx.id, ctx.name = container.id, container.name
     ctx.hostname = opts.get("hostname") or container.id[:12]
@@ -237,6 +241,7 @@ def _launch(container: Container, plan: plans.Plan) -> None:
     """Fork C, wait for its report, raise its error."""
     report_r, report_w = os.pipe()
     plan.report_fd = report_w
+    attacher = 0
     try:
         if launch.own_runtime(plan):
             plan.bpf = runtime_create.syscall_filter(plan.spec)  # while the namespaces are being made
@@ -244,29 +249,27 @@ def _launch(container: Container, plan: plans.Plan) -> None:
         if plan.userns_fd < 0:
             # (Joining another container's namespaces needs its user namespace, and so a network namespace in that.)
             plan.userns_fd, plan.netns_fd = userns_fd, netns_fd
-        keep = tuple(
-            fd
-            for fd in (
-                report_w,
-                plan.attach_fd,
-                plan.netns_fd,
-                container.lock_fd,
-                plan.notify_fd,
-                plan.notify_listen,
-                *plan.pins,
-                *plan.preserve,
-            )
-            if fd >= 0
-        )
+        if plan.network_mode == "bridge":
+            from pyman.engine import bridges
+
+            attacher = bridges.claim(plan, container)
+        passed = (report_w, plan.attach_fd, plan.netns_fd, plan.channel_fd, plan.life_fd, container.lock_fd, plan.notify_fd)
+        keep = tuple(fd for fd in (*passed, plan.notify_listen, *plan.pins, *plan.preserve) if fd >= 0)
         pid = userns.fork_in_userns(lambda: launch.run(plan), "pyman:[start]", keep, plan.userns_fd)
     finally:
-        os.close(report_w)
+        for fd in (report_w, plan.channel_fd):
+            if fd >= 0:
+                os.close(fd)
         userns.release()
     outcome = _outcome(report_r, plan.warnings, plan.notice)
+    if attacher:
+        os.waitpid(attacher, 0)
     if "started" in outcome:
         return
     _, status = os.waitpid(pid, 0)
     _cleanup_failed(container)
+    if plan.attachments:
+        bridges.give_back(plan, container)
     if "error" in outcome:
         error = errors.from_record(outcome["error"])
         if error.stage.startswith("port "):

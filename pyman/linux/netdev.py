@@ -6,54 +6,26 @@ import _socket
 import errno
 import os
 
-from pyman.linux import libc, process
+from pyman.linux import libc, netlink, process
 
-_NEWLINK, _SETLINK, _NEWADDR, _GETADDR = 16, 19, 20, 22
-_REQUEST, _ACK, _ROOT_DUMP, _CREATE_EXCL = 1, 4, 0x300, 0x600
 _IFLA_IFNAME, _IFLA_NET_NS_FD = 3, 28
-_IFF_UP = 1
-
-
-def _attribute(kind: int, payload: bytes) -> bytes:
-    length = 4 + len(payload)
-    return length.to_bytes(2, "little") + kind.to_bytes(2, "little") + payload + bytes(-length % 4)
 
 
 def _talk(kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
     """Send one request in the caller's namespace; the messages of its answer. OSError."""
-    sock = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, 0)
-    found: list[tuple[int, bytes]] = []
+    sock = netlink.open_socket()
     try:
-        sock.send(
-            (16 + len(body)).to_bytes(4, "little") + kind.to_bytes(2, "little") + flags.to_bytes(2, "little") + libc.u32s(1, 0) + body
-        )
-        while True:
-            data = sock.recv(1 << 16)
-            while len(data) >= 16:
-                length, answer = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:6], "little")
-                payload, data = data[16:length], data[(length + 3) & ~3 :]
-                if answer == 2:  # NLMSG_ERROR: 0 is the acknowledgement
-                    code = -int.from_bytes(payload[:4], "little", signed=True)
-                    if code:
-                        raise OSError(code, os.strerror(code))
-                    return found
-                if answer == 3:  # NLMSG_DONE
-                    return found
-                found.append((answer, payload))
+        return netlink.talk(sock, kind, flags, body)
     finally:
         sock.close()
-
-
-def _link(index: int, flags: int = 0, change: int = 0) -> bytes:
-    return bytes(4) + libc.u32s(index, flags, change)  # struct ifinfomsg
 
 
 def _addresses(index: int) -> list[bytes]:
     """The payloads (struct ifaddrmsg and attributes) of a device's permanent global addresses."""
     found = []
-    for kind, payload in _talk(_GETADDR, _REQUEST | _ROOT_DUMP, bytes(8)):
+    for kind, payload in _talk(netlink.GETADDR, netlink.REQUEST | netlink.DUMP, bytes(8)):
         global_scope, permanent = payload[3] == 0, payload[2] & 0x80
-        if kind == _NEWADDR and int.from_bytes(payload[4:8], "little") == index and global_scope and permanent:
+        if kind == netlink.NEWADDR and int.from_bytes(payload[4:8], "little") == index and global_scope and permanent:
             found.append(payload)
     return found
 
@@ -64,7 +36,7 @@ def _without_cache_info(payload: bytes) -> bytes:
     while len(attributes) >= 4:
         length, kind = int.from_bytes(attributes[:2], "little"), int.from_bytes(attributes[2:4], "little")
         if kind in (1, 2, 4):  # IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST
-            body += _attribute(kind, attributes[4:length])
+            body += netlink.attribute(kind, attributes[4:length])
         attributes = attributes[(length + 3) & ~3 :]
     return body
 
@@ -76,8 +48,10 @@ def move(name: str, netns_fd: int, new_name: str) -> None:
     """
     index = _socket.if_nametoindex(name)
     kept = [_without_cache_info(payload) for payload in _addresses(index)]
-    attributes = _attribute(_IFLA_NET_NS_FD, netns_fd.to_bytes(4, "little")) + _attribute(_IFLA_IFNAME, new_name.encode() + b"\0")
-    _talk(_SETLINK, _REQUEST | _ACK, _link(index) + attributes)
+    attributes = netlink.attribute(_IFLA_NET_NS_FD, netns_fd.to_bytes(4, "little")) + netlink.attribute(
+        _IFLA_IFNAME, new_name.encode() + b"\0"
+    )
+    _talk(netlink.SETLINK, netlink.REQUEST | netlink.ACK, netlink.link(index) + attributes)
     read_end, write_end = os.pipe()
 
     def body() -> int:
@@ -85,8 +59,12 @@ def move(name: str, netns_fd: int, new_name: str) -> None:
             libc.setns(netns_fd, libc.CLONE_NEWNET)
             inside = _socket.if_nametoindex(new_name)
             for payload in kept:
-                _talk(_NEWADDR, _REQUEST | _ACK | _CREATE_EXCL, payload[:4] + inside.to_bytes(4, "little") + payload[8:])
-            _talk(_NEWLINK, _REQUEST | _ACK, _link(inside, _IFF_UP, _IFF_UP))
+                _talk(
+                    netlink.NEWADDR,
+                    netlink.REQUEST | netlink.ACK | netlink.CREATE | netlink.EXCLUSIVE,
+                    payload[:4] + inside.to_bytes(4, "little") + payload[8:],
+                )
+            _talk(netlink.NEWLINK, netlink.REQUEST | netlink.ACK, netlink.link(inside, netlink.IFF_UP, netlink.IFF_UP))
         except OSError as err:
             os.write(write_end, b"%d" % (err.errno or errno.EIO))
             return 1

@@ -22,6 +22,7 @@ class MonitorArgs:
     exit_command: run after the end, with --rm if `remove` and the starting command is gone, with --restart if the file
     policy_path asks for it and the file stopped_path does not exist; restarts: how often it was run so since a user started
     the container; wait_ms: how long to wait before. events_path: the log of events; event: what its lines say of the container. keep_stdio: keep the caller's streams for the next start.
+    tidy: run exit_command after every end; kept_fds: descriptors that the monitor keeps open, for what they hold alive.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class MonitorArgs:
         "health_state",
         "init_pid",
         "keep_stdio",
+        "kept_fds",
         "kill_pids",
         "log_driver",
         "log_max_files",
@@ -55,6 +57,7 @@ class MonitorArgs:
         "stdin_fd",
         "stdout_fd",
         "stopped_path",
+        "tidy",
         "timeout",
         "wait_ms",
         "watchdog",
@@ -67,7 +70,8 @@ class MonitorArgs:
         self.policy_path = self.stopped_path = self.events_path = self.event = ""
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
         self.secret_env: list[str] = []
-        self.keep_stdio = self.remove = self.check = False
+        self.kept_fds: list[int] = []
+        self.keep_stdio = self.remove = self.check = self.tidy = False
         self.health_path = self.health_state = self.notify_mode = ""
         self.notify_fd = self.notify_listen = -1
         self.watchdog = 0
@@ -163,6 +167,10 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:
         argv += ["--kill", f"{pid}:{started}"]
+    for fd in args.kept_fds:
+        os.set_inheritable(fd, True)
+    if args.tidy:
+        argv += ["--tidy", "1"]
     if args.keep_stdio:
         argv += ["--keep-stdio", "1"]
     if args.exit_command:

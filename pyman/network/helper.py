@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PLACES = ("/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin")
 _PACKAGE = {"pasta": "passt", "slirp4netns": "slirp4netns"}
+_OPEN_FROM = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
 def find(name: str) -> str:
@@ -72,30 +73,41 @@ def spawn(program: str, argv: list[str], stdio: tuple[int, int, int]) -> int:
         os.close(null)
 
 
+def _limit() -> int:
+    return int((store.read_text(_OPEN_FROM) or "1024").strip())
+
+
+def refusal(port: dict[str, Any], number: int, code: int) -> NetworkError:
+    """Why the host's port `number` cannot be had: errno `code` of bind(2)."""
+    limit = _limit()
+    if number < limit:
+        return NetworkError(
+            f"cannot publish port {number}",
+            f"ports below {limit} are closed to unprivileged users (net.ipv4.ip_unprivileged_port_start is {limit})",
+            f"as root: sysctl -w net.ipv4.ip_unprivileged_port_start={number}; or publish a higher port",
+        )
+    return NetworkError(
+        f"cannot publish port {number}/{port['protocol']}",
+        os.strerror(code),
+        "stop what uses it, or publish another port" if code == 98 else "publish it on an address of this machine",
+        stage=f"port {number} {port['protocol']}" if code == 98 else "port",
+    )
+
+
 def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError:
     """The helper's failure in the user's terms: port taken, port too low, no interface."""
     what = f"cannot connect the container's network with {helper}"
     for port in ports:
         for offset in range(port["range"]):
             number = port["host_port"] + offset
-            limit = int((store.read_text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "1024").strip())
-            if number < limit:
-                return NetworkError(
-                    f"cannot publish port {number}",
-                    f"ports below {limit} are closed to unprivileged users (net.ipv4.ip_unprivileged_port_start is {limit})",
-                    f"as root: sysctl -w net.ipv4.ip_unprivileged_port_start={number}; or publish a higher port",
-                )
+            if number < _limit():
+                return refusal(port, number, 13)
             family = _socket.AF_INET6 if ":" in port["host_ip"] else _socket.AF_INET
             sock = _socket.socket(family, _socket.SOCK_STREAM if port["protocol"] == "tcp" else _socket.SOCK_DGRAM)
             try:
                 sock.bind((port["host_ip"], number))
             except OSError as err:
-                return NetworkError(
-                    f"cannot publish port {number}/{port['protocol']}",
-                    err.strerror or str(err),
-                    "stop what uses it, or publish another port",
-                    stage=f"port {number} {port['protocol']}",
-                )
+                return refusal(port, number, err.errno or 0)
             finally:
                 sock.close()
     hint = "look at its message; run with --network none to do without a network"

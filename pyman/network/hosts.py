@@ -19,6 +19,12 @@ def _read(path: str) -> list[str]:
         return []
 
 
+def host_servers() -> list[str]:
+    """The name servers of the host's resolv.conf."""
+    host = [line.split() for line in _read("/etc/resolv.conf")]
+    return [words[1] for words in host if len(words) > 1 and words[0] == "nameserver"]
+
+
 def write_hosts(path: str, hostname: str, name: str, info: NetInfo, opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """Loopback names, --add-host, the host's name, the container's own names. UsageError for a bad --add-host."""
     base = opts.get("hosts_file") or ""
@@ -37,7 +43,8 @@ def write_hosts(path: str, hostname: str, name: str, info: NetInfo, opts: dict[s
     if info.host_address or not info.private:
         lines.append(f"{gateway}\thost.containers.internal host.docker.internal")
     own = [hostname, name] if hostname != name else [name]
-    lines.append(f"{info.ip or '127.0.1.1'}\t{' '.join(own)}")
+    addresses = [entry["address"] for status in info.attached for entry in status["addresses"]] or [info.ip or "127.0.1.1"]
+    lines += [f"{address}\t{' '.join(own)}" for address in addresses]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 
@@ -47,8 +54,10 @@ def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict
     table = conf["containers"]
     host = [line.split() for line in _read("/etc/resolv.conf")]
     servers = list(opts.get("dns") or table.get("dns_servers") or [])
-    if not servers:
-        theirs = [words[1] for words in host if len(words) > 1 and words[0] == "nameserver"]
+    if info.only_dns:
+        servers = info.dns  # the networks' own, which ask the others
+    elif not servers:
+        theirs = host_servers()
         # The host's loopback resolver cannot be reached from another network namespace; the helper's forwarder can.
         reachable = [server for server in theirs if not info.private or not server.startswith(("127.", "::1"))]
         servers = info.dns + reachable if info.private else theirs

@@ -7,7 +7,7 @@ import os
 from pyman import paths
 from pyman.linux import process
 from pyman.network import helper
-from pyman.network.setup import NetSetup
+from pyman.network.setup import NetInfo, NetSetup
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -57,11 +57,9 @@ def _has_route() -> bool:
     return False
 
 
-def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> None:
-    """Start pasta for the network namespace at path `netns`. MissingProgram."""
-    program = helper.find("pasta")
+def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], program: str) -> list[str]:
+    """pasta's command line but for the namespace; what it offers is noted in `info`. given: options of the user's."""
     known = _features(program)
-    given = helper.options(setup.mode) + list(conf["network"].get("pasta_options") or [])
     # The pid "file" is a pipe on its stdout: pasta writes it when it is ready, and the other descriptors it closes.
     # In the foreground it stays our child, and so ends with us even if we are killed.
     argv = ["pasta", "--config-net", "--foreground", "--pid", "/proc/self/fd/1"]
@@ -69,10 +67,10 @@ def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[st
         argv.append("--no-netns-quit")  # a wiped runtime directory is no reason to leave the container without network
     if "--dns-forward" in known and not any(option.startswith("--dns-forward") for option in given):
         argv += ["--dns-forward", DNS_FORWARD]
-        setup.info.dns = [DNS_FORWARD]
+        info.dns = [DNS_FORWARD]
     if "--map-guest-addr" in known and not any(option.startswith("--map-guest-addr") for option in given):
         argv += ["--map-guest-addr", GUEST_ADDR]
-        setup.info.host_address = GUEST_ADDR
+        info.host_address = GUEST_ADDR
     # What the user forwards by hand replaces the published ports and the closed defaults.
     for letter, protocol in (("-t", "tcp"), ("-u", "udp")):
         specs = [_pasta_port(port) for port in ports if port["protocol"] == protocol]
@@ -87,7 +85,14 @@ def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[st
     argv += [option for option in given if option != "--map-gw"]
     if not _has_route():
         argv += _without_uplink(given)
-    argv += ["--quiet", "--netns", helper.bind_netns(netns)]
+    return [*argv, "--quiet", "--netns"]
+
+
+def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> None:
+    """Start pasta for the network namespace at path `netns`. MissingProgram."""
+    program = helper.find("pasta")
+    given = helper.options(setup.mode) + list(conf["network"].get("pasta_options") or [])
+    argv = [*arguments(setup.info, given, ports, program), helper.bind_netns(netns)]
     setup.log_fd, write_end = os.pipe()
     # What it says later fills the pipe, which the monitor keeps open, and then gets lost: it must neither wait nor die of it.
     os.set_blocking(write_end, False)

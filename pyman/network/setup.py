@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class NetInfo:
     """What a connected network offers: helpers to end, addresses, name servers, the ports as mapped."""
 
-    __slots__ = ("dns", "host_address", "ip", "pids", "ports", "private")
+    __slots__ = ("attached", "dns", "host_address", "ip", "keeper", "netns_fd", "only_dns", "pids", "ports", "private", "warning")
 
     def __init__(self) -> None:
         self.pids: list[tuple[int, int]] = []
@@ -26,44 +26,39 @@ class NetInfo:
         self.dns: list[str] = []
         self.ports: list[dict[str, Any]] = []
         self.private = False
+        self.only_dns = False  # no other name servers than those of `dns`
+        self.attached: list[dict[str, Any]] = []  # the bridge networks, as network/bridge.py tells of them
+        self.keeper: dict[str, Any] = {}
+        self.netns_fd = -1
+        self.warning = ""
 
 
 class NetSetup:
     """A helper under way."""
 
-    __slots__ = ("info", "log_fd", "mode", "name", "pid", "ready_fd", "socket_path")
+    __slots__ = ("channel_fd", "info", "log_fd", "mode", "name", "pid", "ready_fd", "run_dir", "socket_path")
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
         self.info = NetInfo()
         self.name = mode.split(":", 1)[0]
         self.pid = 0
-        self.ready_fd = self.log_fd = -1
-        self.socket_path = ""
+        self.ready_fd = self.log_fd = self.channel_fd = -1
+        self.socket_path = self.run_dir = ""
 
 
 def check(mode: str) -> None:
     """UsageError for a --network value this release does not have, with the reason."""
     name = mode.split(":", 1)[0]
-    if name in ("pasta", "slirp4netns", "none", "host", "container", "ns"):
+    if name in ("pasta", "slirp4netns", "none", "host", "container", "ns", "bridge"):
         return
-    if name in ("bridge", "macvlan", "ipvlan"):
-        raise UsageError(
-            f"cannot use network {mode!r}",
-            "this release has no bridge networks",
-            "use --network pasta (the default), or share one container's network: --network container:NAME",
-        )
-    raise UsageError(
-        f"no network {mode!r}",
-        "known are pasta, slirp4netns, none, host, container:NAME and ns:PATH",
-        "user-defined networks are not part of this release",
-    )
+    raise UsageError(f"no network {mode!r}", "known are pasta, slirp4netns, none, host, container:NAME, ns:PATH and networks")
 
 
-def begin(mode: str, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]], run_dir: str = "") -> NetSetup:
+def begin(mode: str, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]], run_dir: str = "", channel_fd: int = -1) -> NetSetup:
     """Start what `mode` needs for the network namespace at path `netns` (as this process sees it).
 
-    run_dir: of the container, for slirp4netns's socket. The helper dies with the calling process, whatever ends that.
+    run_dir: of the container, for sockets; channel_fd: to the process that attaches the container to bridges. The helper dies with the calling process, whatever ends that.
     """
     check(mode)
     setup = NetSetup(mode)
@@ -76,6 +71,11 @@ def begin(mode: str, netns: str, conf: dict[str, Any], ports: list[dict[str, Any
         from pyman.network import slirp4netns
 
         slirp4netns.begin(setup, netns, run_dir, ports)
+    elif setup.name == "bridge":
+        from pyman.network import bridged
+
+        setup.channel_fd, setup.run_dir = channel_fd, run_dir
+        bridged.begin(setup, netns)
     return setup
 
 
@@ -89,6 +89,10 @@ def finish(setup: NetSetup, init_pid: int) -> NetInfo:
         from pyman.network import slirp4netns
 
         slirp4netns.finish(setup)
+    elif setup.name == "bridge":
+        from pyman.network import bridged
+
+        bridged.finish(setup)
     return setup.info
 
 

@@ -40,6 +40,6 @@ def test_shell_scripts() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("source", ["monitor.c", "namespaces.c", "launcher.c"])
+@pytest.mark.parametrize("source", ["monitor.c", "namespaces.c", "network.c", "launcher.c"])
 def test_c_programs_compile_without_warnings(source: str, tmp_path: Path) -> None:
     subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(tmp_path / "out"), str(ROOT / "shims" / source)], check=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-_BRIDGE = "bridge networks are not part of this release"
-
 HEALTH = """\
 health-cmd str Command that tells whether the container is healthy: a line for the shell, a JSON list, or none
 health-interval str Time between two health checks, or disable (30s)
@@ -78,25 +76,25 @@ image-volume str Volumes of the image: anonymous, tmpfs or ignore
 init bool Run an init program that reaps zombies
 init-path str Path of that init program
 interactive,i bool Keep stdin open
-ip str IPv4 address !! {_BRIDGE}
-ip6 str IPv6 address !! {_BRIDGE}
+ip str IPv4 address
+ip6 str IPv6 address
 ipc str IPC namespace: private, host, container:NAME, ns:PATH
 label,l list Set a label KEY=VALUE
 label-file list Read labels from a file
 limits str=strict What becomes of a limit that cannot be set: strict (an error) or best-effort (a warning)
-link-local-ip str Link-local address !! {_BRIDGE}
+link-local-ip str Link-local address !! no network gives out link-local addresses; --ip takes one of a network
 log-driver str Log driver: k8s-file, json-file, none, passthrough or passthrough-tty
 log-opt list Log option: max-size=10m, max-file=3, path=FILE
-mac-address str MAC address !! {_BRIDGE}
+mac-address str MAC address
 memory,m str Most memory, for example 512m
 memory-reservation str Memory that is kept for the container under pressure
 memory-swap str Most memory and swap together; -1: no limit of swap (twice --memory)
 memory-swappiness str Swappiness !! (-1) cgroup v2 has no swappiness
 mount list Mount: type=bind|volume|tmpfs|image|glob|ramfs|devpts,src=...,dst=...
 name str Name of the container
-network list Network: pasta, slirp4netns, none, host, container:NAME, ns:PATH
+network list Network: pasta, slirp4netns, none, host, container:NAME, ns:PATH, bridge, or a name with options: NAME:ip=ADDRESS,alias=NAME
 net list The same as --network
-network-alias list Further name on the network !! {_BRIDGE}
+network-alias list Further name on the network
 no-healthcheck bool Run no health check, not even that of the image
 no-hostname bool Leave /etc/hostname of the image as it is
 no-hosts bool Leave /etc/hosts of the image as it is

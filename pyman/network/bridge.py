@@ -1,0 +1,203 @@
+"""Attach a container to bridges: devices, addresses, routes, names. A helper process B in U1 does it, beside process C.
+
+The CLI process forks B and C at the same time; a socketpair joins them. C tells B the container's network namespace (once init
+has it, or at once if it was made ahead) and B answers with what the container got, or with its error. B enters the namespaces
+one after the other, which C cannot: it has to stay in the host's.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from pyman import stages
+from pyman.errors import NetworkError, PymanError
+from pyman.linux import libc, netlink
+from pyman.network import config, firewall, names, subnets, uplink
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Job:
+    """What B needs. keeper: None if it has to start one; life_fd: for that, the pipe's reading end; old_netns: of a killed keeper."""
+
+    __slots__ = ("attachments", "conf", "container_id", "dns", "hostname", "keeper", "life_fd", "lock_fd", "name", "old_netns")
+
+    def __init__(self, container_id: str, name: str, hostname: str, conf: dict[str, Any]) -> None:
+        self.container_id, self.name, self.hostname, self.conf = container_id, name, hostname, conf
+        self.attachments: list[dict[str, Any]] = []
+        self.dns: list[str] = []
+        self.keeper: dict[str, Any] | None = None
+        self.life_fd = self.lock_fd = self.old_netns = -1
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Those that B must inherit."""
+        return tuple(fd for fd in (self.life_fd, self.lock_fd, self.old_netns) if fd >= 0)
+
+
+def run(job: Job, channel_fd: int) -> int:
+    """B's body: one message in (the namespace's path), one out (a JSON report)."""
+    channel = _socket.socket(fileno=channel_fd)
+    try:
+        report = _run(job, channel)
+    except PymanError as err:
+        report = {"error": err.to_record()}
+    except OSError as err:
+        where = f"{err.filename}: " if err.filename else ""
+        failure = NetworkError(f"cannot attach container {job.name} to its networks", f"{where}{err.strerror or err}")
+        report = {"error": failure.to_record()}
+    try:
+        channel.send(fastjson.dumps(report).encode())
+    except OSError:
+        pass  # C has gone
+    return 0
+
+
+def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
+    keeper = job.keeper
+    if keeper is None:
+        keeper = uplink.start(job.conf, job.life_fd, job.old_netns)
+        os.close(job.lock_fd)  # from here on others may come
+        if job.old_netns >= 0:
+            names.announce(keeper)
+    own = uplink.open_netns(keeper)
+    libc.setns(own, libc.CLONE_NEWNET)
+    sock = netlink.open_socket()
+    for attachment in job.attachments:
+        ensure_bridge(sock, attachment["record"])
+    masters = [_socket.if_nametoindex(attachment["record"]["network_interface"]) for attachment in job.attachments]
+    _, passed, _, _ = channel.recvmsg(16, _socket.CMSG_SPACE(4))
+    if not passed:
+        raise NetworkError(f"cannot attach container {job.name} to its networks", "its start was given up")
+    theirs = int.from_bytes(passed[0][2], "little")
+    statuses = []
+    libc.setns(theirs, libc.CLONE_NEWNET)
+    inside = netlink.open_socket()
+    netlink.set_up(inside, 1)
+    for number, (attachment, master) in enumerate(zip(job.attachments, masters)):
+        statuses.append(attach(sock, inside, theirs, attachment, master, number))
+    stages.reach("bridge:attached")
+    warning = announce(job, keeper, statuses)
+    stages.reach("bridge:named")
+    return {"networks": statuses, "keeper": keeper, **({"warning": warning} if warning else {})}
+
+
+def mtu(record: dict[str, Any]) -> int:
+    """The MTU of a network's devices: the option's, else what the uplink can carry."""
+    return int(config.option(record, "mtu") or 0) or uplink.MTU
+
+
+def ensure_bridge(sock: _socket.socket, record: dict[str, Any]) -> None:
+    """Make a network's bridge with its addresses, in the caller's network namespace; complete one that was cut short."""
+    device = record["network_interface"]
+    try:
+        index = _socket.if_nametoindex(device)
+    except OSError:
+        firewall.guard(device, bool(record.get("internal")), config.option(record, "isolate"))
+        mac = bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
+        try:
+            netlink.new_bridge(sock, device, mac, mtu(record), int(config.option(record, "vlan") or 0))
+        except FileExistsError:
+            pass  # another container of the network came first
+        except OSError as err:
+            why = "this kernel's bridges cannot filter VLANs" if config.option(record, "vlan") else err.strerror or str(err)
+            raise NetworkError(f"cannot make the bridge of network {record['name']}", why) from err
+        index = _socket.if_nametoindex(device)
+    for entry in record.get("subnets") or []:
+        if entry.get("gateway"):
+            subnet, _ = subnets.parse_cidr(entry["subnet"])
+            try:
+                netlink.add_address(sock, index, subnets.pack(subnets.parse_ip(entry["gateway"])), subnet[2])
+            except OSError as err:
+                if subnet[0] == 4:
+                    raise
+                raise NetworkError(f"cannot give network {record['name']} its IPv6 address", err.strerror or str(err)) from err
+    netlink.set_up(sock, index)
+
+
+def attach(
+    sock: _socket.socket, inside: _socket.socket, netns_fd: int, attachment: dict[str, Any], master: int, number: int
+) -> dict[str, Any]:
+    """One pair of devices, with addresses and routes; the caller is in the container's network namespace, `sock` in the bridges'.
+
+    attachment: as network/attachments.py's, with "record" and "addresses". Returns what the container got.
+    """
+    record = attachment["record"]
+    device = attachment["interface"] or f"eth{number}"
+    mac = subnets.parse_mac(attachment["mac"]) if attachment["mac"] else bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
+    try:
+        netlink.new_veth(sock, master, mtu(record), netns_fd, device, mac, attachment["host_interface"])
+    except OSError as err:
+        why = (
+            f"the name of its device, {device} or {attachment['host_interface']}, is taken" if err.errno == 17 else err.strerror or str(err)
+        )
+        raise NetworkError(f"cannot attach the container to network {record['name']}", why) from err
+    index = _socket.if_nametoindex(device)
+    netlink.set_up(inside, index)
+    for address in attachment["addresses"]:
+        netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
+    _routes(inside, record, attachment["addresses"], number)
+    return {
+        "name": record["name"],
+        "id": record["id"],
+        "interface": device,
+        "mac": subnets.mac_text(mac),
+        "addresses": attachment["addresses"],
+        "aliases": attachment["aliases"],
+        "dns": bool(record.get("dns_enabled")),
+        "internal": bool(record.get("internal")),
+        "bridge": record["network_interface"],
+    }
+
+
+def _routes(inside: _socket.socket, record: dict[str, Any], addresses: list[dict[str, Any]], number: int) -> None:
+    """The default route (unless the network is internal or says so) and the network's own routes."""
+    metric = int(config.option(record, "metric") or 0) or 100 + number
+    seen = set()
+    for address in addresses:
+        version = 6 if ":" in address["address"] else 4
+        if record.get("internal") or config.option(record, "no_default_route") == "true" or not address["gateway"] or version in seen:
+            continue
+        seen.add(version)
+        gateway = subnets.pack(subnets.parse_ip(address["gateway"]))
+        _add_route(inside, bytes(len(gateway)), 0, gateway, metric)
+    for route in record.get("routes") or []:
+        subnet, _ = subnets.parse_cidr(route["destination"])
+        gateway = subnets.pack(subnets.parse_ip(route["gateway"]))
+        try:
+            _add_route(inside, subnets.pack(subnet[:2]), subnet[2], gateway, int(route.get("metric") or 100))
+        except OSError as err:
+            raise NetworkError(
+                f"cannot add route {route['destination']} of network {record['name']}", err.strerror or str(err), "mend its --route"
+            ) from err
+
+
+def _add_route(inside: _socket.socket, destination: bytes, prefix: int, gateway: bytes, metric: int) -> None:
+    try:
+        netlink.add_route(inside, destination, prefix, gateway, metric=metric)
+    except FileExistsError:
+        pass
+
+
+def announce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) -> str:
+    """Make the container known to the name servers of its networks and wait for them; a warning if one does not answer.
+
+    The caller is in the container's network namespace.
+    """
+    served = [(job.attachments[n]["record"], status) for n, status in enumerate(statuses) if status["dns"] and status["addresses"]]
+    if not served:
+        return ""
+    with config.lock():
+        for record, status in served:
+            known = names.known_as(job.container_id, job.name, job.hostname, status["aliases"])
+            names.register(record, job.container_id, [entry["address"] for entry in status["addresses"]], known, job.dns)
+    names.announce(keeper)
+    port = int(job.conf["network"].get("dns_bind_port") or 53)
+    for record, status in served:
+        gateway = next((entry["gateway"] for entry in status["addresses"] if entry["gateway"]), "")
+        if gateway and not names.wait_until_known(gateway, port, job.container_id[:12], 3):
+            return f"the name server of network {record['name']} does not answer; see: pyman network test {job.name}"
+    return ""

@@ -1,0 +1,53 @@
+"""C's side of a start on bridges: pass the namespace on, take the result, start the port forwarder. Process C."""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from pyman import errors
+from pyman.errors import NetworkError
+from pyman.linux import process
+from pyman.network import forward, uplink
+from pyman.network.setup import NetSetup
+from pyman.state import fastjson
+
+
+def begin(setup: NetSetup, netns: str) -> None:
+    """Give the process that attaches the container its network namespace, as a descriptor."""
+    fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+    channel = _socket.socket(fileno=setup.channel_fd)
+    try:
+        channel.sendmsg([b"n"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
+    except OSError:
+        pass  # it has failed already; its error is read by `finish`
+    finally:
+        channel.detach()
+        os.close(fd)
+
+
+def finish(setup: NetSetup) -> None:
+    """Wait for the addresses, then open the published ports. NetworkError and what else the attaching raised."""
+    channel = _socket.socket(fileno=setup.channel_fd)
+    try:
+        data = channel.recv(1 << 18)
+    finally:
+        channel.detach()
+    report = fastjson.loads(data) if data else {}
+    if "error" in report:
+        raise errors.from_record(report["error"])
+    if "networks" not in report:
+        raise NetworkError("cannot attach the container to its networks", "the process that does it was killed")
+    info = setup.info
+    info.private, info.attached, info.keeper = True, report["networks"], report["keeper"]
+    info.netns_fd = uplink.open_netns(info.keeper)
+    info.warning = report.get("warning", "")
+    addresses = [entry["address"] for status in info.attached for entry in status["addresses"]]
+    info.ip = addresses[0] if addresses else ""
+    info.host_address = info.keeper.get("host_address") or ""
+    servers = [entry["gateway"] for status in info.attached if status["dns"] for entry in status["addresses"] if entry["gateway"]]
+    info.only_dns = bool(servers)
+    info.dns = servers or list(info.keeper.get("dns") or [])
+    if info.ports:
+        setup.pid = forward.start(info, setup.run_dir)
+        info.pids = [(setup.pid, process.start_time(setup.pid))]

@@ -1,0 +1,127 @@
+"""The name servers' files: one per network that has a server, one line per container on it. Under the lock of the networks.
+
+The server is aardvark-dns, run by the keeper; it reads the files again on a signal. Files of internal networks lie in a
+directory of their own: their server knows no other one.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+import time
+
+from pyman.network import uplink
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+SIGUSR1 = 10
+
+
+def _path(record: dict[str, Any]) -> str:
+    place = "dns-internal" if record.get("internal") else "dns"
+    return os.path.join(uplink.directory(), place, record["name"])
+
+
+def known_as(container_id: str, name: str, hostname: str, aliases: list[str]) -> list[str]:
+    """The names of a container on its networks: its name, the short id, its host name, its aliases; none that could break a line."""
+    wanted = [name, container_id[:12], hostname, *aliases]
+    return list(dict.fromkeys(word for word in wanted if word and not word.strip(_NAME) and len(word) <= 253))
+
+
+def register(record: dict[str, Any], container_id: str, addresses: list[str], names: list[str], servers: list[str]) -> None:
+    """Let a network's server know a container; servers: what it asks for this container, instead of the usual ones."""
+    servers = servers or list(record.get("network_dns_servers") or [])
+    v4 = ",".join(address for address in addresses if ":" not in address)
+    v6 = ",".join(address for address in addresses if ":" in address)
+    line = f"{container_id} {v4} {v6} {','.join(names)}" + (f" {','.join(servers)}" if servers and not record.get("internal") else "")
+    _rewrite(record, container_id, line)
+
+
+def forget(record: dict[str, Any], container_id: str) -> None:
+    """Take a container out; the last one takes the network's file with it."""
+    _rewrite(record, container_id, "")
+
+
+def _rewrite(record: dict[str, Any], container_id: str, line: str) -> None:
+    path = _path(record)
+    lines = (store.read_text(path) or "").split("\n")[1:]
+    kept = [old for old in lines if old and not old.startswith(container_id + " ")] + ([line] if line else [])
+    if not kept:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        return
+    gateways = [entry["gateway"] for entry in record.get("subnets") or [] if entry.get("gateway")]
+    # Written elsewhere first: the server takes every file of its directory for a network's.
+    temporary = os.path.join(uplink.directory(), f"names.{os.getpid()}")
+    store.write_text(temporary, ",".join(gateways) + "\n" + "".join(text + "\n" for text in kept))
+    os.rename(temporary, path)
+
+
+def change_servers(record: dict[str, Any]) -> bool:
+    """Give all containers of a network its present name servers; whether there are any."""
+    path = _path(record)
+    text = store.read_text(path)
+    if text is None:
+        return False
+    servers = ",".join(record.get("network_dns_servers") or [])
+    head, *lines = text.split("\n")
+    changed = [" ".join([*line.split(" ")[:4], *([servers] if servers and not record.get("internal") else [])]) for line in lines if line]
+    temporary = os.path.join(uplink.directory(), f"names.{os.getpid()}")
+    store.write_text(temporary, "\n".join([head, *changed]) + "\n")
+    os.rename(temporary, path)
+    return True
+
+
+def entries() -> dict[str, list[str]]:
+    """Network -> ids of the containers that its server knows."""
+    found: dict[str, list[str]] = {}
+    for place in ("dns", "dns-internal"):
+        path = os.path.join(uplink.directory(), place)
+        for name in sorted(os.listdir(path)) if os.path.isdir(path) else []:
+            if name != "aardvark.pid":
+                text = store.read_text(os.path.join(path, name)) or ""
+                found[name] = [line.split(" ")[0] for line in text.split("\n")[1:] if line]
+    return found
+
+
+def announce(keeper: dict[str, Any]) -> None:
+    """Tell the keeper that files have changed."""
+    try:
+        os.kill(keeper["pid"], SIGUSR1)
+    except ProcessLookupError:
+        pass
+
+
+def wait_until_known(gateway: str, port: int, name: str, seconds: float) -> bool:
+    """Ask a network's server for a container's own name until it knows it, from inside that container's network namespace."""
+    family = _socket.AF_INET6 if ":" in gateway else _socket.AF_INET
+    question = b"".join(bytes((len(part),)) + part.encode() for part in name.split(".")) + b"\0"
+    deadline = time.monotonic() + seconds
+    sock = _socket.socket(family, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        sock.connect((gateway, port))
+        pause = 0.001
+        for number in range(1, 1 << 16):
+            for kind in (1, 28):  # A, AAAA
+                packet = number.to_bytes(2, "big") + b"\1\0\0\1\0\0\0\0\0\0" + question + kind.to_bytes(2, "big") + b"\0\1"
+                try:
+                    sock.send(packet)
+                    if select.select([sock.fileno()], [], [], pause)[0]:
+                        answer = sock.recv(4096)
+                        if len(answer) > 12 and answer[3] & 15 == 0 and answer[6:8] != b"\0\0":
+                            return True
+                except OSError:
+                    time.sleep(pause)  # nobody listens yet
+            if time.monotonic() > deadline:
+                return False
+            pause = min(pause * 1.5, 0.05)
+        return False
+    finally:
+        sock.close()
