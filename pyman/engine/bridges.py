@@ -19,6 +19,7 @@ from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyman.engine.plan import Plan
@@ -99,17 +100,28 @@ def claim(made: Plan, container: Container) -> int:
         raise
 
 
-def _claim(made: Plan, container: Container) -> int:
+def _claim(made: Plan, container: Container, first: int | None = None) -> int:
+    """As `claim`; first: number of the first device, for a container that has some already."""
     job = bridge.Job(container.id, container.name, made.opts.get("hostname") or "", made.conf)
     job.dns = [server for server in made.opts.get("dns") or [] if server != "none"]
+    job.attachments, job.first = made.attachments, first or 0
+
+    def lease() -> None:
+        _lease(made, container)
+        # Noted before anybody else learns of it: whoever removes the container after a kill gives all of it back.
+        kept = list(container.state.get("attached") or []) if first is not None else []
+        container.state["attached"] = [*kept, *(_noted(entry) for entry in made.attachments)]
+        container.save()
+
+    return _order(made, job, lease)
+
+
+def _order(made: Plan, job: bridge.Job, before: Callable[[], None] = lambda: None) -> int:
+    """Under the networks' lock: do what comes `before`, find the keeper or let B start one; B's pid."""
     lock = config.lock()
     lock.acquire()
     try:
-        _lease(made, container)
-        # Noted before anybody else learns of it: whoever removes the container after a kill gives all of it back.
-        container.state["attached"] = [_noted(entry) for entry in made.attachments]
-        container.save()
-        job.attachments = made.attachments
+        before()
         owner = _find_keeper(made, job)
         if owner >= 0:
             _use_userns(made, owner)
@@ -202,6 +214,89 @@ def give_back(made: Plan, container: Container) -> None:
     container.state["attached"] = [_noted(entry) for entry in made.attachments]
     release(container)
     container.save()
+
+
+def attach_running(container: Container, attachment: dict[str, Any], conf: dict[str, Any], dns: list[str]) -> dict[str, Any]:
+    """Attach a running container to one more network; what it got there. The caller holds its lock.
+
+    Addresses, names and state are as before if that fails. NetworkError.
+    """
+    from pyman.engine.plan import Plan as NewPlan
+    from pyman.network import bridged
+
+    state = container.state
+    made = NewPlan()
+    made.container, made.conf, made.opts, made.attachments = container, conf, {"dns": dns}, [attachment]
+    before = list(state.get("attached") or [])
+    numbers = [int(status["interface"][3:]) for status in before if status["interface"][3:].isdigit()]
+    netns = os.open(f"/proc/{state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        child = _claim(made, container, max([len(before), *(number + 1 for number in numbers)]))
+        bridged.send_netns(made.channel_fd, netns)
+        try:
+            report = bridged.receive(made.channel_fd)
+        finally:
+            os.waitpid(child, 0)
+    except BaseException:
+        state["attached"] = [_noted(attachment)]
+        release(container)
+        state["attached"] = before
+        container.save()
+        raise
+    finally:
+        os.close(netns)
+        if made.channel_fd >= 0:
+            os.close(made.channel_fd)
+        made.close()
+    status: dict[str, Any] = report["networks"][0]
+    state["attached"] = [*before, status]
+    state["keeper"] = report["keeper"]
+    return status
+
+
+def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, Any]) -> None:
+    """A new keeper where the old one was killed, the firewall's table and the bridges anew, names known. The caller holds the lock."""
+    from pyman.engine.plan import Plan as NewPlan
+    from pyman.network import bridged
+
+    made = NewPlan()
+    made.container, made.conf, made.opts = container, conf, {}
+    job = bridge.Job(container.id, container.name, container.config["options"].get("hostname") or "", conf)
+    job.dns = [server for server in container.config["options"].get("dns") or [] if server != "none"]
+    job.attachments = [{**status, "record": record} for status, record in zip(container.state["attached"], records)]
+    job.statuses = container.state["attached"]
+    netns = os.open(f"/proc/{container.state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        child = _order(made, job)
+        bridged.send_netns(made.channel_fd, netns)
+        try:
+            container.state["keeper"] = bridged.receive(made.channel_fd)["keeper"]
+        finally:
+            os.waitpid(child, 0)
+    finally:
+        os.close(netns)
+        if made.channel_fd >= 0:
+            os.close(made.channel_fd)
+        made.close()
+
+
+def detach_running(container: Container, status: dict[str, Any]) -> None:
+    """Take a running container off a network. The caller holds its lock."""
+    state = container.state
+    owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
+    netns = os.open(f"/proc/{state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        code = process.wait(userns.fork_in_userns(lambda: bridge.detach(netns, status["interface"]), "pyman:[bridge]", (netns,), owner))
+    finally:
+        os.close(netns)
+        if owner >= 0:
+            os.close(owner)
+    if code:
+        raise NetworkError(f"cannot take container {container.name} off network {status['name']}", os.strerror(code))
+    others = [entry for entry in state["attached"] if entry["name"] != status["name"]]
+    state["attached"] = [status]
+    release(container)
+    state["attached"] = others
 
 
 def _noted(attachment: dict[str, Any]) -> dict[str, Any]:

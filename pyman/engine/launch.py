@@ -309,7 +309,13 @@ def _attached(plan: Plan, info: Any) -> dict[str, Any]:
     if plan.network_mode != "bridge" and not plan.container.state.get("networks"):
         return {}
     names = [status["name"] for status in info.attached]
-    return {"networks": names, "attached": info.attached, "keeper": info.keeper, "keeper_fds": [info.netns_fd, plan.life_fd]}
+    return {
+        "networks": names,
+        "attached": info.attached,
+        "keeper": info.keeper,
+        "keeper_fds": [info.netns_fd, plan.life_fd],
+        "forwarder": info.pids,
+    }
 
 
 def remembered(state: dict[str, Any]) -> dict[str, Any]:

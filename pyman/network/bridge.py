@@ -24,13 +24,28 @@ if TYPE_CHECKING:
 class Job:
     """What B needs. keeper: None if it has to start one; life_fd: for that, the pipe's reading end; old_netns: of a killed keeper."""
 
-    __slots__ = ("attachments", "conf", "container_id", "dns", "hostname", "keeper", "life_fd", "lock_fd", "name", "old_netns")
+    __slots__ = (
+        "attachments",
+        "conf",
+        "container_id",
+        "dns",
+        "first",
+        "hostname",
+        "keeper",
+        "life_fd",
+        "lock_fd",
+        "name",
+        "old_netns",
+        "statuses",
+    )
 
     def __init__(self, container_id: str, name: str, hostname: str, conf: dict[str, Any]) -> None:
         self.container_id, self.name, self.hostname, self.conf = container_id, name, hostname, conf
         self.attachments: list[dict[str, Any]] = []
         self.dns: list[str] = []
         self.keeper: dict[str, Any] | None = None
+        self.first = 0  # number of the first device
+        self.statuses: list[dict[str, Any]] = []  # of a container that is attached already, and whose networks are to be mended
         self.life_fd = self.lock_fd = self.old_netns = -1
 
     def descriptors(self) -> tuple[int, ...]:
@@ -66,6 +81,10 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     own = uplink.open_netns(keeper)
     libc.setns(own, libc.CLONE_NEWNET)
     sock = netlink.open_socket()
+    if job.statuses and job.keeper is not None:
+        firewall.load()
+        for record in (attachment["record"] for attachment in job.attachments):
+            firewall.guard(record["network_interface"], bool(record.get("internal")), config.option(record, "isolate"))
     for attachment in job.attachments:
         ensure_bridge(sock, attachment["record"])
     masters = [_socket.if_nametoindex(attachment["record"]["network_interface"]) for attachment in job.attachments]
@@ -77,10 +96,10 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     libc.setns(theirs, libc.CLONE_NEWNET)
     inside = netlink.open_socket()
     netlink.set_up(inside, 1)
-    for number, (attachment, master) in enumerate(zip(job.attachments, masters)):
-        statuses.append(attach(sock, inside, theirs, attachment, master, number))
+    for number, (attachment, master) in enumerate(zip(job.attachments, masters) if not job.statuses else ()):
+        statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number))
     stages.reach("bridge:attached")
-    warning = announce(job, keeper, statuses)
+    warning = announce(job, keeper, job.statuses or statuses)
     stages.reach("bridge:named")
     return {"networks": statuses, "keeper": keeper, **({"warning": warning} if warning else {})}
 
@@ -201,3 +220,14 @@ def announce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) -
         if gateway and not names.wait_until_known(gateway, port, job.container_id[:12], 3):
             return f"the name server of network {record['name']} does not answer; see: pyman network test {job.name}"
     return ""
+
+
+def detach(netns_fd: int, device: str) -> int:
+    """Delete a container's device, and with it the other end of the pair; 0 or errno. Runs in a child in U1."""
+    try:
+        libc.setns(netns_fd, libc.CLONE_NEWNET)
+        sock = netlink.open_socket()
+        netlink.delete_link(sock, _socket.if_nametoindex(device))
+    except OSError as err:
+        return 0 if err.errno == 19 else err.errno or 1  # ENODEV: somebody in the container was faster
+    return 0

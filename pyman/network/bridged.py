@@ -12,32 +12,47 @@ from pyman.network import forward, uplink
 from pyman.network.setup import NetSetup
 from pyman.state import fastjson
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def begin(setup: NetSetup, netns: str) -> None:
     """Give the process that attaches the container its network namespace, as a descriptor."""
     fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-    channel = _socket.socket(fileno=setup.channel_fd)
+    send_netns(setup.channel_fd, fd)
+    os.close(fd)
+
+
+def send_netns(channel_fd: int, netns_fd: int) -> None:
+    """The message that process B waits for."""
+    channel = _socket.socket(fileno=channel_fd)
     try:
-        channel.sendmsg([b"n"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
+        channel.sendmsg([b"n"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, netns_fd.to_bytes(4, "little"))])
     except OSError:
-        pass  # it has failed already; its error is read by `finish`
+        pass  # it has failed already; its error is read by `receive`
     finally:
         channel.detach()
-        os.close(fd)
 
 
-def finish(setup: NetSetup) -> None:
-    """Wait for the addresses, then open the published ports. NetworkError and what else the attaching raised."""
-    channel = _socket.socket(fileno=setup.channel_fd)
+def receive(channel_fd: int) -> dict[str, Any]:
+    """Process B's report. NetworkError and what else it raised."""
+    channel = _socket.socket(fileno=channel_fd)
     try:
         data = channel.recv(1 << 18)
     finally:
         channel.detach()
-    report = fastjson.loads(data) if data else {}
+    report: dict[str, Any] = fastjson.loads(data) if data else {}
     if "error" in report:
         raise errors.from_record(report["error"])
     if "networks" not in report:
         raise NetworkError("cannot attach the container to its networks", "the process that does it was killed")
+    return report
+
+
+def finish(setup: NetSetup) -> None:
+    """Wait for the addresses, then open the published ports. NetworkError and what else the attaching raised."""
+    report = receive(setup.channel_fd)
     info = setup.info
     info.private, info.attached, info.keeper = True, report["networks"], report["keeper"]
     info.netns_fd = uplink.open_netns(info.keeper)

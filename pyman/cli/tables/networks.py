@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from pyman.cli.table import Command
 
+CONNECT = """
+alias list Further name on this network
+ip list IPv4 address
+ip6 list IPv6 address
+mac-address str MAC address
+"""
+DISCONNECT = """
+force,f bool Disconnect even if the network does not exist any more
+"""
+RELOAD = """
+all,a bool All running containers
+latest,l bool The newest container
+"""
+TEST = """
+format str table, or json
+latest,l bool The newest container
+"""
 CREATE = """
 disable-dns bool Containers do not find each other by name
 dns list Name server that the network's own asks
@@ -44,6 +61,37 @@ dns-drop list Name servers to take away, separated by commas
 """
 _C = Command
 _NETWORK = {
+    "connect": _C(
+        "network_connect",
+        "NETWORK CONTAINER",
+        "Connect a container to a network",
+        CONNECT,
+        ("pyman network connect web job", "pyman network connect --alias db --ip 10.89.0.9 web job"),
+        most=2,
+    ),
+    "disconnect": _C(
+        "network_disconnect",
+        "NETWORK CONTAINER",
+        "Disconnect a container from a network",
+        DISCONNECT,
+        ("pyman network disconnect web job",),
+        most=2,
+    ),
+    "reload": _C(
+        "network_reload",
+        "[CONTAINER...]",
+        "Give networks of running containers what they have lost",
+        RELOAD,
+        ("pyman network reload web", "pyman network reload --all"),
+    ),
+    "test": _C(
+        "network_test",
+        "CONTAINER",
+        "Try the network of a running container, and say what fails and why",
+        TEST,
+        ("pyman network test web", "pyman network test --format json web"),
+        most=1,
+    ),
     "create": _C(
         "network_create",
         "[NAME]",

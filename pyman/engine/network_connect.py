@@ -1,0 +1,154 @@
+"""Connect containers to networks and disconnect them, running or not; mend what was lost. CLI process.
+
+What was connected is kept in the container's state (`attachments`) and counts instead of its --network options from then on.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.config import containers as containers_conf
+from pyman.engine import bridges, networks
+from pyman.engine import plan as plans
+from pyman.engine.container import RUNNING, Container, lookup
+from pyman.errors import NetworkError, NoSuchObject, StateError
+from pyman.linux import process
+from pyman.network import attachments, config, forward, subnets
+from pyman.state import events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _require_bridge(container: Container, conf: dict[str, Any]) -> None:
+    if container.state.get("attachments") is not None:
+        return
+    mode = plans.network_mode(container.config["options"], conf)
+    if mode != "bridge":
+        raise StateError(
+            f"cannot change the networks of container {container.name}",
+            f"its network mode is {mode}",
+            "only containers made with --network NAME can be connected to further networks",
+        )
+
+
+def connect(name: str, container_name: str, *, aliases: list[str], ips: list[str], mac: str) -> None:
+    """Attach a container to a network. NoSuchObject, StateError, NetworkError, UsageError."""
+    conf = containers_conf.load()
+    record = networks.get(name)
+    made = attachments.new(record["name"])
+    made["aliases"] = [attachments.check_alias(alias) for alias in aliases]
+    made["ips"] = [subnets.ip_text(subnets.parse_ip(ip)) for ip in ips]
+    made["mac"] = subnets.mac_text(subnets.parse_mac(mac)) if mac else ""
+    container = lookup(container_name)
+    with container:
+        _require_bridge(container, conf)
+        current = networks.attached_to(container)
+        if any(other["name"] == record["name"] for other in current):
+            raise StateError(f"cannot connect container {container.name} to network {record['name']}", "it is connected to it already")
+        if container.state["status"] in RUNNING:
+            bridges.check_programs([record])
+            dns = list(container.config["options"].get("dns") or [])
+            status = bridges.attach_running(container, {**made, "record": record}, conf, dns)
+            _follow(container, added=status)
+        container.state["attachments"] = [*(_plain(entry) for entry in current), made]
+        container.state["networks"] = [*(container.state.get("networks") or []), record["name"]]
+        container.save()
+    _event("connect", record, container)
+
+
+def disconnect(name: str, container_name: str, *, force: bool) -> None:
+    """Take a container off a network; with `force` also if the network's file is damaged. NoSuchObject, StateError, NetworkError."""
+    conf = containers_conf.load()
+    try:
+        record = networks.get(name)
+    except NoSuchObject:
+        if not force:
+            raise
+        record = {"name": name, "id": "", "driver": "bridge"}
+    container = lookup(container_name)
+    with container:
+        _require_bridge(container, conf)
+        current = networks.attached_to(container)
+        left = [_plain(entry) for entry in current if entry["name"] not in (record["name"], record["id"])]
+        if len(left) == len(current):
+            raise StateError(f"cannot disconnect container {container.name} from network {record['name']}", "it is not connected to it")
+        status = next((entry for entry in container.state.get("attached") or [] if entry["name"] == record["name"]), None)
+        if status and container.state["status"] in RUNNING:
+            bridges.detach_running(container, status)
+            _follow(container, removed=status)
+        container.state["attachments"] = left
+        container.state["networks"] = [other for other in container.state.get("networks") or [] if other != record["name"]]
+        container.save()
+    _event("disconnect", record, container)
+
+
+def _plain(attachment: dict[str, Any]) -> dict[str, Any]:
+    return {key: attachment[key] for key in attachments.new("")}
+
+
+def _event(status: str, record: dict[str, Any], container: Container) -> None:
+    events.emit("network", status, record["id"], record["name"], attributes={"container": container.id, "type": record["driver"]})
+
+
+def _follow(container: Container, added: dict[str, Any] | None = None, removed: dict[str, Any] | None = None) -> None:
+    """/etc/hosts, /etc/resolv.conf and the port forwarder of a running container follow its networks."""
+    state = container.state
+    own = [status["address"] for status in (removed or {}).get("addresses", [])]
+    lines = [line for line in _lines(container, "hosts") if line.split("\t")[0] not in own]
+    names = f"{container.config['options'].get('hostname') or container.id[:12]} {container.name}"
+    lines += [f"{entry['address']}\t{names}" for entry in (added or {}).get("addresses", [])]
+    _write(container, "hosts", lines)
+    gone = [f"nameserver {entry['gateway']}" for entry in (removed or {}).get("addresses", []) if (removed or {}).get("dns")]
+    lines = [line for line in _lines(container, "resolv.conf") if line not in gone]
+    lines += [f"nameserver {entry['gateway']}" for entry in (added or {}).get("addresses", []) if (added or {})["dns"] and entry["gateway"]]
+    _write(container, "resolv.conf", lines)
+    for pid, started in state.get("forwarder") or []:
+        if process.alive(pid, started):
+            forward.retarget(pid, container.run_dir, state["ports"], state["attached"])
+        else:
+            raise NetworkError(
+                f"cannot lead the published ports of container {container.name} to its new addresses",
+                "the port forwarder was killed",
+                f"pyman stop {container.name}; pyman start {container.name}",
+            )
+
+
+def _lines(container: Container, name: str) -> list[str]:
+    try:
+        fd = os.open(os.path.join(container.run_dir, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return []  # the runtime directory was wiped
+    with open(fd, encoding="utf-8", errors="replace") as file:
+        return file.read(1 << 20).split("\n")[:-1]
+
+
+def _write(container: Container, name: str, lines: list[str]) -> None:
+    """In place: the file is bound into the container's root."""
+    try:
+        fd = os.open(os.path.join(container.run_dir, name), os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    with open(fd, "w", encoding="utf-8") as file:
+        file.write("".join(line + "\n" for line in lines))
+
+
+def reload(container: Container) -> None:
+    """Give a running container's networks what they may have lost: keeper, way out, firewall, names. StateError, NetworkError."""
+    conf = containers_conf.load()
+    with container:
+        container.require_running("reload the networks of")
+        if not container.state.get("attached"):
+            return
+        records = [config.get(status["name"], conf) for status in container.state["attached"]]
+        bridges.check_programs(records)
+        bridges.mend(container, records, conf)
+        container.save()
+        for pid, started in container.state.get("forwarder") or []:
+            if not process.alive(pid, started):
+                raise NetworkError(
+                    f"cannot mend the published ports of container {container.name}",
+                    "its port forwarder was killed",
+                    f"pyman restart {container.name}",
+                )

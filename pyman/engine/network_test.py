@@ -1,0 +1,234 @@
+"""Try everything that a running container's network is to do; each failure with its cause. CLI process and a child in U1.
+
+A TCP connection to a port where nobody listens is refused at once by whoever lives at the address: that proves the way there and
+back. Nothing is executed in the container, and nothing but these packets is sent.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from pyman.engine import networks
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import PymanError
+from pyman.linux import libc, process
+from pyman.network import rtnl, uplink
+from pyman.rootless import userns
+from pyman.state import fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Row = dict[str, str]
+
+_PORT = 9  # discard: nobody listens there
+_WAIT = 2.0  # seconds
+
+
+def _row(check: str, target: str, why: str, detail: str = "") -> Row:
+    """A row: `why` it fails, or nothing."""
+    return {"check": check, "target": target, "result": "fail" if why else "ok", "detail": why or detail}
+
+
+def test(container: Container) -> list[Row]:
+    """One row for each thing tried: {"check", "target", "result": ok or fail, "detail"}. StateError unless it runs."""
+    container.sync()
+    container.require_running("test the network of")
+    state = container.state
+    job = _questions(container)
+    rows = _helpers(state)
+    rows += _inside(state, job)
+    for port in state["ports"]:
+        for offset in range(port["range"]):
+            rows.append(_published(port, offset))
+    return rows
+
+
+def _helpers(state: dict[str, Any]) -> list[Row]:
+    rows = []
+    if state.get("attached"):
+        keeper = uplink.find([state.get("keeper")])
+        rows.append(_row("keeper", "the bridges' namespace", "" if keeper else "it was killed; pyman network reload mends it"))
+    for pid, started in state.get("forwarder") or []:
+        alive = process.alive(pid, started)
+        rows.append(_row("forwarder", f"pid {pid}", "" if alive else "it was killed; stop and start the container"))
+    return rows
+
+
+def _questions(container: Container) -> dict[str, Any]:
+    """What the child in the container's network namespace is to try, found out beforehand."""
+    state = container.state
+    attached = state.get("attached") or []
+    names = {status["name"] for status in attached}
+    siblings = []
+    users = networks.uses() if names else {}
+    for name in sorted(names):
+        for other in users.get(name, []):
+            if other.id == container.id or other.state["status"] not in RUNNING:
+                continue
+            for status in other.state.get("attached") or []:
+                if status["name"] == name and status["addresses"]:
+                    siblings.append([other.name, status["addresses"][0]["address"], name])
+    try:
+        with open(os.path.join(container.run_dir, "resolv.conf"), encoding="utf-8", errors="replace") as file:
+            lines = [line.split() for line in file.read(1 << 16).split("\n")]
+    except OSError:
+        lines = []
+    servers = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+    host = state.get("keeper", {}).get("host_address") or ""
+    named = any(status["dns"] for status in attached)
+    mode = state.get("network_mode", "").split(":")[0]
+    return {
+        "attached": attached,
+        "siblings": siblings,
+        "servers": servers,
+        "host": host,
+        "own": container.id[:12] if named else "",
+        "mode": mode,
+        "internal": bool(attached) and all(status["internal"] for status in attached),
+    }
+
+
+def _inside(state: dict[str, Any], job: dict[str, Any]) -> list[Row]:
+    """The rows of a child that has entered the container's network namespace."""
+    owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
+    netns = os.open(f"/proc/{state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    read_end, write_end = os.pipe()
+
+    def body() -> int:
+        try:
+            if job["mode"] != "host":
+                libc.setns(netns, libc.CLONE_NEWNET)
+            rows = _try_all(job)
+        except (OSError, PymanError) as err:
+            rows = [_row("namespace", "the container's network", str(err))]
+        with open(write_end, "wb") as pipe:
+            pipe.write(fastjson.dumps(rows).encode())
+        return 0
+
+    pid = userns.fork_in_userns(body, "pyman:[nettest]", (netns, write_end), owner)
+    for fd in (write_end, netns, owner):
+        if fd >= 0:
+            os.close(fd)
+    with open(read_end, "rb") as pipe:
+        data = pipe.read()
+    process.wait(pid)
+    if not data:
+        return [_row("namespace", "the container's network", "the testing process was killed")]
+    rows: list[Row] = fastjson.loads(data)
+    return rows
+
+
+def _try_all(job: dict[str, Any]) -> list[Row]:
+    seen = rtnl.survey()
+    rows = []
+    wanted = [status["interface"] for status in job["attached"]] or [link["name"] for link in seen["links"] if link["name"] != "lo"]
+    if not wanted and job["mode"] != "none":
+        rows.append(_row("link", "any", "the container has no device but loopback"))
+    for name in ["lo", *wanted]:
+        link = next((link for link in seen["links"] if link["name"] == name), None)
+        why = (
+            "no such device"
+            if not link
+            else "it is down"
+            if not link["up"]
+            else "nothing is at its other end"
+            if not link["carrier"]
+            else ""
+        )
+        rows.append(_row("link", name, why, "up"))
+    for status in job["attached"]:
+        for entry in status["addresses"]:
+            there = any(have["address"] == entry["address"] for have in seen["addresses"])
+            rows.append(
+                _row("address", entry["address"], "" if there else f"{status['interface']} does not have it", f"network {status['name']}")
+            )
+    if not job["attached"]:
+        rows += [
+            _row("address", have["address"], "", have["device"])
+            for have in seen["addresses"]
+            if have["device"] != "lo" and ":" not in have["address"]
+        ]
+    default = next((route for route in seen["routes"] if route["to"] == "default"), None)
+    if not job["internal"] and job["mode"] != "none":
+        why = "" if default else "there is no default route"
+        rows.append(_row("route", "default", why, f"via {default['via'] or '-'} {default['device']}" if default else ""))
+    for gateway in dict.fromkeys(entry["gateway"] for status in job["attached"] for entry in status["addresses"] if entry["gateway"]):
+        rows.append(_row("gateway", gateway, _reach(gateway)))
+    for server in job["servers"]:
+        rows.append(_row("dns", server, _ask(server, job["own"] or "localhost", bool(job["own"])), "answers"))
+    if job["host"]:
+        rows.append(_row("host", job["host"], _reach(job["host"])))
+    if not job["internal"] and job["mode"] != "none" and job["servers"]:
+        rows.append(_row("outside", "example.com", _ask(job["servers"][0], "example.com", False), "a name server outside was asked"))
+    for name, address, network in job["siblings"]:
+        rows.append(_row("sibling", f"{name} ({address})", _reach(address), f"network {network}"))
+    return rows
+
+
+def _reach(address: str) -> str:
+    """Why nobody at `address` answers, or nothing."""
+    sock = _socket.socket(_socket.AF_INET6 if ":" in address else _socket.AF_INET, _socket.SOCK_STREAM)
+    sock.settimeout(_WAIT)
+    try:
+        sock.connect((address, _PORT))
+    except ConnectionRefusedError:
+        return ""
+    except TimeoutError:
+        return f"no answer within {_WAIT:.0f} seconds"
+    except OSError as err:
+        return err.strerror or str(err)
+    finally:
+        sock.close()
+    return ""
+
+
+def _ask(server: str, name: str, known: bool) -> str:
+    """Why a name server does not answer (or, if it is to be `known`, does not know) a name."""
+    sock = _socket.socket(_socket.AF_INET6 if ":" in server else _socket.AF_INET, _socket.SOCK_DGRAM)
+    sock.settimeout(_WAIT)
+    question = b"".join(bytes((len(part),)) + part.encode() for part in name.split("."))
+    try:
+        sock.connect((server, 53))
+        sock.send(b"\x70\x79\1\0\0\1\0\0\0\0\0\0" + question + b"\0\0\1\0\1")
+        answer = sock.recv(4096)
+    except TimeoutError:
+        return f"no answer within {_WAIT:.0f} seconds"
+    except OSError as err:
+        return "nobody listens there" if isinstance(err, ConnectionRefusedError) else err.strerror or str(err)
+    finally:
+        sock.close()
+    if len(answer) < 12:
+        return "its answer makes no sense"
+    return "it does not know the container's own name" if known and answer[3] & 15 else ""
+
+
+def _published(port: dict[str, Any], offset: int) -> Row:
+    """Whether the host's port leads somewhere; a datagram's way cannot be seen from here."""
+    number, inner = port["host_port"] + offset, port["container_port"] + offset
+    target, detail = f"{port['host_ip'] or '0.0.0.0'}:{number}/{port['protocol']}", f"to port {inner}"
+    if port["protocol"] != "tcp":
+        return _row("port", target, "", detail + ", not tried: datagrams have no connection")
+    address = port["host_ip"] if port["host_ip"] not in ("", "0.0.0.0", "::") else "127.0.0.1"
+    sock = _socket.socket(_socket.AF_INET6 if ":" in address else _socket.AF_INET, _socket.SOCK_STREAM)
+    sock.settimeout(_WAIT)
+    try:
+        sock.connect((address, number))
+        sock.settimeout(0.2)
+        try:
+            # Whoever takes connections for a server that is not there ends them at once.
+            if sock.recv(1) == b"":
+                return _row("port", target, f"nobody listens on port {inner} in the container")
+        except TimeoutError:
+            pass  # the server waits for us to speak
+    except ConnectionRefusedError:
+        return _row("port", target, "nobody listens there on the host: its forwarder was killed")
+    except ConnectionResetError:
+        return _row("port", target, f"nobody listens on port {inner} in the container")
+    except OSError as err:
+        return _row("port", target, "no answer" if isinstance(err, TimeoutError) else err.strerror or str(err))
+    finally:
+        sock.close()
+    return _row("port", target, "", detail)

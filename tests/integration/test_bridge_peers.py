@@ -1,0 +1,93 @@
+"""A peer outside: a test host in a network namespace of the test's own reaches published ports, and servers see its address.
+
+pyman runs, as the same unprivileged user, in a user namespace of the test's, whose network namespace is its host; a pair of
+devices leads to the other host. There are no subordinate ids there, so this shows bridges with a single id as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import command
+
+SCRIPT = r"""
+set -eu
+mount --bind /dev/null /etc/subuid; mount --bind /dev/null /etc/subgid
+ip link set lo up
+unshare -n sleep 600 >/dev/null 2>&1 & peer=$!
+trap "kill $peer" EXIT
+until [ "$(readlink /proc/$peer/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+ip link add h0 type veth peer name p0 netns $peer
+ip addr add 198.51.100.1/24 dev h0; ip addr add fd51::1/64 dev h0 nodad; ip link set h0 up; ip route add default via 198.51.100.2
+in_peer() { nsenter -t $peer -n "$@"; }
+in_peer sh -c 'ip link set lo up; ip addr add 198.51.100.2/24 dev p0; ip addr add fd51::2/64 dev p0 nodad; ip link set p0 up'
+pyman() { setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all $PYMAN "$@"; }
+ask() { in_peer curl -s --retry 20 --retry-connrefused --retry-delay 1 --max-time 20 "$1"; }
+pyman pull -q oci:$LAYOUT:latest >/dev/null
+pyman network create --ipv6 six >/dev/null
+pyman network create --internal inner >/dev/null
+serve='mkdir /w; echo served > /w/index.html; exec httpd -f -v -p 80 -h /w'
+pyman run -d --name pasta --network pasta -p 18090:80 localhost/demo sh -c "$serve" >/dev/null
+pyman run -d --name bridge --network six -p 18091:80 localhost/demo sh -c "$serve" >/dev/null
+pyman run -d --name inner --network inner -p 18092:80 localhost/demo sh -c "$serve" >/dev/null
+# A program of the host's that answers each datagram with its sender's address.
+pyman run -d --name udp --network six -p 18093:90/udp -v /:/host:ro localhost/demo chroot /host $PYTHON -c "$ANSWER" >/dev/null
+for port in 18090 18091 18092; do ask http://198.51.100.1:$port/; done
+ask "http://[fd51::1]:18091/"
+curl -s http://127.0.0.1:18091/; curl -s http://198.51.100.1:18091/
+echo udp $(in_peer $PYTHON -c "$DATAGRAM")
+for name in pasta bridge inner; do echo "log $name"; pyman logs $name 2>&1; done
+pyman network test bridge || true
+pyman rm -f -t 0 pasta bridge inner udp >/dev/null; pyman network rm six inner >/dev/null
+"""
+
+DATAGRAM = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(10)
+sock.sendto(b"x", ("198.51.100.1", 18093))
+print(sock.recv(100).decode())
+"""
+
+ANSWER = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("0.0.0.0", 90))
+while True:
+    peer = sock.recvfrom(100)[1]
+    sock.sendto(":".join(map(str, peer)).encode(), peer)
+"""
+
+
+def test_servers_see_the_peers_own_address(base: Path, layout: str) -> None:
+    place = base / "peer"
+    for name in ("home", "run"):
+        (place / name).mkdir(parents=True, mode=0o700)
+    env = {
+        "HOME": str(place / "home"),
+        "XDG_RUNTIME_DIR": str(place / "run"),
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "LANG": "C.UTF-8",
+        "PYMAN": " ".join(command()),
+        "PYTHON": sys.executable,
+        "DATAGRAM": DATAGRAM,
+        "ANSWER": ANSWER,
+        "LAYOUT": layout,
+    }
+    args = ["unshare", "--map-current-user", "--keep-caps", "--mount", "--net", "sh", "-c", SCRIPT]
+    done = subprocess.run(args, env=env, cwd=base, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
+    text = done.stdout
+    assert done.returncode == 0 and text.startswith("served\n" * 6), text + done.stderr
+    logs = {part.split("\n")[0]: part for part in text.split("log ")[1:]}
+    assert "198.51.100.2" in logs["pasta"]
+    assert logs["bridge"].count("198.51.100.2]") == 1 and "[fd51::2]" in logs["bridge"]
+    assert "198.51.100.1]" in logs["bridge"]  # the host by its own address
+    assert "udp 198.51.100.2:" in text
+    assert ":10.89." in logs["inner"] and "198.51.100" not in logs["inner"]  # no way back: the bridge's address
+    assert not any("127.0.0.1" in part.split("CHECK")[0] for name, part in logs.items() if name != "pasta")
+    assert re.search(r"18091/tcp +ok", text), text
+    assert not os.listdir(place / "home/.local/share/pyman/containers")

@@ -1,0 +1,76 @@
+"""connect, disconnect, reload and test of containers, running or not; names, addresses and published ports follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from tests.conftest import Run
+from tests.integration.test_bridge import SERVER, attached, fetch, helpers, leases, nothing_left, until  # noqa: F401 (a fixture)
+from tests.integration.test_registry import free_port
+
+
+def test_connect_and_disconnect(pyman: Run, image: str, base: Path) -> None:
+    port = free_port()
+    for net in ("first", "second"):
+        pyman("network", "create", net)
+    pyman("run", "-d", "--name", "srv", "--network", "first", "-p", f"{port}:80", image, *SERVER, "here")
+    pyman("run", "-d", "--name", "cli", "--network", "second", image, "sleep", "600")
+    pyman("exec", "cli", "nslookup", "srv", rc=1)
+    subnet = json.loads(pyman("network", "inspect", "second").stdout)[0]["subnets"][0]["subnet"].rsplit(".", 1)[0]
+    pyman("network", "connect", "--alias", "other", "--ip", f"{subnet}.77", "--mac-address", "92:d0:c6:0a:29:34", "second", "srv")
+    assert pyman("exec", "cli", "wget", "-qO-", "http://other/").stdout == "here\n"
+    assert attached(pyman, "srv")["second"]["IPAddress"] == f"{subnet}.77"
+    assert pyman("exec", "srv", "cat", "/sys/class/net/eth1/address").stdout == "92:d0:c6:0a:29:34\n"
+    assert "already" in pyman("network", "connect", "second", "srv", rc=125).stderr
+    assert "no subnet" in pyman("network", "connect", "--ip", f"{subnet}.77", "first", "cli", rc=125).stderr
+    # The published port follows the network that is left.
+    assert fetch(port) == "here\n"
+    pyman("network", "disconnect", "first", "srv")
+    assert fetch(port) == "here\n"
+    assert "eth0" not in pyman("exec", "srv", "ls", "/sys/class/net").stdout
+    assert list(attached(pyman, "srv")) == ["second"] and not [lease for lease in leases(base) if lease.startswith("first")]
+    assert "not connected" in pyman("network", "disconnect", "first", "srv", rc=125).stderr
+    # It is remembered over a stop; a stopped one can be connected too.
+    pyman("stop", "-t", "0", "srv")
+    pyman("network", "connect", "first", "srv")
+    pyman("start", "srv")
+    assert sorted(attached(pyman, "srv")) == ["first", "second"] and fetch(port) == "here\n"
+    for net in ("first", "second"):
+        pyman("network", "disconnect", net, "srv")
+    assert pyman("exec", "srv", "ls", "/sys/class/net").stdout == "lo\n"
+    pyman("run", "-d", "--name", "lone", "--network", "none", image, "sleep", "600")
+    assert "network mode is none" in pyman("network", "connect", "first", "lone", rc=125).stderr
+    assert "no network" in pyman("network", "connect", "nosuch", "srv", rc=125).stderr
+
+
+def test_the_table_of_a_network(pyman: Run, image: str, base: Path) -> None:
+    port = free_port()
+    pyman("network", "create", "net")
+    pyman("run", "-d", "--name", "srv", "--network", "net", "-p", f"{port}:80", image, *SERVER, "here")
+    pyman("run", "-d", "--name", "mate", "--network", "net", image, "sleep", "600")
+    assert fetch(port) == "here\n"
+
+    def rows() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for row in json.loads(pyman("network", "test", "--format", "json", "srv", rc=None).stdout):
+            found.setdefault(row["check"], []).append(row["result"])
+        return found
+
+    good = rows()
+    for check in ("keeper", "forwarder", "link", "address", "route", "gateway", "dns", "sibling", "port"):
+        assert set(good[check]) == {"ok"}, (check, good)
+    assert "mate" in pyman("network", "test", "srv", rc=None).stdout
+    # Each loss has its row, and reload mends it.
+    os.kill(helpers(base, "pyman-network forward")[0], signal.SIGKILL)
+    lost = until(lambda: (lambda found: found if set(found["forwarder"]) == {"fail"} else None)(rows()))
+    assert set(lost["port"]) == {"fail"}
+    assert "forwarder was killed" in pyman("network", "reload", "srv", rc=125).stderr
+    os.kill(helpers(base, "pyman-network keep")[0], signal.SIGKILL)
+    lost = until(lambda: (lambda found: found if set(found["keeper"]) == {"fail"} else None)(rows()))
+    assert set(lost["dns"]) == {"fail"} and set(lost["sibling"]) == {"ok"}
+    assert pyman("network", "reload", "mate").stdout.strip() == pyman("inspect", "-f", "{{.Id}}", "mate").stdout.strip()
+    assert set(until(lambda: (lambda found: found if set(found["dns"]) == {"ok"} else None)(rows()))["keeper"]) == {"ok"}
+    assert "not running" in pyman("network", "test", pyman("create", image, "true").stdout.strip(), rc=125).stderr
