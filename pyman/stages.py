@@ -78,6 +78,7 @@ COMMIT = (
     "commit:blobs",  # manifest and configuration too; no record names the image
     "commit:record",  # the image exists
 )
+RESTART = ("restart:stopped",)  # the container is stopped and not yet started again
 PAUSE = (
     "pause:noted",  # the state says that the container is paused; it is not
     "pause:frozen",  # it is
@@ -97,7 +98,7 @@ BRIDGE = (
     "bridge:attached",  # the container has its devices and addresses
     "bridge:named",  # the name servers know it
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT + ARTIFACT + BRIDGE
+ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT + ARTIFACT + BRIDGE + RESTART
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

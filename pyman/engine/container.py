@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-RUNNING = ("running", "paused")
+RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
 
 

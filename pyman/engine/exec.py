@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import caps, users
+from pyman.engine import caps, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
 from pyman.errors import StateError
@@ -37,6 +37,10 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
     container.sync()
     container.require_running("execute a command in")
     state = container.state
+    if state["status"] == "initialized":
+        raise StateError(
+            f"cannot execute a command in container {container.name}", "it is not started yet", f"pyman start {container.name}"
+        )
     if state["status"] == "paused":
         raise StateError(f"cannot execute a command in container {container.name}", "it is paused", f"pyman unpause {container.name}")
     spec = read_spec(container)
@@ -61,6 +65,8 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
         os.close(fd)
     pipes.pid = created.pid
     pipes.console = created.console
+    if not opts.get("no_session"):
+        exec_sessions.note(container, pipes.id, created.pid, process, opts)
     container.event("exec", ExecID=pipes.id)
     return pipes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import inspect_config, restart_policy
+from pyman.engine import exec_sessions, inspect_config, restart_policy
 from pyman.engine.container import Container
 from pyman.errors import PymanError
 from pyman.state import store
@@ -61,7 +61,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "AppArmorProfile": "",
         "EffectiveCaps": (process.get("capabilities") or {}).get("effective"),
         "BoundingCaps": (process.get("capabilities") or {}).get("bounding"),
-        "ExecIDs": [],
+        "ExecIDs": [session["id"] for session in exec_sessions.living(container)],
         "GraphDriver": {
             "Name": "overlay",
             "Data": {

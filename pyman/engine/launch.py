@@ -139,7 +139,9 @@ def _run(plan: Plan, started: list[int]) -> None:
     try:
         if waits:
             runtime_create.wait_created(created)
-        if own:
+        if plan.gate:
+            os.set_inheritable(created.channel.fileno(), True)  # the monitor keeps it: init sees by it that its parent lives
+        elif own:
             runtime_start.start(created)
         else:
             created.start()
@@ -209,6 +211,7 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             preserve=plan.preserve,
             bpf=plan.bpf,
             cgroup=plan.cgroup,
+            gate=plan.gate,
         )
     from pyman.engine import external  # --runtime crun or runc only
 
@@ -276,13 +279,13 @@ def _save_running(plan: Plan, created: Any, info: Any) -> None:
     if state.get("finished"):
         state["ends"] = [*(state.get("ends") or []), remembered(state)][-MOST_ENDS:]
     state.update(
-        status="running",
+        status="initialized" if plan.gate else "running",
         pid=created.pid,
         pid_start=created.start_time,
         monitor_pid=me,
         monitor_start=process.start_time(me),
         boot_id=process.boot_id(),
-        started=now,
+        started=0.0 if plan.gate else now,
         finished=0.0,
         last_code=state.get("exit_code", 0),
         exit_code=0,
@@ -332,7 +335,7 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
         userns.remember(os.getpid(), container.state["monitor_start"], plan.idmap)
     except PymanError:
         pass  # only a hint: the next command makes its own user namespace
-    lines = [container.event_line("init"), container.event_line("start")]
+    lines = [container.event_line("init"), *([] if plan.gate else [container.event_line("start")])]
     events.append(lines + [container.event_line("attach")] if plan.attach_fd >= 0 else lines)
     stages.reach("start:reported")
     args = spawn.MonitorArgs()
@@ -356,7 +359,7 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
         args.events_path, args.event = events.path(), container.event_subject()
     args.timeout = int(plan.opts.get("timeout") or 0)
     args.health_path, args.health_state = os.path.join(container.dir, "health.plan"), os.path.join(container.dir, "health.json")
-    args.check, args.secret_env = plan.health, plan.secret_env
+    args.check, args.secret_env = bool(plan.health) and not plan.gate, plan.secret_env
     args.notify_fd, args.notify_listen, args.notify_mode, args.watchdog = (
         plan.notify_fd,
         plan.notify_listen,

@@ -67,6 +67,7 @@ class Plan:
         "container",
         "ctx",
         "driver",
+        "gate",
         "health",
         "idmap",
         "interactive",
@@ -126,7 +127,7 @@ class Plan:
         self.secrets: list[tuple[int, dict[str, Any], bytes]] = []  # files, see engine/secret_option.py
         self.secret_env: list[str] = []
         self.warnings: list[str] = []
-        self.network_mode = self.rootfs = ""
+        self.network_mode = self.rootfs = self.gate = ""
         self.preserve: tuple[int, ...] = ()
         self.terminal = self.interactive = False
         self.health = False  # whether there is a health check

@@ -24,7 +24,7 @@ def remove_container(container: Container, *, force: bool = False, timeout: int 
     """
     with container:
         if container.state["status"] in RUNNING:
-            if not force:
+            if not force and container.state["status"] != "initialized":
                 raise StateError(
                     f"cannot remove container {container.name}",
                     f"it is {container.state['status']}",

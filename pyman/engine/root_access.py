@@ -11,7 +11,7 @@ import os
 from pyman.config import containers as containers_conf
 from pyman.engine import launch, specgen, users
 from pyman.engine import plan as plans
-from pyman.engine.container import RUNNING, Container
+from pyman.engine.container import RUNNING, Container, list_containers
 from pyman.errors import StateError
 from pyman.linux import process
 from pyman.rootless import idmap as idmaps
@@ -38,6 +38,20 @@ def join_fd(container: Container) -> int:
     fd = userns.userns_of(state["monitor_pid"], state["monitor_start"])
     if fd < 0:
         raise StateError(f"cannot reach the files of container {container.name}", "it ended just now", "try again")
+    return fd
+
+
+def living_userns() -> int:
+    """A descriptor of the user namespace that a running container of this user lives in, or -1.
+
+    For who comes to look at containers: the namespace that is remembered may have ended with its container while others live.
+    """
+    if userns.in_userns():
+        return -1
+    fd = userns.living(idmaps.load_idmap())
+    for container in list_containers() if fd < 0 else ():
+        if container.state["status"] in RUNNING and fd < 0:
+            fd = userns.userns_of(container.state["monitor_pid"], container.state["monitor_start"])
     return fd
 
 

@@ -36,6 +36,11 @@ def start_container(container: Container, *, attach_fd: int = -1, warn: Callable
     with container:
         if container.state["status"] == "paused":
             raise StateError(f"cannot start container {container.name}", "it is paused", f"pyman unpause {container.name}")
+        if container.state["status"] == "initialized":
+            from pyman.engine import init  # after `init` only
+
+            init.open_locked(container)
+            return True
         if container.state["status"] in RUNNING:
             return False
         restart_policy.cancel(container)
@@ -45,14 +50,23 @@ def start_container(container: Container, *, attach_fd: int = -1, warn: Callable
 
 
 def start_locked(
-    container: Container, *, attach_fd: int = -1, warn: Callable[[str], None] | None = None, restarts: int = 0, wait: int = 0
+    container: Container,
+    *,
+    attach_fd: int = -1,
+    warn: Callable[[str], None] | None = None,
+    restarts: int = 0,
+    wait: int = 0,
+    gate: str = "",
 ) -> None:
     """As start_container, for a caller that holds the lock of a container that does not run.
 
     restarts: how often its restart policy has started it since a user did; wait: milliseconds before the next time.
+    gate: path of a FIFO that init is to wait at: the command begins later, see engine/init.py.
     """
     plan = _plan(container)
     plan.attach_fd = attach_fd
+    if gate:
+        _make_gate(plan, gate)
     plan.cleanup = _after_command(container)
     plan.restarts, plan.restart_wait = restarts, wait or restart_policy.FIRST_WAIT
     restart_policy.write_policy(container)
@@ -68,6 +82,20 @@ def start_locked(
         for text in plan.warnings if warn else ():
             warn(text)  # type: ignore[misc]
     container._state = None  # C wrote it
+
+
+def _make_gate(plan: plans.Plan, gate: str) -> None:
+    """UsageError where the runtime cannot wait."""
+    if not launch.own_runtime(plan):
+        raise UsageError(
+            f"cannot initialize container {plan.container.name}", "another OCI runtime would wait for its own start command", "pyman start"
+        )
+    try:
+        os.unlink(gate)
+    except FileNotFoundError:
+        pass
+    os.mkfifo(gate, 0o600)
+    plan.gate = gate
 
 
 def _note_failure(container: Container, err: PymanError) -> None:

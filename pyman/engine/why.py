@@ -60,7 +60,12 @@ def _existing(container: Container) -> dict[str, Any]:
         if restart_policy.waiting(state):
             told[0]["Proof"].append(f"its restart policy, {state['restart_policy']}, is about to start it again")
         return {**head, **told[0], "Runs": told[1:]}
-    sentence = {"created": "has never been started", "running": "has not stopped: it runs", "paused": "has not stopped: it is paused"}
+    sentence = {
+        "created": "has never been started",
+        "running": "has not stopped: it runs",
+        "paused": "has not stopped: it is paused",
+        "initialized": "has not begun",
+    }
     text = sentence.get(state["status"], f"is {state['status']}")
     return {**head, **_nothing(state["status"], text, state["started"], state.get("restarts", 0)), "Runs": told}
 

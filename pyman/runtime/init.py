@@ -198,6 +198,7 @@ class Init:
             # Nobody will listen at the start: what can be known about the program is said now, as managers expect it.
             self.stage = "exec"
             look_up(process)
+            self._take_streams(slave)  # the creator's own must not be kept open until the start
         self.stage = "ready"
         self.channel.send("ready")
         self.stage = "start"
@@ -205,16 +206,19 @@ class Init:
             os.read(self.gate_fd, 1)  # the creating program has gone; another one, `start`, writes here
         else:
             self.channel.expect("start", "start")
-        if slave >= 0:
-            tty.make_controlling(slave)
-        else:
-            for number, fd in enumerate(self.stdio):
-                os.dup2(fd, number)
+            self._take_streams(slave)
         program.close_at_exec(self.preserve)
         if self.extras is not None:
             self.stage = "hooks"
             self.extras.before_program()
         program.run_program(self, process)
+
+    def _take_streams(self, slave: int) -> None:
+        if slave >= 0:
+            tty.make_controlling(slave)
+        else:
+            for number, fd in enumerate(self.stdio):
+                os.dup2(fd, number)
 
 
 def look_up(process: dict[str, Any]) -> None:

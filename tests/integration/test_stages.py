@@ -152,6 +152,18 @@ def test_commit(pyman: Run, layout: str, base: Path, stage: str, whole: str) -> 
         assert not contents(store / place), place
 
 
+@pytest.mark.parametrize("stage", [*stages.RESTART, *(stage for stage in stages.RUN if stage.startswith("start:"))])
+def test_restart(pyman: Run, image: str, base: Path, stage: str) -> None:
+    """Killed after the stop: it is stopped, and its policy leaves it so; killed later: as a killed start leaves it."""
+    pyman("run", "-d", "--name", "kept", "--network", "none", "--restart", "always", image, "sleep", "600")
+    assert kill_at(base, stage + "!", "restart", "-t", "0", "kept") or stage == "start:reported"
+    assert pyman("ps", "-a", "--format", "{{.State}}").stdout.strip() in (("exited",) if stage in stages.RESTART else ("exited", "running"))
+    pyman("restart", "-t", "0", "kept")
+    assert pyman("exec", "kept", "echo", "alive").stdout == "alive\n"
+    pyman("rm", "-f", "-t", "0", "kept")
+    settled(base, str(base / "home"))
+
+
 @pytest.mark.parametrize("stage", stages.PAUSE)
 def test_pause(pyman: Run, image: str, base: Path, stage: str) -> None:
     pyman("run", "-d", "--name", "kept", "--network", "none", image, "sleep", "600")

@@ -8,6 +8,7 @@ from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyman.engine.container import Container
@@ -24,13 +25,17 @@ def main(opts: Any, args: list[str]) -> int:
     return attach_to(container, opts, stdin=not opts.get("no_stdin"))
 
 
-def attach_to(container: Container, opts: Any, stdin: bool) -> int:
-    """Attach to a container that runs; its stdin only if it has one and `stdin` is true. StateError."""
+def attach_to(container: Container, opts: Any, stdin: bool, then: Callable[[], object] = lambda: None) -> int:
+    """Attach to a container that runs; its stdin only if it has one and `stdin` is true. StateError.
+
+    then: called once nothing of what it writes can be missed.
+    """
     container.sync()
     container.require_running("attach to")
     options = container.config["options"]
     sock = attach.open_attach(container)
     container.event("attach")
+    then()
     code = attach.attach_container(
         container,
         sock,

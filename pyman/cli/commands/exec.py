@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from pyman.engine import attach as engine_attach
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
+from pyman.engine import exec_sessions
 from pyman.errors import NoSuchContainer, UsageError
 from pyman.monitor import attach
 
@@ -38,8 +41,10 @@ def main(opts: Any, args: list[str]) -> int:
     except NoSuchContainer as err:
         raise UsageError(err.what, err.why) from err
     if opts.get("detach"):
+        sys.stdout.write(started.id + "\n")
         return 0
     code = attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
     if not started.pid:
+        exec_sessions.forget(container, started.id)
         container.event("exec_died", ContainerExitCode=code, ExecID=started.id)
     return code

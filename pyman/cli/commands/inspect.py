@@ -66,7 +66,12 @@ def _one(name: str, kind: str, size: bool) -> dict[str, Any]:
     except NoSuchObject as err:
         if kind == "volume":
             raise
-        raise NoSuchObject(f"no container, image or volume {name!r} found", "no such object") from err
+        from pyman.engine import exec_sessions
+
+        try:
+            return exec_sessions.find(name)
+        except NoSuchObject:
+            raise NoSuchObject(f"no container, image or volume {name!r} found", "no such object") from err
 
 
 def show(found: list[dict[str, Any]], template: str) -> None:

@@ -30,7 +30,7 @@ def main(opts: Any, args: list[str]) -> int:
 
     chosen = dict(opts)
     if opts.get("all"):
-        chosen["filter"] = [*(opts.get("filter") or []), "status=created", "status=exited"]
+        chosen["filter"] = [*(opts.get("filter") or []), "status=created", "status=initialized", "status=exited"]
     return selection.each(chosen, args, action)
 
 
@@ -58,7 +58,11 @@ def _attached(opts: Any, args: list[str]) -> int:
         merged["detach_keys"] = opts["detach_keys"]
         merged["_given"] = [*(merged.get("_given") or []), "detach_keys"]
     with container:
-        running = container.state["status"] in ("running", "paused")
+        running = container.state["status"] in ("running", "paused", "initialized")
+    if running and container.state["status"] == "initialized":
+        from pyman.cli.commands import attach
+
+        return attach.attach_to(container, opts, bool(opts.get("interactive")), lambda: start.start_container(container))
     if running:
         from pyman.cli.commands import attach
 

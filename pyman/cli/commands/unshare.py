@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
+from pyman.engine import root_access
 from pyman.errors import UsageError
 from pyman.linux import process
 from pyman.rootless import userns
@@ -32,4 +33,9 @@ def main(opts: Any, args: list[str]) -> int:
             os.write(2, f"Error: cannot execute {command[0]}: {err.strerror}\n".encode())
             return 126
 
-    return process.wait(userns.fork_in_userns(body, "pyman:[unshare]"))
+    join_fd = root_access.living_userns()
+    try:
+        return process.wait(userns.fork_in_userns(body, "pyman:[unshare]", join_fd=join_fd))
+    finally:
+        if join_fd >= 0:
+            os.close(join_fd)

@@ -56,7 +56,7 @@ env,e list Set an environment variable
 env-file list Read environment variables from a file
 interactive,i bool Keep stdin open
 latest,l bool The newest container
-no-session bool Accepted: this release keeps no exec sessions
+no-session bool Keep no session that inspect lists
 preserve-fd list Pass these file descriptors, for example 3,7
 preserve-fds uint Pass this many descriptors, from 3 on
 privileged bool All capabilities of the user namespace
@@ -126,6 +126,90 @@ pause,p bool Pause the container meanwhile
 quiet,q bool Print the id only
 squash,s bool One layer with everything instead of a further one
 """
+RESTART = """
+all,a bool All containers, whatever their state
+cidfile list Read the id from this file
+filter,f list Containers that match, for instance name=web
+latest,l bool The newest container
+running bool All containers that run
+time,t int Seconds until SIGKILL
+"""
+INIT = """
+all,a bool All containers that are not initialized yet
+latest,l bool The newest container
+"""
+PRUNE = """
+filter list Containers that match: label=x, label!=x, until=24h
+force,f bool Do not ask
+"""
+CLONE = """
+blkio-weight str Weight of the container's block I/O: 10 to 1000
+blkio-weight-device list Weight for one device: PATH:WEIGHT
+cpu-period str Length of a period of processor time, in microseconds
+cpu-quota str Processor time per period, in microseconds
+cpu-rt-period str Real-time period !! the kernel's cgroup v2 has no real-time limits
+cpu-rt-runtime str Real-time runtime !! the kernel's cgroup v2 has no real-time limits
+cpu-shares int Share of processor time (1024 is the usual one)
+cpus str Number of processors that the container may use
+cpuset-cpus str Processors that it may use: 0-2,4
+cpuset-mems str Memory nodes that it may use
+destroy bool Remove the original
+device-read-bps list Limit of reading from a device: PATH:RATE
+device-write-bps list Limit of writing to a device: PATH:RATE
+force,f bool Remove the original even if it runs (with --destroy)
+memory,m str Memory limit
+memory-reservation str Memory that is kept under pressure
+memory-swap str Memory and swap together
+memory-swappiness str How readily memory is swapped out !! the kernel's cgroup v2 has no swappiness per group
+name str Name of the clone (ORIGINAL-clone)
+pod str Pod to make the clone in !! pods are not part of this release
+run bool Start the clone
+"""
+MOUNT = """
+all,a bool All containers
+format str json
+latest,l bool The newest container
+no-trunc bool Do not shorten ids
+"""
+UNMOUNT = """
+all,a bool All containers that are mounted here
+force,f bool Unmount even if something is in use there
+latest,l bool The newest container
+"""
+CHECKPOINT = """
+all,a bool All running containers
+compress,c str=zstd Compression of the archive: zstd, none, gzip
+create-image str Make an image of the checkpoint
+export,e str Write the checkpoint to this archive
+file-locks bool Keep file locks
+ignore-rootfs bool Leave the container's files out of the archive
+ignore-volumes bool Leave its volumes out of the archive
+keep,k bool Keep the log of the checkpoint
+latest,l bool The newest container
+leave-running,R bool Let the container go on
+pre-checkpoint,P bool Only its memory, while it goes on
+print-stats bool Print how long each part took
+tcp-established bool Keep established TCP connections
+with-previous bool Add to an earlier --pre-checkpoint
+"""
+RESTORE = """
+all,a bool All checkpointed containers
+file-locks bool Restore file locks
+ignore-rootfs bool Leave the files of the archive out
+ignore-static-ip bool Take any IP address
+ignore-static-mac bool Take any MAC address
+ignore-volumes bool Leave the volumes of the archive out
+import,i str Take the checkpoint from this archive
+import-previous str Archive of an earlier --pre-checkpoint
+keep,k bool Keep the log and the checkpoint
+latest,l bool The newest container
+name,n str Name of the restored container
+pod str Pod to restore it in
+print-stats bool Print how long each part took
+publish,p list Publish these ports instead
+tcp-close bool Close its TCP connections
+tcp-established bool Restore established TCP connections
+"""
 PAUSE = """
 all,a bool All containers
 cidfile list Read the id from this file
@@ -150,11 +234,13 @@ external bool Containers of other tools count too (the store holds none)
 """
 CLEANUP = """
 all,a bool All containers
+exec str Clean up after this exec session of the container
 exit-code int=0 Exit with this code, which the container has ended with
 latest,l bool The newest container
 restart bool Start it again, as the monitor does by the restart policy
 rm bool Remove it if it has ended
-rmi bool Remove its image too !! use rmi
+rmi bool Remove its image too
+stopped-only bool Accepted: a running container is never cleaned up
 """
 STATS = """
 all,a bool Containers that do not run too
@@ -204,7 +290,28 @@ unsetenv list Remove an environment variable
 _C = Command
 _CONTAINER = {
     "attach": _C("attach", "CONTAINER", "Attach to a running container", ATTACH, ("pyman attach web",), most=1),
-    "cleanup": _C("container_cleanup", "CONTAINER...", "Sync containers after their end", CLEANUP, hidden=True),
+    "checkpoint": _C(
+        "container_checkpoint",
+        "CONTAINER...",
+        "Write the state of running containers to disk",
+        CHECKPOINT,
+        ("pyman container checkpoint web",),
+    ),
+    "cleanup": _C(
+        "container_cleanup",
+        "CONTAINER...",
+        "Take away what ended containers have left",
+        CLEANUP,
+        ("pyman container cleanup web", "pyman container cleanup --rm --all"),
+    ),
+    "clone": _C(
+        "container_clone",
+        "CONTAINER [NAME [IMAGE]]",
+        "Create a container like another one",
+        CLONE,
+        ("pyman container clone web", "pyman container clone --memory 1g --destroy web web2"),
+        most=3,
+    ),
     "commit": _C(
         "commit",
         "CONTAINER [IMAGE]",
@@ -264,8 +371,16 @@ _CONTAINER = {
     "inspect": _C(
         "container_inspect", "CONTAINER...", "Show everything about containers", CONTAINER_INSPECT, ("pyman container inspect web",)
     ),
+    "init": _C("init", "CONTAINER...", "Make containers ready to start", INIT, ("pyman init web",), starts=True),
     "kill": _C("kill", "CONTAINER...", "Send a signal to containers", KILL, ("pyman kill -s HUP web",)),
     "logs": _C("logs", "CONTAINER...", "Show what a container wrote", LOGS, ("pyman logs -f web", "pyman logs --since 10m --tail 100 web")),
+    "mount": _C(
+        "mount",
+        "[CONTAINER...]",
+        "Mount the files of containers inside `pyman unshare`, or list what is mounted",
+        MOUNT,
+        ("pyman unshare sh -c 'ls $(pyman mount web)'",),
+    ),
     "pause": _C("pause", "CONTAINER...", "Freeze all processes of containers", PAUSE, ("pyman pause web", "pyman pause --all")),
     "port": _C(
         "port",
@@ -275,8 +390,18 @@ _CONTAINER = {
         ("pyman port web", "pyman port web 80/tcp"),
         most=2,
     ),
+    "prune": _C("container_prune", "", "Remove all containers that do not run", PRUNE, ("pyman container prune --force",), most=0),
     "ps": _C("ps", "", "List containers", PS, ("pyman ps -a", "pyman ps --filter status=exited --format '{{.Names}}'"), most=0),
     "rename": _C("rename", "CONTAINER NAME", "Give a container another name", "", ("pyman rename web old-web",), most=2),
+    "restart": _C(
+        "restart",
+        "CONTAINER...",
+        "Stop containers and start them again",
+        RESTART,
+        ("pyman restart web", "pyman restart --running"),
+        starts=True,
+    ),
+    "restore": _C("container_restore", "CONTAINER...", "Let checkpointed containers go on", RESTORE, ("pyman container restore web",)),
     "rm": _C("rm", "CONTAINER...", "Remove containers", RM, ("pyman rm web", "pyman rm -f --all")),
     "run": _C(
         "run",
@@ -311,6 +436,7 @@ _CONTAINER = {
         WHY,
         ("pyman why web", "pyman why --format json --latest"),
     ),
+    "unmount": _C("unmount", "CONTAINER...", "Unmount the files of containers", UNMOUNT, ("pyman unmount web",)),
     "unpause": _C("unpause", "CONTAINER...", "Let paused containers go on", PAUSE, ("pyman unpause web",)),
     "update": _C(
         "update",
@@ -324,7 +450,11 @@ _CONTAINER = {
 }
 COMMANDS: dict[tuple[str, ...], Command] = {
     **{("container", name): command for name, command in _CONTAINER.items()},
-    **{(name,): command for name, command in _CONTAINER.items() if name not in ("cleanup", "diff", "exists")},
+    **{
+        (name,): command
+        for name, command in _CONTAINER.items()
+        if name not in ("checkpoint", "cleanup", "clone", "diff", "exists", "prune", "restore")
+    },
     ("diff",): _C(
         "diff",
         "CONTAINER|IMAGE [CONTAINER|IMAGE]",
@@ -341,6 +471,8 @@ ALIASES = {
     ("container", "ls"): ("ps",),
     ("container", "list"): ("ps",),
     ("container", "remove"): ("rm",),
+    ("container", "umount"): ("unmount",),
+    ("umount",): ("unmount",),
     ("list",): ("ps",),
     ("ls",): ("ps",),
 }

@@ -1,0 +1,48 @@
+"""Initialise containers: everything a start does but for executing the command; and the start of such a container. CLI process."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyman.engine import restart_policy, start
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def init_container(container: Container, warn: Callable[[str], None] | None = None) -> None:
+    """Make a container ready; its init waits at a gate until `start`. StateError if it is so already; what start raises."""
+    with container:
+        if container.state["status"] in RUNNING:
+            raise StateError(
+                f"container {container.id} has already been created in runtime: container state improper",
+                f"its state is {container.state['status']}",
+            )
+        restart_policy.cancel(container)
+        restart_policy.forget_wish(container)
+        start.start_locked(container, warn=warn, gate=gate_path(container))
+
+
+def gate_path(container: Container) -> str:
+    """The FIFO that init waits at."""
+    return os.path.join(container.run_dir, "gate")
+
+
+def open_locked(container: Container) -> None:
+    """Let the command of an initialised container begin. The caller holds its lock. RuntimeFailure if nobody waits there."""
+    from pyman.runtime import start as runtime_start
+
+    # Saved first: whoever is killed in between, the container is known to run, and stop, kill and rm work on it.
+    container.state.update(status="running", started=time.time())
+    container.save()
+    runtime_start.open_gate(gate_path(container))
+    os.unlink(gate_path(container))
+    container.event("start")
+    if container.state.get("health"):
+        from pyman.engine import health_state
+
+        health_state.reload(container)

@@ -1,0 +1,31 @@
+"""Remove all containers that do not run. CLI process."""
+
+from __future__ import annotations
+
+from pyman.engine import ps, remove, restart_policy
+from pyman.engine.container import RUNNING, list_containers
+from pyman.errors import PymanError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FILTERS = ("label", "label!", "until")
+
+
+def prune(filters: list[str]) -> Iterator[str | PymanError]:
+    """The ids of those removed, or why one was not. UsageError for a filter other than label, label! and until."""
+    for item in filters:
+        key = item.partition("=")[0]
+        if key not in FILTERS:
+            raise UsageError(f"{key} is an invalid filter", "known are label, label! and until")
+    for container in list_containers():
+        state = container.state
+        if state["status"] in RUNNING or restart_policy.waiting(state) or not ps.matches(state, filters):
+            continue
+        try:
+            remove.remove_container(container)
+        except PymanError as err:
+            yield err
+        else:
+            yield container.id

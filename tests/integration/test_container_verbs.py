@@ -1,0 +1,176 @@
+"""restart, init, clone, prune, mount, cleanup, checkpoint, and the sessions of exec."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+
+def state(pyman: Run, name: str) -> dict[str, object]:
+    return dict(json.loads(pyman("container", "inspect", name).stdout)[0]["State"])
+
+
+def test_restart(pyman: Run, image: str, base: Path) -> None:
+    trap = "trap 'exit 4' TERM; echo begun; while :; do sleep 0.01; done"
+    pyman("run", "-d", "--name", "box", "--network", "none", "--restart", "always", "--cidfile", "cid", image, "sh", "-c", trap)
+    pyman("create", "--name", "other", "--network", "none", image, "sleep", "600")
+    first = state(pyman, "box")["Pid"]
+    assert pyman("restart", "box").stdout == "box\n"
+    assert state(pyman, "box")["Pid"] != first and json.loads(pyman("inspect", "box").stdout)[0]["RestartCount"] == 0
+    assert pyman("restart", "-t", "0", "--cidfile", "cid").stdout.strip() == (base / "cid").read_text()
+    box = pyman("ps", "-q", "--no-trunc").stdout
+    assert pyman("restart", "-t", "0", "--running").stdout == box
+    assert pyman("restart", "-t", "0", "--filter", "name=other").stdout and state(pyman, "other")["Running"]
+    assert len(pyman("restart", "-t", "0", "--all").stdout.split()) == 2
+    events = pyman("events", "--stream=false", "--filter", "container=box", "--format", "{{.Status}}").stdout.split()
+    assert events.count("restart") == 4
+    pyman("pause", "box")
+    assert "in a paused or unknown state" in pyman("restart", "box", rc=125).stderr
+    assert "cannot use --running together" in pyman("restart", "--running", "box", rc=125).stderr
+    assert "no container given" in pyman("restart", rc=125).stderr
+    pyman("rm", "-f", "-t", "0", "box", "other")
+
+
+@pytest.mark.parametrize("network", ["none", "pasta"])
+def test_init(pyman: Run, image: str, network: str) -> None:
+    pyman("create", "--name", "box", "--network", network, image, "sh", "-c", "echo hello; exit 3")
+    assert pyman("init", "box").stdout == "box\n"
+    found = state(pyman, "box")
+    assert found["Status"] == "initialized" and found["Pid"] and not found["Running"] and str(found["StartedAt"]).startswith("0001")
+    assert pyman("ps", "-a", "--format", "{{.Status}}").stdout == "Initialized\n" and not pyman("ps", "-q").stdout
+    assert "has already been created in runtime" in pyman("init", "box", rc=125).stderr
+    assert "it is not started yet" in pyman("exec", "box", "true", rc=125).stderr
+    assert b"user:x" in pyman("cp", "box:/etc/passwd", "-", text=False).stdout  # type: ignore[operator]
+    assert pyman("start", "-a", "box", rc=3).stdout == "hello\n"
+    pyman("init", "--all")
+    pyman("start", "box")
+    assert pyman("wait", "box").stdout == "3\n" and pyman("logs", "box").stdout == "hello\n" * 2
+    pyman("init", "box")
+    pyman("stop", "-t", "0", "box")
+    assert state(pyman, "box")["ExitCode"] == 137
+    pyman("init", "box")
+    pyman("rm", "box")
+    pyman("create", "--name", "box", "--network", "none", image, "/nothing")
+    assert "/nothing" in pyman("init", "box", rc=125).stderr
+    pyman("rm", "box")
+
+
+def test_clone_and_prune(pyman: Run, image: str) -> None:
+    options = (
+        "--network",
+        "none",
+        "-e",
+        "A=1",
+        "-v",
+        "named:/data",
+        "-v",
+        "/anonymous",
+        "--label",
+        "x=y",
+        "--cpu-shares",
+        "100",
+        "-w",
+        "/tmp",
+    )
+    pyman("run", "-d", "--name", "box", *options, "--limits", "best-effort", image, "sleep", "600")
+    first = pyman("container", "clone", "box").stdout.strip()
+    pyman("container", "clone", "box")
+    pyman("container", "clone", "--run", "--cpu-shares", "200", "box", "runs", "localhost/demo:latest")
+    pyman("container", "clone", "--destroy", "--force", "--name", "last", "box")
+    assert pyman("ps", "-a", "--sort", "names", "--format", "{{.Names}}").stdout.split() == ["box-clone", "box-clone1", "last", "runs"]
+    values = [json.loads(pyman("inspect", name).stdout)[0] for name in ("box-clone", "runs", "last")]
+    assert values[0]["Id"] == first and values[0]["HostConfig"]["CpuShares"] == 100 and values[1]["HostConfig"]["CpuShares"] == 200
+    assert values[1]["State"]["Running"] and pyman("exec", "runs", "sh", "-c", "echo $A; pwd").stdout == "1\n/tmp\n"
+    assert all(value["Config"]["Labels"]["x"] == "y" for value in values)
+    sources = [{mount["Destination"]: mount["Source"] for mount in value["Mounts"]} for value in values]
+    assert sources[0]["/data"] == sources[1]["/data"] and sources[0]["/anonymous"] != sources[1]["/anonymous"]
+    assert "without --destroy" in pyman("container", "clone", "--force", "runs", rc=125).stderr
+    assert "already in use" in pyman("container", "clone", "runs", "last", rc=125).stderr
+    assert "foo is an invalid filter" in pyman("container", "prune", "-f", "--filter", "foo=x", rc=125).stderr
+    assert not pyman("container", "prune", "-f", "--filter", "label!=x").stdout and not pyman("container", "prune", input="n\n").stderr
+    assert "stdin has ended" in pyman("container", "prune", rc=125).stderr
+    assert len(pyman("container", "prune", input="y\n").stdout.split()) > 3
+    assert pyman("ps", "-a", "--format", "{{.Names}}").stdout == "runs\n"
+    pyman("rm", "-f", "-v", "-t", "0", "runs")
+    pyman("volume", "prune", "-f")
+    pyman("volume", "rm", "named", rc=None)
+
+
+def test_mount(pyman: Run, image: str, base: Path) -> None:
+    pyman(
+        "run",
+        "-d",
+        "--name",
+        "runs",
+        "--network",
+        "none",
+        "-v",
+        "/vol",
+        image,
+        "sh",
+        "-c",
+        "echo 1 > /file; echo 2 > /vol/x; exec sleep 600",
+    )
+    pyman("create", "--name", "box", "--network", "none", image, "sleep", "600")
+    assert "must execute `pyman unshare` first" in pyman("mount", "box", rc=125).stderr
+    tool = " ".join(_command())
+    script = f"""set -e
+        pyman() {{ {tool} "$@"; }}
+        pyman mount box; pyman mount runs > /dev/null; pyman mount --no-trunc; pyman mount --format json > {base}/mounts.json
+        echo made > $(pyman mount box)/made; cat $(pyman mount runs)/file; ls $(pyman mount runs)/vol
+        cd $(pyman mount runs); pyman umount runs 2>&1 || echo busy; cd /; pyman umount runs box; pyman umount box; pyman mount"""
+    lines = pyman("unshare", "sh", "-c", script).stdout.splitlines()
+    place = lines[0]
+    assert place.endswith("/merged") and any(line.endswith(place) and len(line.split()[0]) == 64 for line in lines[1:3])
+    assert lines[3] == "1" and "busy" in lines and lines[-3:] == ["runs", "box", "box"]
+    assert {tuple(item["Names"]) for item in json.loads((base / "mounts.json").read_text())} == {("box",), ("runs",)}
+    assert "A /made\n" in pyman("diff", "box").stdout
+    pyman("start", "box")
+    assert pyman("exec", "box", "cat", "/made").stdout == "made\n"
+    pyman("rm", "-f", "-v", "-t", "0", "box", "runs")
+
+
+def _command() -> list[str]:
+    from tests.conftest import command
+
+    return command()
+
+
+def test_cleanup_exists_and_checkpoint(pyman: Run, image: str) -> None:
+    pyman("run", "--name", "done", "--network", "none", image, "true")
+    pyman("run", "-d", "--name", "box", "--network", "none", image, "sleep", "600")
+    assert pyman("container", "cleanup", "done", "box").stdout == "done\nbox\n"
+    pyman("container", "exists", "done")
+    assert pyman("container", "cleanup", "--rm", "done").stdout == "done\n"
+    pyman("container", "exists", "done", rc=1)
+    pyman("container", "cleanup", "--rm", "--all")
+    assert state(pyman, "box")["Running"]
+    assert "no container with name" in pyman("container", "cleanup", "done", rc=125).stderr
+    for args in (("checkpoint", "box"), ("restore", "box"), ("restore", "-i", "x.tar")):
+        assert "criu needs CAP_CHECKPOINT_RESTORE" in pyman("container", *args, rc=125).stderr
+    pyman("rm", "-f", "-t", "0", "box")
+
+
+def test_sessions_of_exec(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "box", "--network", "none", image, "sleep", "600")
+    session = pyman("exec", "-d", "-u", "1000", "box", "sleep", "100").stdout.strip()
+    pyman("exec", "-d", "--no-session", "box", "sleep", "100")
+    pyman("exec", "box", "true")
+    assert json.loads(pyman("inspect", "box").stdout)[0]["ExecIDs"] == [session]
+    value = json.loads(pyman("inspect", session).stdout)[0]
+    assert value["Running"] and value["ProcessConfig"] == {
+        **{"entrypoint": "sleep", "arguments": ["100"]},
+        **{"privileged": False, "tty": False, "user": "1000"},
+    }
+    pyman("exec", "box", "kill", "-9", "-1", rc=None)
+    for _ in range(500):
+        if not json.loads(pyman("inspect", "box").stdout)[0]["ExecIDs"]:
+            break
+        time.sleep(0.01)
+    assert "no container, image or volume" in pyman("inspect", session, rc=125).stderr
+    pyman("rm", "-f", "-t", "0", "box")
