@@ -62,7 +62,7 @@ def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: b
     at_once: how many at the same time; they are reported in order.
     """
     chosen = select(opts, args)
-    take = action if at_once < 2 or len(chosen) < 2 else _started(chosen, action, at_once)
+    take = action if at_once < 2 or len(chosen) < 2 else started(chosen, action, at_once)
 
     def act(label: str, container: Container) -> None:
         if take(container) is not False and echo:
@@ -71,7 +71,7 @@ def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: b
     return 125 if over(chosen, act, bool(opts.get("ignore"))) else 0
 
 
-def _started(chosen: list[tuple[str, Any]], action: Callable[[Container], Any], at_once: int) -> Callable[[Container], Any]:
+def started(chosen: list[tuple[str, Any]], action: Callable[[Container], Any], at_once: int) -> Callable[[Container], Any]:
     """Begin `action` on all containers in threads; what is returned waits for one of them and gives its result or error."""
     from concurrent import futures  # for several only
 

@@ -79,14 +79,30 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         from pyman.engine import secret_option
 
         config["secrets"], sealed = secret_option.take(opts["secret"])
+    needed = _dependencies(opts)
+    if needed:
+        config["depends"] = needed
     names_of_volumes = _plan_volumes(config)
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
     more = {**names_of_volumes, "health": 1} if health else names_of_volumes
     container = _write(config, opts, owned, more, sealed)
+    if needed:
+        from pyman.engine import dependencies
+
+        dependencies.note(container, needed)
     if names_of_volumes:
         _make_volumes(container)
     return container
+
+
+def _dependencies(opts: dict[str, Any]) -> list[str]:
+    """The ids of the containers whose namespaces it is to live in. NoSuchContainer."""
+    if not any("container:" in str(opts.get(key) or "") for key in ("network", "ipc", "pid", "uts", "userns", "cgroupns")):
+        return []
+    from pyman.engine import dependencies  # with namespaces of other containers only
+
+    return dependencies.resolve(dependencies.wanted(opts))
 
 
 def _plan_volumes(config: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
             },
         },
         "Mounts": mounts,
-        "Dependencies": [],
+        "Dependencies": config.get("depends") or [],
         "NetworkSettings": network,
         "Namespace": "",
         "IsInfra": False,

@@ -16,12 +16,27 @@ if TYPE_CHECKING:
     pass
 
 
-def remove_container(container: Container, *, force: bool = False, timeout: int | None = None, volumes: bool = False) -> None:
-    """Remove one container. StateError if it runs and `force` is not given.
+def remove_container(
+    container: Container, *, force: bool = False, timeout: int | None = None, volumes: bool = False, depend: bool = False
+) -> list[str]:
+    """Remove one container; the ids of all that were. StateError if it runs and `force` is not given; PymanError if others need it.
 
     timeout: seconds to wait for its end before it is killed (default: its own stop timeout).
-    volumes: its anonymous volumes go too.
+    volumes: its anonymous volumes go too; depend: and the containers that need it, before.
     """
+    gone: list[str] = []
+    if os.path.isdir(os.path.join(container.dir, "dependents")):
+        from pyman.engine import dependencies
+
+        others = dependencies.dependents(container)
+        if others and not depend:
+            raise PymanError(
+                f"container {container.id} has dependent containers which must be removed before it",
+                ", ".join(other.id for other in others) + ": container already exists",
+                "remove them first, or use --depend",
+            )
+        for other in others:
+            gone += remove_container(other, force=force, timeout=timeout, volumes=volumes, depend=True)
     with container:
         if container.state["status"] in RUNNING:
             if not force and container.state["status"] != "initialized":
@@ -41,6 +56,7 @@ def remove_container(container: Container, *, force: bool = False, timeout: int 
                 f"stop it first (pyman stop {container.name}), or use: pyman rm --force {container.name}",
             )
         discard_container(container, volumes=volumes or bool(container.state.get("auto_remove")))
+    return [*gone, container.id]
 
 
 def discard_container(container: Container, *, volumes: bool = True) -> None:

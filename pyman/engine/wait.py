@@ -79,5 +79,11 @@ def _wait_process(pid: int, interval: float) -> None:
 
 
 def _last_code(container: Container) -> int:
-    """The container was removed while we waited: the code of the state we last saw."""
-    return 0
+    """The container was removed while we waited: the code that its monitor has noted in the log of events; else 0."""
+    from pyman.state import eventlog  # removed containers only
+
+    code = 0
+    for event in eventlog.read():
+        if event.get("ID") == container.id and event.get("Status") in ("died", "remove"):
+            code = int(event.get("ContainerExitCode") or code)
+    return code

@@ -174,3 +174,45 @@ def test_sessions_of_exec(pyman: Run, image: str) -> None:
         time.sleep(0.01)
     assert "no container, image or volume" in pyman("inspect", session, rc=125).stderr
     pyman("rm", "-f", "-t", "0", "box")
+
+
+def test_several_at_once(pyman: Run, image: str) -> None:
+    """stop and rm of several containers wait for all of them together: the last has got its signal before the first has ended."""
+    names = [f"box{number}" for number in range(6)]
+    for name in names:
+        pyman("run", "-d", "--name", name, "--network", "none", image, "sleep", "600")  # heeds no SIGTERM
+    assert pyman("stop", "-t", "1", *names, "nobody", rc=125).stdout.split() == names
+    assert _order(pyman) == ["stop"] * 6 + ["died"] * 6
+    assert all(state(pyman, name)["ExitCode"] == 137 for name in names)
+    pyman("start", *names)
+    assert pyman("rm", "-f", "-t", "1", *names).stdout.split() == names
+    assert _order(pyman) == ["stop"] * 6 + ["died"] * 6
+
+
+def _order(pyman: Run) -> list[str]:
+    """The last ends of six containers, as the log of events has them."""
+    events = pyman("events", "--stream=false", "--format", "{{.Name}} {{.Status}}").stdout.splitlines()
+    found = [line.split()[1] for line in events if line.startswith("box") and line.split()[1] in ("stop", "died")]
+    return found[-12:]
+
+
+def test_dependents(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--name", "base", "--network", "none", image, "sleep", "600")
+    for name, options in (("first", ("--network", "container:base")), ("second", ("--network", "none", "--pid", "container:base"))):
+        pyman("run", "-d", "--name", name, *options, image, "sleep", "600")
+    found = json.loads(pyman("inspect", "first").stdout)[0]
+    assert found["Dependencies"] == [json.loads(pyman("inspect", "base").stdout)[0]["Id"]]
+    assert "has dependent containers which must be removed before it" in pyman("rm", "-f", "-t", "0", "base", rc=125).stderr
+    assert "has dependent containers" in pyman("rm", "-f", "-t", "0", "base", "first", rc=125).stderr  # the second still needs it
+    lines = pyman("rm", "-f", "-t", "0", "--depend", "base").stdout.split()
+    assert lines[-1] == "base" and len(lines) == 2
+    assert not pyman("ps", "-aq").stdout
+    assert "no container with name" in pyman("create", "--network", "container:base", image, rc=125).stderr
+    pyman("run", "-d", "--name", "base", "--network", "none", image, "sleep", "600")
+    pyman("run", "-d", "--name", "first", "--network", "container:base", image, "sleep", "600")
+    pyman("rm", "-f", "-t", "0", "base", "first")
+
+
+def test_wait_for_a_container_that_is_removed_at_its_end(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--rm", "--name", "box", "--network", "none", image, "sh", "-c", "sleep 0.5; exit 7")
+    assert pyman("wait", "box").stdout == "7\n"

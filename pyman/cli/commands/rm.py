@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pyman.cli import selection
 from pyman.engine import remove
+from pyman.engine.container import Container
+from pyman.errors import PymanError
+
+_AT_ONCE = 32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    from pyman.engine.container import Container
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -19,8 +22,37 @@ def main(opts: Any, args: list[str]) -> int:
     # As Podman: a forced removal of nothing has reached its goal.
     chosen = {**opts, "ignore": opts.get("ignore") or opts.get("force")}
 
+    targets = selection.select(chosen, args)
+    found = [container for _, container in targets if not isinstance(container, PymanError)]
+    if opts.get("force") and len(found) > 1:
+        _stop_running(found, opts.get("time"))
+    done: set[str] = set()
+    if any(os.path.isdir(os.path.join(one.dir, "dependents")) for one in found) and len(found) > 1:
+        # The newest first: whatever needs another container is younger than that.
+        targets.sort(key=lambda target: target[1].config["created"] if isinstance(target[1], Container) else 0.0, reverse=True)
+
     def action(label: str, container: Container) -> None:
-        remove.remove_container(container, force=bool(opts.get("force")), timeout=opts.get("time"), volumes=bool(opts.get("volumes")))
+        if container.id in done:
+            return
+        options = {key: bool(opts.get(key)) for key in ("force", "volumes", "depend")}
+        for gone in remove.remove_container(container, timeout=opts.get("time"), **options)[:-1]:
+            done.add(gone)
+            sys.stdout.write(gone + "\n")
         sys.stdout.write(label + "\n")
 
-    return selection.over(selection.select(chosen, args), action, bool(chosen["ignore"]))
+    return selection.over(targets, action, bool(chosen["ignore"]))
+
+
+def _stop_running(found: list[Container], timeout: int | None) -> None:
+    """All that run get their stop signal at the same time; whoever does not stop is told of at its removal."""
+    running: list[tuple[str, Any]] = [(one.id, one) for one in found if one.state["status"] == "running"]
+    if len(running) < 2:
+        return
+    from pyman.engine import stop
+
+    take = selection.started(running, lambda one: stop.stop_container(one, timeout), _AT_ONCE)
+    for _, one in running:
+        try:
+            take(one)
+        except PymanError:
+            continue

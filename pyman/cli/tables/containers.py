@@ -36,7 +36,7 @@ cidfile list Read the id from this file
 filter list Containers that match, for instance name=web
 ignore,i bool No error for containers that do not exist
 latest,l bool The newest container
-depend bool Remove containers that depend on it !! pods are not part of this release
+depend bool Remove the containers that need it too
 force,f bool Stop a running container first
 time,t int Seconds until SIGKILL
 volumes,v bool Remove its anonymous volumes too
