@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import os
-
 from pyman.engine.container import Container
 from pyman.errors import StateError
+from pyman.runtime import checkpoint
 
-_PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin")
-
-
-def blockers() -> list[str]:
-    """What keeps containers of this user from being checkpointed, each as a clause."""
-    found = ["pyman keeps no privileges, and criu needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN outside the user namespace"]
-    if not any(os.access(f"{place}/criu", os.X_OK) for place in _PLACES):
-        found.append("criu is not installed")
-    if not os.path.exists("/proc/sys/kernel/ns_last_pid"):
-        found.append("the kernel has no CONFIG_CHECKPOINT_RESTORE")
-    return found
-
-
-def refusal(action: str, name: str) -> StateError:
-    """The error of a checkpoint or restore."""
-    return StateError(
-        f"cannot {action} {name}",
-        "; ".join(blockers()),
-        "commit keeps a container's files; a program's memory cannot be kept",
-        exit_code=125,
-    )
+_HINT = "commit keeps a container's files; what its programs have in memory cannot be kept"
 
 
 def checkpoint_container(container: Container) -> None:
-    """StateError, always: see `blockers`; for one that does not run, that."""
+    """StateError, always: one that does not run, or everything that stands in criu's way."""
     container.sync()
     container.require_running("checkpoint")
-    raise refusal("checkpoint container", container.name)
+    found = checkpoint.criu()
+    try:
+        found += checkpoint.of_processes(container.state["pid"])
+    except OSError:
+        pass  # it ended just now
+    raise StateError(f"cannot checkpoint container {container.name}", "; ".join(found), _HINT)
+
+
+def restore_error(name: str) -> StateError:
+    """Why nothing can be restored."""
+    found = [*checkpoint.criu(), "a container's namespaces cannot be made from a checkpoint without the host's CAP_SYS_ADMIN"]
+    return StateError(f"cannot restore {name}", "; ".join(found), _HINT)
 
 
 def restore_container(container: Container) -> None:
-    """StateError, always: there can be no checkpoint."""
-    raise refusal("restore container", container.name)
+    """StateError, always."""
+    raise restore_error(f"container {container.name}")

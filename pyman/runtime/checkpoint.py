@@ -31,11 +31,11 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
         raise UsageError(f"invalid --manage-cgroups-mode {mode!r}", f"known are {', '.join(_CGROUP_MODES)}")
     root = store.Root(settings.get("root") or "")
     what = f"cannot {verb} container {args[0]}"
-    found = _criu()
+    found = criu()
     if verb == "checkpoint":
         entry = root.load(args[0])
         entry.require_running("checkpoint", created=True)
-        found += _of_processes(entry.pid)
+        found += of_processes(entry.pid)
     elif not os.path.isdir(opts.get("image_path") or "checkpoint"):
         raise UsageError(
             what, f"there is no directory {opts.get('image_path') or 'checkpoint'} with its images", "give it with --image-path"
@@ -47,7 +47,7 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
     raise RuntimeFailure(what, "; ".join(found), "let runc or crun run it as the host's root, if it must move", stage=verb)
 
 
-def _criu() -> list[str]:
+def criu() -> list[str]:
     """What is wrong with the criu of this host."""
     for directory in (os.environ.get("PATH") or os.defpath).split(":"):
         path = f"{directory}/criu"
@@ -68,7 +68,7 @@ def _criu() -> list[str]:
     return []
 
 
-def _of_processes(pid: int) -> list[str]:
+def of_processes(pid: int) -> list[str]:
     """What the kernel refuses about the processes of init `pid`."""
     found = []
     with open(f"/proc/{pid}/status") as file:

@@ -104,7 +104,7 @@ class Decompressor:
             raise
         except Exception as err:  # isal, zlib and zstandard have error classes of their own
             raise ImageError("damaged layer", f"it cannot be decompressed: {err}") from err
-        data, self._data = self._data or self._source(_CHUNK), b""
+        data, self._data = self._data or self._source(PIECE), b""
         return data
 
     def _read_gzip(self) -> bytes:

@@ -88,11 +88,18 @@ class TarStream:
     """Iterates over the members read with `read(n)`, which returns exactly n bytes or raises.
 
     keep: called with everything that is read and not handed out by `data`: headers, padding, end marks, content nobody wanted.
+    some: as read, but may return less than n bytes; for content.
     """
 
-    __slots__ = ("_at_end", "_keep", "_left", "_read")
+    __slots__ = ("_at_end", "_keep", "_left", "_read", "_some")
 
-    def __init__(self, read: Callable[[int], bytes], at_end: Callable[[], bool], keep: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        at_end: Callable[[], bool],
+        keep: Callable[[bytes], None] | None = None,
+        some: Callable[[int], bytes] | None = None,
+    ) -> None:
         if keep:
 
             def kept(size: int) -> bytes:
@@ -101,6 +108,7 @@ class TarStream:
                 return data
 
         self._read = read
+        self._some = some or read
         self._keep = kept if keep else read
         self._at_end = at_end
         self._left = 0  # of the current member's data and padding
@@ -109,7 +117,7 @@ class TarStream:
         """The current member's content in pieces of at most 1 MiB."""
         left = size
         while left:
-            piece = self._read(min(left, 1 << 20))
+            piece = self._some(min(left, 1 << 20))
             left -= len(piece)
             self._left -= len(piece)
             yield piece

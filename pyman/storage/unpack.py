@@ -19,6 +19,7 @@ from pyman.storage.tarstream import WHITEOUT, Member, clean_name, show
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
 MAX_ENTRIES = 3_000_000
 MAX_RATIO = 2000  # plain bytes per compressed byte, beyond the first GiB: real layers stay below 200
@@ -29,32 +30,57 @@ _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
 
 
 class Source:
-    """Exact reads of the plain tar stream, hashing both sides (`hashing` false: neither; nobody asks for the digests)."""
+    """Exact reads of the plain tar stream, hashing both sides (`hashing` false: neither; nobody asks for the digests).
+
+    threaded: the plain side is hashed by a thread of its own, beside the writing; for streams that come as quickly as that.
+    """
 
     __slots__ = (
+        "_at",
         "_buffer",
         "_compressed",
         "_decompressor",
         "_fd",
         "_hashing",
+        "_jobs",
         "_media_type",
         "_plain",
         "_same",
+        "_thread",
         "compressed_size",
         "plain_size",
         "progress",
     )
 
-    def __init__(self, fd: int, media_type: str, progress: Callable[[int], None] | None, hashing: bool = True) -> None:
+    def __init__(
+        self, fd: int, media_type: str, progress: Callable[[int], None] | None, hashing: bool = True, threaded: bool = False
+    ) -> None:
         self._fd = fd
         self._hashing = hashing
         self._same = False  # both sides are the same bytes: one hash will do
         self._media_type = media_type
         self._decompressor: Decompressor | None = None
         self._compressed, self._plain = hashlib.sha256(), hashlib.sha256()
-        self._buffer = b""
+        self._buffer, self._at = b"", 0  # the piece being read, and how much of it was
+        self._jobs: Any = None
+        self._thread: Any = None
+        if threaded:
+            self._begin_thread()
         self.compressed_size = self.plain_size = 0
         self.progress = progress
+
+    def _begin_thread(self) -> None:
+        import queue
+        import threading
+
+        jobs: queue.Queue[bytes] = queue.Queue(8)
+
+        def work() -> None:
+            while piece := jobs.get():
+                self._plain.update(piece)
+
+        self._jobs, self._thread = jobs, threading.Thread(target=work, daemon=True)
+        self._thread.start()
 
     def _raw(self, size: int) -> bytes:
         """Compressed bytes as they come."""
@@ -72,7 +98,9 @@ class Source:
             self._decompressor = Decompressor(self._media_type, self._raw)
             self._same = self._decompressor.plain
         piece = self._decompressor.read()
-        if self._hashing:
+        if self._jobs is not None and piece:
+            self._jobs.put(piece)
+        elif self._hashing:
             self._plain.update(piece)
         self.plain_size += len(piece)
         if self.plain_size > _FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
@@ -81,34 +109,51 @@ class Source:
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes of the tar stream. ImageError at its end."""
-        if len(self._buffer) >= size:
-            result, self._buffer = self._buffer[:size], self._buffer[size:]
-            return result
-        parts, have = [self._buffer], len(self._buffer)
+        at, end = self._at, self._at + size
+        if end <= len(self._buffer):
+            self._at = end
+            return self._buffer[at:end]
+        parts, have = [self._buffer[at:]], len(self._buffer) - at
         while have < size:
-            piece = self._piece()
-            if not piece:
-                raise ImageError("damaged layer", "it ends in the middle: the download was cut short or the layer is truncated")
-            parts.append(piece)
-            have += len(piece)
-        data = b"".join(parts)
-        self._buffer = data[size:]
-        return data[:size]
+            piece = self._next()
+            self._at = min(len(piece), size - have)
+            parts.append(piece[: self._at])
+            have += self._at
+        return b"".join(parts)
+
+    def some(self, limit: int) -> bytes:
+        """At least one byte and at most `limit`: what has come, without waiting for more. ImageError at the end."""
+        if self._at >= len(self._buffer):
+            self._next()
+        at = self._at
+        self._at = min(len(self._buffer), at + limit)
+        return self._buffer[at : self._at]
+
+    def _next(self) -> bytes:
+        piece = self._piece()
+        if not piece:
+            raise ImageError("damaged layer", "it ends in the middle: the download was cut short or the layer is truncated")
+        self._buffer, self._at = piece, 0
+        return piece
 
     def at_end(self) -> bool:
         """Whether the plain stream is at its end."""
-        self._buffer = self._buffer or self._piece()
+        if self._at >= len(self._buffer):
+            self._buffer, self._at = self._piece(), 0
         return not self._buffer
 
     def finish(self, keep: Callable[[bytes], None] | None = None) -> tuple[str, str]:
         """Read the rest, `keep` it; (digest of the compressed bytes, diff id), both 64 hex digits."""
-        piece = self._buffer or self._piece()
+        piece = self._buffer[self._at :] or self._piece()
         while piece:
             if keep:
                 keep(piece)
             piece = self._piece()
         while self._raw(1 << 17):
             pass
+        if self._thread is not None:
+            self._jobs.put(b"")
+            self._thread.join()
         plain = self._plain.hexdigest()
         return plain if self._same else self._compressed.hexdigest(), plain
 
@@ -337,21 +382,22 @@ def unpack_layer(
     single: bool = False,
     progress: Callable[[int], None] | None = None,
     skeleton_fd: int = -1,
+    threaded: bool = False,
 ) -> dict[str, object]:
     """Unpack the layer read from `fd_in` into directory `dest`; what it was, as data for layer.json.
 
     digest, diff_id: 64 hex digits to be matched, or empty; size: compressed bytes expected, or -1.
     single: one id only, so owners are not set; skeleton_fd: where all but the files' bytes are kept (skeleton.py), or -1.
-    ImageError (damaged, hostile, wrong digest), StorageError (disk).
+    threaded: see Source. ImageError (damaged, hostile, wrong digest), StorageError (disk).
     """
     recorder = skeleton.Recorder(skeleton_fd) if skeleton_fd >= 0 else None
     keep = recorder.keep if recorder else None
-    source = Source(fd_in, media_type, progress)
+    source = Source(fd_in, media_type, progress, threaded=threaded)
     root = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     tree = Tree(root, single)
     old_mask = os.umask(0)
     try:
-        stream = tarstream.TarStream(source.read, source.at_end, keep)
+        stream = tarstream.TarStream(source.read, source.at_end, keep, source.some)
         for member in stream:
             tree.entries += 1
             if tree.entries > MAX_ENTRIES:

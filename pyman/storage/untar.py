@@ -51,7 +51,7 @@ def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None
     tree = unpack.Tree(dest, rules.single)
     old_mask = os.umask(0)
     try:
-        stream = tarstream.TarStream(source.read, source.at_end)
+        stream = tarstream.TarStream(source.read, source.at_end, some=source.some)
         for member in stream:
             tree.entries += 1
             if tree.entries > unpack.MAX_ENTRIES:

@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import files  # beside this file
+
 REPEAT = 15
 SETTLE = 0.15  # seconds: Podman's clean-up process and our pasta end after their commands; neither may burden the next
 TOOLS = ("pyman", "podman")
@@ -108,6 +110,7 @@ def main() -> None:
         sh(tool, "rm", "-fa", "-t", "0")
     add("50 run --rm started together", ratio(lambda tool: parallel(tool, image, 50), repeat=3), "0.40")
     add("memory (PSS) of an idle container's monitor", monitor["pyman"] / monitor["podman"], "1.00")
+    files.measure(add, ratio, sh, image)
     if len(sys.argv) > 2:
         write(sys.argv[2], rows)
 

@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Refuse, and say what stands in the way."""
     if opts["import"]:
-        raise checkpoint.refusal("restore a container", opts["import"])
+        raise checkpoint.restore_error(opts["import"])
     return selection.each(opts, args, checkpoint.restore_container)
