@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from pyman.runtime.extras import Extras
 
+_PACKET = 1 << 16  # bytes of one message
+_SHORT = 2000  # characters of each text of a long error
+
 
 class Channel:
     """One end of a SOCK_SEQPACKET pair."""
@@ -37,12 +40,16 @@ class Channel:
         """Send one message; BrokenPipeError if the other side has gone."""
         fields["kind"] = kind
         data = fastjson.dumps(fields).encode()
+        if len(data) > _PACKET and kind == "error":
+            # What a bundle says may be long, and a message that cannot be sent looks like a good exec.
+            record = {key: value[:_SHORT] if isinstance(value, str) else value for key, value in fields["error"].items()}
+            data = fastjson.dumps({"kind": kind, "error": record}).encode()
         ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))] if fd >= 0 else []
         self.sock.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
 
     def receive(self) -> tuple[dict[str, Any] | None, int]:
         """(message, descriptor or -1); (None, -1) when the other end is closed. Raises the error of an error message."""
-        data, ancillary, _, _ = self.sock.recvmsg(65536, 64, _socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _, _ = self.sock.recvmsg(_PACKET, 64, _socket.MSG_CMSG_CLOEXEC)
         fd = -1
         for level, kind, payload in ancillary:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:

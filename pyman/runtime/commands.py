@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.errors import RuntimeFailure
+from pyman.linux import process
 from pyman.runtime import bundle, cgroup, create, foreground, hooks, start, store, validate
 from pyman.runtime.extras import Extras
 
@@ -120,6 +121,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         _poststart(entry, spec)
     except BaseException:
         entry.abandon()
+        if created is not None:
+            process.wait(created.pid)  # killed by now: no zombie is left to whoever is next above
         raise
     if opts.get("detach"):
         if sock is not None:

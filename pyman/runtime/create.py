@@ -131,7 +131,7 @@ def begin(
             os.kill(pid, 9)
             process.wait(pid)
             raise
-        ours.send("go", state=extras.state)
+        ours.send("go", pid=pid)
     elif init.held:
         ours.send("go")
     return created
@@ -152,7 +152,7 @@ def _sort(namespaces: list[dict[str, Any]], netns_fd: int) -> tuple[int, int, in
             else:
                 flags |= _FLAGS[kind]
             continue
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # what is a FIFO there must not make us wait
         if kind == "pid":
             pid_ns = fd
         elif kind == "user":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from pyman.linux import libc
+from pyman.linux import fs, libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def _lookup(root_fd: int, uid: int) -> str:
             return "/"
         file = os.open(f"/proc/self/fd/{node}", os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if fs.magic(file) == fs.PROC_SUPER_MAGIC:  # a link to what the kernel says about this very process
+                return "/"
             text = os.read(file, _LIMIT).decode("utf-8", "replace")
         finally:
             os.close(file)

@@ -134,7 +134,7 @@ class Init:
         if self.held:
             message, _ = self.channel.expect("go", "userns")
             if self.extras is not None:
-                self.extras.state = message["state"]
+                self.extras.state["pid"] = message["pid"]
         self.stage = "join"
         if self.joins_others and not self.new_user:
             # Before another container's processes can see this one: its memory and descriptors must not be theirs to open.

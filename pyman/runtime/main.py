@@ -72,7 +72,8 @@ def _text(err: PymanError) -> str:
     """The error for people and for managers, which look for runc's and crun's words."""
     if err.exit_code == 127:
         return f"{err}: executable file not found in $PATH" if "PATH" in err.why else f"{err}: no such file or directory"
-    return f"{err}: permission denied" if err.exit_code == 126 and "denied" not in str(err) else str(err)
+    known = "denied" in str(err) or "too long" in str(err)
+    return f"{err}: permission denied" if err.exit_code == 126 and not known else str(err)
 
 
 def log(settings: dict[str, Any], level: str, text: str) -> None:
@@ -106,7 +107,7 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         raise UsageError(f"invalid --log-format {settings['log_format']!r}", "json and text are known")
     kind, colon, _ = str(settings.get("log") or "").partition(":")
     if colon and kind.isalpha() and kind != "file":
-        raise UsageError(f"invalid --log {settings['log']!r}", "the log is a file: give its path, or file:PATH")
+        raise UsageError(f"invalid --log {settings.pop('log')!r}", "the log is a file: give its path, or file:PATH")
     opts, args = arguments.parse(rest[1:], arguments.VERBS[verb])
     if opts.get("help"):
         sys.stdout.write(f"Usage: {NAME} [OPTION...] {verb} {arguments.POSITIONALS.get(verb, '')}\n")

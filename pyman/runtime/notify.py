@@ -27,7 +27,8 @@ def add_mount(spec: dict[str, Any], directory: str) -> None:
         return
     path = os.path.join(directory, _DIRECTORY)
     os.mkdir(path, 0o755)
-    options = ["bind", "nosuid", "noexec", "nodev"]
+    # Read-only: what the container could put there would have to be taken away by others' hands. Sockets work all the same.
+    options = ["bind", "ro", "nosuid", "noexec", "nodev"]
     spec["mounts"].append({"destination": place, "type": "bind", "source": path, "options": options})
     spec["process"]["env"] = [*env, f"NOTIFY_SOCKET={place}/notify"]
     _bind(path).close()  # so that the file is there
@@ -41,8 +42,9 @@ def _bind(path: str) -> Any:
         os.unlink(short)
     except FileNotFoundError:
         pass
+    before = os.umask(0)  # every user of the container may write; a later chmod would be by name
     sock.bind(short)
-    os.chmod(short, 0o777)
+    os.umask(before)
     os.close(directory)
     return sock
 

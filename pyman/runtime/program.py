@@ -220,8 +220,6 @@ def execute(path: str, args: list[str], env: dict[str, str]) -> None:
 
 def run_program(init: Any, process: dict[str, Any]) -> None:
     """The last steps, shared with exec-init. Does not return."""
-    init.stage = "rlimits"
-    set_limits(process)
     env = environment(process)
     # The directory may be closed to the user and open to root, or the other way round (a FUSE mount): one of both must do.
     init.stage = "workdir"
@@ -230,6 +228,9 @@ def run_program(init: Any, process: dict[str, Any]) -> None:
         enter_directory(cwd)
     except PymanError as err:
         failure = err
+    # After the last descriptor was opened: a container may have a limit of none.
+    init.stage = "rlimits"
+    set_limits(process)
     init.stage = "user"
     if init.extras is None:
         become(process, init.bpf)

@@ -175,11 +175,20 @@ def check(spec: dict[str, Any]) -> None:
     spec["mounts"] = spec.get("mounts") or []
     for number, mount in enumerate(spec["mounts"]):
         _need(mount.get("destination"), f"mounts[{number}].destination", "it is missing")
+        _need(_depth(mount["destination"]), f"mounts[{number}].destination", "it is the root itself: give another root.path")
         options = mount.get("options") or []
         if mount.get("type") in (None, "", "none", "bind") or "bind" in options or "rbind" in options:
             _need(mount.get("source"), f"mounts[{number}].source", "a bind mount needs one")
             mount["type"] = "bind"
     _linux(spec["linux"], spec)
+
+
+def _depth(path: str) -> int:
+    """How many levels below the root a path leads, as the kernel counts: .. stays at the root."""
+    depth = 0
+    for part in path.split("/"):
+        depth = max(0, depth - 1) if part == ".." else depth + (part not in ("", "."))
+    return depth
 
 
 def check_process(process: dict[str, Any], where: str = "process") -> None:

@@ -155,6 +155,7 @@ def test_a_call_that_the_library_does_not_know(bundle: Bundle, runtime: Runtime)
 def test_logs_are_files(runtime: Runtime, tmp_path: Path, log: str, fine: bool) -> None:
     text = runtime("--log", log.format(tmp_path / "log"), "state", "nobody", rc=1).stderr
     assert ("invalid --log" in text) != fine and (tmp_path / "log").exists() == fine
+    assert not os.path.exists(log)
 
 
 def test_checkpoints_are_refused_with_everything_that_stands_in_the_way(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
