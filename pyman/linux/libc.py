@@ -67,6 +67,7 @@ CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 1 << 33
 
 CLOSE_RANGE_CLOEXEC = 4
+ENOSYS = 38
 
 # openat2(2)
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 2, 4, 8, 16
@@ -183,10 +184,30 @@ def rename_new(old_fd: int, old: str, new_fd: int, new: str) -> None:
 def mount_setattr(
     dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, userns_fd: int = 0
 ) -> None:
-    """mount_setattr(2)."""
+    """mount_setattr(2). Without it (Linux before 5.12) one mount that lies in the tree is remounted; else OSError with ENOSYS."""
     attr = c_char_p(u64s(attr_set, attr_clr, propagation, userns_fd))  # struct mount_attr
     if libc.syscall(c_long(NR_mount_setattr), c_int(dirfd), c_char_p(_b(path)), c_uint(flags), attr, c_size_t(32)) < 0:
-        raise_errno("mount_setattr", path)
+        number = ctypes.get_errno()
+        alone = not (flags & AT_RECURSIVE or propagation or userns_fd)
+        if number == ENOSYS and alone and _remount(path or f"/proc/self/fd/{dirfd}", attr_set, attr_clr):
+            return
+        raise OSError(number, f"mount_setattr: {os.strerror(number)}", path or None)
+
+
+def _remount(path: str, attr_set: int, attr_clr: int) -> bool:
+    """The flags of one mount by mount(2), those it has kept. False for a mount that lies nowhere yet."""
+    now = os.statvfs(path).f_flag  # MS_RDONLY to MS_NODIRATIME have the same bits there
+    flags = now & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME) | (MS_RELATIME if now & 4096 else 0)
+    flags = flags & ~(attr_clr & 0xF) | attr_set & 0xF
+    for bit, flag in ((0x10, MS_NOATIME), (0x20, MS_STRICTATIME), (0x80, MS_NODIRATIME), (0x200000, 256)):
+        flags = flags & ~(flag if attr_clr & bit else 0) | (flag if attr_set & bit else 0)
+    try:
+        mount(None, path, None, MS_REMOUNT | MS_BIND | flags)
+    except OSError as err:
+        if err.errno == 22:
+            return False
+        raise
+    return True
 
 
 def pidfd_open(pid: int) -> int:

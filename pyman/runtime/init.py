@@ -185,9 +185,7 @@ class Init:
             tty.set_size(master, size["height"], size["width"])
         if root is not None:
             target = root.make_file("/dev/console")
-            tree = libc.open_tree(slave, "", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH)
-            libc.move_mount(tree, target)
-            os.close(tree)
+            rootfs.attach(root, slave, target, "/dev/console")
             os.close(target)
         self.channel.send("console", master)
         os.close(master)

@@ -234,7 +234,51 @@ def _mount_cgroup(root: Root, target: str, fd: int, flags: int, data: list[str])
         os.close(above)
 
 
+def attach(root: Root, source: int, target: int, path: str, recursive: bool = False, attr_set: int = 0) -> None:
+    """Mount what descriptor `source` names on `target`, which is at `path` in the root, with attributes. OSError."""
+    deep = libc.AT_RECURSIVE if recursive else 0
+    try:
+        tree = libc.open_tree(source, "", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH | deep)
+        try:
+            if attr_set:
+                libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | deep, attr_set=attr_set)
+            libc.move_mount(tree, target)
+        finally:
+            os.close(tree)
+    except OSError as err:
+        if err.errno != libc.ENOSYS:
+            raise
+        from pyman.runtime import rootfs_old
+
+        os.close(rootfs_old.attach(root, source, target, path, recursive, attr_set))
+
+
+def _bind_old(root: Root, entry: dict[str, Any], options: list[str]) -> None:
+    from pyman.runtime import rootfs_old
+
+    attr_set, attr_clr, propagation, _, deep = _options(entry)
+    source = os.open(entry["source"], os.O_PATH | os.O_CLOEXEC)
+    directory = stat.S_ISDIR(os.fstat(source).st_mode)
+    recursive = "rbind" in options and directory
+    if any(deep) and recursive:
+        raise RuntimeFailure("cannot change the flags of a tree of mounts", "this kernel cannot (Linux 5.12 can)", stage="mounts")
+    target = root.make_dirs(entry["destination"]) if directory else root.make_file(entry["destination"])
+    placed = rootfs_old.attach(root, source, target, entry["destination"], recursive, attr_set | deep[0], attr_clr | deep[1])
+    libc.mount(None, _proc(placed), None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
+    for fd in (source, target, placed):
+        os.close(fd)
+
+
 def _bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
+    try:
+        _bind_tree(root, entry, options)
+    except OSError as err:
+        if err.errno != libc.ENOSYS or "tree_fd" in entry:
+            raise
+        _bind_old(root, entry, options)
+
+
+def _bind_tree(root: Root, entry: dict[str, Any], options: list[str]) -> None:
     recursive = "rbind" in options
     source = entry["source"]
     tree = entry.get("tree_fd", -1)  # made by who has the rights, see runtime/rootfs_more.py
@@ -313,15 +357,14 @@ def make_devices(root: Root, devices: list[dict[str, Any]]) -> None:
 def bind_device(root: Root, source: str, target: str) -> None:
     """Bind one device node of the host. RuntimeFailure if it is missing or no device."""
     try:
-        tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE)
-        mode = os.fstat(tree).st_mode
+        node = os.open(source, os.O_PATH | os.O_CLOEXEC)
+        mode = os.fstat(node).st_mode
         if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
             raise RuntimeFailure(f"cannot add device {source}", "it is not a device node", stage="devices")
         fd = root.make_file(target)
-        libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH, attr_set=_ATTR["nosuid"][0] | _ATTR["noexec"][0])
-        libc.move_mount(tree, fd)
+        attach(root, node, fd, target, attr_set=_ATTR["nosuid"][0] | _ATTR["noexec"][0])
         os.close(fd)
-        os.close(tree)
+        os.close(node)
     except OSError as err:
         raise RuntimeFailure(
             f"cannot add device {source} as {target}", err.strerror or str(err), stage="devices", errno=err.errno or 0
@@ -337,10 +380,7 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
     for path in readonly:
         fd = _existing(root, path)
         if fd >= 0:
-            tree = libc.open_tree(fd, "", libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE | libc.AT_EMPTY_PATH)
-            libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=1)
-            libc.move_mount(tree, fd)
-            os.close(tree)
+            attach(root, fd, fd, path, recursive=True, attr_set=1)
             os.close(fd)
     for path in masked:
         fd = _existing(root, path)
@@ -351,9 +391,7 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
                 "tmpfs", _proc(fd), "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755,nr_inodes=1"
             )
         else:
-            tree = libc.open_tree(null, "", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH)
-            libc.move_mount(tree, fd)
-            os.close(tree)
+            attach(root, null, fd, path)
         os.close(fd)
     os.close(null)
 

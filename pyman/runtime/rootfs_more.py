@@ -42,8 +42,8 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
         try:
             tree = libc.open_tree(libc.AT_FDCWD, entry["source"], flags)
         except OSError as err:
-            if err.errno == 1 and maps is None:
-                continue  # an unprivileged caller: init is root of its own namespace and may
+            if err.errno in (1, libc.ENOSYS) and maps is None:
+                continue  # an unprivileged caller: init is root of its own namespace and may; or an old kernel
             if err.errno == 1:
                 raise RuntimeFailure(
                     f"cannot map the ids of {entry['source']}",

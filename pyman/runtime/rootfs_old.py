@@ -1,0 +1,29 @@
+"""Mounts for kernels without open_tree, move_mount (Linux 5.2) or mount_setattr (5.12), or behind a filter that hides them. Init, before pivot_root.
+
+mount(2) takes paths: they are those of descriptors below /proc/self/fd, which name one place each, as with the newer calls. What
+is missing is that a mount is complete before anybody sees it, and attributes for whole trees.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman.errors import RuntimeFailure
+from pyman.linux import libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyman.runtime.rootfs import Root
+
+
+def attach(root: Root, source: int, target: int, path: str, recursive: bool, attr_set: int, attr_clr: int = 0) -> int:
+    """Bind what descriptor `source` names on `target`, which is at `path`; returns a descriptor of the mount. RuntimeFailure, OSError."""
+    libc.mount(f"/proc/self/fd/{source}", f"/proc/self/fd/{target}", None, libc.MS_BIND | (libc.MS_REC if recursive else 0))
+    placed = root.open(path)
+    ours, theirs = os.fstat(source), os.fstat(placed)
+    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+        os.close(placed)
+        raise RuntimeFailure(f"cannot mount {path}", "what lies there was exchanged meanwhile", stage="mounts")
+    if attr_set or attr_clr:
+        libc.mount_setattr(placed, "", libc.AT_EMPTY_PATH, attr_set=attr_set, attr_clr=attr_clr)
+    return placed
