@@ -9,7 +9,6 @@ import os
 
 from pyman import paths
 from pyman.errors import MissingProgram, StorageError, UsageError
-from pyman.state import seal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def store(record: dict[str, Any], value: bytes) -> None:
     """Keep the value of a secret, durably. StorageError, MissingProgram."""
     driver, options, name = record["driver"], record["options"], record["id"]
     if driver == "file":
+        from pyman.state import seal  # hashlib: only where a value is touched
+
         os.makedirs(options["path"], 0o700, exist_ok=True)
         write(os.path.join(options["path"], name + ".sealed"), seal.seal(seal.read_key(create=True), value, name.encode()))
     elif driver == "pass":
@@ -79,6 +80,8 @@ def lookup(record: dict[str, Any]) -> bytes:
     """The value of a secret. StorageError, MissingProgram."""
     driver, options, name = record["driver"], record["options"], record["id"]
     if driver == "file":
+        from pyman.state import seal
+
         path = os.path.join(options["path"], name + ".sealed")
         try:
             with open(path, "rb") as file:
@@ -94,6 +97,8 @@ def lookup(record: dict[str, Any]) -> bytes:
 
 def broken(name: str) -> StorageError:
     """The error for a value that was sealed with another key, or changed."""
+    from pyman.state import seal
+
     return StorageError(
         f"cannot read secret {name}",
         f"it was encrypted with another key than {seal.key_path()}, or is damaged",

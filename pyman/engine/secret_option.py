@@ -10,7 +10,7 @@ import os
 
 from pyman.errors import StorageError, UsageError
 from pyman.linux import libc
-from pyman.state import fastjson, seal, store
+from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def parse(spec: str) -> dict[str, Any]:
 def take(specs: list[str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """(what config.json keeps of --secret; the sealed values by position), as the secrets are now. UsageError, NoSuchObject."""
     from pyman.engine import mounts, secrets
+    from pyman.state import seal  # hashlib: only where a value is touched
 
     kept, sealed, places = [], {}, set()
     key = b""
@@ -99,11 +100,12 @@ def path(container: Container) -> str:
 
 def values(container: Container, kind: str) -> list[tuple[int, dict[str, Any], bytes]]:
     """(position, what was asked for, value) of the container's secrets of one type. StorageError."""
-    from pyman.engine import secret_drivers
-
     wanted = [(index, item) for index, item in enumerate(container.config.get("secrets") or []) if item["type"] == kind]
     if not wanted:
         return []
+    from pyman.engine import secret_drivers
+    from pyman.state import seal
+
     sealed = store.read_json(path(container)) or {}
     key = seal.read_key()
     found = []
@@ -180,8 +182,3 @@ def shown(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for item in kept
         if item["type"] == "mount"
     ]
-
-
-def dump(sealed: dict[str, str]) -> str:
-    """The text of a container's file of sealed values."""
-    return fastjson.dumps(sealed)

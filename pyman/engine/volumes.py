@@ -276,13 +276,21 @@ def _discard(name: str) -> None:
     trash.discard(directory(name))
 
 
+def _is_anonymous(name: str) -> bool:
+    try:
+        return bool(get(name)["anonymous"])
+    except PymanError:
+        return False  # gone, or damaged: `volume rm` says so
+
+
 def discard_anonymous(candidates: Iterable[str], container_id: str) -> None:
     """Delete the anonymous ones of a container's volumes, unless another container has them too. Missing ones are fine.
 
     The container still exists.
     """
+    candidates = [name for name in candidates if _is_anonymous(name)]
     try:
-        holders = used_by()
+        holders = used_by() if candidates else {}
     except PymanError:
         return  # a damaged container may have them
     for name in candidates:
@@ -291,9 +299,7 @@ def discard_anonymous(candidates: Iterable[str], container_id: str) -> None:
         lock = Lock(directory(name))
         try:
             with lock:
-                if not get(name)["anonymous"]:
-                    continue
                 _discard(name)
-        except (FileNotFoundError, NotADirectoryError, PymanError):
-            continue  # gone, or damaged: `volume rm` says so
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         events.emit("volume", "remove", name, name)

@@ -60,6 +60,7 @@ def test_create_ls_inspect_exists_rm(pyman: Run) -> None:
     assert pyman("inspect", "one", "--format", "{{.Driver}}").stdout == "local\n"
     assert pyman("volume", "exists", "one", rc=0) and pyman("volume", "exists", "on", rc=1)
     assert pyman("volume", "inspect", "nope", rc=125).stdout == "[]\n"
+    assert pyman("__complete", "volume", "rm", "o").stdout == "one\n" and pyman("__complete", "volume", "create", "o").stdout == ""
     assert "provide one or more" in pyman("volume", "inspect", rc=125).stderr
     assert pyman("volume", "rm", "one", "nope", rc=1).stdout == "one\n"
     assert "--force option must" in pyman("volume", "rm", "-t", "1", "x", rc=125).stderr

@@ -38,12 +38,14 @@ def _passes(filters: list[str]) -> Callable[[Any], bool]:
         if key not in ("name", "id"):
             raise UsageError(f"invalid filter {item!r}", f"{key!r} is no filter of secrets", "filters are name and id")
         wanted.setdefault(key, []).append(value)
-    import re  # names are regular expressions, as in Podman
+    patterns = []
+    if "name" in wanted:
+        import re  # names are regular expressions, as in Podman
 
-    try:
-        patterns = [re.compile(value) for value in wanted.get("name", [])]
-    except re.error as err:
-        raise UsageError("invalid filter of names", f"it is no regular expression: {err}") from err
+        try:
+            patterns = [re.compile(value) for value in wanted["name"]]
+        except re.error as err:
+            raise UsageError("invalid filter of names", f"it is no regular expression: {err}") from err
 
     def passes(record: Any) -> bool:
         by_name = not patterns or any(pattern.search(record["name"]) for pattern in patterns)
