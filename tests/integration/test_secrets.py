@@ -155,9 +155,11 @@ def test_values_are_nowhere_else(pyman: Run, image: str, base: Path) -> None:
     needles = [raw, raw.hex().encode(), base64.b64encode(raw)[:-4]]
     create(pyman, "s")
     options = ("--network", "none", "--secret", "s", "--secret", "s,type=env,target=TOKEN", "--restart", "on-failure:1")
+    options += ("--health-cmd", 'test "$TOKEN" = "$(cat /run/secrets/s)"', "--health-interval", "disable")
     pyman("run", "-d", "--name", "c", *options, image, "sh", "-c", "echo started; sleep 600")
     assert pyman("exec", "c", "sh", "-c", 'echo "$TOKEN"; cat /run/secrets/s').stdout == f"{VALUE}\n{VALUE}"
     assert pyman("exec", "-e", "TOKEN=other", "c", "sh", "-c", "echo $TOKEN").stdout == "other\n"
+    pyman("healthcheck", "run", "c")
     places = [base / "home", base / "run"]
     assert not found(places, needles)
     (base / "home/probe").write_text(VALUE)

@@ -90,7 +90,9 @@ def _candidates(before: list[str], last: str) -> list[str]:
         if last.startswith("-"):
             return [f"--{row[0]}" for row in command.rows if not row[5]] + ["--help"]
         if path[0] in ("volume", "secret"):
-            return _objects(path) if path[1] != "create" and not (given and command.most > 0) else []
+            if path[1] == "create" or (given and command.most > 0):
+                return []
+            return _volumes() if path[0] == "volume" else _secrets()
         if command.arguments.startswith("IMAGE") or command.module == "images":
             return [] if given and command.stop else _images()
         if command.arguments.startswith("CONTAINER"):
@@ -135,12 +137,6 @@ def _volumes() -> list[str]:
     from pyman.engine import volumes
 
     return sorted(volumes.names())
-
-
-def _objects(path: tuple[str, ...]) -> list[str]:
-    from pyman.engine import secrets, volumes
-
-    return volumes.names() if path[0] == "volume" else [record["name"] for record in secrets.every()[0]]
 
 
 def _images() -> list[str]:
