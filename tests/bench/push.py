@@ -1,4 +1,4 @@
-"""Push, save and load next to podman: `python tests/bench/push.py [ROUNDS]`. The image and the registry of pull.py.
+"""Push, save and load next to podman: `python tests/bench/push.py [ROUNDS]` (1: without warming up). The image and the registry of pull.py.
 
 pyman, podman, skopeo and docker-registry must be on PATH. Rounds are interleaved, medians are compared, and only ratios are printed.
 skopeo copies the same image from a layout with compressed layers: it has nothing to compress, which is the least that a push can take.
@@ -38,6 +38,8 @@ def one_round(place: Path, times: Times, turn: int) -> None:
 
     def note(what: str, tool: str, *args: str) -> None:
         taken = run(*args)
+        if os.environ.get("BENCH_VERBOSE"):
+            print(f"{what}, {tool}: {taken:.2f} s", flush=True)
         if turn:  # the first round warms caches
             times.setdefault(what, {}).setdefault(tool, []).append(taken)
 
@@ -72,7 +74,7 @@ def main() -> None:
             for tool in TOOLS:
                 subprocess.run([tool, "rmi", "-f", NAME], capture_output=True, check=False)
                 run(tool, "pull", "-q", "--tls-verify=false", NAME)
-            for turn in range(rounds + 1):
+            for turn in range(0 if rounds > 1 else 1, rounds + 1):
                 one_round(place, times, turn)
             forget(place)
             peak = {tool: memory(tool, "push", "-q", "--tls-verify=false", NAME, f"127.0.0.1:{PORT}/m/{tool}:1") for tool in TOOLS}
