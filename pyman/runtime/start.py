@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def start(created: Created) -> None:
-    """Returns once the program was executed. CommandNotFound (127), CannotInvoke (126), RuntimeFailure."""
+    """Let a created container go (runtime-spec, runtime.md "Start"); returns once its program was executed. CommandNotFound (127), CannotInvoke (126), RuntimeFailure."""
     created.channel.send("start")
     wait_executed(created)
 

@@ -169,7 +169,7 @@ class Entry:
         return "running" if self.record["started"] else "created"
 
     def state(self) -> dict[str, Any]:
-        """The OCI state object."""
+        """The OCI state object (runtime-spec, runtime.md "State", "Query State")."""
         status = self.status()
         return {
             "ociVersion": "1.2.0",
@@ -196,7 +196,7 @@ class Entry:
         self.mark_started()
 
     def kill(self, signal: str, everyone: bool = False) -> None:
-        """Send a signal to init, or to every process of the container. StateError if it has ended."""
+        """Send a signal (name or number) to init, or to all processes (runtime.md "Kill"). StateError if it has ended, UsageError."""
         number = signal_number(signal)
         if everyone and self.cgroup and os.path.isdir(self.cgroup):
             cgroup.kill(self.cgroup, number)
@@ -217,7 +217,10 @@ class Entry:
                 os.close(pidfd)
 
     def delete(self, force: bool) -> list[str]:
-        """Forget the container; with force its processes are killed first. Returns failures of poststop hooks. StateError."""
+        """Forget the container (runtime.md "Delete"); with force its processes are killed first. Returns failures of poststop hooks.
+
+        StateError if it runs; RuntimeFailure if its cgroup cannot be removed.
+        """
         status = self.status()
         if status in ("running", "paused", "creating") and not force:  # what was never started has nothing to lose, as with others
             raise StateError(f"cannot delete container {self.record['id']}", f"it is {status}", "kill it first, or use --force")
