@@ -117,10 +117,15 @@ class TarStream:
         """The current member's content in pieces of at most 1 MiB."""
         left = size
         while left:
-            piece = self._some(min(left, 1 << 20))
+            piece = self.piece(left)
             left -= len(piece)
-            self._left -= len(piece)
             yield piece
+
+    def piece(self, limit: int) -> bytes:
+        """Some of the current member's content, at most `limit` bytes and 1 MiB."""
+        piece = self._some(min(limit, 1 << 20))
+        self._left -= len(piece)
+        return piece
 
     def absent(self, size: int) -> None:
         """The current member's content is not in this stream: its padding comes next."""

@@ -6,6 +6,7 @@ earlier members cannot lead out; members are made by *at() calls on the parent's
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 3_000_000
 MAX_RATIO = 2000  # plain bytes per compressed byte, beyond the first GiB: real layers stay below 200
 _FREE_BYTES = 1 << 30
+_AHEAD = 1 << 16  # bytes read at a time where content is moved within the kernel: what is read ahead is copied
 _PENDING_BYTES = 4 << 20  # of directories' names kept until their times are set
 _OPAQUE = b".wh..wh..opq"
 _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
@@ -40,6 +42,7 @@ class Source:
         "_buffer",
         "_compressed",
         "_decompressor",
+        "_direct",
         "_fd",
         "_hashing",
         "_jobs",
@@ -62,6 +65,7 @@ class Source:
         self._decompressor: Decompressor | None = None
         self._compressed, self._plain = hashlib.sha256(), hashlib.sha256()
         self._buffer, self._at = b"", 0  # the piece being read, and how much of it was
+        self._direct = not hashing  # nobody looks at the content: the kernel may move it
         self._jobs: Any = None
         self._thread: Any = None
         if threaded:
@@ -84,7 +88,7 @@ class Source:
 
     def _raw(self, size: int) -> bytes:
         """Compressed bytes as they come."""
-        data = os.read(self._fd, size)
+        data = os.read(self._fd, min(size, _AHEAD) if self._direct else size)
         if self._hashing and not self._same:
             self._compressed.update(data)
         self.compressed_size += len(data)
@@ -128,6 +132,21 @@ class Source:
         at = self._at
         self._at = min(len(self._buffer), at + limit)
         return self._buffer[at : self._at]
+
+    def move(self, fd: int, limit: int) -> int:
+        """Move up to `limit` bytes of content to file `fd` within the kernel (splice(2)); how many, 0 where that is not possible."""
+        if not self._direct or not self._same or self._at < len(self._buffer):
+            return 0
+        try:
+            moved = os.splice(self._fd, fd, min(limit, 1 << 20))
+        except OSError as err:
+            if err.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise
+            self._direct = False  # not a pipe
+            return 0
+        self.compressed_size += moved
+        self.plain_size += moved
+        return moved
 
     def _next(self) -> bytes:
         piece = self._piece()

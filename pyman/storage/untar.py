@@ -17,7 +17,7 @@ from pyman.storage.tarstream import Member, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Ids = Callable[[int, int], tuple[int, int]]
 
@@ -56,7 +56,7 @@ def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None
             tree.entries += 1
             if tree.entries > unpack.MAX_ENTRIES:
                 raise ImageError("refused archive", f"it has more than {unpack.MAX_ENTRIES} entries")
-            _put_safely(tree, member, stream, rules)
+            _put_safely(tree, member, source, stream, rules)
         tree.finish()
         source.finish()
     except ImageError as err:
@@ -71,10 +71,24 @@ def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None
     return tree.notes
 
 
-def _put_safely(tree: unpack.Tree, member: Member, stream: tarstream.TarStream, rules: Rules) -> None:
+def _put_safely(tree: unpack.Tree, member: Member, source: unpack.Source, stream: tarstream.TarStream, rules: Rules) -> None:
     shown = show(member.name)
+
+    def write(fd: int) -> None:
+        left = member.size
+        while left:
+            moved = source.move(fd, left)
+            if moved:
+                stream.absent(moved)
+            else:
+                view = memoryview(stream.piece(left))
+                moved = len(view)
+                while view:
+                    view = view[os.write(fd, view) :]
+            left -= moved
+
     try:
-        _put(tree, member, stream.data(member.size), rules)
+        _put(tree, member, write, rules)
     except OSError as err:
         hint = "free some disk space" if err.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise StorageError(f"cannot write {shown}", os.strerror(err.errno or 0), hint, errno=err.errno or 0) from err
@@ -89,7 +103,7 @@ def _renamed(name: bytes, rules: Rules) -> bytes:
     return rules.first + (slash + rest if rules.first else rest)
 
 
-def _put(tree: unpack.Tree, member: Member, content: Iterator[bytes], rules: Rules) -> None:
+def _put(tree: unpack.Tree, member: Member, write: Callable[[int], None], rules: Rules) -> None:
     member.name = _renamed(member.name, rules)
     if not member.name:
         return
@@ -106,7 +120,7 @@ def _put(tree: unpack.Tree, member: Member, content: Iterator[bytes], rules: Rul
         return
     in_place = _make_way(tree, parent, base, member, rules)
     if member.type == "0":
-        _write(tree, in_place, parent, base, member, content)
+        _write(tree, in_place, parent, base, member, write)
     elif member.type == "1":
         _link(tree, parent, base, member, rules)
     elif member.type == "2":
@@ -185,14 +199,11 @@ def _make_way(tree: unpack.Tree, parent: int, base: bytes, member: Member, rules
 _NO_LINKS = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS | libc.RESOLVE_NO_SYMLINKS
 
 
-def _write(tree: unpack.Tree, in_place: int, parent: int, base: bytes, member: Member, content: Iterator[bytes]) -> None:
+def _write(tree: unpack.Tree, in_place: int, parent: int, base: bytes, member: Member, write: Callable[[int], None]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = in_place if in_place >= 0 else os.open(base, flags, 0o600, dir_fd=parent)
     try:
-        for piece in content:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(fd, view) :]
+        write(fd)
     except BaseException:
         os.close(fd)
         raise
