@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import exitcodes
 from pyman.engine import kill
 from pyman.engine.container import Container
 from pyman.linux import process
@@ -81,6 +82,9 @@ def attach_container(
     )
     if result.detached:
         return DETACHED
+    if result.lost:
+        os.write(2, f"Error: cannot write the output of container {container.name}: {result.lost}\n".encode())
+        return int(result.exit_code or exitcodes.CANNOT_INVOKE)
     if result.exit_code is not None:
         return int(result.exit_code)
     record = store.read_json(container.exit_path)  # the monitor was lost before it could say

@@ -17,6 +17,7 @@ from pyman.storage import images, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 STATE_VERSION = 1
@@ -29,11 +30,12 @@ CHECKED = frozenset(
 )
 
 
-def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None, *, owned: bool = False) -> Container:
+def create_container(
+    opts: dict[str, Any], args: list[str], reporter: Any = None, *, owned: bool = False, warn: Callable[[str], None] | None = None
+) -> Container:
     """Create a container from the options and positionals of run/create (IMAGE [COMMAND...]).
 
-    owned: this process is going to start it; if it is killed before, a `--rm` container is garbage.
-
+    owned: this process is going to start it; if it is killed before, a `--rm` container is garbage. warn: told what the user should know.
     Returns the new container, in state "created". NoSuchImage, NameInUse, UsageError, StorageError.
     """
     conf = containers_conf.load()
@@ -53,6 +55,9 @@ def create_container(opts: dict[str, Any], args: list[str], reporter: Any = None
         rootfs, command = "", args[1:]
         image = find_image(args[0] if args else "", opts, conf, reporter)
     image_config = images.read_config(image) if image else {}
+    _check_stop_signal(opts, image_config.get("config") or {})
+    if image and warn:
+        _warn_of_platform(image, opts, warn)
     health = _health(opts, image_config.get("config") or {})
     if opts.get("sdnotify"):
         from pyman.engine import notify  # with the option only
@@ -173,10 +178,11 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
             )
     from pyman.image import pull  # the slow path: oras and requests
 
+    wanted = platform(opts)
     return pull.pull(
         name,
-        policy=policy,
-        platform=platform(opts),
+        policy="always" if wanted and policy == "missing" else policy,  # what is here is for another platform
+        platform=wanted,
         tls_verify=opts.get("tls_verify") if "tls_verify" in getattr(opts, "given", ()) else None,
         creds=opts.get("creds") or "",
         authfile=opts.get("authfile") or "",
@@ -187,9 +193,12 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
 
 
 def platform(opts: dict[str, Any]) -> str:
-    """os/arch[/variant] asked for by --platform or --arch, --os, --variant; empty for the host's."""
+    """os/arch[/variant] asked for by --platform or --arch, --os, --variant; empty for the host's. UsageError."""
     if opts.get("platform"):
-        return str(opts["platform"])
+        text = str(opts["platform"])
+        if not 2 <= len(text.split("/")) <= 3 or not all(text.split("/")):
+            raise UsageError(f"invalid value {text!r} for option --platform", "the form is OS/ARCH[/VARIANT], for example linux/arm64")
+        return text
     if opts.get("arch") or opts.get("os") or opts.get("variant"):
         from pyman.image.manifest import host_platform  # only with --arch, --os or --variant
 
@@ -197,6 +206,26 @@ def platform(opts: dict[str, Any]) -> str:
         parts = [opts.get("os") or host[0], opts.get("arch") or host[1]]
         return "/".join(parts + ([opts["variant"]] if opts.get("variant") else []))
     return ""
+
+
+def _warn_of_platform(record: dict[str, Any], opts: dict[str, Any], warn: Callable[[str], None]) -> None:
+    machine = os.uname().machine
+    host = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+    found = record.get("architecture") or host
+    if found != host and not platform(opts):
+        warn(f"the image's platform ({record.get('os') or 'linux'}/{found}) is not that of this machine (linux/{host})")
+
+
+def _check_stop_signal(opts: dict[str, Any], image_config: dict[str, Any]) -> None:
+    """What would make the container hard to stop. UsageError."""
+    given, image = opts.get("stop_signal"), image_config.get("StopSignal")
+    if given or image:
+        from pyman.engine import kill  # hardly any container has one of its own
+
+        try:
+            kill.parse_signal(str(given or image))
+        except UsageError as err:
+            raise err if given else UsageError("cannot use the image's StopSignal", str(err), "choose one: --stop-signal TERM") from None
 
 
 def _platform_fits(record: dict[str, Any], opts: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from pyman.errors import ConfigError, PymanError
 from pyman.linux import fs, libc, process, seccomp
 from pyman.monitor import spawn
 from pyman.network import setup as network
-from pyman.rootless import idmap, userns
+from pyman.rootless import idmap, subids, userns
 from pyman.storage import driver
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ def _subordinate_ids() -> Finding:
             "subordinate ids",
             WARN,
             f"{_user()} has no range in /etc/subuid or /etc/subgid: containers have one id only",
-            f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {_user()}",
+            subids.mend(),
         )
     for path in ("/etc/subuid", "/etc/subgid"):
         overlap = _overlap(path)
@@ -110,7 +110,7 @@ def _subordinate_ids() -> Finding:
             "subordinate ids",
             WARN,
             f"{maps.count()} ids; images may use up to 65536",
-            f"as root: usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {_user()}",
+            subids.mend(),
         )
     return Finding("subordinate ids", OK, f"{maps.count()} user ids for {_user()}")
 

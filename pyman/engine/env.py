@@ -64,14 +64,7 @@ def build(
     opts: dict[str, Any], image_env: list[Any], host: dict[str, str], conf: dict[str, Any], hostname: str, warnings: list[str]
 ) -> list[str]:
     """NAME=VALUE entries: defaults, containers.toml, image, host (where asked), options; --unsetenv last."""
-    env = {"PATH": DEFAULT_PATH, "container": "podman"}
-    if opts.get("tty"):
-        env["TERM"] = "xterm"
-    table = conf["containers"]
-    proxy = opts.get("http_proxy")
-    if proxy if proxy is not None else table.get("http_proxy", True):
-        env.update({name: host[name] for name in _PROXIES if host.get(name)})
-    _apply(env, list(table.get("env") or []), {})
+    env = _native(opts, host, conf) if not opts.get("unsetenv_all") else {}
     if opts.get("env_host"):
         env.update(opts.get("host_env") or host)
     if not opts.get("unsetenv_all"):
@@ -88,6 +81,19 @@ def build(
     for name in opts.get("unsetenv") or []:
         env.pop(name, None)
     return [f"{name}={value}" for name, value in env.items()]
+
+
+def _native(opts: dict[str, Any], host: dict[str, str], conf: dict[str, Any]) -> dict[str, str]:
+    """What containers have by themselves and by containers.toml."""
+    env = {"PATH": DEFAULT_PATH, "container": "podman"}
+    if opts.get("tty"):
+        env["TERM"] = "xterm"
+    table = conf["containers"]
+    proxy = opts.get("http_proxy")
+    if proxy if proxy is not None else table.get("http_proxy", True):
+        env.update({name: host[name] for name in _PROXIES if host.get(name)})
+    _apply(env, list(table.get("env") or []), {})
+    return env
 
 
 def committed(opts: dict[str, Any], image_env: list[Any]) -> list[str]:

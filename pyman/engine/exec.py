@@ -8,7 +8,7 @@ from pyman.engine import caps, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
 from pyman.errors import StateError
-from pyman.rootless import userns
+from pyman.rootless import idmap, userns
 from pyman.runtime import exec as runtime_exec
 from pyman.state import store
 
@@ -128,9 +128,14 @@ def _resolve_user(process: dict[str, Any], container: Container, opts: dict[str,
         return
     root_fd = os.open(f"/proc/{container.state['pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        process["user"] = users.resolve(str(opts["user"]), root_fd)
+        user = users.resolve(str(opts["user"]), root_fd)
     finally:
         os.close(root_fd)
+    if idmap.load_idmap().single:
+        user["additionalGids"] = []  # no group can be set in such a user namespace
+    process["user"] = user
+    if not any(entry.startswith("HOME=") for entry in opts.get("env") or []):
+        process["env"] = [*(entry for entry in process["env"] if not entry.startswith("HOME=")), f"HOME={user['home'] or '/'}"]
 
 
 def _stdio(opts: dict[str, Any]) -> tuple[ExecPipes, tuple[int, int, int]]:

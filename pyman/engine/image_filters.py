@@ -79,12 +79,15 @@ def _test(key: str, value: str, index: ImageIndex) -> Callable[[Record], bool]:
 
 
 def _called(record: Record, pattern: str) -> bool:
-    """Whether one of the image's names, or a part of it from a / on, matches; without a tag any tag does."""
+    return any(called(full, pattern) for full in record["names"])
+
+
+def called(full: str, pattern: str) -> bool:
+    """Whether an image's full name, or a part of it from a / on, matches; without a tag any tag does."""
     import fnmatch  # only with this filter
 
     return any(
         fnmatch.fnmatch(part, wanted)
-        for full in record["names"]
         for part in (full, full.rpartition(":")[0], full.rsplit("/", 1)[-1])
         for wanted in (pattern, f"*/{pattern}", f"{pattern}:*")
     )

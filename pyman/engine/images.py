@@ -19,23 +19,27 @@ if TYPE_CHECKING:
 def rows(filters: list[str], name: str = "") -> list[dict[str, Any]]:
     """One row per name (or one without): repository, tag, record. UsageError for an unknown filter.
 
-    name: only the image that is called so, or those whose name matches the pattern; none if there is no such image.
+    name: only names that match it, with a tag; without one all names of the images it matches; else the image with that id, or none.
     """
     index = images.load()
     found = []
-    wanted = None
-    if any(char in name for char in "*?["):
-        filters = [*filters, f"reference={name}"]
-    elif name:
-        try:
-            wanted = index.resolve(name)
-        except NoSuchImage:
-            return []
     passes = image_filters.compiled(filters, index)
+    chosen = {record["id"]: record["names"] or ["<none>:<none>"] for record in index.records.values()}
+    if name:
+        matching = {key: [full for full in names if image_filters.called(full, name)] for key, names in chosen.items()}
+        if ":" not in name.rsplit("/", 1)[-1]:
+            matching = {key: chosen[key] if found_names else [] for key, found_names in matching.items()}
+        if not any(matching.values()):
+            try:
+                wanted = index.resolve(name)["id"]
+            except NoSuchImage:
+                return []
+            matching = {wanted: chosen[wanted]}
+        chosen = matching
     for record in index.records.values():
-        if (wanted is not None and record["id"] != wanted["id"]) or not passes(record):
+        if not chosen.get(record["id"]) or not passes(record):
             continue
-        for full in record["names"] or ["<none>:<none>"]:
+        for full in chosen[record["id"]]:
             repository, _, tag = full.rpartition(":")
             found.append({"repository": repository, "tag": tag, "record": record})
     return found

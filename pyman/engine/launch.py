@@ -201,8 +201,12 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             # For init alone: what is written to spec.json is the specification without them.
             process = spec["process"]
             spec = {**spec, "process": {**process, "env": secret_option.with_environment(process["env"], plan.secret_env)}}
+        extras = None
+        if spec["linux"].get("uidMappings"):
+            spec, extras = _for_strangers(plan, spec)
         return runtime_create.begin(
             spec,
+            extras=extras,
             bundle=container.run_dir,
             container_id=container.id,
             stdio=stdio,
@@ -219,6 +223,19 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
     runtime = external.Runtime(container.id, name, plan.conf, container.run_dir)
     runtime.create(spec, container.run_dir, stdio, plan.cgroup, plan.preserve)
     return runtime
+
+
+def _for_strangers(plan: Plan, spec: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """A user namespace without the caller's id in it (nomap, some --uidmap): what it needs of the caller's directories is opened for it."""
+    from pyman.runtime import rootfs_more  # containers with a user namespace of their own only
+
+    if not rootfs_more.leaves_out_caller(spec["linux"]):
+        return spec, None
+    from pyman.runtime.extras import Extras
+
+    state = {"ociVersion": spec["ociVersion"], "id": plan.container.id, "status": "creating", "bundle": plan.container.run_dir}
+    spec = {**spec, "mounts": [dict(entry) for entry in spec["mounts"]]}  # descriptors are added, which spec.json is not to have
+    return spec, Extras(spec, state)
 
 
 def mount_rootfs(plan: Plan) -> None:

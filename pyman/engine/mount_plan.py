@@ -154,15 +154,10 @@ def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict
     ]
     if ns.own("ipc"):
         result.append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]})
-        result.append(
-            {
-                "destination": "/dev/shm",
-                "type": "tmpfs",
-                "source": "shm",
-                "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"],
-            }
-        )
-    else:
+        if opts.get("ipc") != "none":
+            options = ["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"]
+            result.append({"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": options})
+    elif opts.get("ipc") != "none":
         result.append(
             {
                 "destination": "/dev/shm",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pyman import paths
 from pyman.errors import UsageError
 
@@ -83,7 +81,8 @@ def _user(result: Namespaces, opts: dict[str, Any], ctx: SpecContext) -> None:
         result.uid_mappings = [{"containerID": 0, "hostID": 1, "size": _count(ctx.idmap.uids) - 1}]
         result.gid_mappings = [{"containerID": 0, "hostID": 1, "size": _count(ctx.idmap.gids) - 1}]
     elif name == "container":
-        result.entries.append({"type": "user", "path": ctx.joined["userns"]})
+        if ctx.joined.get("userns"):
+            result.entries.append({"type": "user", "path": ctx.joined["userns"]})
         return
     elif name == "auto":
         raise UsageError(
@@ -94,11 +93,9 @@ def _user(result: Namespaces, opts: dict[str, Any], ctx: SpecContext) -> None:
     else:
         raise UsageError(f"invalid value {mode!r} for --userns", "it must be host, keep-id[:uid=N,gid=N], nomap or container:NAME")
     if any(entry["size"] < 1 for entry in result.uid_mappings + result.gid_mappings):
-        raise UsageError(
-            f"cannot use --userns {mode}",
-            "you have no subordinate ids",
-            f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {os.getuid()}",
-        )
+        from pyman.rootless import subids  # on the way to an error only
+
+        raise UsageError(f"cannot use --userns {mode}", "you have no subordinate ids", subids.mend())
     result.entries.append({"type": "user"})
     ctx.uid_shift = _shift(result.uid_mappings)
     ctx.gid_shift = _shift(result.gid_mappings)

@@ -26,7 +26,8 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
     if "keep-groups" in extra:
         ctx.warnings.append("--group-add keep-groups: the groups stay, shown as nogroup in the container")
         extra = [name for name in extra if name != "keep-groups"]
-    groups = sorted({*user.get("additionalGids", []), *users.group_ids(extra, root_fd)})
+    # With a user that was asked for his own group is one of them, as login(1) has it: a file mode that shuts the group out must hold.
+    groups = sorted({*(user["additionalGids"] if ctx.user else ()), *users.group_ids(extra, root_fd)})
     _check_mapped(spec, ctx, user["uid"], user["gid"], groups)
     process["user"] = {
         "uid": user["uid"],
@@ -40,7 +41,8 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
         )
     if not any(entry.startswith("HOME=") for entry in process["env"]):
         process["env"].append(f"HOME={user.get('home') or '/'}")
-    _make_workdir(root_fd, ctx.workdir, user["uid"], user["gid"], spec)
+    if not opts.get("workdir"):
+        _make_workdir(root_fd, ctx.workdir, user["uid"], user["gid"], spec)
     if (user["uid"] != 0 and not user.get("name")) or opts.get("hostuser"):
         from pyman.engine import identity  # only for users that the image does not know
 
@@ -62,11 +64,9 @@ def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, gr
                 last = max(first + count for first, count in inside) - 1
                 if ctx.idmap.single and number != 0 and kind == "group" and number in groups:
                     continue
-                raise UsageError(
-                    f"cannot run as {kind} {number}",
-                    f"your user namespace has ids up to {last} only",
-                    "as root: give the user a range in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)",
-                )
+                from pyman.rootless import subids  # on the way to an error only
+
+                raise UsageError(f"cannot run as {kind} {number}", f"your user namespace has ids up to {last} only", subids.mend())
 
 
 def _make_workdir(root_fd: int, path: str, uid: int, gid: int, spec: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import errors, paths, stages
+from pyman import errors, exitcodes, paths, stages
 from pyman.config import containers as containers_conf
 from pyman.engine import cgroups, launch, restart_policy, specgen
 from pyman.engine import plan as plans
@@ -150,7 +150,7 @@ def _plan(container: Container) -> plans.Plan:
         bridges.plan(plan, container)
     ctx = specgen.SpecContext()
     ctx.id, ctx.name = container.id, container.name
-    ctx.hostname = opts.get("hostname") or container.id[:12]
+    ctx.hostname = opts.get("hostname") or (os.uname().nodename if plan.network_mode == "host" else container.id[:12])
     ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, conf, plan.idmap
     ctx.env, ctx.cwd = dict(os.environ), os.getcwd()
     ctx.network_mode, ctx.joined = plan.network_mode, plan.joined
@@ -207,8 +207,9 @@ def _note_single_id(plan: plans.Plan) -> None:
     mark = os.path.join(paths.graphroot(), "single-id")
     if not os.path.exists(mark):
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        text = "you have no subordinate ids, so containers have one user and one group only; as root: "
-        plan.warnings.append(text + f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {idmaps.user_name(os.getuid())}")
+        from pyman.rootless import subids  # once per store
+
+        plan.warnings.append(f"you have no subordinate ids, so containers have one user and one group only; {subids.mend()}")
 
 
 def _make_dirs(container: Container) -> None:
@@ -261,6 +262,8 @@ def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], 
                 "restart them one after the other, so that they share one",
             )
         userns_fd = owner
+        if option == "userns" and os.fstat(fd).st_ino == os.fstat(owner).st_ino:
+            continue  # it has none of its own: both live in U1
         joined[option] = f"/proc/self/fd/{fd}"
     return joined, userns_fd, pins
 
@@ -300,6 +303,8 @@ def _launch(container: Container, plan: plans.Plan) -> None:
         bridges.give_back(plan, container)
     if "error" in outcome:
         error = errors.from_record(outcome["error"])
+        if error.stage == "workdir":
+            error.exit_code = exitcodes.CANNOT_INVOKE
         if error.stage.startswith("port "):
             # Inside the user namespace the host's processes cannot be looked at; here they can.
             from pyman.network import holders

@@ -8,7 +8,7 @@ import time
 
 from pyman.engine import kill, restart_policy
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import StateError
+from pyman.errors import StateError, StorageError, UsageError
 from pyman.linux import libc, process
 from pyman.state import store
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIGKILL = 9
+SIGTERM = 15
 SIGCONT = 18
 
 
@@ -52,9 +53,12 @@ def stop_container(
 
 
 def stop_signal(container: Container) -> int:
-    """--stop-signal, else the image's StopSignal, else SIGTERM."""
+    """--stop-signal, else the image's StopSignal, else SIGTERM; SIGTERM too for what is no signal, so that everything can be stopped."""
     name = container.config.get("stop_signal") or container.config["image_config"].get("StopSignal") or "TERM"
-    return kill.parse_signal(str(name))
+    try:
+        return kill.parse_signal(str(name))
+    except UsageError:
+        return SIGTERM
 
 
 def stop_locked(
@@ -88,7 +92,10 @@ def stop_locked(
     wait_ports_free(container, *monitor)
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
     container.state["stopped_who"] = who
-    container.save()
+    try:
+        container.save()
+    except StorageError:
+        pass  # a full disk: it has ended, and the exit record says so
 
 
 def _in_vain(container: Container, seconds: int, smart: bool, warn: Callable[[str], None] | None) -> int:

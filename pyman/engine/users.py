@@ -74,12 +74,11 @@ def resolve(user: str, root_fd: int) -> dict[str, Any]:
     }
     if colon and group:
         result["gid"] = _group_id(group, groups)
-        result["additionalGids"] = []
+        result["additionalGids"] = [result["gid"]]
     else:
         login = found[0] if found else None
-        result["additionalGids"] = sorted(
-            {parse_id(entry[2], "group id in /etc/group") for entry in groups if login and login in entry[3].split(",")}
-        )
+        memberships = {parse_id(entry[2], "group id in /etc/group") for entry in groups if login and login in entry[3].split(",")}
+        result["additionalGids"] = sorted({result["gid"], *memberships})
     return result
 
 

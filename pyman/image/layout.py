@@ -92,6 +92,8 @@ class LayoutSource:
         if descriptor["size"] > limit:
             raise ImageError(f"refused {self.label}", f"its configuration has {descriptor['size']} bytes, at most {limit} are allowed")
         data = self._read_file(f"blobs/sha256/{descriptor['hex']}", limit)
+        if len(data) != descriptor["size"]:
+            raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} has {len(data)} bytes, not {descriptor['size']}")
         if hashlib.sha256(data).hexdigest() != descriptor["hex"]:
             raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} has another digest")
         return data

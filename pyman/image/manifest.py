@@ -156,6 +156,9 @@ def parse_config(data: bytes, layer_count: int, what: str) -> tuple[dict[str, An
         wrong = wrong or ("" if inner.get(key) is None or isinstance(inner[key], dict) else key)
     for key in ("architecture", "os", "variant", "created"):
         wrong = wrong or ("" if config.get(key) is None or isinstance(config[key], str) else key)
+    for key in ("architecture", "os", "variant"):
+        if not wrong and not all(char.isalnum() or char in "._-" for char in config.get(key) or ""):
+            raise ImageError(f"refused {what}", f"its {key} is {config[key][:40]!r}")
     if wrong:
         raise ImageError(f"refused {what}", f"{wrong} of its configuration has the wrong type")
     return config, ids

@@ -182,12 +182,13 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
 
 
 def _check_platform(config: dict[str, Any], platform: str, what: str) -> None:
-    host = (platform or manifests.host_platform()).split("/")
-    found = config.get("architecture") or ""
-    if platform and found and found != host[1]:
-        raise ImageError(
-            f"cannot use {what}", f"it is for {config.get('os') or 'linux'}/{found}, not for {platform}", "choose another --platform"
-        )
+    if not platform:
+        return  # an image of another platform may be meant to be looked at, or run by an emulator
+    wanted = platform.split("/")
+    found = [config.get("os") or "linux", config.get("architecture") or wanted[1], config.get("variant") or ""]
+    if found[:2] != wanted[:2] or (len(wanted) > 2 and found[2] not in ("", wanted[2])):
+        have = "/".join(part for part in found if part)
+        raise ImageError(f"cannot use {what}", f"it is for {have}, not for {platform}", "choose another --platform")
 
 
 def epoch(text: str) -> float:

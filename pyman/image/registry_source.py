@@ -108,6 +108,8 @@ class RegistrySource:
             raise ImageError(f"refused {self.label}", f"its configuration has {descriptor['size']} bytes, at most {limit} are allowed")
         path = f"blobs/{descriptor['digest']}"
         data: bytes = self._first(lambda connection: connection.read(connection.get(path), limit))
+        if len(data) != descriptor["size"]:
+            raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} has {len(data)} bytes, not {descriptor['size']}")
         if hashlib.sha256(data).hexdigest() != descriptor["hex"]:
             raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} arrived with another digest")
         return data

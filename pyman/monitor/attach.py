@@ -22,13 +22,17 @@ _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
 
 
 class AttachResult:
-    """How an attachment ended: the container's exit code, or the user's detach keys, or neither (monitor lost)."""
+    """How an attachment ended: the container's exit code, or the user's detach keys, or neither (monitor lost).
 
-    __slots__ = ("detached", "exit_code")
+    lost: why output could not be written; empty if it could, or if its reader has gone.
+    """
+
+    __slots__ = ("detached", "exit_code", "lost")
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
         self.detached = False
+        self.lost = ""
 
 
 def connect(run_dir: str) -> Any:
@@ -143,15 +147,17 @@ class _Keys:
         return passed, False
 
 
-def _write_all(fd: int, data: bytes) -> bool:
-    """Write everything, waiting where the descriptor is non-blocking; false if the reader has gone."""
+def _write_all(fd: int, data: bytes, lost: list[str] | None = None) -> bool:
+    """Write everything, waiting where the descriptor is non-blocking; false if the reader has gone, or for a reason added to `lost`."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
             select.select([], [fd], [])
-        except OSError:
+        except OSError as err:
+            if lost is not None and err.errno not in (5, 32):  # EIO: the terminal was closed; EPIPE
+                lost.append(err.strerror or str(err))
             return False
     return True
 
@@ -223,8 +229,10 @@ def _loop(
                 result.exit_code = int.from_bytes(packet[1:5], "little")
                 return
             index = 1 if kind == 3 else 0
-            if open_outputs[index] >= 0 and not _write_all(open_outputs[index], packet[1:]):
+            lost: list[str] = []
+            if open_outputs[index] >= 0 and not _write_all(open_outputs[index], packet[1:], lost):
                 open_outputs[index] = -1
+                result.lost = result.lost or "".join(lost)
         if stdin in ready:
             data = os.read(stdin, CHUNK)
             passed, result.detached = keys.feed(data)

@@ -31,7 +31,7 @@ _PROPAGATION = {
 class Extras:
     """cgroup: the directory init joins, or "". no_pivot: MS_MOVE instead of pivot_root; no_new_keyring: keep the caller's keys."""
 
-    __slots__ = ("_fds", "_listener", "_spec", "born_in_cgroup", "cgroup", "late_flags", "no_new_keyring", "no_pivot", "state")
+    __slots__ = ("_fds", "_listener", "_spec", "born_in_cgroup", "cgroup", "late_flags", "no_new_keyring", "no_pivot", "root_tree", "state")
 
     def __init__(self, spec: dict[str, Any], state: dict[str, Any], cgroup: str = "") -> None:
         self._spec = spec
@@ -39,6 +39,7 @@ class Extras:
         self.cgroup = cgroup
         self.born_in_cgroup = False  # the clone put init there
         self.no_pivot = self.no_new_keyring = False
+        self.root_tree = -1  # see rootfs.Root
         self._fds: list[int] = []
         self._listener = -1
         kinds = {entry["type"] for entry in spec["linux"]["namespaces"] if not entry.get("path")}
@@ -55,6 +56,9 @@ class Extras:
         hooks.check(self._spec.get("hooks") or {})
         tuning.check(process, linux)
         self._fds += rootfs_more.prepare_mounts(self._spec)
+        if rootfs_more.leaves_out_caller(self._spec["linux"]):
+            self.root_tree = rootfs_more.open_root(self._spec["root"]["path"])
+            self._fds += [self.root_tree] if self.root_tree >= 0 else []
         description = linux.get("seccomp") or {}
         if seccomp.notifies(description):
             self._listener = listener.connect(description)

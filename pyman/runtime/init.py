@@ -148,8 +148,12 @@ class Init:
                     os.setgroups([])
             except PermissionError:
                 pass
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
+            # A container may have no id 0; its first process has all capabilities all the same.
+            linux = self.spec["linux"]
+            if any(entry["containerID"] == 0 for entry in linux.get("gidMappings") or [{"containerID": 0}]):
+                os.setresgid(0, 0, 0)
+            if any(entry["containerID"] == 0 for entry in linux.get("uidMappings") or [{"containerID": 0}]):
+                os.setresuid(0, 0, 0)
         if self.late_cgroupns:
             self.stage = "namespaces"
             libc.unshare(libc.CLONE_NEWCGROUP)
@@ -162,7 +166,10 @@ class Init:
 
     def _build_root(self, spec: dict[str, Any], linux: dict[str, Any]) -> rootfs.Root:
         self.stage = "root"
-        root = rootfs.Root(spec["root"]["path"], self.extras.propagation() if self.extras is not None else libc.MS_PRIVATE)
+        if self.extras is None:
+            root = rootfs.Root(spec["root"]["path"])
+        else:
+            root = rootfs.Root(spec["root"]["path"], self.extras.propagation(), self.extras.root_tree)
         self.stage = "mounts"
         rootfs.mount_all(root, spec.get("mounts") or [])
         self.stage = "devices"

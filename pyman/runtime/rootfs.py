@@ -67,8 +67,17 @@ class Root:
 
     __slots__ = ("fd", "path")
 
-    def __init__(self, path: str, propagation: int = libc.MS_PRIVATE) -> None:
+    def __init__(self, path: str, propagation: int = libc.MS_PRIVATE, tree: int = -1) -> None:
+        """tree: a detached copy of the mount at `path`, where this process may not go there by itself."""
         self.path = path
+        if tree >= 0:
+            libc.mount(None, "/", None, libc.MS_REC | propagation)
+            # On top of "/", which every process may reach; names still begin below it, and pivot_root comes to it by descriptor.
+            top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            libc.move_mount(tree, top)
+            os.close(top)
+            self.fd = tree
+            return
         # In a nested user namespace inherited mounts are locked, and pivot_root refuses them: a bind mount of the root
         # onto itself is ours. It also is what pivot_root needs: a mount point.
         libc.mount(None, "/", None, libc.MS_REC | propagation)
@@ -80,30 +89,53 @@ class Root:
         resolve = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS | (libc.RESOLVE_NO_SYMLINKS if strict else 0)
         return libc.openat2(self.fd, path.lstrip("/") or ".", flags, 0, resolve)
 
-    def make_dirs(self, path: str, strict: bool = False) -> int:
-        """O_PATH descriptor of directory `path`, missing parts created (0755)."""
+    def make_dirs(self, path: str, strict: bool = False, links: int = 0) -> int:
+        """O_PATH descriptor of directory `path`, missing parts created (0755), also where symbolic links lead nowhere yet."""
         try:
             return self.open(path, os.O_PATH | os.O_DIRECTORY, strict)
         except FileNotFoundError:
             parent, _, name = path.rstrip("/").rpartition("/")
-            parent_fd = self.make_dirs(parent or "/", strict)
+            parent_fd = self.make_dirs(parent or "/", strict, links)
             try:
                 os.mkdir(name, 0o755, dir_fd=parent_fd)
-            except FileExistsError:
-                pass  # a dangling symlink, or made by somebody else: the next open decides
+            except FileExistsError:  # a symbolic link that leads nowhere, or a directory made by somebody else
+                target = "" if strict else _link_target(parent_fd, parent, name, links)
+                if target:
+                    return self.make_dirs(target, strict, links + 1)
             finally:
                 os.close(parent_fd)
             return self.open(path, os.O_PATH | os.O_DIRECTORY, strict)
 
-    def make_file(self, path: str) -> int:
-        """O_PATH descriptor of file `path`, created empty (with its directories) if missing."""
+    def make_file(self, path: str, links: int = 0) -> int:
+        """O_PATH descriptor of file `path`, created empty (with its directories) if missing; see `make_dirs`."""
         try:
             return self.open(path)
         except FileNotFoundError:
-            os.close(self.make_dirs(path.rpartition("/")[0] or "/"))
+            parent, _, name = path.rpartition("/")
+            parent_fd = self.make_dirs(parent or "/")
+            try:
+                target = _link_target(parent_fd, parent, name, links)
+            finally:
+                os.close(parent_fd)
+            if target:
+                return self.make_file(target, links + 1)
             resolve = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS
             os.close(libc.openat2(self.fd, path.lstrip("/"), os.O_CREAT | os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY, 0o644, resolve))
             return self.open(path)
+
+
+def _link_target(parent_fd: int, parent: str, name: str, links: int) -> str:
+    """Where the symbolic link `parent`/`name` leads, as a path inside the root; empty if it is none. OSError (ELOOP) after 40 links.
+
+    Only a path to try: the kernel resolves it below the root like any other.
+    """
+    try:
+        target = os.readlink(name, dir_fd=parent_fd)
+    except OSError:
+        return ""
+    if links >= 40:
+        raise OSError(40, "Too many levels of symbolic links")
+    return target if target.startswith("/") else f"{parent}/{target}"
 
 
 def _proc(fd: int) -> str:

@@ -58,6 +58,24 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
     return found
 
 
+def leaves_out_caller(linux: dict[str, Any]) -> bool:
+    """Whether the spec makes a user namespace that the caller's own id is not in: its root may not go where only the caller may."""
+    if not any(entry["type"] == "user" and not entry.get("path") for entry in linux["namespaces"]):
+        return False
+    own = os.geteuid()
+    return not any(entry["hostID"] <= own < entry["hostID"] + entry["size"] for entry in linux.get("uidMappings") or [])
+
+
+def open_root(path: str) -> int:
+    """A detached copy of the mounts at and below `path`; -1 where the caller may make none. RuntimeFailure."""
+    try:
+        return libc.open_tree(libc.AT_FDCWD, path, libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE)
+    except OSError as err:
+        if err.errno == 1:
+            return -1
+        raise RuntimeFailure(f"cannot use the root file system {path}", err.strerror or str(err), stage="root") from err
+
+
 def _idmap(tree: int, entry: dict[str, Any], option: str, maps: tuple[list[dict[str, int]], list[dict[str, int]]]) -> None:
     fd = user_namespace(*maps)
     try:

@@ -37,6 +37,13 @@ p run --rm --network none demo sh -c 'head -c 1000000 /dev/zero > /big'; echo "c
 echo "== exit code"
 p run -d --name full --network none demo sh -c 'head -c 1000000 /dev/zero > /big; exit 7' >/dev/null
 p wait full; p rm full; echo "code $? left $(state)"
+echo "== list and stop"
+for i in 1 2; do p run -d --name "full$i" --network none demo sleep 100 >/dev/null; done
+fill 0
+kill -9 "$(p inspect -f '{{.State.Pid}}' full1)"
+p ps -a --format '{{.Names}}' | sort | xargs; echo "code $?"
+p stop -t 0 full2; echo "code $?"
+p rm full1 full2; echo "code $? left $(state)"
 rm "$STORE/filler"
 echo "== room again"
 p run --rm --network none demo echo fine; echo "code $? left $(state)"
@@ -67,6 +74,7 @@ def test_full_disk(pyman: Run, layout: str, base: Path) -> None:
         assert sections[name].rstrip().endswith("code 125 left 0"), (name, sections[name], errors)
     assert sections["good stays good"] == "fine\ncode 0 left 0\n"
     assert sections["write in the container"] == "code 1 left 0\n", errors
+    assert sections["list and stop"] == "full1 full2\ncode 0\nfull2\ncode 0\nfull1\nfull2\ncode 0 left 0\n", errors
     assert sections["exit code"] == "7\nfull\ncode 0 left 0\n", errors
     assert sections["room again"] == "fine\ncode 0 left 0\n1\n"
     assert "Traceback" not in errors

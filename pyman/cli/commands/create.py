@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.cli.commands import run
+from pyman.cli.dispatch import print_warning
 from pyman.engine import create
 
 TYPE_CHECKING = False
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Print the new container's id."""
     run.check(opts)
-    container = create.create_container(opts, args, run.progress(opts))
+    container = create.create_container(opts, args, run.progress(opts), warn=print_warning)
     run.write_cidfile(opts, container.id)
     sys.stdout.write(container.id + "\n")
     return 0

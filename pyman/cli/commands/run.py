@@ -46,7 +46,7 @@ def main(opts: Any, args: list[str]) -> int:
     check(opts)
     if opts.get("detach") and opts.get("attach"):
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
-    container = create.create_container(opts, args, progress(opts), owned=True)
+    container = create.create_container(opts, args, progress(opts), owned=True, warn=print_warning)
     try:
         write_cidfile(opts, container.id)
     except PymanError:
