@@ -147,7 +147,7 @@ def test_users(tmp_path: Path) -> None:
     (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\napp:x:5:6::/app:/bin/sh\nbad:x:99999999999:0::/:\n")
     (tmp_path / "etc/group").write_text("app:x:6:\nextra:x:7:app\n")
     fd = os.open(tmp_path, os.O_PATH)
-    assert users.resolve("app", fd)["additionalGids"] == [7]
+    assert users.resolve("app", fd)["additionalGids"] == [6, 7]
     assert users.resolve("5:extra", fd)["gid"] == 7
     assert users.resolve("1234", fd)["home"] == "/"
     for bad in ("nosuch", "app:nosuch", "-1", "+1", "0x1", "4294967295", "1 ", "bad"):
