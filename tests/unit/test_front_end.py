@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,15 +45,24 @@ def test_refused_options_give_their_reason() -> None:
 _VALUES = {"bool": None, "str": "7", "list": "7", "int": "7", "uint": "7", "float": "1.5"}
 
 
+_seen: dict[str, object] = {}
+
+
+@functools.cache
+def _application() -> Any:
+    """Typer's application of all commands, made once: it takes most of a second."""
+    import typer
+
+    from pyman.cli import typer_app
+
+    return typer.main.get_command(typer_app.build(lambda _path, values: _seen.update(values)))
+
+
 @pytest.mark.parametrize("path", sorted(COMMANDS))
 @given(data=st.data())
 @settings(max_examples=8, deadline=None)
 def test_the_small_parser_agrees_with_typer(path: tuple[str, ...], data: st.DataObject) -> None:
     """Whatever options are given, the application generated for help and errors reads the same values, for every command."""
-    import typer
-
-    from pyman.cli import typer_app
-
     command = COMMANDS[path]
     known = [row for row in command.rows if not row[5]]
     rows = data.draw(st.lists(st.sampled_from(known), max_size=6)) if known else []
@@ -58,9 +70,9 @@ def test_the_small_parser_agrees_with_typer(path: tuple[str, ...], data: st.Data
     for name, _, kind, _, _, _ in rows:
         argv += [f"--{name}"] if kind == "bool" else [f"--{name}", str(_VALUES[kind])]
     argv += ["img", "cmd", "-x"] if command.stop else ["img"] if command.most else []
-    seen: dict[str, object] = {}
-    app = typer.main.get_command(typer_app.build(lambda _path, values: seen.update(values)))
-    app.main(argv, prog_name="pyman", standalone_mode=False)
+    _seen.clear()
+    _application().main(argv, prog_name="pyman", standalone_mode=False)
+    seen = dict(_seen)
     parsed = parse.parse(argv)
     assert list(seen.pop("args", None) or []) == parsed.args  # type: ignore[call-overload]
     for key, value in seen.items():
