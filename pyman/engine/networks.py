@@ -77,7 +77,7 @@ def create(opts: dict[str, Any], name: str) -> Record:
 
 def update(name: str, add: list[str], drop: list[str]) -> Record:
     """Change the name servers of a network, for its running containers too. NoSuchObject, UsageError."""
-    from pyman.network import subnets
+    from pyman.network import names, subnets, uplink
 
     for server in [*add, *drop]:
         subnets.parse_ip(server)
@@ -90,6 +90,10 @@ def update(name: str, add: list[str], drop: list[str]) -> Record:
         if not record["network_dns_servers"]:
             del record["network_dns_servers"]
         config.save(record)
+        if names.change_servers(record):
+            keeper = uplink.find([])
+            if keeper:
+                names.announce(keeper)
     events.emit("network", "update", record["id"], record["name"], attributes={"type": record["driver"]})
     return record
 

@@ -74,3 +74,15 @@ def test_the_table_of_a_network(pyman: Run, image: str, base: Path) -> None:
     assert pyman("network", "reload", "mate").stdout.strip() == pyman("inspect", "-f", "{{.Id}}", "mate").stdout.strip()
     assert set(until(lambda: (lambda found: found if set(found["dns"]) == {"ok"} else None)(rows()))["keeper"]) == {"ok"}
     assert "not running" in pyman("network", "test", pyman("create", image, "true").stdout.strip(), rc=125).stderr
+
+
+def test_name_servers_of_a_running_network(pyman: Run, image: str, base: Path) -> None:
+    pyman("network", "create", "net")
+    pyman("run", "-d", "--name", "a", "--network", "net", image, "sleep", "600")
+    known = base / "run/pyman/networks/dns/net"
+    assert known.read_text().splitlines()[1].endswith(" a," + pyman("inspect", "-f", "{{.Id}}", "a").stdout[:12])
+    pyman("network", "update", "--dns-add", "192.0.2.9", "net")
+    assert known.read_text().splitlines()[1].endswith(" 192.0.2.9")
+    pyman("network", "update", "--dns-drop", "192.0.2.9", "net")
+    assert "192.0.2.9" not in known.read_text()
+    assert "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout
