@@ -340,6 +340,8 @@ struct half { /* one direction of a connection: from `handle` to the other half'
     int last; /* the peer has said that nothing follows: read on until the end of file */
     unsigned char *kept; /* read, and not yet written */
     size_t kept_at, kept_len;
+    int pipe[2]; /* of a direction that moves much: data go through it, not through our memory; 0: none */
+    size_t piped;
 };
 
 struct connection {
@@ -468,6 +470,11 @@ static void drop(struct connection *connection)
     connection->dead = 1;
     close(connection->half[0].handle.fd);
     close(connection->half[1].handle.fd);
+    for (int n = 0; n < 2; n++)
+        if (connection->half[n].pipe[0]) {
+            close(connection->half[n].pipe[0]);
+            close(connection->half[n].pipe[1]);
+        }
     connection->next_dead = dead_connections; /* freed after the round: an event of it may still be pending */
     dead_connections = connection;
 }
@@ -502,11 +509,51 @@ static void take_connections(struct port *port)
     }
 }
 
+static int again(struct half *in)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = &in->handle};
+    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, in->handle.fd, &event); /* others wait: come back to this one in the next round */
+    return 1;
+}
+
+/* The same as `pump`, through the pipe. */
+static int pump_pipe(struct half *in, struct half *out)
+{
+    for (int round = 0; round < 32; round++) {
+        ssize_t n;
+        if (in->piped) {
+            n = splice(in->pipe[0], NULL, out->handle.fd, NULL, in->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            if (n <= 0) {
+                out->ready_out = 0;
+                return n < 0 && (errno == EAGAIN || errno == EINTR);
+            }
+            in->piped -= (size_t)n;
+            continue;
+        }
+        if (in->ended || !in->ready_in || !out->ready_out)
+            return 1;
+        n = splice(in->handle.fd, NULL, in->pipe[1], NULL, 1 << 20, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (n < 0) {
+            in->ready_in = 0;
+            return errno == EAGAIN || errno == EINTR;
+        }
+        if (n == 0) {
+            in->ended = 1;
+            shutdown(out->handle.fd, SHUT_WR);
+            return 1;
+        }
+        in->piped = (size_t)n;
+    }
+    return again(in);
+}
+
 /* Move what can be moved from one half to the other. 0 if the connection broke. */
 static int pump(struct connection *connection, int from)
 {
     struct half *in = &connection->half[from], *out = &connection->half[in->other];
     for (int round = 0; round < 32; round++) {
+        if (in->pipe[0])
+            return pump_pipe(in, out);
         if (in->kept_len) {
             ssize_t n = send(out->handle.fd, in->kept + in->kept_at, in->kept_len, MSG_NOSIGNAL);
             if (n < 0) {
@@ -547,13 +594,15 @@ static int pump(struct connection *connection, int from)
             memcpy(in->kept, buffer + sent, in->kept_len);
             return 1;
         }
-        if ((size_t)n < sizeof buffer && !in->last)
-            return 1; /* all that there was: the next edge tells of more */
+        if ((size_t)n < sizeof buffer) {
+            if (!in->last)
+                return 1; /* all that there was: the next edge tells of more */
+        } else if (!pipe2(in->pipe, O_CLOEXEC | O_NONBLOCK))
+            fcntl(in->pipe[1], F_SETPIPE_SZ, 1 << 20); /* a smaller one will do as well */
+        else
+            in->pipe[0] = 0;
     }
-    /* Others wait: come back to this one in the next round. */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = &in->handle};
-    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, in->handle.fd, &event);
-    return 1;
+    return again(in);
 }
 
 static void stream_event(struct half *half, uint32_t events)
@@ -580,7 +629,8 @@ static void stream_event(struct half *half, uint32_t events)
         drop(connection);
         return;
     }
-    if (connection->half[0].ended && connection->half[1].ended && !connection->half[0].kept_len && !connection->half[1].kept_len)
+    const struct half *one = &connection->half[0], *other = &connection->half[1];
+    if (one->ended && other->ended && !one->kept_len && !other->kept_len && !one->piped && !other->piped)
         drop(connection);
 }
 
