@@ -255,6 +255,11 @@ def update(directory: str, resources: dict[str, Any]) -> None:
         raise RuntimeFailure(
             "cannot change the memory limit", f"{current} bytes are in use, more than the limit of {memory['limit']}", stage="cgroup"
         )
+    try:
+        # A container made without limits has the controllers its parent gave to all: more can be had where that has no processes.
+        enable(os.path.dirname(directory), sorted({setting.controller for setting in wanted if setting.controller != "cgroup"}))
+    except OSError:
+        pass  # apply names the limit and the controller
     apply(directory, wanted)
 
 

@@ -61,6 +61,18 @@ def test_limits_move_the_cgroup_to_where_controllers_can_be_had(bundle: Bundle, 
     )
 
 
+def test_update_takes_controllers_that_can_be_had(bundle: Bundle, runtime: Runtime, own: Path) -> None:
+    parent = own / "later"
+    bundle.spec["linux"]["cgroupsPath"] = str(parent / "unlimited").removeprefix(cgroup.hierarchy())
+    runtime("run", "--detach", "--bundle", bundle.save(), "later")
+    assert "hugetlb" not in (parent / "cgroup.subtree_control").read_text()
+    (own / "cgroup.subtree_control").write_text("+hugetlb")
+    runtime("update", "--resources", "-", "later", input='{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}')
+    assert (parent / "unlimited" / "hugetlb.2MB.max").read_text() == f"{2 << 20}\n"
+    runtime("delete", "--force", "later")
+    parent.rmdir()
+
+
 def test_a_limit_without_its_controller_is_an_error(bundle: Bundle, runtime: Runtime, own: Path) -> None:
     bundle.spec["linux"]["resources"] = {"rdma": {"none": {"hcaHandles": 1}}}
     text = runtime("run", "--bundle", bundle.save(), "never", rc=1).stderr
