@@ -83,6 +83,15 @@ PAUSE = (
     "pause:noted",  # the state says that the container is paused; it is not
     "pause:frozen",  # it is
 )
+STOP = (
+    "stop:noted",  # the wish is written down; the container knows nothing of it
+    "stop:signalled",  # its stop signal was sent
+    "stop:ended",  # it has ended and its end is known; nothing is saved
+)
+EXEC = (
+    "exec:joined",  # the user namespace is entered
+    "exec:started",  # the command runs
+)
 UPDATE = (
     "update:applied",  # the control group has the new limits
     "update:saved",  # the state has them; the OCI configuration and the monitor do not know
@@ -98,7 +107,25 @@ BRIDGE = (
     "bridge:attached",  # the container has its devices and addresses
     "bridge:named",  # the name servers know it
 )
-ALL = PULL + PUSH + SAVE + COMMIT + RUN + PAUSE + NETWORK + VOLUME + UPDATE + SECRET + LOAD + IMPORT + ARTIFACT + BRIDGE + RESTART
+ALL = (
+    PULL
+    + PUSH
+    + SAVE
+    + COMMIT
+    + RUN
+    + PAUSE
+    + NETWORK
+    + VOLUME
+    + STOP
+    + EXEC
+    + UPDATE
+    + SECRET
+    + LOAD
+    + IMPORT
+    + ARTIFACT
+    + BRIDGE
+    + RESTART
+)
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")
 

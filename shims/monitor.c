@@ -39,7 +39,7 @@ struct client {
 };
 
 static struct client clients[MAX_CLIENTS];
-static int n_clients;
+static int n_clients, primary_gone;
 static int stdin_fd = -1, stream_fd[2] = {-1, -1}, console_fd = -1, listen_fd = -1, log_fd = -1, run_dir_fd = -1;
 static const char *log_path, *exit_file, *run_dir;
 static int log_json, log_files = 1, log_full, log_lost;
@@ -268,9 +268,28 @@ static int primary_index(void)
     return -1;
 }
 
+/* What lay in the pipes at the container's end while the primary client was too slow: packets, each behind its length. */
+static char *tail;
+static size_t tail_len, tail_at;
+
+static void tail_add(const char *data, int length)
+{
+    char *more = realloc(tail, tail_len + sizeof length + (size_t)length);
+    if (!more)
+        return;
+    memcpy(more + tail_len, &length, sizeof length);
+    memcpy(more + tail_len + sizeof length, data, (size_t)length);
+    tail = more;
+    tail_len += sizeof length + (size_t)length;
+}
+
 static void broadcast(const char *data, int length)
 {
     for (int i = n_clients - 1; i >= 0; i--) {
+        if (clients[i].primary && pending_len) {
+            tail_add(data, length);
+            continue;
+        }
         if (send(clients[i].fd, data, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
             continue;
         if (errno == EAGAIN && clients[i].primary) {
@@ -288,6 +307,39 @@ static void pending_flush(int index)
         pending_len = 0;
     else if (errno != EAGAIN)
         client_drop(index);
+}
+
+/* However long it takes: the primary client loses nothing. */
+static void primary_wait(void)
+{
+    int p, length;
+    while ((pending_len || tail_at < tail_len) && (p = primary_index()) >= 0) {
+        struct pollfd one = {clients[p].fd, POLLOUT, 0};
+        poll(&one, 1, -1);
+        if (pending_len) {
+            pending_flush(p);
+            continue;
+        }
+        memcpy(&length, tail + tail_at, sizeof length);
+        if (send(clients[p].fd, tail + tail_at + sizeof length, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+            tail_at += sizeof length + (size_t)length;
+        else if (errno != EAGAIN)
+            client_drop(p);
+    }
+}
+
+/* Tells the clients the exit code; with `primary` the primary client alone. */
+static void clients_end(int code, int primary)
+{
+    char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
+    for (int c = n_clients - 1; c >= 0; c--) {
+        if (clients[c].primary != primary)
+            continue;
+        fcntl(clients[c].fd, F_SETFL, 0); /* the last packet may wait for a slow primary client, not for others */
+        primary_gone |= send(clients[c].fd, packet, sizeof packet, MSG_NOSIGNAL | (primary ? 0 : MSG_DONTWAIT)) < 0 && primary;
+        close(clients[c].fd);
+        clients[c] = clients[--n_clients];
+    }
 }
 
 static void input_flush(void)
@@ -867,20 +919,8 @@ int main(int argc, char **argv)
     /* The pid namespace died with init, so nobody writes any more: take what lies in the pipes, then stop. With
      * --pid=host left-over processes may hold them open; what they write later is theirs to lose. */
     for (int s = 0; s < 2; s++)
-        for (;;) {
-            while (pending_len) { /* the primary client still reads: wait for it, it loses nothing */
-                int p = primary_index();
-                if (p < 0) {
-                    pending_len = 0;
-                    break;
-                }
-                struct pollfd one = {clients[p].fd, POLLOUT, 0};
-                poll(&one, 1, -1);
-                pending_flush(p);
-            }
-            if (!stream_read(s))
-                break;
-        }
+        while (stream_read(s))
+            ;
     if (log_fd >= 0)
         close(log_fd);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -892,14 +932,11 @@ int main(int argc, char **argv)
     reach("monitor:noted");
     write_exit(status, oom, wait_ms);
     reach("monitor:recorded");
-    char code_option[32], packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
-    int alone = primary_index() < 0;
-    for (int c = 0; c < n_clients; c++) {
-        fcntl(clients[c].fd, F_SETFL, 0); /* the last packet may wait for a slow primary client, not for others */
-        if (send(clients[c].fd, packet, sizeof packet, MSG_NOSIGNAL | (clients[c].primary ? 0 : MSG_DONTWAIT)) < 0 && clients[c].primary)
-            alone = 1;
-        close(clients[c].fd);
-    }
+    char code_option[32];
+    primary_gone = primary_index() < 0;
+    if (!pending_len)
+        clients_end(code, 1);
+    clients_end(code, 0);
     if (cgroup)
         cgroup_remove(cgroup);
     unlinkat(run_dir_fd, "attach", 0);
@@ -911,11 +948,14 @@ int main(int argc, char **argv)
             struct pollfd one = {helpers[h], POLLIN, 0};
             poll(&one, 1, 1000);
         }
+    /* The container's end is on record: only now a client that is stopped, or whose reader is, may keep this process. */
+    primary_wait();
+    clients_end(code, 1);
     if (wait_ms >= 0)
         start_again(command, wait_ms);
     /* A service manager takes the exit code of its service's main process for that of the service. */
     snprintf(code_option, sizeof code_option, "--exit-code=%d", code);
-    if (wait_ms < 0 && command && cleanup_alone && alone)
+    if (wait_ms < 0 && command && cleanup_alone && primary_gone)
         execute(command, "--rm", notify_fd >= 0 ? code_option : NULL);
     else if (wait_ms < 0 && command && tidy && !cleanup_alone && !fork()) /* nobody waits for that */
         execute(command, NULL, NULL);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import stages
 from pyman.engine import caps, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
@@ -52,6 +53,7 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
     process = process_spec(spec, command, opts)
     seccomp = None if opts.get("privileged") else spec.get("linux", {}).get("seccomp")
     _join_userns(container)
+    stages.reach("exec:joined")
     _resolve_user(process, container, opts)
     preserve: tuple[int, ...] = ()
     if opts.get("preserve_fds") or opts.get("preserve_fd"):
@@ -65,6 +67,7 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
         os.close(fd)
     pipes.pid = created.pid
     pipes.console = created.console
+    stages.reach("exec:started")
     if not opts.get("no_session"):
         exec_sessions.note(container, pipes.id, created.pid, process, opts)
     container.event("exec", ExecID=pipes.id)
@@ -101,6 +104,10 @@ def process_spec(spec: dict[str, Any], command: list[str], opts: dict[str, Any])
     process["env"] = environment.merge(list(process.get("env") or []), opts, terminal=bool(opts.get("tty")), host=dict(os.environ))
     process["terminal"] = bool(opts.get("tty"))
     process.pop("consoleSize", None)
+    if opts.get("tty"):
+        from pyman.linux import tty
+
+        process["consoleSize"] = tty.console_size() or {}
     if opts.get("workdir"):
         process["cwd"] = opts["workdir"]
     if opts.get("privileged"):

@@ -6,7 +6,7 @@ from pyman import stages
 from pyman.config import containers as containers_conf
 from pyman.engine import attach, logopts, remove, start, stop
 from pyman.engine.container import Container
-from pyman.errors import PymanError
+from pyman.errors import NoSuchContainer, PymanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,10 +55,13 @@ def start_attached(
     if code == attach.DETACHED:
         return 0
     stages.reach("run:ended")
-    stop.wait_ports_free(container, container.state["monitor_pid"], container.state["monitor_start"])
-    if auto_remove:
-        with container:
-            remove.discard_container(container)
+    try:
+        stop.wait_ports_free(container, container.state["monitor_pid"], container.state["monitor_start"])
+        if auto_remove:
+            with container:
+                remove.discard_container(container)
+    except NoSuchContainer:
+        pass  # a listing has seen its end first, and removed it
     return code
 
 

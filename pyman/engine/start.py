@@ -189,6 +189,12 @@ def _plan(container: Container) -> plans.Plan:
     cgroups.discard(container)  # left where the last monitor was killed
     plan.health = has_health_check(opts, config["image_config"])
     plan.terminal = bool(opts.get("tty"))
+    if plan.terminal:
+        from pyman.linux import tty
+
+        size = tty.console_size()  # the program has it from its first instruction on
+        if size:
+            plan.spec["process"]["consoleSize"] = size
     plan.interactive = bool(opts.get("interactive"))
     return plan
 

@@ -6,6 +6,7 @@ import os
 import select
 import time
 
+from pyman import stages
 from pyman.engine import kill, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import StateError, StorageError, UsageError
@@ -78,7 +79,10 @@ def stop_locked(
     killed = False
     who = kill.caller()
     container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who)
-    if seconds == 0 or not kill.send(container, stop_signal(container)) or not wait_gone(pid, started, seconds):
+    stages.reach("stop:noted")
+    sent = seconds != 0 and kill.send(container, stop_signal(container))
+    stages.reach("stop:signalled")
+    if not sent or not wait_gone(pid, started, seconds):
         killed = True
         kill.send(container, SIGKILL)
         if not wait_gone(pid, started, 10):
@@ -90,6 +94,7 @@ def stop_locked(
     monitor = state["monitor_pid"], state["monitor_start"]
     wait_recorded(container)
     wait_ports_free(container, *monitor)
+    stages.reach("stop:ended")
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
     container.state["stopped_who"] = who
     try:

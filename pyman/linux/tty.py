@@ -6,7 +6,7 @@ import fcntl
 import os
 
 _TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
-_TIOCSCTTY, _TIOCSWINSZ = 0x540E, 0x5414
+_TIOCSCTTY, _TIOCGWINSZ, _TIOCSWINSZ = 0x540E, 0x5413, 0x5414
 
 
 def open_pty(ptmx_fd: int) -> int:
@@ -20,6 +20,17 @@ def make_controlling(fd: int) -> None:
     fcntl.ioctl(fd, _TIOCSCTTY, 0)
     for number in (0, 1, 2):
         os.dup2(fd, number)
+
+
+def console_size() -> dict[str, int] | None:
+    """The size of the caller's terminal, as the runtime-spec's consoleSize; None if none of its streams is one."""
+    for fd in (0, 1, 2):
+        try:
+            data = fcntl.ioctl(fd, _TIOCGWINSZ, b"\0" * 8)
+        except OSError:
+            continue
+        return {"height": int.from_bytes(data[:2], "little"), "width": int.from_bytes(data[2:4], "little")}
+    return None
 
 
 def set_size(fd: int, rows: int, cols: int) -> None:

@@ -206,6 +206,7 @@ def _loop(
     poll.register(signals.read_fd, select.POLLIN)
     if stdin >= 0:
         poll.register(stdin, select.POLLIN)
+    is_terminal = tty and stdin >= 0 and os.isatty(stdin)
     if tty:
         _send(sock, b"w" + terminal.size())
     open_outputs = list(outputs)
@@ -234,7 +235,13 @@ def _loop(
                 open_outputs[index] = -1
                 result.lost = result.lost or "".join(lost)
         if stdin in ready:
-            data = os.read(stdin, CHUNK)
+            try:
+                data = os.read(stdin, CHUNK)
+            except OSError:
+                data = b""  # EIO: the terminal was closed
+            if not data and is_terminal:
+                result.detached = True  # in raw mode there is no other end of input: nobody is there any more
+                return
             passed, result.detached = keys.feed(data)
             if passed:
                 _send(sock, b"i" + passed)

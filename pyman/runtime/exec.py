@@ -69,6 +69,9 @@ class ExecInit:
                 raise RuntimeFailure("cannot create a terminal", "the container's /dev/pts is not devpts", stage="console")
             assert self.tty is not None
             slave = self.tty.open_pty(master)
+            size = self.process.get("consoleSize") or {}
+            if size:
+                self.tty.set_size(slave, size.get("height", 0), size.get("width", 0))
             os.fchown(slave, (self.process.get("user") or {}).get("uid", 0), -1)
             self.channel.send("console", master)
             os.close(master)

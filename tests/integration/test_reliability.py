@@ -1,0 +1,199 @@
+"""Clients that are stopped, slow or gone, terminals that close and change, numbers that mean another process by now, many at once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pyman import stages
+from tests.bench import soak
+from tests.conftest import Run, command, environment
+from tests.integration.test_restart_policies import directory, field, until
+
+NONE = ("--network", "none")
+
+
+def attached(base: Path, *args: str, **streams: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*command(), "run", *NONE, *args], env=environment(base), cwd=base, **streams)  # type: ignore[call-overload, no-any-return]
+
+
+def test_every_run_ends_with_its_own_code_and_output(base: Path, pyman: Run, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", environment(base))
+    assert soak.soak(command(), 60, 4) == []
+
+
+def test_a_stopped_client_stops_nobody_else(base: Path, pyman: Run, image: str) -> None:
+    process = attached(
+        base, "--name", "c", image, "sh", "-c", "while :; do echo 0123456789012345678901234567890123456789; done", stdout=subprocess.PIPE
+    )
+    assert process.stdout
+    until(lambda: pyman("ps", "-q").stdout)
+    first = os.read(process.stdout.fileno(), 1000)
+    os.kill(process.pid, signal.SIGSTOP)
+    # The container waits for its client in the end; everybody else is answered.
+    assert pyman("ps", "--format", "{{.Names}}").stdout == "c\n"
+    assert pyman("exec", "c", "echo", "alive").stdout == "alive\n"
+    pyman("stop", "-t", "0", "c")
+    assert field(pyman, "c", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
+    logged = pyman("logs", "c").stdout
+    os.kill(process.pid, signal.SIGCONT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 137
+    assert len(first) + len(rest) == len(logged), "the client has lost nothing"
+    pyman("rm", "c")
+
+
+def test_nobody_reads(base: Path, pyman: Run, image: str) -> None:
+    """A full pipe holds the container up; when its reader goes away, the run ends."""
+    process = attached(base, "--rm", image, "sh", "-c", "head -c 3000000 /dev/zero; echo done >&2; exit 5", stdout=subprocess.PIPE)
+    until(lambda: pyman("ps", "-q").stdout)
+    pyman("ps", "-a")
+    assert process.stdout
+    process.stdout.close()
+    process.wait(timeout=60)
+    until(lambda: not pyman("ps", "-aq").stdout)
+
+
+def test_closed_streams(base: Path, pyman: Run, image: str) -> None:
+    argv = [*command(), "run", "--rm", *NONE, image, "sh", "-c", "cat; echo out; exit 6"]
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *argv], env=environment(base), timeout=60, stdout=subprocess.DEVNULL, check=False
+        )
+        assert done.returncode == 6, (closed, done)
+    until(lambda: not pyman("ps", "-aq").stdout)
+
+
+def terminal(base: Path, rows: int, columns: int, *args: str) -> tuple[int, int]:
+    """`run -it` on a terminal of that size: (pid, the terminal's other end)."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(command()[0], [*command(), "run", "-it", "--rm", *NONE, *args], environment(base))
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    return pid, fd
+
+
+def read_all(fd: int) -> str:
+    data = b""
+    try:
+        while more := os.read(fd, 65536):
+            data += more
+    except OSError:
+        pass  # the other side was closed
+    return data.decode()
+
+
+def test_the_window_has_its_size_from_the_first_instruction_on(base: Path, pyman: Run, image: str) -> None:
+    for _ in range(5):
+        pid, fd = terminal(base, 33, 77, image, "stty", "size")
+        assert read_all(fd).strip() == "33 77"
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        os.close(fd)
+
+
+def test_a_storm_of_window_changes(base: Path, pyman: Run, image: str) -> None:
+    script = "trap : WINCH; i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exit 9"
+    pid, fd = terminal(base, 24, 80, image, "sh", "-c", script)
+    with ThreadPoolExecutor(1) as pool:
+        output = pool.submit(read_all, fd)
+        for number in range(3000):
+            try:
+                fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20 + number % 50, 80, 0, 0))
+                os.kill(pid, signal.SIGWINCH)
+            except (OSError, ProcessLookupError):
+                break
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        text = output.result(60)
+    assert code == 9
+    assert [line for line in text.splitlines() if line] == [f"line {number}" for number in range(20000)]
+    os.close(fd)
+
+
+def test_a_closed_terminal(base: Path, pyman: Run, image: str) -> None:
+    pid, fd = terminal(base, 24, 80, "--name", "t", image, "sh", "-c", "trap '' HUP; while :; do echo x; sleep 0.01; done")
+    until(lambda: pyman("ps", "-q").stdout)
+    os.close(fd)
+    os.waitpid(pid, 0)
+    assert pyman("exec", "t", "echo", "alive").stdout == "alive\n", "the container lives on without its client"
+    pyman("rm", "-f", "-t", "0", "t")
+
+
+def test_a_recycled_number_is_never_believed(base: Path, pyman: Run, image: str) -> None:
+    """The numbers in the state belong to another process meanwhile: it is neither joined nor signalled, and nothing seems to run."""
+    stranger = subprocess.Popen(["sleep", "600"])
+    pyman("run", "-d", "--name", "r", *NONE, "--restart", "always", image, "sleep", "600")
+    path = directory(pyman, base, "r") / "state.json"
+    state = json.loads(path.read_text())
+    os.kill(state["monitor_pid"], signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{state['pid']}").exists() and not Path(f"/proc/{state['monitor_pid']}").exists())
+    for waiter in ({}, {"status": "exited", "waiter_pid": stranger.pid, "waiter_start": state["monitor_start"]}):
+        path.write_text(json.dumps({**state, "pid": stranger.pid, "monitor_pid": stranger.pid, **waiter}))
+        assert pyman("ps", "-q").stdout == ""
+        assert pyman("exec", "r", "true", rc=None).returncode == 125
+        assert pyman("stop", "-t", "0", "r").returncode == 0
+        assert "running" not in pyman("kill", "r", rc=None).stdout
+        assert field(pyman, "r", "{{.State.Running}} {{.State.Restarting}}") == "false false"
+    assert stranger.poll() is None, "the stranger was not touched"
+    pyman("rm", "-f", "r")
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+
+
+@pytest.mark.parametrize("stage", stages.STOP)
+@pytest.mark.parametrize("verb", [("stop", "-t", "0"), ("rm", "-f", "-t", "0")])
+def test_kill_of_stop(base: Path, pyman: Run, image: str, stage: str, verb: tuple[str, ...]) -> None:
+    pyman("run", "-d", "--name", "k", *NONE, "--restart", "always", image, "sleep", "600")
+    done = subprocess.run(
+        [*command(), *verb, "k"], env=environment(base, PYMAN_KILL_AT=stage), check=False, timeout=60, capture_output=True
+    )
+    assert done.returncode == -9
+    told = pyman("ps", "-a", "--format", "{{.State}}").stdout.strip()
+    assert told == "running" if stage == "stop:noted" else told in ("running", "exited")
+    pyman(*verb, "k")
+    assert pyman("ps", "-q").stdout == ""
+
+
+@pytest.mark.parametrize("whole", ["", "!"])
+@pytest.mark.parametrize("stage", stages.EXEC)
+def test_kill_of_exec(base: Path, pyman: Run, image: str, stage: str, whole: str) -> None:
+    pyman("run", "-d", "--name", "k", *NONE, image, "sleep", "600")
+    argv = [*command(), "exec", "k", "sleep", "601"]
+    done = subprocess.run(argv, env=environment(base, PYMAN_KILL_AT=stage + whole), check=False, timeout=60, start_new_session=True)
+    assert done.returncode == -9
+    assert pyman("ps", "--format", "{{.Names}}").stdout == "k\n"
+    assert pyman("exec", "k", "echo", "alive").stdout == "alive\n"
+    pyman("rm", "-f", "-t", "0", "k")
+
+
+def test_many_containers_answer(base: Path, pyman: Run, image: str, layout: str) -> None:
+    """With many up, ps answers while a pull and 32 runs go on."""
+    count = int(os.environ.get("PYMAN_TEST_MANY", "40"))
+    names = [f"m{number}" for number in range(count)]
+    for name in names:
+        pyman("run", "-d", "--name", name, *NONE, image, "sleep", "600")
+    argv = [*command(), "run", "--rm", *NONE, image, "sh", "-c", "exit 3"]
+    runs = [subprocess.Popen(argv, env=environment(base), stdin=subprocess.DEVNULL) for _ in range(32)]
+    pulls = [subprocess.Popen([*command(), "pull", "-q", f"oci:{layout}:latest"], env=environment(base), stdout=subprocess.DEVNULL)]
+    answers = []
+    while any(run.poll() is None for run in runs):
+        began = time.monotonic()
+        assert set(names) <= set(pyman("ps", "--format", "{{.Names}}").stdout.split())
+        answers.append(time.monotonic() - began)
+    assert [run.returncode for run in runs] == [3] * 32
+    assert [pull.wait(60) for pull in pulls] == [0]
+    print(f"{count} containers: ps answered {len(answers)} times, at worst in {max(answers):.2f} s", file=sys.stderr)
+    pyman("stop", "-t", "0", *names, timeout=300)
+    pyman("rm", *names, timeout=300)
