@@ -41,6 +41,12 @@ def print_warning(text: str) -> None:
     sys.stderr.flush()
 
 
+def warn_of_input(options: dict[str, object]) -> None:
+    """-it without a terminal, as in a script: the words are Podman's."""
+    if options.get("tty") and options.get("interactive") and not os.isatty(0):
+        print_warning("The input device is not a TTY. The --tty and --interactive flags might not work properly")
+
+
 def _globals(options: dict[str, object]) -> None:
     for option, variable in (("root", "PYMAN_GRAPHROOT"), ("runroot", "PYMAN_RUNROOT"), ("storage_driver", "PYMAN_STORAGE_DRIVER")):
         if options.get(option):

@@ -59,8 +59,8 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "EffectiveCaps": (process.get("capabilities") or {}).get("effective"),
-        "BoundingCaps": (process.get("capabilities") or {}).get("bounding"),
+        "EffectiveCaps": sorted((process.get("capabilities") or {}).get("effective") or []) or None,
+        "BoundingCaps": sorted((process.get("capabilities") or {}).get("bounding") or []) or None,
         "ExecIDs": [session["id"] for session in exec_sessions.living(container)],
         "GraphDriver": {
             "Name": "overlay",

@@ -242,7 +242,7 @@ def mount_rootfs(plan: Plan) -> None:
     """Mount the image's layers below the container's upper directory; a plain --rootfs needs only a bind mount."""
     container, config = plan.container, plan.container.config
     if config["rootfs"] and not config.get("rootfs_overlay"):
-        libc.mount(plan.rootfs, plan.rootfs, None, libc.MS_BIND | libc.MS_REC)
+        libc.mount(config["rootfs"], plan.rootfs, None, libc.MS_BIND | libc.MS_REC)
         return
     last = container.state.get("driver")
     if last and last != plan.driver.name:
@@ -282,10 +282,27 @@ def _make_stdio(plan: Plan) -> tuple[tuple[int, int, int], dict[str, int]]:
 def _write_files(plan: Plan, info: Any) -> None:
     """/etc/hosts, /etc/resolv.conf and /etc/hostname, in place: they are bound into the rootfs already."""
     run_dir = plan.container.run_dir
-    hosts.write_hosts(os.path.join(run_dir, "hosts"), plan.ctx.hostname, plan.container.name, info, plan.opts, plan.conf)
+    hosts.write_hosts(os.path.join(run_dir, "hosts"), plan.ctx.hostname, plan.container.name, info, plan.opts, plan.network_mode)
     hosts.write_resolv_conf(os.path.join(run_dir, "resolv.conf"), info, plan.opts, plan.conf)
     with open(os.path.join(run_dir, "hostname"), "w") as file:
         file.write(plan.ctx.hostname + "\n")
+    if plan.opts.get("privileged"):  # for others its being there says enough
+        with open(os.path.join(run_dir, ".containerenv"), "w") as file:
+            file.write(_described(plan))
+
+
+def _described(plan: Plan) -> str:
+    from pyman.version import VERSION  # privileged containers only
+
+    image = plan.container.config["image"]
+    fields = {
+        "engine": f"pyman-{VERSION}",
+        "name": plan.container.name,
+        "id": plan.container.id,
+        "image": image["name"],
+        "imageid": image["id"],
+    }
+    return "".join(f'{key}="{value}"\n' for key, value in fields.items()) + "rootless=1\n"
 
 
 def _save_running(plan: Plan, created: Any, info: Any) -> None:

@@ -20,6 +20,7 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
     wanted = of_user(opts, ctx.volumes)
     of_others(opts, ctx.volumes, wanted)
     of_image(opts, image, ctx.volumes, ctx.warnings, wanted)
+    _check_proc(wanted)
     base = _standard(opts, table, ns)
     if readonly and opts.get("read_only_tmpfs") is not False:
         for path in ("/run", "/tmp", "/var/tmp"):
@@ -31,6 +32,8 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
         files.append((ctx.resolv_path, "/etc/resolv.conf"))
     if not opts.get("no_hostname") and ns.own("uts"):
         files.append((ctx.hostname_path, "/etc/hostname"))
+    if "/run" not in wanted and "/run/.containerenv" not in wanted:
+        files.append((f"{ctx.run_dir}/.containerenv", "/run/.containerenv"))
     # They lie on the user's runtime directory, whose mount is nosuid, nodev; the flags are theirs already.
     base += [
         {"destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]}
@@ -56,6 +59,13 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
     ctx.made = [item for item in wanted.values() if item.made]
     # What lies deeper comes later, whoever asked for it: a volume at /etc does not hide /etc/hosts.
     return sorted([*base, *(mount.entry for mount in wanted.values())], key=lambda entry: entry["destination"].count("/"))
+
+
+def _check_proc(wanted: dict[str, Mount]) -> None:
+    """The container's settings are made through its procfs, and checked there. UsageError for what would hide that."""
+    for place, mount in wanted.items():
+        if place in ("/proc", "/proc/sys") and not (mount.entry["type"] == "bind" and mount.entry["source"].startswith("/proc")):
+            raise UsageError(f"cannot mount over {place}", "the container needs its own procfs there", "mount it at another place")
 
 
 def of_user(opts: dict[str, Any], volumes: Any, look: bool = True) -> dict[str, Mount]:

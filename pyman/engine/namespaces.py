@@ -69,8 +69,13 @@ def _user(result: Namespaces, opts: dict[str, Any], ctx: SpecContext) -> None:
     mode = str(opts.get("userns") or ctx.conf["containers"].get("userns") or "host")
     name, _, rest = mode.partition(":")
     if opts.get("uidmap") or opts.get("gidmap"):
-        result.uid_mappings = _explicit(opts.get("uidmap") or opts.get("gidmap") or [], ctx.idmap.uids)
-        result.gid_mappings = _explicit(opts.get("gidmap") or opts.get("uidmap") or [], ctx.idmap.gids)
+        if opts.get("userns"):
+            raise UsageError(f"cannot use --userns {mode} with --uidmap or --gidmap", "both say which ids the container has")
+        from pyman.engine import id_maps  # with these options only
+
+        result.uid_mappings, result.gid_mappings = id_maps.explicit(
+            list(opts.get("uidmap") or []), list(opts.get("gidmap") or []), ctx.idmap
+        )
     elif name in ("host", "private", ""):
         return
     elif name == "keep-id":
@@ -123,22 +128,6 @@ def _kept(own: int, count: int) -> list[dict[str, int]]:
     if count - 1 - below > 0:
         maps.append({"containerID": own + 1, "hostID": below + 1, "size": count - 1 - below})
     return maps
-
-
-def _explicit(items: list[str], ranges: list[tuple[int, int, int]]) -> list[dict[str, int]]:
-    """--uidmap CONTAINER:U1[:COUNT]; ids in U1 as Podman counts them: 0 the caller, 1.. the subordinate ones."""
-    result = []
-    for item in items:
-        parts = item.lstrip("+").split(":")
-        if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts) or item.startswith("+"):
-            raise UsageError(f"invalid id map {item!r}", "the form is CONTAINER-ID:ID:COUNT", "for example: --uidmap 0:1:1000")
-        container, host, size = int(parts[0]), int(parts[1]), int(parts[2]) if len(parts) == 3 else 1
-        if host + size > _count(ranges):
-            raise UsageError(
-                f"cannot map {item!r}", f"your user namespace has {_count(ranges)} ids only", "see /etc/subuid and /etc/subgid"
-            )
-        result.append({"containerID": container, "hostID": host, "size": size})
-    return result
 
 
 def _shift(mappings: list[dict[str, int]]) -> list[tuple[int, int, int]]:

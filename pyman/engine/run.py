@@ -30,8 +30,7 @@ def start_attached(
     try:
         start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, warn=warn)
     except PymanError:
-        if auto_remove:
-            remove.remove_container(container, force=True)
+        remove.remove_container(container, force=True, volumes=True)  # what never ran is of no use, and its name is free again
         raise
     finally:
         if theirs:

@@ -114,6 +114,12 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
     }
+    if "\0" in "".join(spec["process"]["args"]) or "\0" in "".join(spec["process"]["env"]):
+        raise UsageError(
+            "cannot use the container's command and environment",
+            "there is a NUL character in them, which no program can be given",
+            "correct the image's Cmd, Entrypoint or Env, or the --env-file",
+        )
     security.apply(spec, opts, table, bounding, privileged)
     _init_program(spec, opts, table)
     return spec

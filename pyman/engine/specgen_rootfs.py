@@ -47,6 +47,7 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
         from pyman.engine import identity  # only for users that the image does not know
 
         identity.add(spec, root_fd, ctx, user, opts)
+    _make_mtab(root_fd)
     if ctx.copy_up:
         from pyman.engine import volume_fill  # volumes, :U, :z only
 
@@ -67,6 +68,20 @@ def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, gr
                 from pyman.rootless import subids  # on the way to an error only
 
                 raise UsageError(f"cannot run as {kind} {number}", f"your user namespace has ids up to {last} only", subids.mend())
+
+
+def _make_mtab(root_fd: int) -> None:
+    """/etc/mtab, which programs list mounts from, where the image has an /etc and none in it."""
+    try:
+        etc = libc.openat2(root_fd, "etc", os.O_PATH | os.O_DIRECTORY, 0, libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_SYMLINKS)
+    except OSError:
+        return
+    try:
+        os.symlink("/proc/mounts", "mtab", dir_fd=etc)
+    except OSError:
+        pass  # it is there, or the root is read-only
+    finally:
+        os.close(etc)
 
 
 def _make_workdir(root_fd: int, path: str, uid: int, gid: int, spec: dict[str, Any]) -> None:

@@ -135,7 +135,8 @@ def _plan(container: Container) -> plans.Plan:
     if plan.idmap.single:
         _note_single_id(plan)
     plan.network_mode = plans.network_mode(opts, conf)
-    plan.rootfs = "" if config.get("rootfs_overlay") else config["rootfs"]
+    # The host's own / is shown at a place below, or mounts would cover what the container is still to be given of /dev.
+    plan.rootfs = "" if config.get("rootfs_overlay") or config["rootfs"] == "/" else config["rootfs"]
     plan.rootfs = plan.rootfs or os.path.join(container.dir, "merged")
     _make_dirs(container)
     plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
@@ -161,6 +162,8 @@ def _plan(container: Container) -> plans.Plan:
     plan.ctx = ctx
     cgroups.check(opts)
     plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
+    if config["rootfs"] == "/":  # where only root could make the file
+        plan.spec["mounts"] = [entry for entry in plan.spec["mounts"] if entry["destination"] != "/run/.containerenv"]
     plan.volumes = ctx.volumes
     if plan.userns_fd < 0 and plan.volumes.mounted:
         from pyman.engine import volume_mounts  # volumes that are file systems of their own only
@@ -227,7 +230,7 @@ def _make_dirs(container: Container) -> None:
             os.mkdir(directory, 0o755 if directory.endswith("upper") else 0o700)
         except FileExistsError:
             pass
-    for path in ("hosts", "resolv.conf", "hostname"):
+    for path in ("hosts", "resolv.conf", "hostname", ".containerenv"):
         with open(os.path.join(container.run_dir, path), "w"):
             pass
     try:

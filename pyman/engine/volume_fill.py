@@ -58,7 +58,10 @@ def prepare(mount: Mount, root_fd: int, user: dict[str, Any], spec: dict[str, An
         info = os.fstat(fd)
         if not stat.S_ISDIR(info.st_mode):
             if mount.chown and (info.st_uid, info.st_gid) != (uid, gid):
-                os.chown(f"/proc/self/fd/{fd}", uid, gid)
+                try:
+                    os.chown(f"/proc/self/fd/{fd}", uid, gid)
+                except OSError as err:
+                    raise _cannot_own(mount, user, err, "") from err
             if mount.relabel and tuning.has_selinux():
                 trees.set_label(f"/proc/self/fd/{fd}", _label(mount, ctx.id, source), True)
             return
@@ -70,11 +73,21 @@ def prepare(mount: Mount, root_fd: int, user: dict[str, Any], spec: dict[str, An
             _first_use(mount, top, root_fd, (uid, gid), ctx)
         if mount.chown:
             what = f"giving {_shown(mount)} to {user['uid']}:{user['gid']}"
-            trees.chown_tree(top, uid, gid, Progress(ctx.notice, what))
+            try:
+                trees.chown_tree(top, uid, gid, Progress(ctx.notice, what))
+            except OSError as err:
+                raise _cannot_own(mount, user, err, err.filename if isinstance(err.filename, str) else "") from err
         if mount.relabel and tuning.has_selinux():
             trees.label_tree(top, _label(mount, ctx.id, source), tick=Progress(ctx.notice, f"labelling {_shown(mount)}"))
     finally:
         os.close(top)
+
+
+def _cannot_own(mount: Mount, user: dict[str, Any], err: OSError, name: str) -> UsageError:
+    where = f"{name!r} in it: " if name and not name.startswith("/proc/") else ""
+    hint = "all files in it must be yours, or of your subordinate ids; leave :U away otherwise" if err.errno == 1 else ""
+    what = f"cannot give {_shown(mount)} to the container's user {user['uid']}:{user['gid']} (:U)"
+    return UsageError(what, where + (err.strerror or str(err)), hint)
 
 
 def _shown(mount: Mount) -> str:

@@ -34,6 +34,11 @@ def unreachable(host: str, what: str, err: Exception) -> Unreachable:
             f"{host} speaks http, not https",
             f'--tls-verify=false, or in registries.conf: [[registry]] location = "{host}" insecure = true',
         )
+    elif "connection adapters" in text:
+        place = text.rsplit("'", 2)[-2] if text.count("'") > 1 else "another place"
+        failure = Unreachable(
+            what, f"{host} redirects to {place[:200]}, which is no http address", "report it to whoever runs the registry"
+        )
     else:
         failure = Unreachable(what, f"{host} cannot be reached: {text}", "check the name, the network and the proxy variables")
         failure.passing = "refused" not in text.lower() and "resolve" not in text
@@ -54,8 +59,8 @@ def refusal(connection: Connection, status: int, path: str, said: str) -> PymanE
     if status == 401 and connection.credentials:
         return RegistryError(
             what,
-            f"{host} refused the stored credentials (401){said}",
-            f"pyman login {connection.registry}, or correct its entry in auth.json",
+            f"{host} refused {credentials(connection)[0]} (401){said}",
+            credentials(connection)[1],
         )
     if status in (401, 403):
         return RegistryError(
@@ -64,6 +69,13 @@ def refusal(connection: Connection, status: int, path: str, said: str) -> PymanE
             f"check the name, and the credentials for {connection.registry}: pyman login",
         )
     return RegistryError(what, f"{host} answers {status}{said}")
+
+
+def credentials(connection: Connection) -> tuple[str, str]:
+    """(what was sent, what to do when it is refused): the user's own words, or what is stored."""
+    if connection.given:
+        return "the user and password given", "check both, and whether the registry knows them"
+    return "the stored credentials", f"pyman login {connection.registry}, or correct its entry in auth.json"
 
 
 def said(response: Any) -> str:

@@ -105,7 +105,10 @@ class Archive:
         try:
             self.files = tarindex.index(self.fd)
         except ImageError as err:
+            archive = os.pread(self.fd, 8, 257).startswith(b"ustar")
             os.close(self.fd)
+            if not archive:
+                raise ImageError(f"cannot read {label}", "the file is no tar archive", f"look at it: file {path}") from err
             raise ImageError(f"{err.what.split(' ')[0]} {label}", err.why, err.hint) from err
 
     def place(self, name: Any) -> tuple[int, int]:

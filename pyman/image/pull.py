@@ -258,6 +258,7 @@ def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], re
                 kept.discard()  # wrong bytes, or a full disk that needs their room
             if reused and isinstance(err, ImageError):
                 continue  # perhaps only the old bytes were wrong: once more, from the registry alone
+            err.what = err.what.replace("layer", f"layer {key[:12]} of {source.label}", 1)
             raise
         else:
             if kept:

@@ -108,6 +108,7 @@ class Connection:
         self.registry = key[0]
         self.insecure = endpoint.insecure if access.tls_verify is None else not access.tls_verify
         self.credentials = auth.find(*key, access.creds if not endpoint.mirror else "", access.authfile)
+        self.given = bool(access.creds) and not endpoint.mirror  # --creds, rather than what is stored
         self.scopes = [f"repository:{self.repository}:{'pull,push' if verb == 'push' else 'pull'}"] if self.repository else []
         self.scheme = "https"
         self.token = ""
@@ -292,7 +293,8 @@ class Connection:
                     f"pyman login {self.registry}, or --creds USER:PASSWORD",
                 )
             if self.basic:
-                raise RegistryError(self.what, f"{self.host} refused the stored credentials (401)", f"pyman login {self.registry}")
+                whose, hint = answers.credentials(self)
+                raise RegistryError(self.what, f"{self.host} refused {whose} (401)", hint)
             self.basic = True
             return
         if kind != "bearer":
@@ -325,10 +327,9 @@ class Connection:
         except (requests.exceptions.RequestException, ValueError) as err:
             raise RegistryError(self.what, f"its token server {realm} does not answer: {answers.cause(err)}") from err
         if response.status_code != 200:
-            who = "refused the stored credentials" if self.credentials else "gives no anonymous token"
-            raise RegistryError(
-                self.what, f"its token server {who} ({response.status_code})", f"check the entry for {self.registry} in auth.json"
-            )
+            whose, hint = answers.credentials(self)
+            who = f"refused {whose}" if self.credentials else "gives no anonymous token"
+            raise RegistryError(self.what, f"its token server {who} ({response.status_code})", hint)
         try:
             value = response.json()
             token = value.get("token") or value["access_token"]

@@ -210,6 +210,7 @@ def _loop(
     if tty:
         _send(sock, b"w" + terminal.size())
     open_outputs = list(outputs)
+    line_ended = True
     while True:
         ready = dict(poll.poll())
         for number in signals.read() if signals.read_fd in ready else b"":
@@ -249,8 +250,9 @@ def _loop(
                 return
             if not data:
                 poll.unregister(stdin)
-                if not tty:
-                    _send(sock, b"e")
+                # A terminal has no end of file: it is typed, twice if it would only end a line that was begun.
+                _send(sock, b"e" if not tty else b"i\4" if line_ended else b"i\4\4")
+            line_ended = passed.endswith(b"\n") or (line_ended and not passed)
 
 
 def _send(sock: Any, packet: bytes) -> None:
@@ -292,6 +294,7 @@ def _relay_loop(started: Any, pidfd: int, tty: bool, stdin: bool, keys: _Keys, t
     if tty and terminal.size():
         fcntl.ioctl(started.console, _TIOCSWINSZ, terminal.size() + b"\0" * 4)
     ended = False
+    line_ended = True
     while sinks:
         ready = dict(poll.poll(0 if ended else -1))
         if ended and not any(fd in ready for fd in sinks):
@@ -321,6 +324,9 @@ def _relay_loop(started: Any, pidfd: int, tty: bool, stdin: bool, keys: _Keys, t
                 poll.unregister(0)
                 if not tty:
                     os.close(into)
+                else:
+                    _write_all(into, b"\4" if line_ended else b"\4\4")  # as in `attach`
             elif not _write_all(into, passed):
                 poll.unregister(0)
+            line_ended = passed.endswith(b"\n") or (line_ended and not passed)
     return False

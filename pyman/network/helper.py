@@ -110,7 +110,8 @@ def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError
                 return refusal(port, number, err.errno or 0)
             finally:
                 sock.close()
-    hint = "look at its message; run with --network none to do without a network"
+    hint = "look at what it says; run with --network none to do without a network"
     if "tun" in text.lower():
         hint = "as root: modprobe tun; chmod 0666 /dev/net/tun"
-    return NetworkError(what, text.split("\n")[-1], hint, stage="network")
+    # The first line is the cause; with an option it does not know its whole help follows.
+    return NetworkError(what, next((line.strip() for line in text.split("\n") if line.strip()), ""), hint, stage="network")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
+
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -25,26 +27,40 @@ def host_servers() -> list[str]:
     return [words[1] for words in host if len(words) > 1 and words[0] == "nameserver"]
 
 
-def write_hosts(path: str, hostname: str, name: str, info: NetInfo, opts: dict[str, Any], conf: dict[str, Any]) -> None:
+def _host_address() -> str:
+    """The address by which the host reaches others; empty if there is none. This process is in the host's network."""
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(("192.0.2.1", 9))  # sends nothing: the kernel looks for a route, and so for an address
+        return str(sock.getsockname()[0])
+    except OSError:
+        return ""
+    finally:
+        sock.close()
+
+
+def write_hosts(path: str, hostname: str, name: str, info: NetInfo, opts: dict[str, Any], mode: str) -> None:
     """Loopback names, --add-host, the host's name, the container's own names. UsageError for a bad --add-host."""
     base = opts.get("hosts_file") or ""
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
     if base not in ("", "none", "image"):
         lines = [line for line in _read(base) if line.strip()]
-    gateway = info.host_address or (info.ip if not info.private else "") or "127.0.0.1"
+    # A helper without an address for the host gives the container the host's own one, by which it reaches itself only.
+    gateway = info.host_address or ("" if info.private else _host_address())
     for item in opts.get("add_host") or []:
         names, _, address = item.partition(":")
         if not names or not address:
             raise UsageError(
                 f"invalid value {item!r} for --add-host", "the form is NAME[;NAME...]:IP", "for example: --add-host db:10.0.0.5"
             )
-        address = gateway if address == "host-gateway" else address.strip("[]")
+        address = (gateway or "127.0.0.1") if address == "host-gateway" else address.strip("[]")
         lines.append(f"{address}\t{names.replace(';', ' ')}")
-    if info.host_address or not info.private:
+    if gateway:
         lines.append(f"{gateway}\thost.containers.internal host.docker.internal")
     own = [hostname, name] if hostname != name else [name]
-    addresses = [entry["address"] for status in info.attached for entry in status["addresses"]] or [info.ip or "127.0.1.1"]
-    lines += [f"{address}\t{' '.join(own)}" for address in addresses]
+    if mode != "host":
+        addresses = [entry["address"] for status in info.attached for entry in status["addresses"]] or [info.ip or "127.0.0.1"]
+        lines += [f"{address}\t{' '.join(own)}" for address in addresses]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 

@@ -59,7 +59,14 @@ nolazytime copy-symlink src-nofollow""".split()
 )
 _STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
+_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+    "core": "/proc/kcore",
+}
 
 
 class Root:
@@ -423,7 +430,7 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
                 "tmpfs", _proc(fd), "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755,nr_inodes=1"
             )
         else:
-            attach(root, null, fd, path)
+            attach(root, null, fd, path, attr_set=_ATTR["ro"][0] | _ATTR["nosuid"][0] | _ATTR["noexec"][0])
         os.close(fd)
     os.close(null)
 

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_ENTRIES = 3_000_000
-MAX_RATIO = 2000  # plain bytes per compressed byte, beyond the first GiB: real layers stay below 200
+MAX_RATIO = 200  # plain bytes per compressed byte, beyond the first GiB: real layers stay far below
 _FREE_BYTES = 1 << 30
 _AHEAD = 1 << 16  # bytes read at a time where content is moved within the kernel: what is read ahead is copied
+_RESERVE = 256 << 20  # bytes of the disk that a layer may not take, or a fiftieth of a small one
+_CHECKED = 32 << 20  # plain bytes between two looks at the free room
 _PENDING_BYTES = 4 << 20  # of directories' names kept until their times are set
 _OPAQUE = b".wh..wh..opq"
 _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.")
@@ -51,6 +53,7 @@ class Source:
         "_same",
         "_thread",
         "compressed_size",
+        "guard",
         "plain_size",
         "progress",
     )
@@ -72,6 +75,7 @@ class Source:
             self._begin_thread()
         self.compressed_size = self.plain_size = 0
         self.progress = progress
+        self.guard: Callable[[], None] | None = None  # called now and then while much is unpacked
 
     def _begin_thread(self) -> None:
         import queue
@@ -106,7 +110,10 @@ class Source:
             self._jobs.put(piece)
         elif self._hashing:
             self._plain.update(piece)
+        before = self.plain_size // _CHECKED
         self.plain_size += len(piece)
+        if self.guard and self.plain_size // _CHECKED != before:
+            self.guard()
         if self.plain_size > _FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
             raise ImageError("refused layer", f"it expands more than {MAX_RATIO} times: a decompression bomb")
         return piece
@@ -413,6 +420,7 @@ def unpack_layer(
     keep = recorder.keep if recorder else None
     source = Source(fd_in, media_type, progress, threaded=threaded)
     root = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    source.guard = lambda: _check_room(root)
     tree = Tree(root, single)
     old_mask = os.umask(0)
     try:
@@ -449,6 +457,20 @@ def unpack_layer(
         "entries": tree.entries,
         "notes": tree.notes,
     }
+
+
+def _check_room(root: int) -> None:
+    """StorageError before the disk is full: other programs, and the containers, need some of it too."""
+    info = os.fstatvfs(root)
+    reserve = min(_RESERVE, info.f_blocks * info.f_frsize // 50)
+    free = info.f_bavail * info.f_frsize
+    if free < reserve:
+        raise StorageError(
+            "cannot unpack layer",
+            f"the disk is nearly full: {free >> 20} MiB are left, and {reserve >> 20} MiB are kept free",
+            "free some disk space (pyman image prune), or move the store (XDG_DATA_HOME)",
+            errno=28,
+        )
 
 
 def _place_safely(tree: Tree, member: Member, stream: tarstream.TarStream) -> None:

@@ -253,7 +253,7 @@ def test_tokens_for_pushes_and_mounts(pyman: Run, image: str, proxy: Proxy) -> N
     for _, path, given, _ in proxy.requests:
         assert given.startswith("Basic") == path.startswith("/token") or not given
     done = pyman("push", PLAIN, "--creds", "me:wrong", image, f"{proxy.address}/t/one:1", rc=125)
-    assert "refused the stored credentials" in done.stderr and "wrong" not in done.stderr
+    assert "refused the user and password given" in done.stderr and "wrong" not in done.stderr
 
 
 def test_what_was_committed_and_imported_can_be_pushed(pyman: Run, image: str, registry: str, base: Path) -> None:
@@ -331,7 +331,7 @@ def test_tls_and_basic_authentication(pyman: Run, image: str, base: Path) -> Non
         name, certs = f"{address}/x:1", f"--cert-dir={directory}/certs"
         assert "certificate" in pyman("push", "--creds", "me:pass", image, name, rc=125).stderr
         assert "wants a user and password" in pyman("push", certs, image, name, rc=125).stderr
-        assert "refused the stored credentials" in pyman("push", certs, "--creds", "me:no", image, name, rc=125).stderr
+        assert "refused the user and password given" in pyman("push", certs, "--creds", "me:no", image, name, rc=125).stderr
         pyman("push", "-q", certs, "--creds", "me:pass", image, name)
         auth = base / "push-auth.json"
         auth.write_text(json.dumps({"credHelpers": {address: "ours"}}))

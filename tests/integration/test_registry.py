@@ -113,7 +113,7 @@ def test_basic_authentication_and_tls(pyman: Run, layout: str, base: Path) -> No
         assert "certificate" in pyman("pull", f"{address}/x:1", rc=125).stderr
         trust = {"REQUESTS_CA_BUNDLE": cert}
         assert "wants a user and password" in pyman("pull", f"{address}/x:1", rc=125, env=trust).stderr
-        assert "refused the stored credentials" in pyman("pull", "--creds", "me:wrong", f"{address}/x:1", rc=125, env=trust).stderr
+        assert "refused the user and password given" in pyman("pull", "--creds", "me:wrong", f"{address}/x:1", rc=125, env=trust).stderr
         auth = base / "auth.json"
         auth.write_text(json.dumps({"auths": {address: {"auth": base64.b64encode(b"me:pass").decode()}}}))
         pyman("pull", "-q", "--authfile", str(auth), f"{address}/x:1", env=trust)
@@ -274,7 +274,7 @@ def test_tokens(pyman: Run, layout: str) -> None:
     name = f"127.0.0.1:{server.server_port}/demo:latest"
     try:
         assert "no anonymous token" in pyman("pull", "--tls-verify=false", name, rc=125).stderr
-        assert "refused the stored credentials" in pyman("pull", "--tls-verify=false", "--creds", "me:wrong", name, rc=125).stderr
+        assert "refused the user and password given" in pyman("pull", "--tls-verify=false", "--creds", "me:wrong", name, rc=125).stderr
         pyman("pull", "-q", "--tls-verify=false", "--creds", "me:pass", name)
         for realm in ("ftp://elsewhere", "http://elsewhere.example"):
             Tokens.realm = realm

@@ -110,3 +110,70 @@ def test_completion_of_values(pyman: Run, image: str) -> None:
     assert offered("run", "--name", "") == [] and offered("run", "-v", "/") == []
     assert image.rsplit("/", 1)[-1] in offered("run", "--name", "x", "") and offered("run", image, "") == []
     assert offered("--log-level", "d") == ["debug"] and "run" in offered("--log-level", "debug", "r")
+
+
+def test_failures_of_a_start_name_their_cause_and_leave_nothing(pyman: Run, image: str, tmp_path: Path) -> None:
+    done = pyman("run", "--name", "failed", "--network", "pasta:--bogus", image, "true", rc=125)
+    assert "--bogus" in done.stderr and "pasta" in done.stderr
+    done = pyman("run", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=125)
+    assert "cannot give /usr/share/doc" in done.stderr and "not permitted" in done.stderr and ":U" in done.stderr
+    assert "cannot run nosuch" in pyman("run", "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=127).stderr
+    assert pyman("ps", "-aq").stdout == "" and pyman("volume", "ls", "-q").stdout == ""
+    assert "nosuch" in pyman("why", "failed").stdout
+    for option in (("-v", f"{tmp_path}:/proc"), ("--tmpfs", "/proc"), ("-v", f"{tmp_path}:/proc/sys")):
+        assert "cannot mount over /proc" in pyman("run", *NONE, *option, image, "true", rc=125).stderr
+    (tmp_path / "env").write_bytes(b"A=b\0c\n")
+    assert "NUL" in pyman("run", *NONE, "--env-file", str(tmp_path / "env"), image, "true", rc=125).stderr
+    done = pyman("pull", "oci-archive:/etc/passwd", rc=125)
+    assert "oci-archive:/etc/passwd" in done.stderr and "no tar archive" in done.stderr
+
+
+def test_input_that_is_no_terminal(pyman: Run, image: str) -> None:
+    """A terminal in the container ends the input as its user would, and the command with it."""
+    done = pyman("run", "-it", *NONE, image, "cat", input="")
+    assert "input device is not a TTY" in done.stderr
+    assert pyman("run", "-it", *NONE, image, "cat", input="begun").stdout.endswith("begun")
+    pyman("run", "-d", "--name", "tty", *NONE[1:], image, "sleep", "60")
+    assert "input device is not a TTY" in pyman("exec", "-it", "tty", "cat", input="").stderr
+    caps = json.loads(pyman("inspect", "tty").stdout)[0]["EffectiveCaps"]
+    assert caps == sorted(caps) != []
+    pyman("rm", "-f", "-t", "0", "tty")
+
+
+def test_what_programs_look_for_in_a_container(pyman: Run, image: str, tmp_path: Path) -> None:
+    script = (
+        "cat /run/.containerenv; readlink /etc/mtab; readlink /dev/core; grep -E '/proc/(keys|timer_list) ' /proc/mounts | cut -d' ' -f4"
+    )
+    lines = pyman("run", *NONE, "--read-only", image, "sh", "-c", script).stdout.split()
+    assert "ro,nosuid,noexec" in lines[-1] and "/proc/kcore" in lines and not any("engine" in line for line in lines)
+    lines = pyman("run", *NONE, "--privileged", image, "sh", "-c", script).stdout.split()
+    assert lines[0].startswith('engine="pyman-') and "rootless=1" in lines and {"/proc/mounts", "/proc/kcore"} <= set(lines)
+    pyman("run", *NONE, "-v", f"{tmp_path}:/run", image, "true")
+    assert list(tmp_path.iterdir()) == []
+    assert "hello" in pyman("run", *NONE, "--rootfs", "/", "/bin/sh", "-c", "echo hello > /dev/null && echo hello").stdout
+
+
+def test_names_of_hosts(pyman: Run, image: str) -> None:
+    def hosts(*options: str) -> dict[str, str]:
+        text = pyman("run", "--rm", "--name", "mine", *options, image, "cat", "/etc/hosts").stdout
+        return {name: line.split()[0] for line in text.splitlines() for name in line.split()[1:]}
+
+    lone, shared, pasta = hosts("--network", "none"), hosts("--network", "host"), hosts()
+    assert lone["mine"] == "127.0.0.1" and "mine" not in shared and pasta["mine"] not in ("127.0.0.1", "127.0.1.1")
+    assert lone.get("host.containers.internal") == shared.get("host.containers.internal") != "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("options", "users", "groups"),
+    [
+        (("--uidmap", "0:0:1", "--uidmap", "+5:5:1"), "0 0 1 5 5 1", "0 0 1 5 5 1"),
+        (("--uidmap", "u0:0:10", "--uidmap", "g0:0:5"), "0 0 1 1 1 9", "0 0 1 1 1 4"),
+        (("--uidmap", "0:0:3", "--gidmap", "0:0:9", "--gidmap", "+5:100:1"), "0 0 1 1 1 2", "0 0 1 1 1 4 5 100 1 6 6 3"),
+        (("--uidmap", f"0:@{os.getuid()}:1"), "0 0 1", "0 0 1"),
+    ],
+)
+def test_id_maps(pyman: Run, image: str, options: tuple[str, ...], users: str, groups: str) -> None:
+    if "@" in options[1]:
+        options = (*options, "--gidmap", "0:0:1")
+    shown = pyman("run", *NONE, *options, image, "sh", "-c", "cat /proc/self/uid_map; echo /; cat /proc/self/gid_map").stdout
+    assert [part.split() for part in shown.split("/")] == [users.split(), groups.split()]

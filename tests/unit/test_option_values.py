@@ -6,7 +6,7 @@ import pytest
 
 from pyman.cli import parse
 from pyman.config import schema
-from pyman.engine import create, option_checks
+from pyman.engine import create, id_maps, option_checks
 from pyman.errors import UsageError
 
 REFUSED = """\
@@ -81,3 +81,20 @@ def test_refused(line: str) -> None:
 @pytest.mark.parametrize("line", TAKEN.split("\n"))
 def test_taken(line: str) -> None:
     _check(line)
+
+
+def test_id_maps_that_change_others() -> None:
+    class Ids:
+        uids = [(0, 1000, 1), (1, 100000, 65536)]
+        gids = uids
+
+    def shown(*uidmap: str) -> list[tuple[int, ...]]:
+        return [tuple(entry.values()) for entry in id_maps.explicit(list(uidmap), [], Ids)[0]]
+
+    assert shown("+0:5:1") == [(0, 5, 1), (1, 0, 1), (2, 1, 4), (6, 6, 65531)]
+    assert shown("0:1:10", "+0:50:1") == [(0, 50, 1), (1, 2, 9)]
+    assert shown("0:0:10", "+3:20:2") == [(0, 0, 1), (1, 1, 2), (3, 20, 2), (5, 5, 5)]
+    assert shown("5:@100004:1") == [(5, 5, 1)]
+    for bad in ("+", "0", "0:1:x", "a:b:c", "0:@5:1", "0:65530:100", "0:1:0"):
+        with pytest.raises(UsageError):
+            shown(bad)

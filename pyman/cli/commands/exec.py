@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pyman.cli.dispatch import warn_of_input
 from pyman.engine import attach as engine_attach
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
@@ -34,6 +35,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError(
             "no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls"
         )
+    warn_of_input(opts)
     keys = engine_attach.detach_keys(opts, {}) if opts.get("tty") else ""
     attach.parse_detach_keys(keys)  # a mistake is found before the command runs
     try:

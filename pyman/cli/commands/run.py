@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pyman.cli.dispatch import print_warning
+from pyman.cli.dispatch import print_warning, warn_of_input
 from pyman.engine import create, run
 from pyman.errors import PymanError, UsageError
 
@@ -46,6 +46,7 @@ def main(opts: Any, args: list[str]) -> int:
     check(opts)
     if opts.get("detach") and opts.get("attach"):
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
+    warn_of_input(opts)
     container = create.create_container(opts, args, progress(opts), owned=True, warn=print_warning)
     try:
         write_cidfile(opts, container.id)
