@@ -201,10 +201,11 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             # For init alone: what is written to spec.json is the specification without them.
             process = spec["process"]
             spec = {**spec, "process": {**process, "env": secret_option.with_environment(process["env"], plan.secret_env)}}
-        extras = None
+        extras, trees = None, []
         if spec["linux"].get("uidMappings"):
             spec, extras = _for_strangers(plan, spec)
-        return runtime_create.begin(
+            spec, trees = _open_sources(spec) if extras is None else (spec, [])
+        created = runtime_create.begin(
             spec,
             extras=extras,
             bundle=container.run_dir,
@@ -217,6 +218,9 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             cgroup=plan.cgroup,
             gate=plan.gate,
         )
+        for fd in trees:
+            os.close(fd)
+        return created
     from pyman.engine import external  # --runtime crun or runc only
 
     name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
@@ -236,6 +240,23 @@ def _for_strangers(plan: Plan, spec: dict[str, Any]) -> tuple[dict[str, Any], An
     state = {"ociVersion": spec["ociVersion"], "id": plan.container.id, "status": "creating", "bundle": plan.container.run_dir}
     spec = {**spec, "mounts": [dict(entry) for entry in spec["mounts"]]}  # descriptors are added, which spec.json is not to have
     return spec, Extras(spec, state)
+
+
+def _open_sources(spec: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """(the spec with descriptors of what is bound, these): the root of a user namespace of its own may not pass directories whose
+    owner or group that does not have, though they are open to the caller."""
+    mounts, trees = [], []
+    for entry in spec["mounts"]:
+        options = entry.get("options") or []
+        if entry["type"] == "bind" and "copy-symlink" not in options and "tree_fd" not in entry:
+            try:
+                flags = libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if "rbind" in options else 0)
+                trees.append(libc.open_tree(libc.AT_FDCWD, entry["source"], flags))
+                entry = {**entry, "tree_fd": trees[-1]}
+            except OSError:
+                pass  # init tries it, and its error names the mount
+        mounts.append(entry)
+    return {**spec, "mounts": mounts}, trees
 
 
 def mount_rootfs(plan: Plan) -> None:

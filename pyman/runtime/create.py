@@ -91,6 +91,8 @@ def begin(
     if cgroup and flags & libc.CLONE_NEWCGROUP:
         # A cgroup namespace begins where its maker is, which at the clone would still be the caller's group.
         init.late_cgroupns, flags = True, flags & ~libc.CLONE_NEWCGROUP
+    if new_user:  # sources that the caller opened for it
+        more += tuple(entry["tree_fd"] for entry in spec.get("mounts") or [] if "tree_fd" in entry)
     keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve, *more)
     try:
         try:

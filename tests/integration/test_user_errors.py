@@ -177,3 +177,14 @@ def test_id_maps(pyman: Run, image: str, options: tuple[str, ...], users: str, g
         options = (*options, "--gidmap", "0:0:1")
     shown = pyman("run", *NONE, *options, image, "sh", "-c", "cat /proc/self/uid_map; echo /; cat /proc/self/gid_map").stdout
     assert [part.split() for part in shown.split("/")] == [users.split(), groups.split()]
+
+
+def test_a_directory_of_a_group_that_the_container_lacks(pyman: Run, image: str, base: Path) -> None:
+    """Its mode lets only the user in: the container's root, which is another user, gets what is bound all the same."""
+    shut = base / "shut"
+    shut.mkdir(exist_ok=True)
+    (shut / "file").write_text("seen\n")
+    pyman("unshare", "chgrp", "5", str(shut))
+    shut.chmod(0o700)
+    ids = ("--uidmap", "+0:7:1", "--gidmap", "0:0:3")
+    assert pyman("run", *NONE, *ids, "-v", f"{shut}/file:/file", image, "cat", "/file").stdout == "seen\n"
