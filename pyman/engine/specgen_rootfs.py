@@ -47,12 +47,13 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
         from pyman.engine import identity  # only for users that the image does not know
 
         identity.add(spec, root_fd, ctx, user, opts)
-    _make_mtab(root_fd)
     if ctx.copy_up:
         from pyman.engine import volume_fill  # volumes, :U, :z only
 
         for mount in ctx.copy_up:
             volume_fill.prepare(mount, root_fd, user, spec, ctx)
+    if not any(entry["destination"] == "/etc" for entry in spec["mounts"]):
+        _make_mtab(root_fd)
 
 
 def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, groups: list[int]) -> None:

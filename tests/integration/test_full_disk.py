@@ -81,3 +81,23 @@ def test_full_disk(pyman: Run, layout: str, base: Path) -> None:
     lines = [line for line in errors.split("\n") if line.startswith("Error: ")]
     assert len(lines) == 6 and all("No space left on device" in line for line in lines), errors
     assert "free some disk space" in errors
+
+
+RESERVE = """
+mount -t tmpfs -o size=100m,mode=700 none "$STORE" || exit 1
+export PYMAN_GRAPHROOT="$STORE"
+head -c 200000000 /dev/zero > "$STORE/filler" 2>/dev/null
+truncate -s -9000k "$STORE/filler"
+%s pull -q oci:"$BIG":latest; echo "code $?"; ls "$STORE/tmp"
+umount "$STORE"
+"""
+
+
+def test_a_layer_leaves_some_room(pyman: Run, base: Path) -> None:
+    """It is refused before the disk is full, with its name and its image's."""
+    store, big = base / "nearly", base / "large"
+    store.mkdir()
+    write_layout(big, 40 << 20)
+    done = pyman("unshare", "sh", "-c", RESERVE % shlex.join(command()), env={"STORE": str(store), "BIG": str(big)})
+    assert done.stdout == "code 125\n"
+    assert "nearly full" in done.stderr and "2 MiB are kept free" in done.stderr and f"of image oci:{big}" in done.stderr

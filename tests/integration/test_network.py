@@ -73,7 +73,7 @@ def test_hosts_files(pyman: Run, image: str) -> None:
         "run",
         "--rm",
         "--network",
-        "none",
+        "pasta",
         "--hostname",
         "box",
         "--name",

@@ -113,12 +113,13 @@ def test_completion_of_values(pyman: Run, image: str) -> None:
 
 
 def test_failures_of_a_start_name_their_cause_and_leave_nothing(pyman: Run, image: str, tmp_path: Path) -> None:
+    volumes = pyman("volume", "ls", "-q").stdout
     done = pyman("run", "--name", "failed", "--network", "pasta:--bogus", image, "true", rc=125)
     assert "--bogus" in done.stderr and "pasta" in done.stderr
     done = pyman("run", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=125)
     assert "cannot give /usr/share/doc" in done.stderr and "not permitted" in done.stderr and ":U" in done.stderr
     assert "cannot run nosuch" in pyman("run", "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=127).stderr
-    assert pyman("ps", "-aq").stdout == "" and pyman("volume", "ls", "-q").stdout == ""
+    assert pyman("ps", "-aq").stdout == "" and pyman("volume", "ls", "-q").stdout == volumes
     assert "nosuch" in pyman("why", "failed").stdout
     for option in (("-v", f"{tmp_path}:/proc"), ("--tmpfs", "/proc"), ("-v", f"{tmp_path}:/proc/sys")):
         assert "cannot mount over /proc" in pyman("run", *NONE, *option, image, "true", rc=125).stderr
