@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 STATE_VERSION = 1
 # Options whose values engine/option_checks.py looks at.
 CHECKED = frozenset(
-    "add_host annotation attach blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cpu_period cpu_quota cpu_shares cpus "
+    "add_host annotation attach blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cgroupns cpu_period cpu_quota cpu_shares cpus "
     "cpuset_cpus cpuset_mems detach_keys device device_read_bps device_read_iops device_write_bps device_write_iops dns dns_option "
-    "dns_search expose hostname hosts_file memory memory_reservation memory_swap oom_score_adj personality pids_limit retry_delay "
-    "security_opt shm_size sysctl tmpfs ulimit umask".split()
+    "dns_search expose hostname hosts_file ipc memory memory_reservation memory_swap oom_score_adj personality pid pids_limit retry_delay "
+    "security_opt shm_size sysctl tmpfs ulimit umask userns uts".split()
 )
 
 
@@ -433,7 +433,7 @@ def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]
             with open(path, encoding="utf-8") as file:
                 lines += [line.strip() for line in file if line.strip() and not line.startswith("#")]
         except (OSError, UnicodeDecodeError) as err:
-            raise UsageError(f"cannot read label file {path}", str(err)) from err
+            raise UsageError(f"cannot read label file {path}", getattr(err, "strerror", "") or "it is not UTF-8 text") from err
     for item in [*lines, *(opts.get("label") or [])]:
         key, _, value = item.partition("=")
         if not key:

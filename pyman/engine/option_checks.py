@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import _socket
+import os
 
 from pyman.errors import UsageError
 
@@ -23,6 +24,14 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     for stream in opts.get("attach") or []:
         if stream.lower() not in _STREAMS:
             raise _invalid(stream, "attach", "it must be stdin, stdout or stderr")
+    for option in ("pid", "ipc", "uts", "cgroupns"):
+        mode = opts.get(option) or "private"
+        if mode not in ("private", "shareable", "none", "host") and not mode.startswith(("ns:/", "container:")):
+            raise _invalid(mode, option, "it must be private, host, container:NAME or ns:PATH")
+        if mode.startswith("ns:") and not os.path.exists(mode[3:]):
+            raise UsageError(f"cannot use --{option} {mode}", f"{mode[3:]}: No such file or directory")
+    if (opts.get("userns") or "host").partition(":")[0] not in ("host", "private", "keep-id", "nomap", "container", "auto", "ns"):
+        raise _invalid(opts["userns"], "userns", "it must be host, keep-id[:uid=N,gid=N], nomap or container:NAME")
     for item in opts.get("expose") or []:
         _port(item)
     for item in opts.get("add_host") or []:

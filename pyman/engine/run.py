@@ -15,9 +15,17 @@ if TYPE_CHECKING:
 
 
 def start_attached(
-    container: Container, opts: dict[str, Any], detached: Callable[[Container], None], warn: Callable[[str], None] | None = None
+    container: Container,
+    opts: dict[str, Any],
+    detached: Callable[[Container], None],
+    warn: Callable[[str], None] | None = None,
+    *,
+    made: bool = False,
 ) -> int:
-    """Start a created container; attach unless --detach. With --rm it is gone afterwards, whatever happened."""
+    """Start a created container; attach unless --detach. With --rm it is gone afterwards, whatever happened.
+
+    made: by this command: where it cannot start it is removed, with its anonymous volumes, and its name is free again.
+    """
     sock: Any = None
     theirs: Any = None
     foreground = not opts.get("detach")
@@ -30,7 +38,8 @@ def start_attached(
     try:
         start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, warn=warn)
     except PymanError:
-        remove.remove_container(container, force=True, volumes=True)  # what never ran is of no use, and its name is free again
+        if auto_remove or made:
+            remove.remove_container(container, force=True, volumes=True)
         raise
     finally:
         if theirs:

@@ -261,7 +261,8 @@ def test_secrets_are_told_to_nobody(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "ev-safe", *options, image, "sleep", "600")
     pyman("exec", "ev-safe", "true")
     pyman("top", "ev-safe", "args")
-    told = [pyman("run", "--name", "ev-broken", *options, image, "/nowhere", rc=127).stderr]
+    pyman("create", "--name", "ev-broken", *options, image, "/nowhere")
+    told = [pyman("start", "-a", "ev-broken", rc=None).stderr]
     for name in ("ev-safe", "ev-broken"):
         told += [pyman("why", name).stdout, pyman("why", "--format", "json", name).stdout, pyman("logs", name).stdout]
         told.append(pyman("inspect", name).stdout)

@@ -48,7 +48,10 @@ REFUSED = """\
 --cap-add FOO
 --memory abc
 --retry-delay bogus
---hosts-file /nope"""
+--hosts-file /nope
+--pid bogus
+--ipc ns:/nope
+--userns bogus"""
 TAKEN = """\
 --stop-timeout 0
 --detach-keys ctrl-a,b

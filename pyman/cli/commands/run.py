@@ -59,7 +59,7 @@ def main(opts: Any, args: list[str]) -> int:
     def detached(started: Container) -> None:
         sys.stdout.write(started.id + "\n")
 
-    code = run.start_attached(container, opts, detached, print_warning)
+    code = run.start_attached(container, opts, detached, print_warning, made=True)
     if opts.get("rmi") and opts.get("rm"):
         _remove_image(container)
     return code
