@@ -252,7 +252,7 @@ def _open_sources(spec: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
             try:
                 flags = libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if "rbind" in options else 0)
                 trees.append(libc.open_tree(libc.AT_FDCWD, entry["source"], flags))
-                entry = {**entry, "tree_fd": trees[-1]}
+                entry = {**entry, "tree_fd": trees[-1], "tree_optional": True}
             except OSError:
                 pass  # init tries it, and its error names the mount
         mounts.append(entry)

@@ -312,7 +312,7 @@ def _bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
     try:
         _bind_tree(root, entry, options)
     except OSError as err:
-        if err.errno != libc.ENOSYS or "tree_fd" in entry:
+        if err.errno != libc.ENOSYS or ("tree_fd" in entry and not entry.get("tree_optional")):
             raise
         _bind_old(root, entry, options)
 
