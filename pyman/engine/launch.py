@@ -201,7 +201,8 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             # For init alone: what is written to spec.json is the specification without them.
             process = spec["process"]
             spec = {**spec, "process": {**process, "env": secret_option.with_environment(process["env"], plan.secret_env)}}
-        extras, trees = None, []
+        extras: Any = None
+        trees: list[int] = []
         if spec["linux"].get("uidMappings"):
             spec, extras = _for_strangers(plan, spec)
             spec, trees = _open_sources(spec) if extras is None else (spec, [])
