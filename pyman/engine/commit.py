@@ -242,21 +242,8 @@ def _describe(
         manifest["annotations"] = {"org.opencontainers.image.created": moment}
     data = fastjson.dumps(manifest).encode()
     digest = hashlib.sha256(data).hexdigest()
-    record = {
-        "id": image_id,
-        "names": [],
-        "digest": f"sha256:{digest}",
-        "digests": [f"sha256:{digest}"],
-        "manifest": digest,
-        "config": image_id,
-        "layers": [*below, info["diff_id"]],
-        "size": sum(int(layers.read_info(diff_id).get("size", 0)) for diff_id in [*below, info["diff_id"]]),
-        "created": now,
-        "labels": config["Labels"] or {},
-        "architecture": document["architecture"],
-        "os": document["os"],
-        "variant": document["variant"],
-    }
+    ids = [*below, str(info["diff_id"])]
+    record = images.new_record(document, config=image_id, manifest=digest, layers=ids, size=layers.sizes(ids), created=now)
     return record, {image_id: config_data, digest: data}
 
 

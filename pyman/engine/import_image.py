@@ -133,19 +133,6 @@ def _describe(
         }
     ).encode()
     digest = hashlib.sha256(manifest).hexdigest()
-    record = {
-        "id": image_id,
-        "names": [],
-        "digest": f"sha256:{digest}",
-        "digests": [f"sha256:{digest}"],
-        "manifest": digest,
-        "config": image_id,
-        "layers": [diff_id],
-        "size": int(layers.read_info(diff_id).get("size", 0)),
-        "created": now,
-        "labels": inner.get("Labels") or {},
-        "architecture": platform[0],
-        "os": platform[1],
-        "variant": platform[2],
-    }
+    size = layers.sizes([diff_id])
+    record = images.new_record(document, config=image_id, manifest=digest, layers=[diff_id], size=size, created=now)
     return record, {image_id: config, digest: manifest}

@@ -163,21 +163,10 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
     images.write_blob(config_descriptor["hex"], config_data)
     images.write_blob(digest[7:], data)
     stages.reach("pull:blobs")
-    record = {
-        "id": config_descriptor["hex"],
-        "names": [],
-        "digest": digest,
-        "digests": sorted({digest, top_digest}),
-        "manifest": digest[7:],
-        "config": config_descriptor["hex"],
-        "layers": diff_ids,
-        "size": sum(int(layers.read_info(diff_id).get("size", 0)) for diff_id in diff_ids),
-        "created": epoch(config.get("created") or ""),
-        "labels": (config.get("config") or {}).get("Labels") or {},
-        "architecture": config.get("architecture") or "",
-        "os": config.get("os") or "linux",
-        "variant": config.get("variant") or "",
-    }
+    created = epoch(config.get("created") or "")
+    sizes = layers.sizes(diff_ids)
+    record = images.new_record(config, config=config_descriptor["hex"], manifest=digest[7:], layers=diff_ids, size=sizes, created=created)
+    record["digests"] = sorted({digest, top_digest})
     return record, names
 
 

@@ -101,6 +101,29 @@ def load() -> ImageIndex:
     return ImageIndex(data["images"] if data else {})
 
 
+def new_record(document: dict[str, Any], *, config: str, manifest: str, layers: list[str], size: int, created: float) -> dict[str, Any]:
+    """The record of an image without a name.
+
+    document: its configuration; config, manifest: hex digests of both; layers: diff ids, bottom first; size: bytes of their files;
+    created: seconds since 1970.
+    """
+    return {
+        "id": config,
+        "names": [],
+        "digest": f"sha256:{manifest}",
+        "digests": [f"sha256:{manifest}"],
+        "manifest": manifest,
+        "config": config,
+        "layers": layers,
+        "size": size,
+        "created": created,
+        "labels": (document.get("config") or {}).get("Labels") or {},
+        "architecture": document.get("architecture") or "",
+        "os": document.get("os") or "linux",
+        "variant": document.get("variant") or "",
+    }
+
+
 def change(action: Callable[[ImageIndex], Any]) -> Any:
     """Run `action` on the index under the store's lock and save it durably; returns what action returns."""
     lock_path = os.path.join(paths.graphroot(), "images.lock")

@@ -84,6 +84,11 @@ class Staging:
         trash.discard(self.path)
 
 
+def sizes(diff_ids: list[str]) -> int:
+    """Bytes of the files in these layers together."""
+    return sum(int(read_info(diff_id).get("size", 0)) for diff_id in diff_ids)
+
+
 def remove_layer(diff_id: str) -> None:
     """Delete a layer no image needs."""
     from pyman.storage import trash

@@ -326,7 +326,13 @@ def test_what_a_watcher_sees_of_a_check_is_its_own(pyman: Run, image: str) -> No
     options = ("--cap-add", "SYS_PTRACE", "--health-interval", "10ms", "--health-cmd", "true")
     start(pyman, image, *options, command=("sh", "-c", watch))
     until(lambda: pyman("logs", "h").stdout.startswith("up"))
-    time.sleep(3)
+    checks: set[str] = set()
+
+    def many() -> bool:
+        checks.update(entry["Start"] for entry in json.loads(pyman("inspect", "h", "-f", "{{json .State.Health.Log}}").stdout))
+        return len(checks) >= 60
+
+    until(many)
     seen = {line.strip() for line in pyman("logs", "h").stdout.splitlines()[1:]}
     effective = pyman("exec", "h", "grep", "CapEff", "/proc/1/status").stdout.strip()
     assert seen <= {"", "/bin/sh -c true", effective, f"/bin/sh -c true {effective}"}, seen
