@@ -95,16 +95,7 @@ def begin(
         more += tuple(entry["tree_fd"] for entry in spec.get("mounts") or [] if "tree_fd" in entry)
     keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve, *more)
     try:
-        try:
-            pid = _clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
-            if extras is not None:
-                extras.born_in_cgroup = cgroup_fd >= 0
-        except OSError:
-            if cgroup_fd < 0 or extras is None:
-                raise
-            pid = _clone(flags, init, keep, user_ns, pid_ns, -1)  # Linux before 5.7: it is moved there
-    except OSError as err:
-        raise _refused(err) from err
+        pid = _born(flags, init, keep, user_ns, pid_ns, cgroup_fd)
     finally:
         for fd in (cgroup_fd, user_ns, pid_ns):
             if fd >= 0:
@@ -126,17 +117,38 @@ def begin(
 
         id_maps.write(pid, spec["linux"])
     created.extras = extras
-    if extras is not None:
-        try:
-            extras.parent_cloned(pid)
-        except BaseException:
-            os.kill(pid, 9)
-            process.wait(pid)
-            raise
-        ours.send("go", pid=pid)
-    elif init.held:
-        ours.send("go")
+    _let_go(created, init)
     return created
+
+
+def _born(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int, cgroup_fd: int) -> int:
+    """Init's pid. RuntimeFailure."""
+    try:
+        try:
+            pid = _clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
+            if init.extras is not None:
+                init.extras.born_in_cgroup = cgroup_fd >= 0
+            return pid
+        except OSError:
+            if cgroup_fd < 0 or init.extras is None:
+                raise
+            return _clone(flags, init, keep, user_ns, pid_ns, -1)  # Linux before 5.7: it is moved there
+    except OSError as err:
+        raise _refused(err) from err
+
+
+def _let_go(created: Created, init: Init) -> None:
+    """Do what init waits for, and tell it."""
+    if init.extras is not None:
+        try:
+            init.extras.parent_cloned(created.pid)
+        except BaseException:
+            os.kill(created.pid, 9)
+            process.wait(created.pid)
+            raise
+        created.channel.send("go", pid=created.pid)
+    elif init.held:
+        created.channel.send("go")
 
 
 def _sort(namespaces: list[dict[str, Any]], netns_fd: int) -> tuple[int, int, int, list[int], bool]:
