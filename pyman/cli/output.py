@@ -28,11 +28,11 @@ def print_table(headings: list[str], rows: list[list[str]], heading: bool = True
     sys.stdout.write(text)
 
 
-def human_size(size: float) -> str:
-    """Bytes with three significant digits in powers of 1000: 4.29 MB."""
+def human_size(size: float, digits: int = 3) -> str:
+    """Bytes with `digits` significant digits in powers of 1000: 4.29 MB."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":
-            text = f"{size:.3g}" if size < 1000 else f"{size:.0f}"
+            text = f"{size:.{digits}g}" if size < 1000 else f"{size:.0f}"
             return f"{text} {unit}"
         size /= 1000
     return ""

@@ -80,6 +80,12 @@ noheading,n bool Print no heading
 quiet,q bool Print ids only
 sort str=created Order: created, id, repository, size, tag
 """
+HISTORY = """
+format str json or a Go template
+human,H bool=true Sizes and times for human readers
+no-trunc bool Do not shorten ids and commands
+quiet,q bool Print ids only
+"""
 SIGNATURE = """
 all,a bool Sign all images of a list
 authfile str File with the registry credentials
@@ -112,7 +118,23 @@ force,f bool Do not ask
 """
 _C = Command
 _IMAGE = {
+    "diff": _C(
+        "image_diff",
+        "IMAGE [IMAGE]",
+        "Show what an image's topmost layer, or another image, changes",
+        "\nformat str json\n",
+        ("pyman image diff app", "pyman image diff --format json app debian"),
+        most=2,
+    ),
     "exists": _C("image_exists", "IMAGE", "Exit with 0 if the image exists, else with 1", "", ("pyman image exists debian",), most=1),
+    "history": _C(
+        "history",
+        "IMAGE",
+        "Show the steps that made an image",
+        HISTORY,
+        ("pyman history debian", "pyman history --no-trunc --format '{{.CreatedBy}}' debian"),
+        most=1,
+    ),
     "inspect": _C("image_inspect", "IMAGE...", "Show everything about images", IMAGE_INSPECT, ("pyman image inspect debian",)),
     "import": _C(
         "import_image",
@@ -179,12 +201,20 @@ _IMAGE = {
         TRUST,
         ("pyman image trust show", "pyman image trust set -t reject docker.io", "pyman image trust set -f key.gpg quay.io/team"),
     ),
+    "tree": _C(
+        "image_tree",
+        "IMAGE",
+        "Show the layers of an image, or all that is built on it",
+        "\nwhatrequires bool Show the images and layers built on it instead\n",
+        ("pyman image tree debian", "pyman image tree --whatrequires debian"),
+        most=1,
+    ),
     "tag": _C("tag", "IMAGE NAME...", "Give an image further names", "", ("pyman tag debian:13 localhost/base",)),
     "untag": _C("untag", "IMAGE [NAME...]", "Take names from an image", "", ("pyman untag localhost/base",)),
 }
 COMMANDS: dict[tuple[str, ...], Command] = {
     **{("image", name): command for name, command in _IMAGE.items()},
-    **{(name,): _IMAGE[name] for name in ("import", "load", "pull", "push", "save", "tag", "untag")},
+    **{(name,): _IMAGE[name] for name in ("history", "import", "load", "pull", "push", "save", "tag", "untag")},
     ("images",): _IMAGE["ls"],
     ("rmi",): _IMAGE["rm"],
 }
