@@ -22,6 +22,10 @@ since str Events since a time (2026-01-31T12:00:00) or a duration (10m)
 stream bool=true Go on with new events
 until str Events until a time or a duration from now
 """
+DF = """
+format str json or a Go template
+verbose,v bool Show each image, container and volume
+"""
 UNSHARE = """
 rootless-netns bool Enter the shared network namespace !! there is none in this release
 """
@@ -62,6 +66,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "Show the machine, the store and the programs in use",
         INFO,
         ("pyman info", "pyman info --format '{{.store.graphDriverName}}'"),
+        most=0,
+    ),
+    ("system", "df"): _C(
+        "system_df",
+        "",
+        "Show what images, containers and volumes take on the disk",
+        DF,
+        ("pyman system df", "pyman system df -v", "pyman system df --format '{{.Type}} {{.Size}}'"),
         most=0,
     ),
     ("unshare",): _C(

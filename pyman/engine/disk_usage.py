@@ -1,0 +1,154 @@
+"""What the store takes on the disk, by image, container and volume; what `system prune` could free. CLI process; counts in U1.
+
+Sizes are blocks, as du counts them, and a file that lies in several layers counts once. Nothing is believed that was written down before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pyman import paths
+from pyman.engine import volumes
+from pyman.engine.container import RUNNING, containers_dir, list_containers
+from pyman.linux import trees
+from pyman.rootless import userns
+from pyman.storage import images, layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LEFT = ("trash", "partial", "intents")  # what killed and failed commands have left
+
+
+class Usage:
+    """`images`, `containers`, `volumes`: rows for -v; `summary`: one row for each of them; `left`: bytes that nothing needs."""
+
+    __slots__ = ("containers", "images", "left", "summary", "volumes")
+
+    def __init__(self) -> None:
+        self.images: list[dict[str, Any]] = []
+        self.containers: list[dict[str, Any]] = []
+        self.volumes: list[dict[str, Any]] = []
+        self.summary: list[dict[str, Any]] = []
+        self.left = 0
+
+
+def gather() -> Usage:
+    """Count everything. RootlessError, StorageError."""
+    found = Usage()
+    running = list_containers()  # takes away what killed commands have left of containers
+    index = images.load()
+    sizes = _measure()
+    containers = {container.id: container for container in running}
+    needed = {diff_id for container in running for diff_id in container.config["layers"]}
+    needed_blobs: set[str] = set()
+    sharers: dict[str, int] = {}
+    for record in index.records.values():
+        for diff_id in set(record["layers"]):
+            sharers[diff_id] = sharers.get(diff_id, 0) + 1
+    for record in index.records.values():
+        users = [container for container in running if container.state["image_id"] == record["id"]]
+        if users:
+            needed_blobs.update(images.blobs_of(record))
+        own = sum(sizes["layers"].get(diff_id, 0) for diff_id in set(record["layers"]) if sharers[diff_id] == 1)
+        own += sum(sizes["blobs"].get(blob, 0) for blob in set(images.blobs_of(record)))
+        shared = sum(sizes["layers"].get(diff_id, 0) for diff_id in set(record["layers"]) if sharers[diff_id] > 1)
+        for name in record["names"] or ["<none>:<none>"]:
+            repository, _, tag = name.rpartition(":")
+            found.images.append(
+                {"record": record, "repository": repository, "tag": tag, "unique": own, "shared": shared, "containers": len(users)}
+            )
+    used_blobs = {blob for record in index.records.values() for blob in images.blobs_of(record)}
+    found.left = sum(sizes["left"].values())
+    found.left += sum(size for diff_id, size in sizes["layers"].items() if diff_id not in sharers and diff_id not in needed)
+    found.left += sum(size for blob, size in sizes["blobs"].items() if blob not in used_blobs)
+    total = sum(sum(sizes[kind].values()) for kind in ("layers", "blobs", "left"))
+    kept = sum(sizes["layers"].get(diff_id, 0) for diff_id in needed) + sum(sizes["blobs"].get(blob, 0) for blob in needed_blobs)
+    active = len({row["record"]["id"] for row in found.images if row["containers"]})
+    found.summary.append(_row("Images", len(found.images), active, total, total - kept))
+    for key, size in sizes["containers"].items():
+        if key in containers:
+            found.containers.append({"state": containers[key].state, "size": size})
+    idle = sum(row["size"] for row in found.containers if row["state"]["status"] not in RUNNING)
+    busy = sum(row["state"]["status"] == "running" for row in found.containers)
+    found.summary.append(_row("Containers", len(found.containers), busy, sum(row["size"] for row in found.containers), idle))
+    used = volumes.used_by()
+    found.volumes = [{"name": name, "size": size, "links": len(used.get(name, []))} for name, size in sorted(sizes["volumes"].items())]
+    free = sum(row["size"] for row in found.volumes if not row["links"])
+    links = sum(row["links"] for row in found.volumes)
+    found.summary.append(_row("Local Volumes", len(found.volumes), links, sum(row["size"] for row in found.volumes), free))
+    return found
+
+
+def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dict[str, Any]:
+    return {"Type": kind, "Total": total, "Active": active, "RawSize": size, "RawReclaimable": reclaimable}
+
+
+def _measure() -> dict[str, dict[str, int]]:
+    """Kind -> name -> bytes, for layers, blobs, containers, volumes, left."""
+    root = paths.graphroot()
+    places = {
+        "layers": layers.layers_dir(),
+        "blobs": os.path.join(root, "blobs", "sha256"),
+        "containers": containers_dir(),
+        "volumes": os.path.join(root, "volumes"),
+    }
+
+    def body() -> dict[str, dict[str, int]]:
+        seen: set[tuple[int, int]] = set()
+        found = {kind: {name: blocks(os.path.join(place, name), seen) for name in _listed(place)} for kind, place in places.items()}
+        found["left"] = {name: blocks(os.path.join(root, name), seen) for name in _LEFT}
+        return found
+
+    return dict(userns.call_in_userns(body))
+
+
+def _listed(place: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(place) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def blocks(path: str, seen: set[tuple[int, int]]) -> int:
+    """Bytes on disk of a file or tree, without what is mounted in it or was `seen` before. Missing ones take none; in U1."""
+    try:
+        top = os.lstat(path)
+        if not stat.S_ISDIR(top.st_mode):
+            return top.st_blocks * 512
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    cursor = trees.Cursor(fd)
+    os.close(fd)
+    total = top.st_blocks * 512
+    levels = [os.listdir(cursor.fd)]
+    try:
+        while levels:
+            if not levels[-1]:
+                levels.pop()
+                if levels:
+                    cursor.up()
+                continue
+            name = levels[-1].pop()
+            try:
+                info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
+                if info.st_dev != top.st_dev or (info.st_nlink > 1 and (info.st_dev, info.st_ino) in seen):
+                    continue
+                if stat.S_ISDIR(info.st_mode):
+                    cursor.down(name)
+                    levels.append(os.listdir(cursor.fd))
+                elif info.st_nlink > 1:
+                    seen.add((info.st_dev, info.st_ino))
+                total += info.st_blocks * 512
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # removed, or replaced, since it was listed
+    except OSError as err:
+        if err.errno != errno.EXDEV:  # a directory was moved under our feet: what was counted is the answer
+            raise
+    finally:
+        cursor.close()
+    return total

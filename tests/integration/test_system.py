@@ -1,0 +1,69 @@
+"""system df: what the store takes on the disk is what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import command, environment
+
+Own = Callable[..., str]
+
+
+@pytest.fixture
+def store() -> Iterator[Path]:
+    """A store that nothing else uses; where it is on disk."""
+    path = Path(tempfile.mkdtemp(prefix="pm-"))
+    environment(path)
+    yield path
+    subprocess.run([*command(), "unshare", "rm", "-rf", str(path / "home")], env=environment(path), check=True)
+    subprocess.run(["rm", "-rf", str(path)], check=True)
+
+
+@pytest.fixture
+def own(store: Path, layout: str) -> Own:
+    """own(*args, rc=0) runs pyman in that store, which has two images, a volume and a container; its output."""
+
+    def run(*args: str, rc: int = 0, input: str = "") -> str:
+        done = subprocess.run([*command(), *args], env=environment(store), input=input, capture_output=True, text=True, timeout=60)
+        assert done.returncode == rc, done.stderr
+        return done.stdout + (done.stderr if rc else "")
+
+    run("pull", "-q", f"oci:{layout}:latest")
+    script = "dd if=/dev/zero of=/big bs=1M count=9; ln /big /bigger; dd if=/dev/zero of=/v/x bs=1M count=2"
+    run("run", "--name", "box", "--network", "none", "-v", "vol:/v", "demo", "sh", "-c", script)
+    run("commit", "-q", "box", "localhost/built")
+    return run
+
+
+def disk(store: Path) -> int:
+    """What du says of the store."""
+    args = [*command(), "unshare", "du", "-s", "-B1", str(store / "home/.local/share/pyman")]
+    return int(subprocess.run(args, env=environment(store), check=True, capture_output=True, text=True).stdout.split()[0])
+
+
+def test_df(own: Own, store: Path) -> None:
+    rows = {row["Type"]: row for row in json.loads(own("system", "df", "--format", "json"))}
+    assert sum(row["RawSize"] for row in rows.values()) == pytest.approx(disk(store), rel=0.01)
+    assert list(rows) == ["Images", "Containers", "Local Volumes"]
+    assert rows["Containers"]["RawSize"] == rows["Containers"]["RawReclaimable"] == pytest.approx(9 << 20, rel=0.02)
+    assert rows["Local Volumes"]["RawSize"] == pytest.approx(2 << 20, rel=0.02) and rows["Local Volumes"]["RawReclaimable"] == 0
+    images = rows["Images"]
+    assert (images["Total"], images["TotalCount"], images["Active"]) == (2, 2, 1) and images["RawReclaimable"] < images["RawSize"]
+    lines = own("system", "df").splitlines()
+    assert lines[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"] and lines[2].startswith("Containers     1 ")
+    assert lines[1].endswith(images["Reclaimable"]) and f" {images['Size']} " in lines[1]
+    assert own("system", "df", "--format", "{{.Type}} {{.Active}} {{.RawSize}}").splitlines()[2] == (
+        f"Local Volumes 1 {rows['Local Volumes']['RawSize']}"
+    )
+    text = own("system", "df", "-v")
+    assert "Images space usage:" in text and "UNIQUE SIZE" in text and "Local Volumes space usage:" in text
+    shared = [line.split()[-3] for line in text.split("\n\n")[1].splitlines()[1:]]
+    assert len(shared) == 2 and shared[0] == shared[1] != "0B"  # the demo image's layer is in both
+    assert text.split("\n\n")[3].splitlines()[1].endswith("box") and text.split("\n\n")[5].splitlines()[1].split()[:2] == ["vol", "1"]
+    assert "cannot combine" in own("system", "df", "-v", "--format", "json", rc=125)
