@@ -31,6 +31,16 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# Install those of the named packages that the distribution has: older ones lack some, and doctor says what that costs.
+install_known_packages() {
+    known=
+    for package in "$@"; do
+        if apt-cache show "$package" >/dev/null 2>&1; then known="$known $package"; else say "this distribution has no package $package"; fi
+    done
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$known" ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $known >/dev/null
+}
+
 # /dev/fuse and /dev/net/tun are 0666 on a usual Debian; some virtual machines have them closed.
 closed_devices() {
     for device in /dev/fuse /dev/net/tun; do

@@ -54,7 +54,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("engine", "stop_smart", "bool", False, "As stop --stop-smart: do not wait for a process that has no handler for the stop signal"),
     ("engine", "stop_timeout", "int", 10, "Seconds from the stop signal to SIGKILL"),
     ("network", "default_network", "str", "podman", "Name of the network that --network bridge means"),
-    ("network", "default_rootless_network_cmd", "str", "pasta", "Program that connects containers: pasta or slirp4netns"),
+    (
+        "network",
+        "default_rootless_network_cmd",
+        "str",
+        "",
+        "Program that connects containers: pasta or slirp4netns; empty: pasta, or slirp4netns where pasta is not installed",
+    ),
     ("network", "default_subnet", "str", "10.88.0.0/16", "Subnet of the default network"),
     (
         "network",

@@ -25,7 +25,7 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("engine", "detach_keys"): (rf"({_KEY}(,{_KEY})*)?", "single characters or ctrl-X, with commas between them"),
     ("engine", "events_logger"): ("file|none", ""),
     ("engine", "pull_policy"): ("always|missing|never|newer", ""),
-    ("network", "default_rootless_network_cmd"): ("pasta|slirp4netns", ""),
+    ("network", "default_rootless_network_cmd"): ("pasta|slirp4netns|", "pasta, slirp4netns, or empty"),
     ("network", "default_subnet_pools"): (rf"{_ADDRESS}/\d+:\d+", "SUBNET:PREFIX-LENGTH"),
     ("network", "default_subnet"): (rf"{_ADDRESS}/\d+", "a subnet such as 10.88.0.0/16"),
     ("secrets", "driver"): ("file|pass|shell", ""),

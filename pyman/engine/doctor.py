@@ -9,6 +9,7 @@ from pyman.config import containers as containers_conf
 from pyman.errors import ConfigError, PymanError
 from pyman.linux import fs, libc, process, seccomp
 from pyman.monitor import spawn
+from pyman.network import helper as network_helper
 from pyman.network import setup as network
 from pyman.rootless import idmap, subids, userns
 from pyman.storage import driver
@@ -202,7 +203,7 @@ def _fuse_device() -> Finding:
 
 def _network() -> Finding:
     conf = containers_conf.load()
-    mode = str(conf["network"]["default_rootless_network_cmd"])
+    mode = network_helper.preferred(conf)
     run_dir = os.path.join(paths.ensure_private(paths.runroot()), f"doctor-{os.getpid()}")
     os.mkdir(run_dir, 0o700)
 

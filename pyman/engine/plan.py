@@ -162,7 +162,9 @@ def network_mode(opts: dict[str, Any], conf: dict[str, Any]) -> str:
 
         attachments.refuse_companions(opts, mode)
     if mode in ("private", "", "default"):
-        mode = conf["network"].get("default_rootless_network_cmd") or "pasta"
+        from pyman.network import helper  # C needs it for these modes anyway
+
+        mode = helper.preferred(conf)
     return mode
 
 

@@ -31,6 +31,15 @@ def find(name: str) -> str:
     )
 
 
+def preferred(conf: dict[str, Any]) -> str:
+    """The helper of private networks: the configured one, else pasta, else slirp4netns where only that is installed."""
+    configured = str(conf["network"].get("default_rootless_network_cmd") or "")
+    if configured:
+        return configured
+    found = [name for name in ("pasta", "slirp4netns") if any(os.access(f"{place}/{name}", os.X_OK) for place in _PLACES)]
+    return found[0] if found else "pasta"
+
+
 def options(mode: str) -> list[str]:
     """The comma-separated options after a mode's colon."""
     return [option for option in mode.partition(":")[2].split(",") if option]
