@@ -57,7 +57,8 @@ def commit(container: Container, name: str, opts: dict[str, Any], warn: Callable
     image_changes.apply(config, list(opts.get("change") or []))
     collect()
     made = root_access.bare_plan(container)
-    intent = intents.Intent()
+    intent, sweepless = intents.Intent(), layers.storing()
+    sweepless.acquire()
     try:
         info = _with_pause(container, bool(opts.get("pause")), lambda: _layer(made, bool(opts.get("squash")), intent, warn))
         say(f"Copying blob sha256:{info['diff_id']}")
@@ -74,6 +75,8 @@ def commit(container: Container, name: str, opts: dict[str, Any], warn: Callable
         intent.release()
         collect()  # what is in the store without a record goes again
         raise
+    finally:
+        sweepless.release()
     intent.done()
     container.event("commit")
     return str(record["id"])

@@ -83,6 +83,11 @@ def gather() -> Usage:
     return found
 
 
+def total() -> int:
+    """Bytes that images, containers and volumes take, with what is left of failed commands."""
+    return sum(sum(sizes.values()) for sizes in _measure().values())
+
+
 def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dict[str, Any]:
     return {"Type": kind, "Total": total, "Active": active, "RawSize": size, "RawReclaimable": reclaimable}
 

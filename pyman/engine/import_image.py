@@ -47,7 +47,8 @@ def import_image(
     commit.collect()
     decompress.prepare()
     fd = _open(source, reporter)
-    intent = intents.Intent()
+    intent, sweepless = intents.Intent(), layers.storing()
+    sweepless.acquire()
     try:
         single = idmap.load_idmap().single
         info = dict(userns.start_call(lambda: _store_layer(fd, single, intent), "pyman:[import]", (fd, intent.fd)).finish())
@@ -70,6 +71,7 @@ def import_image(
         commit.collect()
         raise
     finally:
+        sweepless.release()
         os.close(fd)
     intent.done()
     events.emit("image", "import", str(record["id"]), full or source)

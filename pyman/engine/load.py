@@ -6,7 +6,7 @@ import os
 
 from pyman import paths, stages
 from pyman.state import events
-from pyman.storage import images, partial, trash
+from pyman.storage import images, layers, partial, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def load(path: str, *, names: bool = True, reporter: Any = None, conf: dict[str,
     try:
         for source in sources:
             policy.check(source.transport, policy.path_scopes(path), f"image {label}")
-            loaded.append(_one(source, names, reporter, conf or {}))
+            with layers.storing():
+                loaded.append(_one(source, names, reporter, conf or {}))
     finally:
         for source in sources:
             source.close()

@@ -15,7 +15,7 @@ from pyman.errors import ImageError, NameInUse, NoSuchImage, UsageError
 from pyman.image import indexes, reference
 from pyman.image import manifest as formats
 from pyman.state import events
-from pyman.storage import images, trash
+from pyman.storage import images, layers, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ def create(name: str, *, amend: bool = False, annotations: dict[str, str] | None
         "list": {},
         "blobs": [],
     }
-    _describe(record, indexes.dump(index))
-    added = images.add(record, [full])
+    with layers.storing():
+        _describe(record, indexes.dump(index))
+        added = images.add(record, [full])
     events.emit("image", "create", added["id"], full)
     return str(added["id"])
 

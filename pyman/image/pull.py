@@ -68,8 +68,9 @@ def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, co
     for left in range(len(found) - 1, -1, -1):
         source = found.pop(0)()
         try:
-            record, names = fetch(source, platform, reporter, conf)
-            added = images.add(record, names)
+            with layers.storing():
+                record, names = fetch(source, platform, reporter, conf)
+                added = images.add(record, names)
             stages.reach("pull:record")
             return added
         except (NoSuchImage, RegistryError):

@@ -89,6 +89,12 @@ def sizes(diff_ids: list[str]) -> int:
     return sum(int(read_info(diff_id).get("size", 0)) for diff_id in diff_ids)
 
 
+def storing() -> Lock:
+    """A lock to be held (shared) from the first layer or blob that is put into the store until a record names it: nobody sweeps then."""
+    os.makedirs(layers_dir(), 0o700, exist_ok=True)
+    return Lock(layers_dir(), shared=True)
+
+
 def remove_layer(diff_id: str) -> None:
     """Delete a layer no image needs."""
     from pyman.storage import trash

@@ -18,6 +18,14 @@ _DEPTH = 100  # levels walked at a time: each holds a descriptor and a stack fra
 
 def discard(path: str) -> None:
     """Make `path` (a file or tree of the store) disappear at once, then free its space. Missing is fine."""
+    target = put(path)
+    if target:
+        stages.reach("remove:renamed")
+        _delete(target)
+
+
+def put(path: str) -> str:
+    """Make `path` disappear at once, and return where it waits for the next sweep; empty if it was missing."""
     trash = os.path.join(paths.graphroot(), "trash")
     target = os.path.join(trash, f"{os.path.basename(path)[:80]}.{os.urandom(8).hex()}")
     try:
@@ -25,10 +33,9 @@ def discard(path: str) -> None:
     except FileNotFoundError:
         if os.path.lexists(path):
             os.makedirs(trash, 0o700, exist_ok=True)
-            discard(path)
-        return
-    stages.reach("remove:renamed")
-    _delete(target)
+            return put(path)
+        return ""
+    return target
 
 
 def _delete(path: str) -> None:

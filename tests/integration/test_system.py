@@ -1,4 +1,4 @@
-"""system df: what the store takes on the disk is what it says."""
+"""system df and prune: what the store takes on the disk is what they say, and what they free."""
 
 from __future__ import annotations
 
@@ -67,3 +67,39 @@ def test_df(own: Own, store: Path) -> None:
     assert len(shared) == 2 and shared[0] == shared[1] != "0B"  # the demo image's layer is in both
     assert text.split("\n\n")[3].splitlines()[1].endswith("box") and text.split("\n\n")[5].splitlines()[1].split()[:2] == ["vol", "1"]
     assert "cannot combine" in own("system", "df", "-v", "--format", "json", rc=125)
+
+
+def test_prune(own: Own, store: Path, layout: str) -> None:
+    root = store / "home/.local/share/pyman"
+    # A pull that was killed between its layers and its record leaves a layer and blobs of nobody.
+    own("rmi", "-f", "built", "demo")
+    env = environment(store, PYMAN_KILL_AT="pull:blobs")
+    assert subprocess.run([*command(), "pull", "-q", f"oci:{layout}:latest"], env=env, check=False).returncode == -9
+    assert len(list((root / "layers").iterdir())) == 1 and len(list((root / "blobs/sha256").iterdir())) == 2
+    sizes = json.loads(own("system", "df", "--format", "json"))
+    assert sizes[0]["RawSize"] == sizes[0]["RawReclaimable"] > 100000
+    own("system", "prune", "--external")
+    assert not list((root / "layers").iterdir()) and not list((root / "blobs/sha256").iterdir())
+
+    own("pull", "-q", f"oci:{layout}:latest")
+    own("create", "--name", "kept", "--label", "stay", "demo")
+    box = own("run", "-d", "--network", "none", "-v", "vol:/v", "demo", "sh", "-c", "echo x > /v/x").strip()
+    own("wait", box)
+    own("tag", "demo", "localhost/other")
+    own("network", "create", "unused")
+    assert "stdin has ended" in own("system", "prune", rc=125)
+    asked = own("system", "prune", "--volumes", input="n\n")
+    assert "all volumes not used" in asked and "all dangling images" in asked and "Deleted" not in asked
+    assert "invalid filter" in own("system", "prune", "-f", "--filter", "name=x", rc=125)
+    assert "cannot be combined" in own("system", "prune", "--all", "--external", rc=125)
+    before = disk(store)
+    text = own("system", "prune", "-f", "--filter", "label!=stay")
+    assert text.startswith(f"Deleted Containers\n{box}\n") and "Deleted Networks\nunused\n" in text and "Deleted Images" not in text
+    assert own("ps", "-aq", "--format", "{{.Names}}") == "kept\n" and own("volume", "ls", "-q") == "vol\n"
+    own("rm", "kept")
+    before = disk(store)
+    text = own("system", "prune", "-af", "--volumes", input="")
+    assert "Deleted Volumes\nvol\n" in text and text.count("\n") == 5 and "Deleted Images" in text
+    freed = text.splitlines()[-1].removeprefix("Total reclaimed space: ")
+    assert freed.endswith("MB") and float(freed[:-2]) * 1e6 == pytest.approx(before - disk(store), rel=0.01)
+    assert not own("images", "-q") and not list((root / "layers").iterdir())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pyman.engine import images
-from pyman.storage import partial, trash
+from pyman.engine import images, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +21,5 @@ def main(opts: Any, args: list[str]) -> int:
             return 0
     for removed in images.prune(opts["all"], opts["filter"]):
         sys.stdout.write(removed + "\n")
-    trash.sweep()
-    partial.sweep(0)
+    sweep.leftovers()
     return 0

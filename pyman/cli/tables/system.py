@@ -26,6 +26,14 @@ DF = """
 format str json or a Go template
 verbose,v bool Show each image, container and volume
 """
+PRUNE = """
+all,a bool Remove all images that no container uses, not only those without a name
+build bool Accepted: there are no build containers
+external bool Remove only what killed commands have left of layers and containers
+filter list Only containers, images and volumes that match: label=x, label!=x, until=24h
+force,f bool Do not ask
+volumes bool Remove volumes that no container uses too
+"""
 UNSHARE = """
 rootless-netns bool Enter the shared network namespace !! there is none in this release
 """
@@ -74,6 +82,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "Show what images, containers and volumes take on the disk",
         DF,
         ("pyman system df", "pyman system df -v", "pyman system df --format '{{.Type}} {{.Size}}'"),
+        most=0,
+    ),
+    ("system", "prune"): _C(
+        "system_prune",
+        "",
+        "Remove unused containers, networks and images, and what failed commands have left",
+        PRUNE,
+        ("pyman system prune", "pyman system prune --all --volumes --force", "pyman system prune -f --filter until=24h"),
         most=0,
     ),
     ("unshare",): _C(

@@ -1,0 +1,49 @@
+"""Take away what killed and failed commands have left in the store: layers and blobs no image has, parts of layers, trash. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.engine import commit
+from pyman.engine.container import all_ids, list_containers
+from pyman.storage import images, layers, partial, trash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyman.storage.images import ImageIndex
+
+
+def leftovers() -> bool:
+    """Delete it all; false if layers and blobs had to stay, since another command is just putting an image into the store."""
+    containers = list_containers()  # takes away what is left of containers too
+    commit.collect()
+    partial.sweep(0)
+    done = _unreferenced({diff_id for container in containers for diff_id in container.config["layers"]}, len(containers))
+    trash.sweep()
+    return done
+
+
+def _unreferenced(in_containers: set[str], containers: int) -> bool:
+    """Move to the trash whatever no image and no container needs."""
+    os.makedirs(layers.layers_dir(), 0o700, exist_ok=True)
+    guard = layers.storing()
+    guard.shared = False
+    if not guard.try_acquire() or len(all_ids()) > containers:  # a container that is just being made may have layers of any image
+        guard.release()
+        return False
+
+    def action(index: ImageIndex) -> None:
+        records = index.records.values()
+        kept = {"layers": in_containers.union(*(record["layers"] for record in records)), "blobs": set[str]()}
+        kept["blobs"].update(blob for record in records for blob in images.blobs_of(record))
+        for kind, place in (("layers", layers.layers_dir()), ("blobs", os.path.join(paths.graphroot(), "blobs", "sha256"))):
+            for name in os.listdir(place) if os.path.isdir(place) else []:
+                if name not in kept[kind]:
+                    trash.put(os.path.join(place, name))
+
+    try:
+        images.change(action)
+    finally:
+        guard.release()
+    return True
