@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MAX_LINE = 1 << 20  # bytes; no writer makes one as long
 _PIECE = 1 << 18
+_LATE = 8  # rotated files that are still looked at: a writer may have opened them before, and writes when it gets its turn
 
 
 def parse(line: bytes) -> Event | None:
@@ -113,7 +114,7 @@ def follow(from_start: bool, wait: Callable[[], bool]) -> Iterator[Event]:
                         yield event
             fresh = _newer_than(files[-1].inode if files else 0)
             files += fresh
-            while len(files) > len(fresh) + 2:  # a writer may have opened the last ones before they were rotated
+            while len(files) > len(fresh) + _LATE:
                 os.close(files.pop(0).fd)
             if not fresh and not wait():
                 return

@@ -20,7 +20,7 @@ from tests.conftest import Run, command, environment
         (("run", "--nope", "x"), "unknown option --nope"),
         (("rnu",), "did you mean run"),
         (("run", "--rdt-class", "x", "demo"), "it needs privileges"),
-        (("run", "--network", "bridge", "demo"), "no bridge networks"),
+        (("run", "--network", "no-such-network", "demo"), "no-such-network"),
         (("run", "-v", "/nosuch:/x", "demo"), "no such file or directory"),
         (("run", "-v", "rel:rel", "demo"), "not absolute"),
         (("run", "-p", "99999:1", "demo"), "outside 1-65535"),

@@ -164,19 +164,19 @@ def test_following_loses_nothing_over_rotations(base: Path, pyman: Run) -> None:
 
 
 def test_times_filters_and_mistakes(pyman: Run, image: str) -> None:
-    pyman("create", "--name", "ev-a", "-l", "x=1", image)
-    pyman("create", "--name", "ev-b", "-l", "x=2", image)
+    pyman("create", "--name", "ev-a", "-l", "ev-label=1", image)
+    pyman("create", "--name", "ev-b", "-l", "ev-label=2", image)
     pyman("rm", "ev-a", "ev-b")
     shown = lambda *args: pyman("events", "--stream=false", *args, "--format", "{{.Status}}-{{.Name}}").stdout.split()  # noqa: E731
-    assert shown("--filter", "label=x=1") == ["create-ev-a", "remove-ev-a"]
+    assert shown("--filter", "label=ev-label=1") == ["create-ev-a", "remove-ev-a"]
     assert shown("--filter", "event=create", "--filter", "container=ev-a", "--filter", "container=ev-b") == ["create-ev-a", "create-ev-b"]
-    assert shown("--filter", "event=create", "--filter", "label=x", "--since", "1h") == ["create-ev-a", "create-ev-b"]
-    assert not shown("--filter", "label=x", "--until", "2020-01-01T00:00:00Z") and not shown("--since", "2100-01-01T00:00:00Z")
+    assert shown("--filter", "event=create", "--filter", "label=ev-label", "--since", "1h") == ["create-ev-a", "create-ev-b"]
+    assert not shown("--filter", "label=ev-label", "--until", "2020-01-01T00:00:00Z") and not shown("--since", "2100-01-01T00:00:00Z")
     # With an end, following ends by itself.
     assert not pyman("system", "events", "--until", "200ms", "--filter", "container=no-such-container").stdout
     text = pyman("events", "--since", "1h", "--until", "0.1s", "--filter", "container=ev-a", "--no-trunc=false").stdout
     first, second = text.splitlines()
-    assert " container create " in first and first.endswith(f"(image={image}, name=ev-a, title=demo, x=1)") and " remove " in second
+    assert " container create " in first and first.endswith(f"(image={image}, name=ev-a, title=demo, ev-label=1)") and " remove " in second
     assert len(first.split(" container create ")[1].split(" ")[0]) == 12
     for args, word in ((("--filter", "a=b"), "invalid filter"), (("--filter", "a"), "invalid filter"), (("--format", "{{.No}}"), "'No'")):
         assert word in pyman("events", "--stream=false", *args, rc=125).stderr

@@ -52,9 +52,9 @@ def victim(base: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def swapping(pyman: Run, base: Path, victim: Path) -> Iterator[Path]:
-    """A volume `race` in which the directory `d` is exchanged with a symlink to the victim, as fast as one core can."""
-    pyman("volume", "create", "race")
-    data = base / "home/.local/share/pyman/volumes/race/_data"
+    """A volume `race-data` in which the directory `d` is exchanged with a symlink to the victim, as fast as one core can."""
+    pyman("volume", "create", "race-data")
+    data = base / "home/.local/share/pyman/volumes/race-data/_data"
     (data / "d/sub").mkdir(parents=True)
     for number in range(20):
         (data / f"d/sub/{number}").write_text("volume's own")
@@ -82,7 +82,7 @@ def export(base: Path, name: str) -> subprocess.CompletedProcess[bytes]:
 
 def test_export_of_a_changing_volume(base: Path, swapping: Path) -> None:
     for _ in range(20):
-        done = export(base, "race")
+        done = export(base, "race-data")
         assert b"host's own" not in done.stdout and b"Traceback" not in done.stderr
         if done.returncode == 0:
             with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
@@ -100,7 +100,7 @@ def test_import_into_a_changing_volume(pyman: Run, base: Path, swapping: Path, v
     libc = ctypes.CDLL(None, use_errno=True)
     replaced = 0
     for _ in range(20):
-        done = pyman("volume", "import", "race", str(base / "race.tar"), rc=None)
+        done = pyman("volume", "import", "race-data", str(base / "race.tar"), rc=None)
         assert done.returncode in (0, 125) and "Traceback" not in done.stderr
         while not any(entry.is_symlink() for entry in os.scandir(swapping)):
             # The import met the link and has put the directory in its place: have a link again.
@@ -114,7 +114,7 @@ def test_import_into_a_changing_volume(pyman: Run, base: Path, swapping: Path, v
 def test_owner_of_a_changing_volume(pyman: Run, image: str, swapping: Path) -> None:
     codes = []
     for number in range(12):
-        options = ("-u", str(1000 + number), "-v", "race:/v:U")
+        options = ("-u", str(1000 + number), "-v", "race-data:/v:U")
         done = pyman("run", *NONE, *options, image, "true", rc=None)
         assert done.returncode in (0, 125) and "Traceback" not in done.stderr, done.stderr
         codes.append(done.returncode)
@@ -123,7 +123,7 @@ def test_owner_of_a_changing_volume(pyman: Run, image: str, swapping: Path) -> N
 
 def test_subpath_of_a_changing_volume(pyman: Run, image: str, swapping: Path) -> None:
     for _ in range(10):
-        done = pyman("run", *NONE, "--mount", "type=volume,src=race,dst=/v,subpath=d", image, "sh", "-c", "cat /v/keep; ls /v", rc=None)
+        done = pyman("run", *NONE, "--mount", "type=volume,src=race-data,dst=/v,subpath=d", image, "sh", "-c", "cat /v/keep; ls /v", rc=None)
         assert "host" not in done.stdout and "Traceback" not in done.stderr
 
 
@@ -141,8 +141,7 @@ def test_copy_up_from_images_that_point_elsewhere(pyman: Run, base: Path, victim
     make_image(
         root, layout, {"Volumes": volumes, "Cmd": ["/bin/sh", "-c", "cat /inside/mark; ls /absolute /upwards; echo x > /absolute/x"]}
     )
-    pyman("pull", "-q", f"oci:{layout}:latest")
-    name = pyman("images", "-q", "--no-trunc", "--sort", "created").stdout.split()[0].removeprefix("sha256:")
+    name = pyman("pull", "-q", f"oci:{layout}:latest").stdout.strip()
     done = pyman("run", "--network", "none", "--name", "odd", name, rc=None)
     assert "Traceback" not in done.stderr and "host" not in done.stdout
     for volume in pyman("volume", "ls", "-q").stdout.split():

@@ -218,7 +218,7 @@ def test_the_key_lies_outside_of_the_store(pyman: Run, image: str, base: Path) -
 
 
 def test_shell_and_pass_drivers(pyman: Run, image: str, base: Path) -> None:
-    kept = base / "kept"
+    kept = base / "kept-secrets"
     kept.mkdir(exist_ok=True)
     commands = f"store=cat > {kept}/$SECRET_ID,lookup=cat {kept}/$SECRET_ID,delete=rm {kept}/$SECRET_ID,list=ls {kept}"
     made = create(pyman, "own", VALUE, "-d", "shell", "--driver-opts", commands)

@@ -73,7 +73,8 @@ def test_a_hostile_container(pyman: Run, image: str, base: Path) -> None:
     done = subprocess.run(calls, env=environment(base), capture_output=True, text=True, timeout=60, check=True)
     assert "\x1b" not in done.stdout and not any(line.strip().startswith("99999") for line in done.stdout.splitlines())
     assert done.stdout.splitlines()[1].split()[:2] == ["0", "1"], "there is no passwd to give a name"
-    assert trace.read_text().count("execve(") == 1
+    launched = 2 if len(command()) == 1 else 1  # the launcher executes the interpreter
+    assert trace.read_text().count("execve(") == launched
     pyman("exec", "t", "test", "!", "-e", "/trapped")
     pyman("rm", "-f", "-t", "0", "t")
     pyman("run", "-d", "--name", "t", "--network", "none", image, "sh", "-c", "ln -sf /proc/1/environ /etc/passwd; exec sleep 1005")
