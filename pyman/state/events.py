@@ -136,8 +136,11 @@ def _rotate(size: int) -> None:
     if not lock.try_acquire():
         return
     try:
-        if os.stat(path()).st_size <= size:
-            return  # another process was faster
+        try:
+            if os.stat(path()).st_size <= size:
+                return  # another process was faster
+        except FileNotFoundError:
+            return  # and nobody has written since
         oldest = 0
         while os.path.exists(f"{path()}.{oldest + 1}"):
             oldest += 1
