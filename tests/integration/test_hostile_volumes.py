@@ -123,7 +123,9 @@ def test_owner_of_a_changing_volume(pyman: Run, image: str, swapping: Path) -> N
 
 def test_subpath_of_a_changing_volume(pyman: Run, image: str, swapping: Path) -> None:
     for _ in range(10):
-        done = pyman("run", *NONE, "--mount", "type=volume,src=race-data,dst=/v,subpath=d", image, "sh", "-c", "cat /v/keep; ls /v", rc=None)
+        done = pyman(
+            "run", *NONE, "--mount", "type=volume,src=race-data,dst=/v,subpath=d", image, "sh", "-c", "cat /v/keep; ls /v", rc=None
+        )
         assert "host" not in done.stdout and "Traceback" not in done.stderr
 
 
