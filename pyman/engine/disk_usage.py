@@ -5,7 +5,6 @@ Sizes are blocks, as du counts them, and a file that lies in several layers coun
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
@@ -127,33 +126,16 @@ def blocks(path: str, seen: set[tuple[int, int]]) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return 0
-    cursor = trees.Cursor(fd)
-    os.close(fd)
+
+    def counts(info: os.stat_result) -> bool:
+        return info.st_dev == top.st_dev and not (info.st_nlink > 1 and (info.st_dev, info.st_ino) in seen)
+
     total = top.st_blocks * 512
-    levels = [os.listdir(cursor.fd)]
     try:
-        while levels:
-            if not levels[-1]:
-                levels.pop()
-                if levels:
-                    cursor.up()
-                continue
-            name = levels[-1].pop()
-            try:
-                info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
-                if info.st_dev != top.st_dev or (info.st_nlink > 1 and (info.st_dev, info.st_ino) in seen):
-                    continue
-                if stat.S_ISDIR(info.st_mode):
-                    cursor.down(name)
-                    levels.append(os.listdir(cursor.fd))
-                elif info.st_nlink > 1:
-                    seen.add((info.st_dev, info.st_ino))
-                total += info.st_blocks * 512
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # removed, or replaced, since it was listed
-    except OSError as err:
-        if err.errno != errno.EXDEV:  # a directory was moved under our feet: what was counted is the answer
-            raise
+        for info in trees.survey(fd, counts):
+            total += info.st_blocks * 512
+            if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
+                seen.add((info.st_dev, info.st_ino))
     finally:
-        cursor.close()
+        os.close(fd)
     return total

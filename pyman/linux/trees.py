@@ -12,7 +12,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -119,6 +119,39 @@ def chown_tree(fd: int, uid: int, gid: int, tick: Callable[[], None] | None = No
 
     _own_directory(fd, uid, gid)
     _walk(fd, own, lambda inner: _own_directory(inner, uid, gid), tick)
+
+
+def survey(fd: int, wanted: Callable[[os.stat_result], bool] = lambda info: True) -> Iterator[os.stat_result]:
+    """The stat of everything below the directory `fd` that is `wanted`; nothing is looked for below a directory that is not.
+
+    A running container may change the tree meanwhile: what vanishes, or is exchanged for something else, is passed over, and
+    where a directory is moved away under our feet the survey ends. OSError.
+    """
+    cursor = Cursor(fd)
+    try:
+        levels = [os.listdir(cursor.fd)]
+        while levels:
+            if not levels[-1]:
+                levels.pop()
+                if levels:
+                    cursor.up()
+                continue
+            name = levels[-1].pop()
+            try:
+                info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
+                if not wanted(info):
+                    continue
+                if stat.S_ISDIR(info.st_mode):
+                    cursor.down(name)
+                    levels.append(os.listdir(cursor.fd))
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # removed, or replaced, since it was listed
+            yield info
+    except OSError as err:
+        if err.errno != errno.EXDEV:
+            raise
+    finally:
+        cursor.close()
 
 
 def _walk(
