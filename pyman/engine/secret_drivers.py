@@ -9,6 +9,7 @@ import os
 
 from pyman import paths
 from pyman.errors import MissingProgram, StorageError, UsageError
+from pyman.state.store import write_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def store(record: dict[str, Any], value: bytes) -> None:
         from pyman.state import seal  # hashlib: only where a value is touched
 
         os.makedirs(options["path"], 0o700, exist_ok=True)
-        write(os.path.join(options["path"], name + ".sealed"), seal.seal(seal.read_key(create=True), value, name.encode()))
+        write_bytes(os.path.join(options["path"], name + ".sealed"), seal.seal(seal.read_key(create=True), value, name.encode()), sync=True)
     elif driver == "pass":
         target = os.path.join(options["root"], name + ".gpg")
         os.makedirs(options["root"], 0o700, exist_ok=True)
@@ -119,24 +120,6 @@ def delete(record: dict[str, Any]) -> None:
         pass
     except OSError as err:
         raise StorageError(f"cannot delete secret {record['name']}", f"{path}: {err.strerror or err}") from err
-
-
-def write(path: str, data: bytes, sync: bool = True) -> None:
-    """Replace a file of bytes, mode 0600: temp + rename, on disk before the name is."""
-    temp = f"{path}.{os.getpid()}.tmp"
-    try:
-        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            if sync:
-                os.fdatasync(fd)
-        finally:
-            os.close(fd)
-        os.rename(temp, path)
-    except OSError as err:
-        raise StorageError(f"cannot write {path}", err.strerror or str(err), errno=err.errno or 0) from err
 
 
 def _gpg(options: dict[str, str], arguments: list[str], value: bytes, record: dict[str, Any]) -> bytes:

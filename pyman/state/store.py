@@ -52,14 +52,19 @@ def read_json(path: str) -> dict[str, Any] | None:
 
 
 def write_text(path: str, text: str, mode: int = 0o600, sync: bool = False) -> None:
-    """Replace a file: temp + rename in its directory; with `sync` the data is on disk before the name is."""
+    """Replace a file; see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"), mode, sync)
+
+
+def write_bytes(path: str, data: bytes, mode: int = 0o600, sync: bool = False) -> None:
+    """Replace a file: temp + rename in its directory; with `sync` the data is on disk before the name is. StorageError."""
     temp = f"{path}.{os.getpid()}.tmp"
     try:
         fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
-            data = text.encode("utf-8", "surrogateescape")
-            while data:
-                data = data[os.write(fd, data) :]
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
             if sync:
                 os.fdatasync(fd)
         finally:
