@@ -120,8 +120,7 @@ def _layer(made: Plan, squash: bool, intent: intents.Intent, warn: Callable[[str
 
 def _store_layer(made: Plan, squash: bool, single: bool, intent: intents.Intent) -> dict[str, Any]:
     """In U1: pack into a pipe, unpack from it into a staging directory, make it a layer."""
-    staging = layers.Staging()
-    try:
+    with layers.Staging() as staging:
         read_end, write_end = os.pipe()
         report_r, report_w = os.pipe()
         root_access.widen(write_end)
@@ -140,10 +139,6 @@ def _store_layer(made: Plan, squash: bool, single: bool, intent: intents.Intent)
         stages.reach("commit:unpacked")
         intent.note([str(info["diff_id"])], [])
         staging.commit(str(info["diff_id"]), info)
-    except BaseException:
-        if os.path.exists(staging.path):
-            staging.abandon()
-        raise
     return {**info, "notes": [*report["notes"], *(info.get("notes") or [])][:20]}
 
 

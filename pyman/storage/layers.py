@@ -55,6 +55,14 @@ class Staging:
         self.diff = os.path.join(self.path, "diff")
         os.mkdir(self.diff, 0o755)
 
+    def __enter__(self) -> Staging:
+        """For `with`: a layer that was not committed is thrown away when an exception leaves the block."""
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None and os.path.exists(self.path):
+            self.abandon()
+
     def commit(self, diff_id: str, info: dict[str, Any]) -> None:
         """Data to disk with one syncfs, then the rename that makes the layer exist. Somebody else's equal layer wins."""
         try:

@@ -12,7 +12,7 @@ from pyman import paths, stages
 from pyman.linux import libc, process
 from pyman.rootless import idmap
 from pyman.storage import skeleton, unpack, workers
-from pyman.storage.layers import Staging, has_layer
+from pyman.storage.layers import Staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,13 +102,8 @@ def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any
             told[0] = done
             sock.send(fastjson.dumps({"progress": done}).encode())
 
-    staging = Staging()
-    try:
+    with Staging() as staging:
         info = unpack_layer(fd, staging, keep=(sock.fileno(),), single=single, progress=progress, **job)
         stages.reach("pull:unpacked")
         staging.commit(str(info["diff_id"]), info)
-    except BaseException:
-        if not has_layer(os.path.basename(staging.path)):
-            staging.abandon()
-        raise
     return info
