@@ -11,9 +11,9 @@ import threading
 
 from pyman import paths, stages
 from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError, UsageError
+from pyman.image import lanes, reference
 from pyman.image import manifest as manifests
 from pyman.image import policy as trust
-from pyman.image import reference
 from pyman.state import events
 from pyman.storage import images, layers, partial, trash
 from pyman.storage.unpacker import Unpacker
@@ -201,34 +201,10 @@ def _fetch_layers(source: Any, missing: dict[str, dict[str, Any]], reporter: Any
     """Download and unpack all missing layers; the first error ends the others."""
     count = max(1, min(parallel, len(missing), 8))
     unpacker = Unpacker(count)
-    queue = list(missing.items())
-    failures: list[BaseException] = []
-    guard = threading.Lock()
-
-    def lane(worker: Any) -> None:
-        while True:
-            with guard:
-                if failures or not queue:
-                    return
-                diff_id, layer = queue.pop(0)
-            try:
-                _one_layer(source, worker, diff_id, layer, reporter)
-            except BaseException as err:  # handed to the main thread, which raises it
-                with guard:
-                    failures.append(err)
-                return
-
-    threads = [threading.Thread(target=lane, args=(worker,), daemon=True) for worker in unpacker.workers]
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        lanes.run(unpacker.workers, list(missing.items()), lambda worker, item: _one_layer(source, worker, *item, reporter))
     finally:
         unpacker.close()
-    # The cause, not its consequence: a broken pipe is what the download sees when unpacking has failed.
-    for failure in sorted(failures, key=lambda err: not isinstance(err, PymanError)):
-        raise failure
 
 
 def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], reporter: Any) -> None:

@@ -7,17 +7,15 @@ that manifest goes out as it came, byte for byte. The manifest is put last: what
 from __future__ import annotations
 
 import hashlib
-import threading
 
 from pyman import stages
-from pyman.errors import ImageError, PymanError, UsageError
-from pyman.image import known
+from pyman.errors import ImageError, UsageError
+from pyman.image import known, lanes
 from pyman.image import manifest as manifests
 from pyman.storage import compress, images, layers, packer, skeleton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 OCI, DOCKER = 0, 1  # positions in manifest.MANIFESTS
@@ -148,12 +146,12 @@ def _put_layers(
         placed[diff_id] = found
         _placed(target, diff_id, found, reporter, "done")
 
-    _in_lanes([None] * count, wanted, ask)
+    lanes.run([None] * count, wanted, ask)
     missing = [diff_id for diff_id in wanted if diff_id not in placed]
     if missing:
         pool = packer.Packer(min(count, len(missing)))  # forked while there are no threads
         try:
-            _in_lanes(pool.workers, missing, bring)
+            lanes.run(pool.workers, missing, bring)
         finally:
             pool.close()
     return placed
@@ -166,30 +164,3 @@ def _placed(target: Any, diff_id: str, found: dict[str, Any], reporter: Any, not
         if note != "done":
             reporter.start(diff_id, f"layer {diff_id[:12]}", int(found["size"]))
         reporter.finish(diff_id, note)
-
-
-def _in_lanes(workers: list[Any], items: list[str], action: Callable[[Any, str], None]) -> None:
-    """`action(worker, item)` for all items, as many at a time as there are workers; the first error ends the others and is raised."""
-    queue = list(items)
-    failures: list[BaseException] = []
-    guard = threading.Lock()
-
-    def lane(worker: Any) -> None:
-        while True:
-            with guard:
-                if failures or not queue:
-                    return
-                item = queue.pop(0)
-            try:
-                action(worker, item)
-            except BaseException as err:  # handed to the main thread, which raises it
-                failures.append(err)
-                return
-
-    threads = [threading.Thread(target=lane, args=(worker,), daemon=True) for worker in workers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for failure in sorted(failures, key=lambda err: not isinstance(err, PymanError)):
-        raise failure
