@@ -38,7 +38,8 @@ def compiled(filters: list[str], index: ImageIndex, known: tuple[str, ...] = KNO
     return passes
 
 
-def _truth(key: str, value: str) -> bool:
+def truth(key: str, value: str) -> bool:
+    """The value of a filter that is true or false. UsageError."""
     if value.lower() not in ("true", "1", "t", "false", "0", "f"):
         raise UsageError(f"invalid filter {key}={value}", "its value is true or false")
     return value.lower() in ("true", "1", "t")
@@ -51,17 +52,17 @@ def _test(key: str, value: str, index: ImageIndex) -> Callable[[Record], bool]:
     if key == "containers":
         from pyman.engine.container import list_containers
 
-        wanted = _truth(key, value)
+        wanted = truth(key, value)
         used = {container.state["image_id"] for container in list_containers()}
         return lambda r: (r["id"] in used) == wanted
     if key in ("dangling", "intermediate"):  # an image without a name has no children: layers are shared, not inherited
-        without = _truth(key, value)
+        without = truth(key, value)
         return lambda r: (not r["names"]) == without
     if key == "manifest":
-        lists = _truth(key, value)
+        lists = truth(key, value)
         return lambda r: ("list" in r) == lists
     if key == "readonly":  # images may always be removed
-        nothing = not _truth(key, value)
+        nothing = not truth(key, value)
         return lambda r: nothing
     if key == "label":
         name, equals, text = value.partition("=")

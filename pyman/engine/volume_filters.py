@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.engine import volumes
+from pyman.engine.image_filters import truth
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -42,12 +43,6 @@ def compiled(filters: list[str]) -> Callable[[Record], bool]:
     return passes
 
 
-def _truth(key: str, value: str) -> bool:
-    if value.lower() not in ("true", "1", "t", "false", "0", "f"):
-        raise UsageError(f"invalid filter {key}={value}", "its value is true or false")
-    return value.lower() in ("true", "1", "t")
-
-
 def _pair(value: str, of: str) -> Callable[[Record], bool]:
     name, equals, text = value.partition("=")
     return lambda record: name in record[of] and (not equals or record[of][name] == text)
@@ -63,10 +58,10 @@ def _test(key: str, value: str) -> Callable[[Record], bool]:
         moment = parse_time(value, "the filter until")
         return lambda record: bool(record["created"] < moment)
     if key == "dangling":
-        wanted, used = _truth(key, value), volumes.used_by()
+        wanted, used = truth(key, value), volumes.used_by()
         return lambda record: (record["name"] not in used) == wanted
     if key == "anonymous":
-        owned = _truth(key, value)
+        owned = truth(key, value)
         return lambda record: bool(record["anonymous"]) == owned
     if key in ("label", "opt"):
         return _pair(value, "labels" if key == "label" else "options")

@@ -12,6 +12,7 @@ from pyman.engine import volumes
 from pyman.errors import PymanError, StorageError, UsageError
 from pyman.linux import libc, process
 from pyman.rootless import userns
+from pyman.runtime.rootfs import MS_FLAGS
 from pyman.state import store
 from pyman.state.lock import Lock
 
@@ -20,17 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 KINDS = ("tmpfs", "ramfs", "bind", "none", "overlay")
-_FLAGS = {
-    "ro": libc.MS_RDONLY,
-    "nosuid": libc.MS_NOSUID,
-    "nodev": libc.MS_NODEV,
-    "noexec": libc.MS_NOEXEC,
-    "sync": libc.MS_SYNCHRONOUS,
-    "noatime": libc.MS_NOATIME,
-    "nodiratime": libc.MS_NODIRATIME,
-    "relatime": libc.MS_RELATIME,
-    "strictatime": libc.MS_STRICTATIME,
-}
+_FLAGS = {name: MS_FLAGS[name] for name in "ro nosuid nodev noexec sync noatime nodiratime relatime strictatime".split()}
 _NOTHING = ("rw", "suid", "dev", "exec", "async", "atime", "diratime", "defaults", "noquota", "")
 
 

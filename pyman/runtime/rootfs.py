@@ -36,7 +36,7 @@ _ATTR = {
     "symfollow": (0, 0x200000),
 }
 _PROPAGATION = {"private": libc.MS_PRIVATE, "slave": libc.MS_SLAVE, "shared": libc.MS_SHARED, "unbindable": libc.MS_UNBINDABLE}
-_MS = {
+MS_FLAGS = {
     "ro": libc.MS_RDONLY,
     "nosuid": libc.MS_NOSUID,
     "nodev": libc.MS_NODEV,
@@ -188,7 +188,7 @@ def _options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tuple[int
 
 def option_names() -> list[str]:
     """Every mount option that is understood and not just passed to the file system."""
-    known = {*_ATTR, *_MS, *_PROPAGATION, *_IGNORED, "idmap", "ridmap", *("r" + name for name in (*_ATTR, *_PROPAGATION))}
+    known = {*_ATTR, *MS_FLAGS, *_PROPAGATION, *_IGNORED, "idmap", "ridmap", *("r" + name for name in (*_ATTR, *_PROPAGATION))}
     return sorted(known)
 
 
@@ -210,7 +210,7 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     _, _, propagation, data, deep = _options(entry)
     flags = 0
     for option in options:
-        flags |= _MS.get(option, 0)
+        flags |= MS_FLAGS.get(option, 0)
     late_readonly = copy >= 0 and flags & libc.MS_RDONLY
     if late_readonly:
         flags &= ~libc.MS_RDONLY

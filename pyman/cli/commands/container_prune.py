@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from pyman.cli.confirm import confirmed
 from pyman.cli.dispatch import print_error
 from pyman.engine import prune
-from pyman.errors import PymanError, UsageError
+from pyman.errors import PymanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,14 +16,8 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Remove all containers that do not run, and print their ids."""
-    if not opts["force"]:
-        sys.stdout.write("WARNING! This will remove all non running containers.\nAre you sure you want to continue? [y/N] ")
-        sys.stdout.flush()
-        answer = sys.stdin.readline()
-        if not answer:
-            raise UsageError("cannot ask whether to go on", "stdin has ended", "use --force")
-        if answer.strip().lower() not in ("y", "yes"):
-            return 0
+    if not opts["force"] and not confirmed("WARNING! This will remove all non running containers."):
+        return 0
     code = 0
     for result in prune.prune(opts["filter"]):
         if isinstance(result, PymanError):

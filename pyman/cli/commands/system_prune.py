@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.cli.commands.system_df import size
+from pyman.cli.confirm import confirmed
 from pyman.cli.dispatch import print_error
 from pyman.engine import sweep, system_prune
 from pyman.errors import UsageError
@@ -12,16 +13,6 @@ from pyman.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-
-def confirmed(text: str) -> bool:
-    """Ask on stdin whether to go on. UsageError if nobody answers."""
-    sys.stdout.write(f"{text}\nAre you sure you want to continue? [y/N] ")
-    sys.stdout.flush()
-    answer = sys.stdin.readline()
-    if not answer:
-        raise UsageError("cannot ask whether to go on", "stdin has ended", "use --force")
-    return answer.strip().lower() in ("y", "yes")
 
 
 def _warning(opts: Any) -> str:
