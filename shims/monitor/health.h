@@ -60,7 +60,7 @@ static int startup_passed, health_stale;
 static int checker_pid, checker_fd = -1; /* the channel to it */
 static char checker_error[256];
 static int check_waits, check_pid; /* asked for, not begun yet; its process */
-static int check_pipe = -1, check_timed_out, check_is_startup;
+static int check_pipe = -1, check_timed_out, check_is_startup, check_was_frozen;
 static struct {
     int pid, status;
 } gone[8]; /* children that ended while a check was asked for: one of them may be it */
@@ -72,6 +72,11 @@ static struct timespec check_began;
 static int waiters[MAX_WAITERS], n_waiters;
 static const char *health_action_taken = "";
 static char **health_argv; /* the monitor's arguments */
+
+static long long check_timeout(void)
+{
+    return check_is_startup ? plan.startup_timeout : plan.timeout;
+}
 
 static void notify_healthy(void);
 
@@ -747,8 +752,8 @@ static void check_start(void)
         check_impossible(strerror(error));
         return;
     }
-    long long timeout = check_is_startup ? plan.startup_timeout : plan.timeout;
-    check_deadline = timeout > 0 ? now_ms() + timeout : -1;
+    check_was_frozen = 0;
+    check_deadline = check_timeout() > 0 ? now_ms() + check_timeout() : -1;
 }
 
 static void check_read(void)
@@ -772,8 +777,7 @@ static void check_reap(int status)
 {
     check_read();
     if (check_timed_out && !check_length) {
-        long long timeout = check_is_startup ? plan.startup_timeout : plan.timeout;
-        check_length = (size_t)snprintf(check_output, check_room, "the check did not end within %lld ms", timeout);
+        check_length = (size_t)snprintf(check_output, check_room, "the check did not end within %lld ms", check_timeout());
         check_length = check_length < check_room ? check_length : check_room - 1;
     }
     check_done(check_timed_out ? 125 : status ? 1 : 0);
@@ -864,6 +868,13 @@ static void health_tick(void)
         return;
     long long now = now_ms();
     check_read();
+    if (check_deadline >= 0 && now >= check_deadline) {
+        /* A check that was frozen under way could not end in time: it gets its whole time again once the container goes on. */
+        int frozen = health_frozen(), again = frozen || check_was_frozen;
+        check_was_frozen = frozen;
+        if (again)
+            check_deadline = now + check_timeout();
+    }
     if (check_deadline >= 0 && now >= check_deadline) {
         check_timed_out = 1;
         check_deadline = -1;
