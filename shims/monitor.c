@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CLIENTS = 16, MAX_HELPERS = 8, CHUNK = 16384, BATCH = 8 * CHUNK, LOG_SPARE = 64 << 20 };
+enum { MAX_CLIENTS = 16, CHUNK = 16384, BATCH = 8 * CHUNK, LOG_SPARE = 64 << 20 };
 
 struct client {
     int fd;
@@ -602,36 +602,7 @@ static void start_again(char **command, long wait_ms)
     execute(command, "--restart", NULL);
 }
 
-static unsigned long long start_time(int pid)
-{
-    char path[64], data[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, data, sizeof data - 1);
-    close(fd);
-    if (n <= 0)
-        return 0;
-    data[n] = 0;
-    char *at = strrchr(data, ')');
-    for (int field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at ? strtoull(at + 1, NULL, 10) : 0;
-}
-
-/* A helper is ended only if the number still means the process it meant at the start. Returns a pidfd to wait on, or -1. */
-static int end_helper(int pid, unsigned long long started)
-{
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd >= 0 && start_time(pid) == started) {
-        syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
-        return fd;
-    }
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
+#include "monitor/helper.h"
 
 static int number(const char *text)
 {
@@ -682,8 +653,6 @@ static void cgroup_remove(const char *path)
 int main(int argc, char **argv)
 {
     int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, check_now = 0, tidy = 0, i, killed_oom;
-    int helpers[MAX_HELPERS], n_helpers = 0;
-    unsigned long long helper_start[MAX_HELPERS];
     const char *oom_path = NULL, *cgroup = NULL;
     struct pollfd fds[11 + MAX_CLIENTS];
 
@@ -757,6 +726,10 @@ int main(int argc, char **argv)
             helpers[n_helpers] = number(value);
             const char *colon = strchr(value, ':');
             helper_start[n_helpers++] = colon ? strtoull(colon + 1, NULL, 10) : 0;
+        } else if (!strcmp(name, "--again") && n_helper_words < MAX_WORDS) {
+            helper_words[n_helper_words++] = (char *)value;
+        } else if (!strcmp(name, "--again-fd")) {
+            helper_fd = number(value);
         } else {
             fprintf(stderr, "pyman-monitor: unknown option %s\n", name);
             return 125;
@@ -785,6 +758,7 @@ int main(int argc, char **argv)
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGHUP); /* "the runtime directory was wiped: bind the attach socket again" */
     sigaddset(&set, SIGUSR1); /* "the plan of the health checks was changed" */
+    sigaddset(&set, SIGUSR2); /* "the network's helper is wanted again" */
     sigprocmask(SIG_BLOCK, &set, NULL);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     int timer_fd = -1;
@@ -892,6 +866,8 @@ int main(int argc, char **argv)
                     attach_listen();
                 else if (info.ssi_signo == SIGUSR1 && health_path)
                     health_load();
+                else if (info.ssi_signo == SIGUSR2)
+                    helper_wanted();
         }
         int child_status;
         pid_t pid;
@@ -901,6 +877,7 @@ int main(int argc, char **argv)
                 ended = 1;
             } else {
                 health_reaped(pid, child_status);
+                helper_reaped(pid);
             }
         if (pid < 0 && errno == ECHILD && !ended)
             ended = 1; /* init is not our child (cannot happen with our runtime): nothing left to wait for */

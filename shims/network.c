@@ -813,10 +813,10 @@ static int forward(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != atoi(argv[5]))
         return 125;
-    prctl(PR_SET_NAME, "pyman:[ports]", 0, 0, 0);
     ready_fd = atoi(argv[2]);
     int netns = atoi(argv[3]);
-    fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+    if (ready_fd >= 0) /* the monitor, which starts us again, does not wait */
+        fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
     struct rlimit limit;
     if (!getrlimit(RLIMIT_NOFILE, &limit)) {
         limit.rlim_cur = limit.rlim_max;
@@ -833,7 +833,8 @@ static int forward(int argc, char **argv)
     sigprocmask(SIG_SETMASK, &set, NULL);
     struct handle signals = {LISTENER, signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
     watch(&signals, EPOLLIN);
-    if (write(ready_fd, "ok", 2) != 2)
+    prctl(PR_SET_NAME, "pyman:[ports]", 0, 0, 0); /* from now on we are what commands look for, and may get signals */
+    if (ready_fd >= 0 && write(ready_fd, "ok", 2) != 2)
         return 1;
     close(ready_fd);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);

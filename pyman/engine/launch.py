@@ -131,7 +131,7 @@ def _run(plan: Plan, started: list[int]) -> None:
     _write_files(plan, info)
     # From the moment the state is saved a command may ask this process, as the monitor, for a new attach socket or health plan:
     # the signal waits until the monitor, which inherits the mask, reads it.
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP, _signal.SIGUSR1))
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2))
     # Saved before the start: whoever is killed from now on, the next command knows which processes are the container's.
     before = dict(container.state)
     _save_running(plan, created, info)
@@ -404,9 +404,9 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.cgroup = plan.cgroup
     args.run_dir, args.exit_path = container.run_dir, container.exit_path
     args.attach_fd = plan.attach_fd
-    args.kill_pids = info.pids
+    args.kill_pids, args.again = info.pids, info.again
     if plan.network_mode == "bridge":
-        args.kept_fds, args.tidy = [info.netns_fd, plan.life_fd], True
+        args.kept_fds, args.again_fd, args.tidy = [info.netns_fd, plan.life_fd], info.netns_fd, True
     args.exit_command, args.remove = plan.cleanup, bool(container.state.get("auto_remove"))
     args.policy_path, args.stopped_path = restart_policy.policy_path(container), restart_policy.stopped_path(container)
     args.restarts, args.wait_ms = plan.restarts, plan.restart_wait

@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import bridges, networks
+from pyman.engine import bridges, networks, port_conflict
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
-from pyman.linux import process
-from pyman.network import attachments, config, forward, subnets
+from pyman.network import attachments, config, forward, helper, living, subnets
 from pyman.state import events
 
 TYPE_CHECKING = False
@@ -104,15 +103,12 @@ def _follow(container: Container, added: dict[str, Any] | None = None, removed: 
     lines = [line for line in _lines(container, "resolv.conf") if line not in gone]
     lines += [f"nameserver {entry['gateway']}" for entry in (added or {}).get("addresses", []) if (added or {})["dns"] and entry["gateway"]]
     _write(container, "resolv.conf", lines)
-    for pid, started in state.get("forwarder") or []:
-        if process.alive(pid, started):
-            forward.retarget(pid, container.run_dir, state["ports"], state["attached"])
-        else:
-            raise NetworkError(
-                f"cannot lead the published ports of container {container.name} to its new addresses",
-                "the port forwarder was killed",
-                f"pyman stop {container.name}; pyman start {container.name}",
-            )
+    if state.get("forwarder"):
+        forward.note_targets(container.run_dir, state["ports"], state["attached"])
+        try:
+            os.kill(_helper(container), 1)
+        except ProcessLookupError:
+            pass  # it has just died; the next one reads them at its start
 
 
 def _lines(container: Container, name: str) -> list[str]:
@@ -139,16 +135,26 @@ def reload(container: Container) -> None:
     conf = containers_conf.load()
     with container:
         container.require_running("reload the networks of")
+        if living.expected(container.state):
+            _helper(container)
         if not container.state.get("attached"):
             return
         records = [config.get(status["name"], conf) for status in container.state["attached"]]
         bridges.check_programs(records)
         bridges.mend(container, records, conf)
         container.save()
-        for pid, started in container.state.get("forwarder") or []:
-            if not process.alive(pid, started):
-                raise NetworkError(
-                    f"cannot mend the published ports of container {container.name}",
-                    "its port forwarder was killed",
-                    f"pyman restart {container.name}",
-                )
+
+
+def _helper(container: Container) -> int:
+    """The pid of the container's network helper, which the monitor starts again where it must. NetworkError."""
+    pid = living.revive(container.state)
+    if not pid:
+        what = f"cannot mend the network of container {container.name}"
+        name = living.expected(container.state)
+        error = helper.explain(name, "", container.state["ports"])  # tries the ports: somebody may have taken one meanwhile
+        port_conflict.name_holder(error, container.id)
+        why = f"its {name} was killed and does not start again"
+        raise NetworkError(
+            what, f"{why}: {error.why}" if error.why else why, error.hint if error.why else f"pyman restart {container.name}"
+        )
+    return pid

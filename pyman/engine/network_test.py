@@ -13,7 +13,7 @@ from pyman.engine import networks
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import PymanError
 from pyman.linux import libc, process
-from pyman.network import rtnl, uplink
+from pyman.network import living, rtnl, uplink
 from pyman.rootless import userns
 from pyman.state import fastjson
 
@@ -51,9 +51,10 @@ def _helpers(state: dict[str, Any]) -> list[Row]:
     if state.get("attached"):
         keeper = uplink.find([state.get("keeper")])
         rows.append(_row("keeper", "the bridges' namespace", "" if keeper else "it was killed; pyman network reload mends it"))
-    for pid, started in state.get("forwarder") or []:
-        alive = process.alive(pid, started)
-        rows.append(_row("forwarder", f"pid {pid}", "" if alive else "it was killed; stop and start the container"))
+    name = living.expected(state)
+    if name:
+        pid = living.find(state)
+        rows.append(_row(name, f"pid {pid}" if pid else "-", "" if pid else "it was killed; pyman network reload mends it"))
     return rows
 
 

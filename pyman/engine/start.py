@@ -315,11 +315,9 @@ def _launch(container: Container, plan: plans.Plan) -> None:
         if error.stage == "workdir":
             error.exit_code = exitcodes.CANNOT_INVOKE
         if error.stage.startswith("port "):
-            # Inside the user namespace the host's processes cannot be looked at; here they can.
-            from pyman.network import holders
+            from pyman.engine import port_conflict
 
-            _, port, protocol = error.stage.split()
-            error.why += holders.describe(int(port), protocol)
+            port_conflict.name_holder(error, container.id)
         raise error
     raise RuntimeFailure(
         f"cannot start container {container.name}",

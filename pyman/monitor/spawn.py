@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class MonitorArgs:
     """The monitor's arguments; descriptors are -1 where there is none.
 
-    log_max_size: bytes until rotation (0: never); log_max_files: files kept; kill_pids: (pid, start time) of helpers;
+    log_max_size: bytes until rotation (0: never); log_max_files: files kept; kill_pids: (pid, start time) of helpers; again: how the first of them
+    is started again when it dies, program first; again_fd: the descriptor it then gets as 3;
     cgroup: directory of the container's cgroup, taken away at the end;
     oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never).
     exit_command: run after the end, with --rm if `remove` and the starting command is gone, with --restart if the file
@@ -26,6 +27,8 @@ class MonitorArgs:
     """
 
     __slots__ = (
+        "again",
+        "again_fd",
         "attach_fd",
         "cgroup",
         "check",
@@ -71,9 +74,10 @@ class MonitorArgs:
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
         self.secret_env: list[str] = []
         self.kept_fds: list[int] = []
+        self.again: list[str] = []
         self.keep_stdio = self.remove = self.check = self.tidy = False
         self.health_path = self.health_state = self.notify_mode = ""
-        self.notify_fd = self.notify_listen = -1
+        self.notify_fd = self.notify_listen = self.again_fd = -1
         self.watchdog = 0
         self.log_max_files = 1
         self.kill_pids: list[tuple[int, int]] = []
@@ -167,6 +171,10 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         argv += ["--timeout", str(args.timeout)]
     for pid, started in args.kill_pids:
         argv += ["--kill", f"{pid}:{started}"]
+    for word in args.again:
+        argv += ["--again", word]
+    if args.again_fd >= 0:
+        argv += ["--again-fd", str(args.again_fd)]
     for fd in args.kept_fds:
         os.set_inheritable(fd, True)
     if args.tidy:

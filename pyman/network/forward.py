@@ -56,6 +56,7 @@ def start(info: NetInfo, run_dir: str) -> int:
     for fd in (ready_w, netns):
         os.set_inheritable(fd, True)
     argv = ["pyman-network", "forward", str(ready_w), str(netns), _path(run_dir), str(os.getpid())]
+    info.again = [uplink.program(), *argv[:2], "-1", "3", *argv[4:]]  # the monitor, which may have to do it, has this process's pid
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
     pid = os.posix_spawn(uplink.program(), argv, {}, file_actions=actions, setsigmask=(), setsigdef=(2, 13, 15, 25))
@@ -81,7 +82,6 @@ def _explain(text: str, ports: list[dict[str, Any]]) -> Exception:
     return helper.explain("the port forwarder", text or "it was killed", [])
 
 
-def retarget(pid: int, run_dir: str, ports: list[dict[str, Any]], attached: list[dict[str, Any]]) -> None:
-    """Let a running forwarder know the container's present addresses."""
+def note_targets(run_dir: str, ports: list[dict[str, Any]], attached: list[dict[str, Any]]) -> None:
+    """Write down the container's present addresses; a running forwarder reads them at SIGHUP."""
     store.write_text(_path(run_dir), _text(ports, attached))
-    os.kill(pid, 1)

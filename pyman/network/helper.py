@@ -113,6 +113,8 @@ def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError
                 return refusal(port, number, 13)
             family = _socket.AF_INET6 if ":" in port["host_ip"] else _socket.AF_INET
             sock = _socket.socket(family, _socket.SOCK_STREAM if port["protocol"] == "tcp" else _socket.SOCK_DGRAM)
+            if port["protocol"] == "tcp":
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that have ended are in nobody's way
             try:
                 sock.bind((port["host_ip"], number))
             except OSError as err:

@@ -93,6 +93,7 @@ def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[st
     program = helper.find("pasta")
     given = helper.options(setup.mode) + list(conf["network"].get("pasta_options") or [])
     argv = [*arguments(setup.info, given, ports, program), helper.bind_netns(netns)]
+    setup.info.again = [program, *argv]
     setup.log_fd, write_end = os.pipe()
     # What it says later fills the pipe, which the monitor keeps open, and then gets lost: it must neither wait nor die of it.
     os.set_blocking(write_end, False)

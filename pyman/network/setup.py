@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 class NetInfo:
     """What a connected network offers: helpers to end, addresses, name servers, the ports as mapped."""
 
-    __slots__ = ("attached", "dns", "host_address", "ip", "keeper", "netns_fd", "only_dns", "pids", "ports", "private", "warning")
+    __slots__ = ("again", "attached", "dns", "host_address", "ip", "keeper", "netns_fd", "only_dns", "pids", "ports", "private", "warning")
 
     def __init__(self) -> None:
         self.pids: list[tuple[int, int]] = []
+        self.again: list[str] = []  # program and arguments by which the monitor starts it again
         self.ip = self.host_address = ""
         self.dns: list[str] = []
         self.ports: list[dict[str, Any]] = []

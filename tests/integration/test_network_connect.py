@@ -64,10 +64,6 @@ def test_the_table_of_a_network(pyman: Run, image: str, base: Path) -> None:
         assert set(good[check]) == {"ok"}, (check, good)
     assert "mate" in pyman("network", "test", "srv", rc=None).stdout
     # Each loss has its row, and reload mends it.
-    os.kill(helpers(base, "pyman-network forward")[0], signal.SIGKILL)
-    lost = until(lambda: (lambda found: found if set(found["forwarder"]) == {"fail"} else None)(rows()))
-    assert set(lost["port"]) == {"fail"}
-    assert "forwarder was killed" in pyman("network", "reload", "srv", rc=125).stderr
     os.kill(helpers(base, "pyman-network keep")[0], signal.SIGKILL)
     lost = until(lambda: (lambda found: found if set(found["keeper"]) == {"fail"} else None)(rows()))
     assert set(lost["dns"]) == {"fail"} and set(lost["sibling"]) == {"ok"}

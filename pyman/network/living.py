@@ -1,0 +1,72 @@
+"""The network helpers of running containers: whether they live, and a wish for their return. CLI process; slow paths.
+
+The monitor starts a helper again that has died (shims/monitor/helper.h), so that its pid need not be the one that the state has.
+One that dies at once again and again it gives up, until a command asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyman.linux import process
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Mode -> what the kernel calls the process. pasta executes a variant of passt that fits the processor.
+_NAMES = {"bridge": ("pyman:[ports]",), "pasta": ("pasta", "passt"), "slirp4netns": ("slirp4netns",)}
+_USR2 = 12
+_WAIT = 10.0  # seconds
+
+
+def expected(state: dict[str, Any]) -> str:
+    """What helper a running container has: pasta, slirp4netns, forwarder, or an empty text."""
+    mode = str(state.get("network_mode") or "").split(":")[0]
+    if mode == "bridge":
+        return "forwarder" if state.get("forwarder") else ""
+    return mode if mode in _NAMES else ""
+
+
+def find(state: dict[str, Any]) -> int:
+    """The pid of a running container's helper, or 0: one that the state has, else the monitor's child of that name."""
+    for pid, started in state.get("forwarder") or []:
+        if process.alive(pid, started):
+            return int(pid)
+    names = _NAMES.get(str(state.get("network_mode") or "").split(":")[0], ())
+    monitor = state["monitor_pid"]
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == state["pid"]:
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as file:
+                head, _, rest = file.read().rpartition(b") ")
+        except OSError:
+            continue
+        fields = rest.split()
+        called = head.partition(b" (")[2].decode(errors="replace")
+        if int(fields[1]) == monitor and fields[0] not in (b"Z", b"X") and called.split(".avx")[0] in names:
+            return int(entry)
+    return 0
+
+
+def revive(state: dict[str, Any]) -> int:
+    """Ask the monitor for a helper that has died; its pid once it lives, or 0 after a while, or if the monitor cannot."""
+    found = find(state)
+    if found or not process.alive(state["monitor_pid"], state["monitor_start"]) or not _listens(state["monitor_pid"]):
+        return found
+    os.kill(state["monitor_pid"], _USR2)
+    deadline = time.monotonic() + _WAIT
+    while time.monotonic() < deadline:
+        found = find(state)
+        if found and store.read_text(f"/proc/{found}/comm"):
+            return found
+        time.sleep(0.02)
+    return 0
+
+
+def _listens(pid: int) -> bool:
+    """Whether that monitor knows how to start it. One of an older release would die of the signal; slirp4netns gets its ports by the start."""
+    return "\0--again\0" in (store.read_text(f"/proc/{pid}/cmdline") or "")

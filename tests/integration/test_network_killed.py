@@ -1,0 +1,134 @@
+"""kill -9 of what carries containers' networks: what comes back by itself, what the next command repairs or names; nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.integration.test_bridge import SERVER, fetch, helpers, leases, named, nothing_left, processes, until  # noqa: F401 (a fixture)
+from tests.integration.test_registry import free_port
+
+
+def monitor(pyman: Run, name: str) -> int:
+    return int(pyman("inspect", "-f", "{{.State.ConmonPid}}", name).stdout)
+
+
+def helper(parent: int, *names: str) -> int:
+    """The child of a monitor that has one of these names, or 0."""
+    for entry in os.listdir("/proc"):
+        try:
+            head, _, rest = Path(f"/proc/{entry}/stat").read_text().rpartition(") ") if entry.isdigit() else ("", "", "")
+        except OSError:
+            continue
+        if rest and int(rest.split()[1]) == parent and rest[0] != "Z" and head.partition(" (")[2].startswith(names):
+            return int(entry)
+    return 0
+
+
+def test_the_monitor_starts_its_helper_again(pyman: Run, image: str) -> None:
+    """pasta and the port forwarder; when its port has gone to somebody else, that is named, and reload mends it later."""
+    cases = {"pasta": ("pasta", ("pasta", "passt"), free_port()), "bridged": ("podman", ("pyman:[ports]",), free_port())}
+    for name, (mode, _, port) in cases.items():
+        pyman("run", "-d", "--name", name, "--network", mode, "-p", f"{port}:80", image, *SERVER, name)
+        assert fetch(port) == name + "\n"
+    for name, (_, called, port) in cases.items():
+        own = monitor(pyman, name)
+        first = helper(own, *called)
+        os.kill(first, signal.SIGKILL)
+        until(lambda own=own, called=called, first=first: helper(own, *called) not in (0, first))  # type: ignore[misc]
+        assert fetch(port) == name + "\n"
+        assert "default" in pyman("exec", name, "ip", "route").stdout
+    own, port = monitor(pyman, "bridged"), cases["bridged"][2]
+    os.kill(own, signal.SIGSTOP)
+    os.kill(helper(own, "pyman:[ports]"), signal.SIGKILL)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        until(lambda: sock.bind(("0.0.0.0", port)) is None)
+        sock.listen()
+        os.kill(own, signal.SIGCONT)
+        until(lambda: not helper(own, "pyman"))
+        assert "reload mends it" in pyman("network", "test", "bridged", rc=1).stdout
+        assert f"by python (pid {os.getpid()})" in pyman("network", "reload", "bridged", rc=125).stderr.replace("python3", "python")
+        # A container that has a port is named as well.
+    assert "by container pasta" in pyman("run", "--rm", "-p", f"{cases['pasta'][2]}:80", image, "true", rc=125).stderr
+    pyman("network", "reload", "bridged")
+    assert fetch(port) == "bridged\n"
+
+
+def test_a_helper_that_cannot_come_back_is_named(pyman: Run, image: str) -> None:
+    """slirp4netns is told of its ports by the start, not by its command line."""
+    pyman("run", "-d", "--name", "s", "--network", "slirp4netns", image, "sleep", "600")
+    os.kill(helper(monitor(pyman, "s"), "slirp4netns"), signal.SIGKILL)
+    until(lambda: not helper(monitor(pyman, "s"), "slirp4netns"))
+    rows = json.loads(pyman("network", "test", "--format", "json", "s", rc=1).stdout)
+    assert "killed" in next(row["detail"] for row in rows if row["check"] == "slirp4netns")
+    assert "pyman restart s" in pyman("network", "reload", "s", rc=125).stderr
+    pyman("restart", "-t", "0", "s")
+    assert helper(monitor(pyman, "s"), "slirp4netns")
+
+
+def inside(base: Path) -> tuple[int, int]:
+    """How many devices the bridges' namespace has, and how many lines its rules."""
+    keeper = processes(base, "pyman-network keep")[0]
+    enter = ["nsenter", f"--user=/proc/{keeper}/ns/user", f"--net=/proc/{keeper}/fd/9", "--preserve-credentials"]
+    counts = []
+    for command in (["ip", "-o", "link"], ["nft", "list", "ruleset"]):
+        counts.append(len(subprocess.run([*enter, *command], capture_output=True, text=True, check=True).stdout.splitlines()))
+    return counts[0], counts[1]
+
+
+def test_monitors_killed_beside_others_leak_nothing(pyman: Run, image: str, base: Path) -> None:
+    pyman("network", "create", "-o", "isolate=true", "crowd")
+    pyman("run", "-d", "--name", "stay", "--network", "crowd", image, *SERVER, "stay")
+    before = (inside(base), leases(base), named(base), len(processes(base)))
+    for round_number in range(2):
+        names = [f"c{round_number}{number}" for number in range(4)]
+        for name in names:
+            pyman("run", "-d", "--name", name, "--network", "crowd", "-p", f"{free_port()}:80", image, "sleep", "600")
+        assert inside(base)[0] == before[0][0] + 4 and len(leases(base)) == len(before[1]) + 4
+        for name in names:
+            os.kill(monitor(pyman, name), signal.SIGKILL)
+        until(lambda names=names: all("exited" in pyman("ps", "-a", "--filter", f"name={name}").stdout.lower() for name in names))  # type: ignore[misc]
+        pyman("rm", *names)
+        until(lambda: (inside(base), leases(base), named(base), len(processes(base))) == before)
+    known = (base / "run/pyman/networks/dns/crowd").read_text().splitlines()
+    assert len(known) == 2 and " stay," in known[1]
+
+
+@pytest.mark.parametrize("again", ["start", "run"])
+def test_everything_killed_at_once(pyman: Run, image: str, base: Path, again: str) -> None:
+    """Monitors, keeper, pasta, name server, forwarders: what is left are containers that have ended."""
+    port, other = free_port(), free_port()
+    pyman("network", "create", "all")
+    pyman("run", "-d", "--name", "one", "--network", "all", "-p", f"{port}:80", image, *SERVER, "one")
+    pyman("run", "-d", "--name", "two", "--network", "pasta", "-p", f"{other}:80", image, *SERVER, "two")
+    assert fetch(port) == "one\n" and fetch(other) == "two\n"
+    monitors = [monitor(pyman, name) for name in ("one", "two")]
+    victims = [
+        *monitors,
+        helper(monitors[1], "pasta", "passt"),
+        *processes(base),
+        *processes(base, "pasta"),
+        *helpers(base, "aardvark-dns"),
+    ]
+    assert len(set(victims)) >= 7
+    for victim in dict.fromkeys(victims):
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended with the one before
+    assert pyman("ps", "-a", "--format", "{{.State}}").stdout == "exited\nexited\n"
+    until(lambda: not processes(base) and not processes(base, "pasta"))
+    assert not leases(base) and not named(base)
+    if again == "start":
+        pyman("start", "one", "two")
+        assert fetch(port) == "one\n" and fetch(other) == "two\n"
+    else:
+        assert pyman("run", "--rm", "--network", "all", image, "hostname", "-i").stdout.startswith("10.89.")
