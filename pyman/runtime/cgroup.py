@@ -218,12 +218,16 @@ def _make(base: str, relative: str, needed: list[str], intent: Callable[[str], o
 def enable(directory: str, needed: list[str]) -> None:
     """Give controllers to the children of a cgroup. FileNotFoundError names one that is not there; OSError (EBUSY: has processes)."""
     there, on = _read(directory, "cgroup.controllers").split(), _read(directory, "cgroup.subtree_control").split()
-    for controller in needed:
-        if controller in on:
-            continue
+    missing = [controller for controller in needed if controller not in on]
+    for controller in missing:
         if controller not in there:
             raise FileNotFoundError(errno.ENOENT, f"the controller {controller} is not available there", directory)
-        write(directory, "cgroup.subtree_control", f"+{controller}")
+    if not missing:
+        return
+    # With processes in it the kernel takes cpu, cpuset and pids, and makes the children "domain invalid". The hierarchy's top may do both.
+    if _read(directory, "cgroup.procs").strip() and os.path.exists(os.path.join(directory, "cgroup.type")):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), directory)
+    write(directory, "cgroup.subtree_control", " ".join(f"+{controller}" for controller in missing))
 
 
 def apply(directory: str, wanted: list[Setting]) -> None:

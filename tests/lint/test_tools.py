@@ -35,7 +35,7 @@ def test_python_tools(args: tuple[str, ...]) -> None:
 
 
 def test_shell_scripts() -> None:
-    scripts = ["shims/install", "shims/docker", "shims/podman", "tests/run", "tests/as-root", "tests/delegate", ".ci/run"]
+    scripts = ["shims/install", "shims/docker", "shims/podman", "tests/run", "tests/as-root", "tests/delegate", "tests/vm/build", ".ci/run"]
     done = subprocess.run(["shellcheck", "-x", *scripts], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
