@@ -24,8 +24,16 @@ def leftovers() -> bool:
     return done
 
 
-def _unreferenced(in_containers: set[str], containers: int) -> bool:
-    """Move to the trash whatever no image and no container needs."""
+def unreferenced(only: set[str]) -> bool:
+    """Delete those of the layers and blobs at the paths `only` that nobody needs; false as for `leftovers`."""
+    containers = list_containers()
+    done = _unreferenced({diff_id for container in containers for diff_id in container.config["layers"]}, len(containers), only)
+    trash.sweep_trash()
+    return done
+
+
+def _unreferenced(in_containers: set[str], containers: int, only: set[str] | None = None) -> bool:
+    """Move to the trash whatever no image and no container needs; `only`: paths, where not all of it."""
     os.makedirs(layers.layers_dir(), 0o700, exist_ok=True)
     guard = layers.storing()
     guard.shared = False
@@ -39,7 +47,7 @@ def _unreferenced(in_containers: set[str], containers: int) -> bool:
         kept["blobs"].update(blob for record in records for blob in images.blobs_of(record))
         for kind, place in (("layers", layers.layers_dir()), ("blobs", os.path.join(paths.graphroot(), "blobs", "sha256"))):
             for name in os.listdir(place) if os.path.isdir(place) else []:
-                if name not in kept[kind]:
+                if name not in kept[kind] and (only is None or os.path.join(place, name) in only):
                     trash.put(os.path.join(place, name))
 
     try:

@@ -9,7 +9,7 @@ import hashlib
 import os
 
 from pyman import paths, stages
-from pyman.errors import ImageError, NoSuchObject, StateError, StorageError
+from pyman.errors import ImageError, NoSuchObject, PymanError, StateError, StorageError
 from pyman.state import fastjson, store
 from pyman.state.lock import Lock
 
@@ -181,3 +181,54 @@ def pieces(digest_hex: str) -> Iterator[bytes]:
             yield data
     finally:
         os.close(fd)
+
+
+def survey() -> Iterator[tuple[str, list[str], str]]:
+    """(name, digests of its blobs, what is wrong) of every artifact; an index that cannot be read is one, too."""
+    try:
+        index = store.read_json(os.path.join(_directory(), "index.json"))
+        entries = list((index or {}).get("manifests") or [])
+    except (StorageError, TypeError) as err:
+        yield "index.json", [], str(err)
+        return
+    for entry in entries:
+        try:
+            known = _read(entry)
+            digests = [str(blob["digest"]).removeprefix("sha256:") for blob in [*known.blobs(), known.value["config"]]]
+            yield known.name, digests, ""
+        except ImageError as err:
+            yield str((entry.get("annotations") or {}).get(REF) or ""), [], err.why
+        except (ValueError, KeyError, TypeError, AttributeError):
+            yield str(entry)[:80], [], "its entry in the index, or its manifest, is damaged"
+
+
+def blob_problem(digest_hex: str) -> str:
+    """What is wrong with a blob; empty if its bytes have that digest."""
+    digest = hashlib.sha256()
+    try:
+        for piece in pieces(digest_hex):
+            digest.update(piece)
+    except ImageError as err:
+        return err.why
+    return "" if digest.hexdigest() == digest_hex else f"the blob {digest_hex[:12]} is damaged"
+
+
+def drop_damaged(names: set[str]) -> None:
+    """Take artifacts out of the index by name, without reading them; blobs nobody names any more go. StorageError."""
+    with Lock(_directory()):
+        place = os.path.join(_directory(), "index.json")
+        try:
+            entries = list((store.read_json(place) or {}).get("manifests") or [])
+        except (StorageError, TypeError):
+            entries = []
+        kept = []
+        for entry in entries:
+            try:
+                if str((entry.get("annotations") or {}).get(REF) or "") not in names:
+                    kept.append(_read(entry))
+            except (PymanError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        known = {artifact.digest for artifact in kept}
+        left = [entry for entry in entries if str(entry.get("digest", "")).removeprefix("sha256:") in known]
+        store.write_json(place, {"schemaVersion": 2, "manifests": left}, sync=True)
+        _collect(kept)

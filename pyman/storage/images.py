@@ -203,6 +203,15 @@ def read_blob(digest_hex: str, what: str) -> bytes:
     return data
 
 
+def good_blob(digest_hex: str) -> bool:
+    """Whether a manifest or configuration is there and has its digest."""
+    try:
+        read_blob(digest_hex, "image")
+    except (ImageError, OSError):
+        return False
+    return True
+
+
 def read_config(record: dict[str, Any]) -> dict[str, Any]:
     """The image's whole OCI config. ImageError if its blob is missing, or if it is a list of images."""
     if "list" in record:

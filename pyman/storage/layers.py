@@ -35,7 +35,7 @@ def has_layer(diff_id: str) -> bool:
 
 
 def read_info(diff_id: str) -> dict[str, Any]:
-    """{"diff_id", "digest", "size" (bytes of the files), "compressed_size", "entries"}; empty if unknown."""
+    """{"diff_id", "digest", "size" (bytes of the files), "compressed_size", "entries", "single" (owners not kept)}; empty if unknown."""
     return store.read_json(os.path.join(layers_dir(), diff_id, "layer.json")) or {}
 
 
@@ -101,6 +101,38 @@ def storing() -> Lock:
     """A lock to be held (shared) from the first layer or blob that is put into the store until a record names it: nobody sweeps then."""
     os.makedirs(layers_dir(), 0o700, exist_ok=True)
     return Lock(layers_dir(), shared=True)
+
+
+class Aside:
+    """Damaged layers moved aside, into tmp/ under lock, while others take their place; what a killed command leaves there, the next one sweeps.
+
+    `with Aside(ids):` puts back, at the end, those that nothing has taken the place of, and deletes the others.
+    """
+
+    __slots__ = ("_ids", "_staging")
+
+    def __init__(self, diff_ids: list[str]) -> None:
+        self._staging = Staging()
+        self._ids = diff_ids
+
+    def __enter__(self) -> Aside:
+        for diff_id in self._ids:
+            self._move(os.path.join(layers_dir(), diff_id), os.path.join(self._staging.path, diff_id))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for diff_id in self._ids:
+            if not os.path.lexists(os.path.join(layers_dir(), diff_id)):
+                self._move(os.path.join(self._staging.path, diff_id), os.path.join(layers_dir(), diff_id))
+        self._staging.abandon()
+
+    def _move(self, source: str, target: str) -> None:
+        try:
+            os.rename(source, target)
+        except FileNotFoundError:
+            pass  # it was missing from the start
+        except OSError as err:
+            raise StorageError("cannot replace a damaged layer", err.strerror or str(err), errno=err.errno or 0) from err
 
 
 def remove_layer(diff_id: str) -> None:

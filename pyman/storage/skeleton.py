@@ -11,11 +11,11 @@ import os
 from pyman.errors import ImageError
 from pyman.linux import libc
 from pyman.storage.decompress import Decompressor, fast_zlib
-from pyman.storage.tarstream import TarStream, clean_name, is_content, show
+from pyman.storage.tarstream import Member, TarStream, clean_name, is_content, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NAME = "skeleton"
 MAX_BYTES = 64 << 20  # compressed; 3,000,000 plain entries take about 40 MB
@@ -104,8 +104,11 @@ def exists(layer: str) -> bool:
         return False
 
 
-def plain(layer: str) -> Iterator[bytes]:
-    """The tar of the layer whose directory is `layer`, in pieces of at most 1 MiB. ImageError if a file is not what it was."""
+def plain(layer: str, seen: Callable[[Member], None] | None = None) -> Iterator[bytes]:
+    """The tar of the layer whose directory is `layer`, in pieces of at most 1 MiB; `seen` is told of each member.
+
+    ImageError if a file is not what it was.
+    """
     fd = os.open(os.path.join(layer, NAME), os.O_RDONLY | os.O_CLOEXEC)
     root = os.open(os.path.join(layer, "diff"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -113,6 +116,8 @@ def plain(layer: str) -> Iterator[bytes]:
         kept: list[bytes] = []
         stream = TarStream(reader.read, reader.at_end, kept.append)
         for member in stream:
+            if seen:
+                seen(member)
             if not member.size or not is_content(member):
                 continue
             yield b"".join(kept)

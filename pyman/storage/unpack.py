@@ -456,6 +456,7 @@ def unpack_layer(
         "plain_size": source.plain_size,
         "entries": tree.entries,
         "notes": tree.notes,
+        **({"single": True} if single else {}),  # its owners were not kept
     }
 
 

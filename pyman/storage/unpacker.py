@@ -28,7 +28,7 @@ class Worker(workers.Worker):
     __slots__ = ()
 
     def __init__(self, single: bool) -> None:
-        super().__init__(lambda fd, job, sock: _one(fd, job, single, sock), "unpack layer", _places)
+        super().__init__(lambda fd, job, sock: _one(fd, job, single, sock), "unpack layer", places)
 
     def unpack(self, fd: int, job: dict[str, Any], progress: Callable[[int], None] | None = None) -> dict[str, Any]:
         """Unpack the layer read from `fd` (see unpack.unpack_layer for the keys of `job`) and commit it to the store.
@@ -54,7 +54,8 @@ class Unpacker:
             worker.close()
 
 
-def _places() -> tuple[list[str], list[str]]:
+def places() -> tuple[list[str], list[str]]:
+    """Where such a worker reads, and where it writes too: the store's directories of layers and of unfinished work."""
     store = [os.path.join(paths.graphroot(), name) for name in ("layers", "tmp", "trash")]
     for path in store:
         os.makedirs(path, 0o700, exist_ok=True)

@@ -84,7 +84,12 @@ def answer_of(action: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]
 
 def _serve(sock: Any, action: Action, what: str, places: Callable[[], tuple[list[str], list[str]]]) -> int:
     """A worker's life: one job after the other until the socket closes."""
+    import gc
+
     from pyman.state import fastjson
+
+    # The command's garbage may hold sockets of a registry, whose numbers are closed here, and given to other files soon: never collect it.
+    gc.freeze()
 
     libc.unshare(libc.CLONE_NEWNET)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)

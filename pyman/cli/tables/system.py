@@ -26,6 +26,14 @@ DF = """
 format str json or a Go template
 verbose,v bool Show each image, container and volume
 """
+CHECK = """
+force,f bool With --repair: remove containers that depend on damage, too
+format str table, json or a Go template
+max,m str=24h Age from which on layers that nobody uses count as damage
+quick,q bool Do not read the files of layers
+repair,r bool Pull damaged images again, or remove them
+repair-lossy bool The same as --repair --force
+"""
 PRUNE = """
 all,a bool Remove all images that no container uses, not only those without a name
 build bool Accepted: there are no build containers
@@ -74,6 +82,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "Show the machine, the store and the programs in use",
         INFO,
         ("pyman info", "pyman info --format '{{.store.graphDriverName}}'"),
+        most=0,
+    ),
+    ("system", "check"): _C(
+        "system_check",
+        "",
+        "Find what is damaged in the store, and mend it",
+        CHECK,
+        ("pyman system check", "pyman system check --quick --repair", "pyman system check --repair --max 1h --force"),
         most=0,
     ),
     ("system", "df"): _C(

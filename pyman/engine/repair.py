@@ -1,0 +1,274 @@
+"""Mend what `check` has found: layers made again from themselves, images pulled again, the rest removed. CLI process, slow path.
+
+Layers below a container with processes are left as they are: its files would be taken away under it. A damaged layer is moved aside while
+it is pulled, and put back where that fails, unless its image may go.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman import paths
+from pyman.engine import check, commit, remove
+from pyman.engine import images as image_engine
+from pyman.engine.container import Container
+from pyman.errors import PymanError
+from pyman.image import known, reference
+from pyman.rootless import idmap
+from pyman.state import events
+from pyman.storage import artifacts, images, layers, trash, verify
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyman.engine.check import Found
+    from pyman.storage.images import ImageIndex
+
+
+class Mended:
+    """What was done: `healed` (layer or image id -> how), `layers`, `images` (id -> names), `containers` (id -> name) and `artifacts` that
+    were removed, and `notes`: what was tried in vain, what has to be left."""
+
+    __slots__ = ("artifacts", "containers", "healed", "images", "layers", "notes")
+
+    def __init__(self) -> None:
+        self.healed: dict[str, str] = {}
+        self.layers: list[str] = []
+        self.images: dict[str, list[str]] = {}
+        self.containers: dict[str, str] = {}
+        self.artifacts: list[str] = []
+        self.notes: list[str] = []
+
+
+def mend(found: Found, *, force: bool = False, reporter: Any = None, conf: dict[str, Any] | None = None) -> Mended:
+    """Heal what can be healed and remove the rest, also what killed commands have left. force: containers that depend on damage that stays are removed too."""
+    done = Mended()
+    trash.sweep()
+    if found.store:
+        _index_again(found, done)
+    commit.collect()
+    if not found.errors:
+        return done
+    _unsound(found)
+    done.images.update({key: [] for key in sorted(found.unsound)})
+    if force:
+        for container_id in sorted(found.unreadable):
+            _discard(container_id, done)
+    busy = check.busy_layers()
+    bad = set(found.layers) | (set(found.using) - set(layers.all_layers()))
+    if force:
+        for container in {user.id: user for diff_id in bad for user in busy.get(diff_id, [])}.values():
+            _remove_container(container, done)
+        busy = check.busy_layers()
+    for diff_id in bad & set(busy):
+        names = ", ".join(container.name for container in busy[diff_id])
+        done.notes.append(f"layer {diff_id[:12]} is left as it is: {names} runs on it; stop it and repair again, or use --force")
+    bad -= set(busy)
+    _rebuild(found, bad, done)
+    for record in list(images.load().records.values()):
+        problems = found.images.get(record["id"])
+        if problems and (bad & set(record["layers"]) or any("blob" in text for text in problems)) and not set(record["layers"]) & set(busy):
+            _pull_again(record, bad, done, reporter, conf or {})
+    _remove_damaged(found, bad, force, done)
+    _remove_leftovers(found, done)
+    if found.artifacts:
+        artifacts.drop_damaged(set(found.artifacts))
+        done.artifacts += sorted(found.artifacts)
+    return done
+
+
+def _index_again(found: Found, done: Mended) -> None:
+    """Write the index of images anew: an image for each manifest whose configuration and layers are there. Names are known from containers only."""
+    from pyman.image import manifest, pull
+
+    base = os.path.dirname(images.blob_path("x"))
+    records: dict[str, dict[str, Any]] = {}
+    for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
+        try:
+            value = manifest.loads(images.read_blob(name, "manifest"), "manifest", manifest.MAX_MANIFEST)
+            if "layers" not in value or "config" not in value:
+                continue
+            config, descriptors = manifest.parse_manifest(value, "manifest")
+            document, diff_ids = manifest.parse_config(images.read_blob(config["hex"], "image"), len(descriptors), "image")
+        except PymanError:
+            continue  # a configuration, or damaged
+        facts: dict[str, Any] = {"size": layers.sizes(diff_ids), "created": pull.epoch(document.get("created") or "")}
+        record = images.new_record(document, config=config["hex"], manifest=name, layers=diff_ids, **facts)
+        records[record["id"]] = record
+    for container in check.readable(check.Found()):
+        record = records.get(container.state["image_id"] or "", {})
+        image = container.state["image"]
+        if record and image and not any(image in other["names"] for other in records.values()):
+            record["names"] = [image]
+    where = os.path.join(paths.graphroot(), "images.json")
+    if os.path.lexists(where):
+        os.rename(where, where + ".damaged")
+
+    def action(index: ImageIndex) -> None:
+        index.records.update(records)
+
+    images.change(action)
+    found.store.clear()
+    done.notes.append(f"the index of images was written anew with {len(records)} images; the old one is {where}.damaged")
+    done.notes += [f"image {key[:12]} has lost its names: pyman tag gives it one" for key, record in records.items() if not record["names"]]
+
+
+def _unsound(found: Found) -> None:
+    """Take records that make no sense out of the index."""
+
+    def action(index: ImageIndex) -> None:
+        for key in found.unsound:
+            index.records.pop(key, None)
+
+    if found.unsound:
+        images.change(action)
+
+
+def _rebuild(found: Found, bad: set[str], done: Mended) -> None:
+    """Make layers again whose contents are right and whose attributes are not."""
+    todo = sorted(found.whole & bad)
+    if not todo:
+        return
+    pool = verify.Verifier(1)
+    try:
+        for diff_id in todo:
+            try:
+                verify.rebuild(pool.workers[0], diff_id, idmap.load_idmap().single)
+            except PymanError as err:
+                done.notes.append(f"layer {diff_id[:12]} could not be made again: {err.why or err.what}")
+                continue
+            bad.discard(diff_id)
+            found.layers.pop(diff_id, None)
+            done.healed[diff_id] = "made again from its own contents"
+    finally:
+        pool.close()
+
+
+def _sources(record: dict[str, Any]) -> list[str]:
+    """Where an image may be had again: by digest at each place it has a name of, then by its names."""
+    names = [name for name in images.history(record) if not name.startswith("localhost/") and "@" not in name]
+    places = [place for place in known.places(record) if not place.startswith("localhost/")]
+    digests = dict.fromkeys([record["digest"], *record["digests"]])
+    return [f"docker://{place}@{digest}" for place in places for digest in digests] + [f"docker://{name}" for name in names]
+
+
+def _pull_again(record: dict[str, Any], bad: set[str], done: Mended, reporter: Any, conf: dict[str, Any]) -> None:
+    """Pull an image's damaged parts from where it came; `bad` loses the layers that are good again."""
+    wanted = [diff_id for diff_id in dict.fromkeys(record["layers"]) if diff_id in bad]
+    damaged_blobs = [blob for blob in images.blobs_of(record) if not images.good_blob(blob)]
+    if not wanted and not damaged_blobs:
+        done.healed[record["id"]] = "its layers are good again"
+        return
+    if "list" in record or not _sources(record):
+        return
+    problem = ""
+    with layers.storing(), layers.Aside(wanted):
+        for blob in damaged_blobs:
+            trash.put(images.blob_path(blob))
+        for name in _sources(record):
+            try:
+                _fetch(name, record, reporter, conf)
+            except PymanError as err:
+                problem = str(err)
+                continue
+            bad.difference_update(wanted)
+            done.healed[record["id"]] = f"pulled again from {name.removeprefix('docker://')}"
+            events.emit("image", "pull", record["id"], check.title(record))
+            return
+    done.notes.append(f"image {check.title(record)} could not be pulled again: {problem}")
+
+
+def _fetch(name: str, record: dict[str, Any], reporter: Any, conf: dict[str, Any]) -> None:
+    """Bring the missing parts of exactly this image from `name`. RegistryError, ImageError: also if another image lies there now."""
+    from pyman.errors import ImageError
+    from pyman.image import manifest, pull
+
+    reference.parse(name.removeprefix("docker://"))
+    platform = "/".join(part for part in (record["os"], record["architecture"], record.get("variant") or "") if part)
+    platform = platform if record["architecture"] else ""
+    for make in pull.sources(name):
+        source = make()
+        try:
+            data, media_type, _ = source.manifest()
+            value = manifest.loads(data, source.label, manifest.MAX_MANIFEST)
+            if manifest.kind_of(value, media_type, source.label) == "index":
+                data, _, _ = source.manifest(manifest.choose(value, platform, source.label))
+                value = manifest.loads(data, source.label, manifest.MAX_MANIFEST)
+            if manifest.parse_manifest(value, source.label)[0]["hex"] != record["id"]:
+                raise ImageError(f"cannot heal from {source.label}", "another image lies there now")
+            fetched, _ = pull.fetch(source, platform, reporter, conf)
+            images.add({**record, **{key: fetched[key] for key in ("manifest", "digest", "digests")}}, [])
+            return
+        finally:
+            source.close()
+
+
+def _remove_damaged(found: Found, bad: set[str], force: bool, done: Mended) -> None:
+    """Remove images that are still damaged, unless containers use them and have to stay; then containers that lack layers, if asked for."""
+    present = set(layers.all_layers())
+
+    def broken(diff_ids: list[str]) -> bool:
+        return any(diff_id in bad or diff_id not in present for diff_id in diff_ids)
+
+    if force:
+        for container in check.readable(check.Found()):
+            if broken(container.config["layers"]):
+                _remove_container(container, done)
+    for record in list(images.load().records.values()):
+        if record["id"] not in found.images or record["id"] in done.healed:
+            continue
+        if not broken(record["layers"]) and all(images.good_blob(blob) for blob in images.blobs_of(record)):
+            done.healed[record["id"]] = "its layers are good again"
+            continue
+        users = image_engine.users(record["id"])
+        if users and not force:
+            done.notes.append(f"image {check.title(record)} is left: {len(users)} containers are made from it; --force removes them, too")
+            continue
+        try:
+            image_engine.remove(record["id"], force=True)
+            done.images[record["id"]] = list(record["names"])
+        except PymanError as err:
+            done.notes.append(str(err))
+    used = {diff_id for record in images.load().records.values() for diff_id in record["layers"]}
+    for container in check.readable(check.Found()):
+        used.update(container.config["layers"])
+    for diff_id in found.layers:
+        if diff_id not in used and diff_id not in done.healed:
+            trash.discard(os.path.join(layers.layers_dir(), diff_id))
+            done.layers.append(diff_id)
+
+
+def _remove_container(container: Container, done: Mended) -> None:
+    try:
+        name = container.name
+        remove.remove_container(container, force=True, depend=True)
+        done.containers[container.id] = name
+    except PymanError as err:
+        done.notes.append(f"container {container.id[:12]} could not be removed: {err}")
+
+
+def _discard(container_id: str, done: Mended) -> None:
+    """Take away a container whose files cannot be read. What of it still runs is ended by its control group."""
+    from pyman.engine import cgroups
+
+    container = Container(container_id)
+    try:
+        cgroups.discard(container)
+    except (PymanError, OSError, KeyError, TypeError):
+        pass  # nothing that can be read says where it is
+    for name in os.listdir(os.path.join(paths.graphroot(), "names")):
+        link = os.path.join(paths.graphroot(), "names", name)
+        if os.path.islink(link) and os.readlink(link) == container_id:
+            os.unlink(link)
+    trash.discard(container.dir)
+    trash.discard(container.run_dir)
+    done.containers[container_id] = ""
+
+
+def _remove_leftovers(found: Found, done: Mended) -> None:
+    """Take away what nobody needs, unless another command is just putting an image into the store."""
+    from pyman.engine import sweep
+
+    if found.leftovers and sweep.unreferenced(set(found.leftovers)):
+        done.layers += [os.path.basename(place) for place in found.leftovers if os.path.dirname(place) == layers.layers_dir()]
