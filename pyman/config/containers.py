@@ -41,8 +41,8 @@ def _unreadable(path: str, err: OSError) -> ConfigError:
     return ConfigError(f"cannot read the configuration below {path}", err.strerror or str(err), f"let yourself read it: chmod u+rwX {shut}")
 
 
-def _key(files: list[str]) -> tuple[str, bool]:
-    """(what identifies the files' content, whether any exists)."""
+def key_of(files: list[str]) -> tuple[str, bool]:
+    """(what identifies the files' content, whether any exists). ConfigError for what cannot be looked at."""
     parts, any_file = [], False
     for path in files:
         try:
@@ -57,30 +57,41 @@ def _key(files: list[str]) -> tuple[str, bool]:
     return f"{len(schema.KEYS)}|" + "|".join(parts), any_file
 
 
+def snapshot(name: str, key: str) -> Any:
+    """What `keep` has kept of files that are still the same; None if it has not."""
+    path = os.path.join(paths.cachedir(), name)
+    try:
+        saved = store.read_json(path)
+        if saved and saved.get("key") == key and os.stat(path).st_uid == os.geteuid():
+            return saved["value"]
+    except (PymanError, OSError):
+        pass
+    return None
+
+
+def keep(name: str, key: str, value: Any) -> None:
+    """Keep what was read from files in the cache, so that hot commands need no parser."""
+    try:
+        paths.ensure_private(paths.cachedir())
+        store.write_json(os.path.join(paths.cachedir(), name), {"key": key, "value": value})
+    except PymanError:
+        pass  # only a cache
+
+
 def load() -> dict[str, Any]:
     """{table: {key: value}} with all defaults filled in. ConfigError names file, line and the nearest valid key."""
     global _cached
     if _cached is not None:
         return _cached
     files = sources()
-    key, any_file = _key(files)
+    key, any_file = key_of(files)
     if not any_file and not os.environ.get("PYMAN_CONF"):
         _cached = schema.defaults()
         return _cached
-    snapshot = os.path.join(paths.cachedir(), "config.json")
-    try:
-        saved = store.read_json(snapshot)
-        if saved and saved.get("key") == key and os.stat(snapshot).st_uid == os.geteuid():
-            _cached = saved["value"]
-            return _cached
-    except (PymanError, OSError):
-        pass
-    from pyman.config import load as loader  # tomli: only when a file changed
+    _cached = snapshot("config.json", key)
+    if _cached is None:
+        from pyman.config import load as loader  # tomli: only when a file changed
 
-    _cached = loader.load_files(files)
-    try:
-        paths.ensure_private(paths.cachedir())
-        store.write_json(snapshot, {"key": key, "value": _cached})
-    except PymanError:
-        pass  # only a cache
+        _cached = loader.load_files(files)
+        keep("config.json", key, _cached)
     return _cached

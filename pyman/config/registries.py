@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
+from pyman.config import containers
 from pyman.errors import ConfigError, RegistryError
 
 TYPE_CHECKING = False
@@ -108,17 +109,36 @@ def files() -> list[str]:
     return found
 
 
-def load() -> Registries:
-    """Read all files, later ones winning. ConfigError names the file and the entry."""
-    from pyman.config import load as loader
+_cached: Registries | None = None
 
-    result = Registries()
-    for path in files():
+
+def load() -> Registries:
+    """Read all files, later ones winning; once, and from a parsed copy as long as they are what they were. ConfigError names file and entry."""
+    global _cached
+    if _cached is None:
+        named = files()
+        key, any_file = containers.key_of(named)
+        saved = containers.snapshot("registries.json", key) if any_file else None
+        _cached = Registries()
+        if saved is None:
+            _read(_cached, named)
+            saved = {name: getattr(_cached, name) for name in Registries.__slots__}
+            if any_file:
+                containers.keep("registries.json", key, saved)
+        else:
+            for name in Registries.__slots__:
+                setattr(_cached, name, saved[name])
+    return _cached
+
+
+def _read(result: Registries, named: list[str]) -> None:
+    for path in named:
+        from pyman.config import load as loader  # tomli: only when a file changed
+
         try:
             _merge(result, loader.parse_file(path), path)
         except FileNotFoundError:
             raise ConfigError(f"cannot read {path}", "no such file", "CONTAINERS_REGISTRIES_CONF names it") from None
-    return result
 
 
 def _merge(result: Registries, data: dict[str, Any], path: str) -> None:

@@ -193,19 +193,12 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
 
 
 def platform(opts: dict[str, Any]) -> str:
-    """os/arch[/variant] asked for by --platform or --arch, --os, --variant; empty for the host's. UsageError."""
-    if opts.get("platform"):
-        text = str(opts["platform"])
-        if not 2 <= len(text.split("/")) <= 3 or not all(text.split("/")):
-            raise UsageError(f"invalid value {text!r} for option --platform", "the form is OS/ARCH[/VARIANT], for example linux/arm64")
-        return text
-    if opts.get("arch") or opts.get("os") or opts.get("variant"):
-        from pyman.image.manifest import host_platform  # only with --arch, --os or --variant
+    """See platforms.wanted, which is loaded where something was asked for."""
+    if not any(opts.get(key) for key in ("platform", "arch", "os", "variant")):
+        return ""
+    from pyman.engine import platforms
 
-        host = host_platform().split("/")
-        parts = [opts.get("os") or host[0], opts.get("arch") or host[1]]
-        return "/".join(parts + ([opts["variant"]] if opts.get("variant") else []))
-    return ""
+    return platforms.wanted(opts)
 
 
 def _warn_of_platform(record: dict[str, Any], opts: dict[str, Any], warn: Callable[[str], None]) -> None:

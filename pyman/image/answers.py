@@ -90,6 +90,31 @@ def said(response: Any) -> str:
         return ""
 
 
+def challenge(text: str) -> dict[str, str]:
+    """The parameters of the first challenge in a WWW-Authenticate header, by their names in lower case; a damaged rest is left out."""
+    found: dict[str, str] = {}
+    rest = text.partition(" ")[2].strip()
+    while rest:
+        name, equals, rest = rest.partition("=")
+        rest = rest.lstrip()
+        if not equals or not name.strip() or " " in name.strip():
+            break  # the next challenge
+        value, quoted = "", rest.startswith('"')
+        if quoted:
+            at = 1
+            while at < len(rest) and rest[at] != '"':
+                at += rest[at] == "\\"
+                value += rest[at : at + 1]
+                at += 1
+            rest = rest[at + 1 :]
+        else:
+            value, comma, rest = rest.partition(",")
+            rest = comma + rest
+        found.setdefault(name.strip().lower(), value.strip())
+        rest = rest.lstrip().removeprefix(",").lstrip()
+    return found
+
+
 def host_of(url: str) -> str:
     """The host a URL really leads to: what stands before an @ is a user's name. Empty if it cannot be told."""
     from urllib.parse import urlsplit

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import binascii
 import os
-import subprocess
 
 from pyman import paths
 from pyman.config import registries
 from pyman.errors import RegistryError, UsageError
-from pyman.state import store
+from pyman.state import fastjson, store
 from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from typing import Any
 
 TOKEN_USER = "<token>"  # the user's name of an identity token
@@ -93,7 +92,7 @@ def _read(path: str, *, missing: bool = True) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        data = json.loads(text) if text.strip() else {}
+        data = fastjson.loads(text) if text.strip() else {}
     except FileNotFoundError:
         if not missing:
             raise UsageError(f"cannot read {path}", "no such file", "--authfile names it") from None
@@ -117,7 +116,7 @@ def _in_file(data: dict[str, Any], keys: list[str], registry: str) -> tuple[str,
         if entry.get("identitytoken"):
             return TOKEN_USER, str(entry["identitytoken"])
         try:
-            user, colon, password = base64.b64decode(str(entry.get("auth", ""))).decode().partition(":")
+            user, colon, password = binascii.a2b_base64(str(entry.get("auth", ""))).decode().partition(":")
         except ValueError:
             continue
         if colon:
@@ -127,6 +126,8 @@ def _in_file(data: dict[str, Any], keys: list[str], registry: str) -> tuple[str,
 
 def _call_helper(name: str, verb: str, text: str) -> subprocess.CompletedProcess[str]:
     """docker-credential-NAME VERB with `text` on its stdin. RegistryError."""
+    import subprocess  # 10 ms
+
     if not name.replace("-", "").replace("_", "").isalnum():
         raise RegistryError(f"cannot use credential helper {name!r}", "its name has characters that a program's name must not have")
     try:
@@ -141,7 +142,7 @@ def _from_helper(name: str, registry: str) -> tuple[str, str] | None:
     """docker-credential-NAME get. None if it has nothing for this registry."""
     done = _call_helper(name, "get", registry)
     try:
-        value = json.loads(done.stdout) if done.returncode == 0 else {}
+        value = fastjson.loads(done.stdout) if done.returncode == 0 else {}
         return (str(value["Username"]), str(value["Secret"])) if value.get("Secret") else None
     except (ValueError, KeyError, AttributeError) as err:
         raise RegistryError(
@@ -158,13 +159,13 @@ def remember(key: str, user: str, password: str, *, authfile: str = "", docker_f
     data = _read(path)
     helper = _helper_for(key, data, bool(authfile or docker_file))
     if helper:
-        done = _call_helper(helper, "store", json.dumps({"ServerURL": key, "Username": user, "Secret": password}))
+        done = _call_helper(helper, "store", fastjson.dumps({"ServerURL": key, "Username": user, "Secret": password}))
         if done.returncode:
             raise RegistryError(f"cannot store the credentials for {key}", f"docker-credential-{helper}: {done.stdout.strip()[:200]}")
         return Stored(f"docker-credential-{helper}", True)
     if docker_file and key == "docker.io":
         key = _HUB[0]
-    entry = {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+    entry = {"auth": binascii.b2a_base64(f"{user}:{password}".encode(), newline=False).decode()}
 
     def change(value: dict[str, Any]) -> bool:
         value["auths"] = {**(value.get("auths") or {}), key: entry}
@@ -225,7 +226,7 @@ def _change(path: str, action: Any) -> bool:
             value = _read(path)
             changed = bool(action(value))
             if changed:
-                store.write_text(os.path.realpath(path), json.dumps(value, indent="\t") + "\n", sync=True)
+                store.write_text(os.path.realpath(path), fastjson.dumps(value, indent=4) + "\n", sync=True)
             return changed
     except OSError as err:
         raise RegistryError(f"cannot write credentials file {path}", err.strerror or str(err)) from err

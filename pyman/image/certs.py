@@ -22,9 +22,14 @@ def directories(host: str, cert_dir: str) -> list[str]:
     return [path for path in (os.path.join(base, host) for base in bases) if os.path.isdir(path)][:1]
 
 
-def context(host: str, cert_dir: str, verify: bool) -> ssl.SSLContext:
-    """The TLS settings for a registry: the system's authorities and what certs.d adds. ConfigError names the file that is wrong."""
-    made = ssl.create_default_context()
+def context(host: str, cert_dir: str, verify: bool, *, quick: bool = False) -> ssl.SSLContext:
+    """The TLS settings for a registry: the system's authorities and what certs.d adds. ConfigError names the file that is wrong.
+
+    quick: authorities are read from the directory when one is needed, not all of them from the bundle (30 ms); perhaps not all are found.
+    """
+    # SSL_CERT_FILE and SSL_CERT_DIR replace the system's authorities.
+    directory = "" if os.environ.get("SSL_CERT_FILE") or not quick else ssl.get_default_verify_paths().capath or ""
+    made = ssl.create_default_context(capath=directory or None)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if not verify:
         made.check_hostname = False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from pyman.errors import ImageError, PymanError
 from pyman.image.reference import check_digest
+from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def loads(data: bytes, what: str, limit: int) -> dict[str, Any]:
     if len(data) > limit:
         raise ImageError(f"refused {what}", f"it has {len(data)} bytes, at most {limit} are allowed")
     try:
-        value = json.loads(data)
+        value = fastjson.loads(data)
     except (ValueError, RecursionError) as err:
         raise ImageError(f"damaged {what}", f"it is not JSON: {err}") from err
     if not isinstance(value, dict):

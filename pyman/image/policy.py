@@ -5,11 +5,11 @@ What a policy demands and pyman cannot verify is refused, never ignored.
 
 from __future__ import annotations
 
-import json
 import os
 
 from pyman import paths
 from pyman.errors import ConfigError, ImageError
+from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def load(file: str) -> dict[str, Any]:
     what = f"cannot use {file}"
     try:
         with open(file, "rb") as stream:
-            value = json.loads(stream.read(_MAX))
+            value = fastjson.loads(stream.read(_MAX))
     except (OSError, ValueError, RecursionError) as err:
         raise ConfigError(what, f"it cannot be read: {err}") from err
     if not isinstance(value, dict) or not set(value) <= {"default", "transports"} or "default" not in value:

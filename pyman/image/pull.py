@@ -1,22 +1,18 @@
-"""Pull: from a source (registry, layout, archive) into the store, several layers at a time. CLI process, slow path.
+"""Pull: from a source (registry, layout, archive) into the store. CLI process, slow path.
 
-Unpack workers are forked before any thread exists. Everything is verified while it streams; the image's record is
-written last, so a killed pull leaves complete layers, which the next one finds, and garbage, which it sweeps.
+Everything is verified while it streams; the image's record is written last, so a killed pull leaves complete layers, which the next
+one finds, and garbage, which it sweeps. Where a registry's name still leads to what the store has, one question is all that is sent.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-
 from pyman import paths, stages
 from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError, UsageError
-from pyman.image import lanes, reference
 from pyman.image import manifest as manifests
 from pyman.image import policy as trust
+from pyman.image import reference
 from pyman.state import events
 from pyman.storage import images, layers, partial, trash
-from pyman.storage.unpacker import Unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,20 +43,30 @@ def pull(
         paths.ensure_private(path)
     trash.sweep()
     partial.sweep()
-    if policy in ("missing", "never"):
-        try:
-            return images.load().resolve(name)
-        except NoSuchImage:
-            if policy == "never":
-                raise
+    if policy == "never":
+        return images.load().resolve(name)
+    here = _known(name) if policy == "missing" else None
+    if here:
+        return here
     access = {"tls_verify": tls_verify, "creds": creds, "authfile": authfile, "cert_dir": cert_dir}
     try:
         added = _from_first(sources(name, retry=retry, retry_delay=retry_delay, **access), platform, reporter, conf or {})
     except PymanError as err:
+        here = _known(name) if policy == "newer" else None
+        if here:
+            return here  # it is newer than nothing that could be had
         events.emit("image", "pull-error", "", name, Error=str(err)[:4096])
         raise
     events.emit("image", "pull", added["id"], name)
     return added
+
+
+def _known(name: str) -> dict[str, Any] | None:
+    """The image of the store with that name."""
+    try:
+        return images.load().resolve(name)
+    except NoSuchImage:
+        return None
 
 
 def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, conf: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +74,9 @@ def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, co
     for left in range(len(found) - 1, -1, -1):
         source = found.pop(0)()
         try:
+            same = _unchanged(source, platform) if source.remote else None
+            if same:
+                return same
             with layers.storing():
                 record, names = fetch(source, platform, reporter, conf)
                 added = images.add(record, names)
@@ -79,6 +88,29 @@ def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, co
         finally:
             source.close()
     raise AssertionError("unreachable")
+
+
+def _unchanged(source: Any, platform: str) -> dict[str, Any] | None:
+    """The store's image of the name that a registry is asked for, if the name still leads to it and nothing of it is missing."""
+    index, names = images.load(), source.names()
+    if names:
+        record = index.by_name(names[0])
+    else:
+        wanted = source.reference.digest
+        record = next((known for known in index.records.values() if wanted in (known["digest"], known.get("index"))), None)
+    if not record or "list" in record or not all(layers.has_layer(diff_id) for diff_id in record["layers"]):
+        return None
+    asked = (platform or manifests.host_platform()).split("/")
+    fits = [record["os"], record["architecture"]] == asked[:2] and record["variant"] in ("", *asked[2:])
+    try:
+        for blob in images.blobs_of(record):
+            images.read_blob(blob, source.label)
+    except ImageError:
+        return None
+    if platform and not fits:
+        return None
+    digest = source.leads_to()
+    return record if digest and (digest == record["digest"] or (fits and digest == record.get("index"))) else None
 
 
 def tags(name: str, **options: Any) -> list[str]:
@@ -159,7 +191,9 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
         if not layers.has_layer(diff_id):
             missing[diff_id] = layer
     if missing:
-        _fetch_layers(source, missing, reporter, int((conf.get("engine") or {}).get("image_parallel_copies", 3)))
+        from pyman.image import pull_layers  # threads and workers, where there is something for them
+
+        pull_layers.fetch(source, missing, reporter, int((conf.get("engine") or {}).get("image_parallel_copies", 3)))
     stages.reach("pull:layers")
     images.write_blob(config_descriptor["hex"], config_data)
     images.write_blob(digest[7:], data)
@@ -168,6 +202,8 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
     sizes = layers.sizes(diff_ids)
     record = images.new_record(config, config=config_descriptor["hex"], manifest=digest[7:], layers=diff_ids, size=sizes, created=created)
     record["digests"] = sorted({digest, top_digest})
+    if top_digest != digest:
+        record["index"] = top_digest
     return record, names
 
 
@@ -195,87 +231,3 @@ def epoch(text: str) -> float:
         return max(0.0, datetime.datetime.fromisoformat(cleaned).timestamp())
     except (ValueError, OverflowError):
         return 0.0
-
-
-def _fetch_layers(source: Any, missing: dict[str, dict[str, Any]], reporter: Any, parallel: int) -> None:
-    """Download and unpack all missing layers; the first error ends the others."""
-    count = max(1, min(parallel, len(missing), 8))
-    unpacker = Unpacker(count)
-    try:
-        lanes.run(unpacker.workers, list(missing.items()), lambda worker, item: _one_layer(source, worker, *item, reporter))
-    finally:
-        unpacker.close()
-
-
-def _one_layer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], reporter: Any) -> None:
-    """One layer into the store; from a registry, beginning with what a broken pull has left of it."""
-    key = layer["hex"]
-    if reporter:
-        reporter.start(key, f"layer {key[:12]}", layer["size"])
-    while True:
-        kept = partial.open_partial(key, layer["size"]) if source.remote else None
-        reused = kept.size if kept else 0
-        try:
-            _transfer(source, worker, diff_id, layer, reporter, kept)
-        except RegistryError:
-            raise  # the bytes that came are good as far as anybody knows
-        except PymanError as err:
-            if kept:
-                kept.discard()  # wrong bytes, or a full disk that needs their room
-            if reused and isinstance(err, ImageError):
-                continue  # perhaps only the old bytes were wrong: once more, from the registry alone
-            err.what = err.what.replace("layer", f"layer {key[:12]} of {source.label}", 1)
-            raise
-        else:
-            if kept:
-                kept.discard()
-            break
-        finally:
-            if kept:
-                kept.close()
-    if reporter:
-        reporter.finish(key, "done")
-
-
-def _transfer(source: Any, worker: Any, diff_id: str, layer: dict[str, Any], reporter: Any, kept: partial.Partial | None) -> None:
-    read_end, write_end = os.pipe()
-    download_error: list[BaseException] = []
-
-    def arrived(data: bytes) -> None:
-        if kept:
-            kept.append(data)
-        stages.reach("pull:download")
-
-    def download() -> None:
-        try:
-            if kept:
-                kept.replay(write_end)
-            if source.remote:
-                source.copy_blob(layer, write_end, kept.size if kept else 0, arrived)
-                if kept:
-                    kept.discard()  # before the layer's files are synced: these bytes would go to the disk with them
-            else:
-                source.copy_blob(layer, write_end)
-        except BaseException as err:  # handed over: the unpacker will report a truncated layer, this is why
-            download_error.append(err)
-        finally:
-            os.close(write_end)
-
-    thread = threading.Thread(target=download, daemon=True)
-    thread.start()
-    job = {"media_type": layer["mediaType"], "digest": layer["hex"], "size": layer["size"], "diff_id": diff_id}
-    try:
-        worker.unpack(read_end, job, (lambda done: reporter.update(layer["hex"], done)) if reporter else None)
-    except PymanError:
-        os.close(read_end)
-        read_end = -1
-        thread.join()
-        # A refused layer closes the pipe under the download; only a download's own failure is the cause.
-        causes = [err for err in download_error if isinstance(err, PymanError)]
-        if causes:
-            raise causes[0] from None
-        raise
-    finally:
-        if read_end >= 0:
-            os.close(read_end)
-    thread.join()

@@ -1,15 +1,18 @@
 """Requests to a registry (distribution-spec 1.1): the door of oras. Slow path.
 
-oras gives the session and reads challenges; retries, streaming, redirects, and where credentials may go are decided here.
+oras gives the session; retries, streaming, redirects, and where credentials may go are decided here. Small questions are asked by
+questions.py as long as nothing else has needed oras, whose import takes longer than a pull that finds nothing new.
 """
 
 from __future__ import annotations
 
-import random
+import _thread
+import binascii
+import os
 import time
 
 from pyman.errors import ImageError, PymanError, RegistryError
-from pyman.image import answers, auth, certs
+from pyman.image import answers, auth, questions
 from pyman.image.answers import Unreachable
 
 TYPE_CHECKING = False
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 RETRIES = 4
 _TIMEOUT = (10, 60)  # seconds: to connect, between two packets
 _CHUNK = 1 << 14  # bytes: what at most is lost when a connection breaks
+_TOKEN = 1 << 20  # bytes of a token server's answer
 _PASSING = (429, 500, 502, 503, 504)
 
 
@@ -49,7 +53,7 @@ class Access:
 
     def wait(self, attempt: int) -> None:
         """The pause before try number `attempt` (from 1): --retry-delay, else growing and never twice the same."""
-        time.sleep(self.pause if self.pause is not None else min(8.0, 0.2 * 2**attempt) * (0.5 + random.random()))
+        time.sleep(self.pause if self.pause is not None else min(8.0, 0.2 * 2**attempt) * (0.5 + os.urandom(1)[0] / 256))
 
 
 class Broken(Exception):
@@ -113,19 +117,37 @@ class Connection:
         self.scheme = "https"
         self.token = ""
         self.basic = False
-        provider = _import_oras()
-        self.client = provider.Registry(hostname=self.host, insecure=False, tls_verify=not self.insecure)
-        self.session: Any = self.client.session
-        self.session.trust_env = True  # the proxy variables
-        self.session.max_redirects = 5
-        self.session.mount("https://", _adapter(certs.context(self.host, access.cert_dir, not self.insecure)))
-        # Credentials are those of auth.json: requests would take others from ~/.netrc, for the registry and for wherever it redirects to.
-        self.session.auth = lambda request: request
-        self.session.rebuild_auth = self._redirected
+        self._cert_dir = access.cert_dir
+        self._guard = _thread.allocate_lock()
+        self._session: Any = None
+        self._asker = questions.Asker(lambda: self._context(quick=True))
+
+    def _context(self, *, quick: bool = False) -> Any:
+        from pyman.image import certs  # ssl: 8 ms
+
+        return certs.context(self.host, self._cert_dir, not self.insecure, quick=quick)
+
+    @property
+    def session(self) -> Any:
+        """oras's session, made when it is needed first."""
+        with self._guard:
+            if self._session is None:
+                client = _import_oras().Registry(hostname=self.host, insecure=False, tls_verify=not self.insecure)
+                session = client.session
+                session.trust_env = True  # the proxy variables
+                session.max_redirects = 5
+                session.mount("https://", _adapter(self._context()))
+                # Credentials are those of auth.json: requests would take others from ~/.netrc, for the registry and for wherever it redirects to.
+                session.auth = lambda request: request
+                session.rebuild_auth = self._redirected
+                self._session = session
+            return self._session
 
     def close(self) -> None:
         """Close the connections."""
-        self.session.close()
+        self._asker.close()
+        if self._session is not None:
+            self._session.close()
 
     def need(self, scope: str) -> None:
         """Ask for a token with a further scope from now on."""
@@ -155,37 +177,64 @@ class Connection:
             raise RegistryError(self.what, f"{self.host} sends the upload to {location[:200]!r}, which is no https address")
         return url
 
-    def _once(self, method: str, path: str, headers: dict[str, str], data: Any, stream: bool) -> Any:
+    def _once(self, method: str, path: str, headers: dict[str, str], data: Any, stream: bool, small: int) -> Any:
         """One request, authenticated if the registry asks for it; http only for registries declared insecure."""
-        import requests
-
         headers = {"User-Agent": "pyman", **headers}
         for attempt in (0, 1):
+            response, url = self._send(method, path, headers, data, stream, small)
+            if response.status_code != 401 or attempt or not self._is_own(url):
+                return response
+            response.close()
+            self._authenticate(response.headers.get("Www-Authenticate") or "")
+        raise AssertionError("unreachable")
+
+    def _send(self, method: str, path: str, headers: dict[str, str], data: Any, stream: bool, small: int) -> tuple[Any, str]:
+        """(the response, the address that was asked). Unreachable."""
+        if small or method == "HEAD":
+            answered = self._ask(method, path, headers, small)
+            if answered:
+                return answered
+        session = self.session
+        import requests  # it can be found now
+
+        while True:
             scheme, url = self.scheme, self._url(path)
-            sent = {**headers, **(self._authorization() if self._is_own(url) else {})}
             try:
-                response = self.session.request(
+                response = session.request(
                     method,
                     url,
-                    headers=sent,
+                    headers={**headers, **(self._authorization() if self._is_own(url) else {})},
                     data=data,
                     stream=stream,
                     timeout=_TIMEOUT,
                     verify=not self.insecure,
                     allow_redirects=method in ("GET", "HEAD"),
                 )
+                return response, url
             except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as err:
                 if self.insecure and scheme == "https" and not path.startswith("http"):
                     self.scheme = "http"  # perhaps another thread has found that out already
-                    return self._once(method, path, headers, data, stream)
+                    continue
                 raise answers.unreachable(self.host, self.what, err) from err
             except (requests.exceptions.RequestException, ValueError) as err:  # ValueError: a redirect to what is no URL
                 raise answers.unreachable(self.host, self.what, err) from err
-            if response.status_code != 401 or attempt or not self._is_own(url):
-                return response
-            response.close()
-            self._authenticate(response.headers.get("Www-Authenticate") or "")
-        raise AssertionError("unreachable")
+
+    def _ask(self, method: str, path: str, headers: dict[str, str], small: int) -> tuple[Any, str] | None:
+        """As _send, by a plain connection; None if oras is to ask. Unreachable: no answer came in time."""
+        while self._session is None:
+            scheme, url = self.scheme, self._url(path)
+            sent = {"Accept": "*/*", **headers, **(self._authorization() if self._is_own(url) else {})}
+            try:
+                return self._asker.ask(method, url, sent, small), url
+            except TimeoutError as err:
+                raise answers.unreachable(self.host, self.what, err) from err
+            except OSError:
+                if not (self.insecure and scheme == "https" and not path.startswith("http")):
+                    return None
+                self.scheme = "http"
+            except questions.NotPlain:
+                return None
+        return None
 
     def _is_own(self, url: str) -> bool:
         """Whether a URL is the registry's own: scheme, host and port."""
@@ -204,18 +253,27 @@ class Connection:
             prepared.headers.pop("Authorization", None)
 
     def request(
-        self, method: str, path: str, headers: dict[str, str] | None = None, *, data: Any = None, stream: bool = False, again: bool = True
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        *,
+        data: Any = None,
+        stream: bool = False,
+        again: bool = True,
+        small: int = 0,
     ) -> Any:
         """The response, with retries for what may pass (broken connections, 429, 5xx) unless `again` is false. RegistryError.
 
-        path: below the repository, or from the host's root with a slash, or a whole URL.
+        path: below the repository, or from the host's root with a slash, or a whole URL; small: the bytes that the caller will read
+        at most, where that is little.
         """
         failure: PymanError | None = None
         for attempt in range(self.access.retries if again else 1):
             if attempt:
                 self.access.wait(attempt)
             try:
-                response = self._once(method, path, headers or {}, data, stream)
+                response = self._once(method, path, headers or {}, data, stream, small)
             except Unreachable as err:
                 failure = err
                 if err.passing:
@@ -233,14 +291,17 @@ class Connection:
         assert failure is not None
         raise failure
 
-    def get(self, path: str, headers: dict[str, str] | None = None, *, what: str = "") -> Any:
+    def get(self, path: str, headers: dict[str, str] | None = None, *, what: str = "", small: int = 0) -> Any:
         """A streamed GET that has succeeded. NoSuchImage for 404, RegistryError."""
-        response = self.request("GET", path, headers, stream=True)
+        response = self.request("GET", path, headers, stream=True, small=small)
         self.check(response, what or path)
         return response
 
     def pieces(self, response: Any) -> Iterator[bytes]:
         """The body as it arrives. Broken."""
+        if isinstance(response, questions.Answer):
+            yield response.data
+            return
         import requests
 
         try:
@@ -274,16 +335,15 @@ class Connection:
     def _authorization(self) -> dict[str, str]:
         if self.token:
             return {"Authorization": f"Bearer {self.token}"}
-        if self.basic and self.credentials:
-            import base64
+        return self._basic() if self.basic else {}
 
-            return {"Authorization": "Basic " + base64.b64encode(":".join(self.credentials).encode()).decode()}
-        return {}
+    def _basic(self) -> dict[str, str]:
+        if not self.credentials:
+            return {}
+        return {"Authorization": "Basic " + binascii.b2a_base64(":".join(self.credentials).encode(), newline=False).decode()}
 
     def _authenticate(self, challenge: str) -> None:
         """Answer a 401: basic, or a token from the declared realm. RegistryError."""
-        import oras.auth.utils as utils
-
         kind = challenge.split(" ", 1)[0].lower()
         if kind == "basic":
             if not self.credentials:
@@ -299,8 +359,8 @@ class Connection:
             return
         if kind != "bearer":
             raise RegistryError(self.what, f"{self.host} asks for an authentication pyman does not know: {challenge[:80]!r}")
-        header = utils.parse_auth_header(challenge)
-        realm = str(header.realm or "")
+        header = answers.challenge(challenge)
+        realm = header.get("realm", "")
         secure = realm.startswith("https://")
         # Without TLS, or with a certificate nobody verifies, credentials go to the very host that was declared insecure, and to no other.
         same_host = answers.host_of(realm) == answers.host_of(f"http://{self.host}") != ""
@@ -310,22 +370,15 @@ class Connection:
                 f"{self.host} wants its tokens fetched from {realm!r}, which is not https",
                 "credentials are never sent without TLS to another place",
             )
-        self.token = self._fetch_token(realm, str(header.service or ""), not (self.insecure and same_host))
+        self.token = self._fetch_token(realm, header.get("service", ""), not (self.insecure and same_host))
 
     def _fetch_token(self, realm: str, service: str, verify: bool) -> str:
-        import requests
-
         parameters: dict[str, Any] = {"scope": self.scopes, **({"service": service} if service else {})}
-        try:
-            if self.credentials and self.credentials[0] == auth.TOKEN_USER:
-                form = {**parameters, "grant_type": "refresh_token", "refresh_token": self.credentials[1], "client_id": "pyman"}
-                form["scope"] = " ".join(self.scopes)
-                # A redirect could carry the form, with the token in it, anywhere.
-                response = self.session.post(realm, data=form, timeout=_TIMEOUT, verify=verify, allow_redirects=False)
-            else:
-                response = self.session.get(realm, params=parameters, auth=self.credentials, timeout=_TIMEOUT, verify=verify)
-        except (requests.exceptions.RequestException, ValueError) as err:
-            raise RegistryError(self.what, f"its token server {realm} does not answer: {answers.cause(err)}") from err
+        response = None
+        if self._session is None and verify == (not self.insecure) and not (self.credentials and self.credentials[0] == auth.TOKEN_USER):
+            response = self._ask_token(realm, parameters)
+        if response is None:
+            response = self._request_token(realm, parameters, verify)
         if response.status_code != 200:
             whose, hint = answers.credentials(self)
             who = f"refused {whose}" if self.credentials else "gives no anonymous token"
@@ -338,3 +391,28 @@ class Connection:
             return token
         except (ValueError, KeyError, AttributeError, RecursionError) as err:
             raise RegistryError(self.what, "its token server sent no token") from err
+
+    def _ask_token(self, realm: str, parameters: dict[str, Any]) -> Any:
+        """The token server's answer by a plain connection; None if oras is to ask."""
+        from urllib.parse import urlencode
+
+        url = realm + ("&" if "?" in realm else "?") + urlencode(parameters, doseq=True)
+        try:
+            return self._asker.ask("GET", url, {"User-Agent": "pyman", "Accept": "*/*", **self._basic()}, _TOKEN)
+        except (questions.NotPlain, OSError):
+            return None
+
+    def _request_token(self, realm: str, parameters: dict[str, Any], verify: bool) -> Any:
+        """The token server's answer by oras's session. RegistryError."""
+        session = self.session
+        import requests
+
+        try:
+            if self.credentials and self.credentials[0] == auth.TOKEN_USER:
+                form = {**parameters, "grant_type": "refresh_token", "refresh_token": self.credentials[1], "client_id": "pyman"}
+                form["scope"] = " ".join(self.scopes)
+                # A redirect could carry the form, with the token in it, anywhere.
+                return session.post(realm, data=form, timeout=_TIMEOUT, verify=verify, allow_redirects=False)
+            return session.get(realm, params=parameters, auth=self.credentials, timeout=_TIMEOUT, verify=verify)
+        except (requests.exceptions.RequestException, ValueError) as err:
+            raise RegistryError(self.what, f"its token server {realm} does not answer: {answers.cause(err)}") from err

@@ -72,7 +72,7 @@ class RegistrySource:
         last = ""
         while True:
             path = "tags/list?n=1000" + (f"&last={last}" if last else "")
-            response = connection.get(path, what=f"repository {self.reference.repository}")
+            response = connection.get(path, what=f"repository {self.reference.repository}", small=manifest.MAX_MANIFEST)
             value = manifest.loads(connection.read(response, manifest.MAX_MANIFEST), self.label, manifest.MAX_MANIFEST)
             page = value.get("tags") or []
             if not isinstance(page, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in page):
@@ -84,6 +84,19 @@ class RegistrySource:
                 return list(found)
             last = new[-1]
 
+    def leads_to(self) -> str:
+        """The digest of what the name leads to now, as the registry tells it without sending it; empty if it does not tell. RegistryError."""
+
+        def ask(connection: Connection) -> str:
+            response = connection.request("HEAD", f"manifests/{self.reference.target()}", {"Accept": manifest.ACCEPT})
+            response.close()
+            if response.status_code == 404 and connection.mirror:
+                raise NoSuchImage(connection.what, f"{connection.host} does not have it")
+            return str(response.headers.get("Docker-Content-Digest") or "") if response.status_code == 200 else ""
+
+        told: str = self._first(ask)
+        return told
+
     # ---- the source's interface ----
 
     def manifest(self, descriptor: dict[str, Any] | None = None) -> tuple[bytes, str, str]:
@@ -93,7 +106,8 @@ class RegistrySource:
 
     def _manifest(self, connection: Connection, descriptor: dict[str, Any] | None) -> tuple[bytes, str, str]:
         wanted = descriptor["digest"] if descriptor else self.reference.digest
-        response = connection.get(f"manifests/{wanted or self.reference.tag}", {"Accept": manifest.ACCEPT})
+        accept = {"Accept": manifest.ACCEPT}
+        response = connection.get(f"manifests/{wanted or self.reference.tag}", accept, small=manifest.MAX_MANIFEST)
         data = connection.read(response, manifest.MAX_MANIFEST)
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         if wanted and digest != wanted:
@@ -107,7 +121,7 @@ class RegistrySource:
         if descriptor["size"] > limit:
             raise ImageError(f"refused {self.label}", f"its configuration has {descriptor['size']} bytes, at most {limit} are allowed")
         path = f"blobs/{descriptor['digest']}"
-        data: bytes = self._first(lambda connection: connection.read(connection.get(path), limit))
+        data: bytes = self._first(lambda connection: connection.read(connection.get(path, small=limit), limit))
         if len(data) != descriptor["size"]:
             raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} has {len(data)} bytes, not {descriptor['size']}")
         if hashlib.sha256(data).hexdigest() != descriptor["hex"]:

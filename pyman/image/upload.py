@@ -49,6 +49,7 @@ class RegistryTarget:
         self._neighbours: dict[str, Connection | None] = {}
         self._guard = threading.Lock()
         self.place = f"{reference.registry}/{reference.repository}"
+        self._sent = False  # whether anything was brought here
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,6 +115,7 @@ class RegistryTarget:
 
         start is called once more if the registry loses the upload. RegistryError, ImageError.
         """
+        self._sent = True
         for attempt in range(self.connection.access.retries):
             if attempt:
                 self.connection.access.wait(attempt)
@@ -127,6 +129,7 @@ class RegistryTarget:
         """A small blob as a whole, unless it is there. RegistryError."""
         if self.has(digest):
             return
+        self._sent = True
         location, _ = self._begin()
         self._end(location, data, 0, digest)
 
@@ -246,6 +249,8 @@ class RegistryTarget:
                 self.connection.what, f"the image's manifest has the digest {digest}", "push it to a tag: a digest cannot be chosen"
             )
         name = (self.reference.tag or digest) if top else digest
+        if not self._sent and self._leads_to(name, digest, media_type):
+            return
         response = self._send("PUT", f"manifests/{name}", data, {"Content-Type": media_type})
         if response.status_code not in (200, 201, 202, 204):
             said = answers.said(response)
@@ -255,6 +260,13 @@ class RegistryTarget:
         if told != digest:
             raise RegistryError(self.connection.what, f"{self.connection.host} has stored it as {told}, it is {digest}")
         stages.reach("push:manifest")
+
+    def _leads_to(self, name: str, digest: str, media_type: str) -> bool:
+        """Whether the registry says that a name leads to this very manifest already."""
+        response = self.connection.request("HEAD", f"manifests/{name}", {"Accept": media_type})
+        response.close()
+        told = response.headers.get("Docker-Content-Digest"), (response.headers.get("Content-Type") or "").partition(";")[0]
+        return bool(response.status_code == 200 and told == (digest, media_type))
 
     def finish(self) -> None:
         """Nothing is left to be done."""

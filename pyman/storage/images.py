@@ -19,8 +19,8 @@ _HEX = "0123456789abcdef"
 
 class ImageIndex:
     """All images: {id: record}. A record: id, names, digest, digests, manifest, config, layers (diff ids, bottom
-    first), size (bytes), created (epoch), labels, architecture, os, variant, pulled_from, list and blobs (lists of images only),
-    history (all names it ever had, newest first; images of older versions lack it)."""
+    first), size (bytes), created (epoch), labels, architecture, os, variant, index (the digest of the list that it was chosen
+    from, if it was), list and blobs (lists of images only), history (all names it ever had, newest first; images of older versions lack it)."""
 
     __slots__ = ("records",)
 
@@ -180,11 +180,15 @@ def blobs_of(record: dict[str, Any]) -> list[str]:
 
 
 def write_blob(digest_hex: str, data: bytes) -> None:
-    """Store a verified blob durably."""
+    """Store a verified blob durably; one that is damaged is replaced."""
     path = blob_path(digest_hex)
-    if not os.path.exists(path):
+    try:
+        with open(path, "rb") as file:
+            if file.read(len(data) + 1) == data:
+                return
+    except FileNotFoundError:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        store.write_text(path, data.decode("utf-8", "surrogateescape"), sync=True)
+    store.write_bytes(path, data, sync=True)
 
 
 def read_blob(digest_hex: str, what: str) -> bytes:

@@ -8,7 +8,7 @@ from pyman.cli import access
 from pyman.cli.dispatch import print_error
 from pyman.cli.reporter import lazy_reporter
 from pyman.config import containers
-from pyman.engine import create
+from pyman.engine import platforms
 from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Print the id of each image pulled."""
-    from pyman.image import pull  # oras and requests
+    from pyman.image import pull  # a slow path, which needs most of what hot ones avoid
 
     if not args:
         raise UsageError("no image given", "pull needs at least one name")
@@ -34,7 +34,7 @@ def main(opts: Any, args: list[str]) -> int:
             record = pull.pull(
                 name,
                 policy=opts["policy"],
-                platform=create.platform(opts),
+                platform=platforms.wanted(opts),
                 reporter=reporter,
                 conf=containers.load(),
                 **reach,
