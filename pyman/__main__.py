@@ -12,7 +12,7 @@ gc.disable()  # loading modules makes no garbage, only work for the collector; d
 
 from pyman import fastimport  # noqa: E402
 
-fastimport.install()
+fastimport.install(next((word for word in sys.argv[1:] if word[:1] != "-"), ""))
 
 if sys.stdin is None or sys.stdout is None or sys.stderr is None:
     # Closed by the caller: the next file that is opened would take the number, and get what is meant for the stream.

@@ -1,9 +1,11 @@
 """Import pyman's own modules with fewer steps than importlib's path finder. Installed by __main__ only.
 
 A hot command loads about seventy modules. importlib lists directories, tries several suffixes and stats each candidate in
-Python code: about 60 us a module, a fifth of a whole `pyman run`. Here a module is one stat of its source and one read of
-the byte code that Python itself keeps beside it, checked as Python checks it (magic number, time and size of the source).
-Whatever does not fit exactly (no byte code yet, other layout, hash-based files) is left to importlib.
+Python code: about 60 us a module, a fifth of a whole `pyman run`. Here the byte code of all of them is one read of the
+command's bundle (pyman.bundle, written at installation) and a module one stat of its source; without a bundle a module is one
+stat and one read of the byte code that Python itself keeps beside it. Either is checked as Python checks it (magic number,
+time and size of the source). Whatever does not fit exactly (no byte code yet, other layout, hash-based files) is left to
+importlib.
 """
 
 import os
@@ -19,6 +21,10 @@ _C_SUFFIX = extension_suffixes()[0]
 _DYNLOAD = next((entry for entry in sys.path if entry.endswith("/lib-dynload")), "")
 _LIMIT = 1 << 16  # bytes; a larger read buffer costs more than the read
 
+# What one of pyman's modules is in a bundle: its source below _ROOT, that file's time and size, whether it is a package, its code.
+Entry = tuple[str, int, int, bool, object]
+_bundle: dict[str, Entry] = {}
+
 
 class Finder:
     """Finder and loader in one, for modules of the package pyman."""
@@ -28,6 +34,15 @@ class Finder:
         """The spec of a module whose byte code is there and up to date, else None."""
         if not name.startswith("pyman."):
             return _standard(name) if path is None else None
+        entry = _bundle.pop(name, None)
+        if entry is not None:
+            source = f"{_ROOT}/{entry[0]}"
+            try:
+                info = os.stat(source)
+            except OSError:
+                return None
+            if int(info.st_mtime) == entry[1] and info.st_size == entry[2]:
+                return cls._spec(name, source, entry[4], entry[3])
         parent, _, last = name[6:].replace(".", "/").rpartition("/")
         directory = f"{_ROOT}/{parent}" if parent else _ROOT
         source = f"{directory}/{last}.py"
@@ -52,9 +67,13 @@ class Finder:
         stamp = (int(info.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little") + (info.st_size & 0xFFFFFFFF).to_bytes(4, "little")
         if len(data) >= _LIMIT or data[:16] != MAGIC_NUMBER + b"\0\0\0\0" + stamp:
             return None
-        spec = ModuleSpec(name, cls, origin=source, loader_state=loads(memoryview(data)[16:]), is_package=bool(package))  # type: ignore[arg-type]
+        return cls._spec(name, source, loads(memoryview(data)[16:]), bool(package))
+
+    @classmethod
+    def _spec(cls, name: str, source: str, code: object, package: bool) -> ModuleSpec:
+        spec = ModuleSpec(name, cls, origin=source, loader_state=code, is_package=package)  # type: ignore[arg-type]
         if package:
-            spec.submodule_search_locations = [package]
+            spec.submodule_search_locations = [source[: source.rindex("/")]]
         spec.has_location = True
         return spec
 
@@ -78,6 +97,24 @@ def _standard(name: str) -> ModuleSpec | None:
     return None
 
 
-def install() -> None:
-    """Ask this finder first from now on."""
+def bundle_path(name: str) -> str:
+    """Where the bundle `name` lies: beside Python's own byte code, one for each interpreter version."""
+    return f"{_ROOT}/__pycache__/bundle-{name}.{sys.implementation.cache_tag}.bin"
+
+
+def install(name: str) -> None:
+    """Ask this finder first from now on; load the bundle `name`, which may be missing, first."""
     sys.meta_path.insert(0, Finder)
+    if "/" in name:
+        return
+    try:
+        fd = os.open(bundle_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    data = os.read(fd, os.fstat(fd).st_size)
+    os.close(fd)
+    if data.startswith(MAGIC_NUMBER):
+        try:
+            _bundle.update(loads(memoryview(data)[len(MAGIC_NUMBER) :]))
+        except (EOFError, ValueError, TypeError):
+            pass  # cut off: its installation was interrupted

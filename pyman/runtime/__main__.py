@@ -11,7 +11,7 @@ gc.disable()  # loading modules makes no garbage, only work for the collector; m
 
 from pyman import fastimport  # noqa: E402
 
-fastimport.install()
+fastimport.install("runtime-" + next((word for word in sys.argv[1:] if word[:1] != "-"), ""))
 
 from pyman.runtime.main import main  # noqa: E402 (the finder must stand before)
 

@@ -1,0 +1,117 @@
+"""Write the bundles: for each hot command the byte code of the modules it loads, in one file. `python -m pyman.bundle`.
+
+Called by the installation, since only then are the sources and the interpreter known. pyman.fastimport reads them. A bundle
+that is missing, old or damaged costs time, nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import marshal
+import os
+import sys
+from importlib.util import MAGIC_NUMBER
+
+from pyman import fastimport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyman.fastimport import Entry
+
+VERBS = ("create", "exec", "images", "inspect", "kill", "logs", "ps", "rm", "run", "start", "stop", "version", "wait")
+RUNTIME_MODULES = {
+    "create": "commands",
+    "delete": "queries",
+    "exec": "exec_command",
+    "kill": "queries",
+    "run": "commands",
+    "start": "commands",
+    "state": "queries",
+}
+# What a verb imports while it runs, in its usual case.
+LATER = {
+    "create": ("pyman.cli.reporter",),
+    "exec": ("pyman.config.containers", "pyman.linux.seccomp", "pyman.runtime.exec_extras"),
+    "inspect": ("pyman.engine.logopts", "pyman.engine.mount_plan", "pyman.engine.mounts", "pyman.engine.plan", "pyman.engine.volumes"),
+    "kill": ("pyman.config.containers",),
+    "rm": ("pyman.config.containers",),
+    "run": ("pyman.cli.reporter",),
+}
+
+
+def _load(name: str) -> None:
+    """Import what the program loads for the bundle `name`: a verb of pyman, or `runtime-` and one of pyman-runtime."""
+    if name.startswith("runtime-"):
+        wanted = ["pyman.runtime.main", f"pyman.runtime.{RUNTIME_MODULES[name[8:]]}"]
+    else:
+        from pyman.cli import parse
+
+        command = parse.parse([name, "--help"]).command
+        assert command
+        wanted = ["pyman.cli.dispatch", f"pyman.cli.commands.{command.module}"]
+        if command.starts:
+            wanted.append("pyman.rootless.userns")
+    for module in [*wanted, *LATER.get(name, ())]:
+        importlib.import_module(module)
+
+
+def lean(source: str, path: str) -> object:
+    """Code of a module without docstrings and annotations of functions, a quarter of what is to be read. Lines stay what they are."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
+            given = node.args
+            for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg):
+                if argument:
+                    argument.annotation = None
+    return compile(tree, path, "exec", dont_inherit=True)
+
+
+def entries(root: str) -> dict[str, Entry]:
+    """What a bundle holds of each module of pyman that is loaded now. OSError if a source has gone meanwhile."""
+    found: dict[str, Entry] = {}
+    for name, module in sorted(sys.modules.items()):
+        path = getattr(module, "__file__", None) or ""
+        if not name.startswith("pyman.") or name in ("pyman.bundle", "pyman.fastimport") or not path.startswith(root + "/"):
+            continue
+        with open(path, encoding="utf-8") as file:
+            info = os.fstat(file.fileno())
+            code = lean(file.read(), path)
+        found[name] = (path[len(root) + 1 :], int(info.st_mtime), info.st_size, hasattr(module, "__path__"), code)
+    return found
+
+
+def write(name: str) -> None:
+    """Make the bundle `name`, in a process that has loaded nothing else of pyman. OSError."""
+    _load(name)
+    target = fastimport.bundle_path(name)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(f"{target}.new", "wb") as file:
+        file.write(MAGIC_NUMBER + marshal.dumps(entries(os.path.dirname(os.path.abspath(__file__)))))
+    os.replace(f"{target}.new", target)
+
+
+def main() -> None:
+    """Each bundle by a process of its own: what is loaded for one verb must not get into another's."""
+    for name in (*VERBS, *(f"runtime-{verb}" for verb in RUNTIME_MODULES)):
+        pid = os.fork()
+        if not pid:
+            try:
+                write(name)
+            except Exception:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+            os._exit(0)
+        if os.waitpid(pid, 0)[1]:
+            raise SystemExit(f"the bundle of {name} could not be made")
+
+
+if __name__ == "__main__":
+    main()
