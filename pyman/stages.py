@@ -107,6 +107,10 @@ BRIDGE = (
     "bridge:attached",  # the container has its devices and addresses
     "bridge:named",  # the name servers know it
 )
+RESET = (
+    "reset:containers",  # all containers are removed
+    "reset:renamed",  # all else lies in the trash
+)
 ALL = (
     PULL
     + PUSH
@@ -125,6 +129,7 @@ ALL = (
     + ARTIFACT
     + BRIDGE
     + RESTART
+    + RESET
 )
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")

@@ -35,7 +35,7 @@ def place(container: Container) -> str:
     return str(config["rootfs"]) if config["rootfs"] and not config.get("rootfs_overlay") else os.path.join(container.dir, "merged")
 
 
-def _mounted_places() -> set[str]:
+def mounted_places() -> set[str]:
     """The mount points of this mount namespace."""
     text = store.read_text("/proc/self/mountinfo") or ""
     fields = (line.split(" ") for line in text.split("\n") if line)
@@ -44,7 +44,7 @@ def _mounted_places() -> set[str]:
 
 def mounted() -> list[Container]:
     """The containers whose files are mounted here."""
-    here = _mounted_places()
+    here = mounted_places()
     return [container for container in list_containers() if os.path.realpath(place(container)) in here]
 
 
@@ -52,7 +52,7 @@ def mount_container(container: Container) -> str:
     """Mount a container's files, without its volumes, and return where; one that is mounted here stays as it is. StorageError, StateError."""
     with container:
         path = place(container)
-        if path == container.config["rootfs"] or os.path.realpath(path) in _mounted_places():
+        if path == container.config["rootfs"] or os.path.realpath(path) in mounted_places():
             return path
         if container.state["status"] in RUNNING:
             _take_root(container, path)
@@ -109,7 +109,7 @@ def unmount_container(container: Container, *, force: bool = False) -> None:
     """Unmount a container's files; one that is not mounted here is fine. StateError if something is in use there."""
     with container:
         path = place(container)
-        if path == container.config["rootfs"] or os.path.realpath(path) not in _mounted_places():
+        if path == container.config["rootfs"] or os.path.realpath(path) not in mounted_places():
             return
         try:
             libc.umount2(path, libc.MNT_DETACH if force else 0)

@@ -108,6 +108,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         ("pyman system prune", "pyman system prune --all --volumes --force", "pyman system prune -f --filter until=24h"),
         most=0,
     ),
+    ("system", "reset"): _C(
+        "system_reset",
+        "",
+        "Remove everything: containers, images, volumes, networks, secrets",
+        "\nforce,f bool Do not ask\n",
+        ("pyman system reset", "pyman system reset --force"),
+        most=0,
+    ),
     ("unshare",): _C(
         "unshare", "[COMMAND [ARG...]]", "Run a command in the user namespace", UNSHARE, ("pyman unshare ls -ln ~/data",), stop=True
     ),
