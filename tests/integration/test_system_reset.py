@@ -22,7 +22,7 @@ def store() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="pm-"))
     environment(path)
     yield path
-    subprocess.run([*command(), "unshare", "rm", "-rf", str(path / "home")], env=environment(path), check=True)
+    subprocess.run([*command(), "system", "reset", "-f"], env=environment(path), check=True)
     subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
