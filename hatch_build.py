@@ -23,16 +23,17 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             raise RuntimeError("pyman's monitor and launcher are small C programs: install a C compiler (apt-get install gcc libc6-dev)")
         place = os.path.join(self.root, "pyman", "_native") if version == "editable" else os.path.join(self.root, "build", "native")
         os.makedirs(place, exist_ok=True)
-        names = ("pyman-monitor", "pyman-namespaces", "pyman-network", "launcher", "launcher-runtime")
-        monitor, holder, network, launcher, runtime = (os.path.join(place, name) for name in names)
+        names = ("pyman-monitor", "pyman-namespaces", "pyman-network", "launcher", "launcher-runtime", "launcher-quadlet")
+        monitor, holder, network, launcher, runtime, quadlet = (os.path.join(place, name) for name in names)
         self._compile(compiler, os.path.join(self.root, "shims", "monitor.c"), monitor)
         self._compile(compiler, os.path.join(self.root, "shims", "namespaces.c"), holder)
         self._compile(compiler, os.path.join(self.root, "shims", "network.c"), network)
         self._compile(compiler, os.path.join(self.root, "shims", "launcher.c"), launcher)
         shutil.copy2(launcher, runtime)
+        shutil.copy2(launcher, quadlet)
         build_data["pure_python"] = False
         build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["shared_scripts"] = {launcher: "pyman", runtime: "pyman-runtime"}
+        build_data["shared_scripts"] = {launcher: "pyman", runtime: "pyman-runtime", quadlet: "pyman-quadlet"}
         if version != "editable":
             shims = {os.path.join(self.root, "shims", name): f"pyman/_shims/{name}" for name in ("docker", "podman")}
             build_data["force_include"] = {

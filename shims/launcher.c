@@ -1,4 +1,4 @@
-/* pyman, pyman-runtime: start the interpreter of this virtual environment without site (-S) and isolated (-I).
+/* pyman, pyman-runtime, pyman-quadlet: start the interpreter of this virtual environment without site (-S) and isolated (-I).
  * site and pip's own wrapper scripts cost 3 to 8 ms per command; hot commands need nothing of site-packages. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -39,7 +39,11 @@ int main(int argc, char **argv)
     const char *called = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
     if (strcmp(called, "pyman") && strcmp(called, "pyman-runtime"))
         setenv("PYMAN_CALLED_AS", called, 1);
-    int runtime = !strcmp(called, "pyman-runtime") || strstr(self, "/pyman-runtime") != NULL;
+    const char *file = "__main__.py", *module = "pyman";
+    if (!strcmp(called, "pyman-runtime") || strstr(self, "/pyman-runtime"))
+        file = "runtime/__main__.py", module = "pyman.runtime";
+    else if (!strcmp(called, "pyman-quadlet") || strstr(self, "/pyman-quadlet"))
+        file = "systemd/quadlet/__main__.py", module = "pyman.systemd.quadlet";
     *strrchr(self, '/') = 0;
     snprintf(python, sizeof python, "%s/python3", self);
     char *bin = strrchr(self, '/');
@@ -47,13 +51,13 @@ int main(int argc, char **argv)
     char **args = calloc((size_t)argc + 6, sizeof *args);
     int count = 0;
     args[count++] = python;
-    if (find_package(self, runtime ? "runtime/__main__.py" : "__main__.py")) {
+    if (find_package(self, file)) {
         args[count++] = (char *)"-SI";
         args[count++] = program;
     } else { /* an editable installation: only site knows where the package is */
         args[count++] = (char *)"-I";
         args[count++] = (char *)"-m";
-        args[count++] = (char *)(runtime ? "pyman.runtime" : "pyman");
+        args[count++] = (char *)module;
     }
     for (int i = 1; i < argc; i++)
         args[count++] = argv[i];

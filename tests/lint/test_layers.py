@@ -19,7 +19,15 @@ DOORS = {
     "zstandard": "storage/decompress.py",
     "ctypes": "linux/",
 }
-LEVELS = [["cli"], ["engine"], ["image"], ["runtime", "monitor", "storage", "network"], ["rootless", "config"], ["state"], ["linux"]]
+LEVELS = [
+    ["cli"],
+    ["engine"],
+    ["image"],
+    ["runtime", "monitor", "storage", "network", "systemd"],
+    ["rootless", "config"],
+    ["state"],
+    ["linux"],
+]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 # The seccomp cache is JSON-keyed; the helper imports nothing of pyman.
 EXCEPTIONS = {("linux", "pyman.state.fastjson")}
