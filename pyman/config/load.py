@@ -111,6 +111,8 @@ def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -
         for key, value in values.items():
             where = f"{path}:{_line(text, table, key)}"
             kind = kinds.get((table, key))
+            if kind is None and (table, key) in allowed.ELSEWHERE:
+                raise ConfigError(f"{where}: unknown key {key} in [{table}]", allowed.ELSEWHERE[table, key], "take it out")
             if kind is None:
                 near = nearest(key, [k for t, k in kinds if t == table])
                 raise ConfigError(
@@ -118,6 +120,8 @@ def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -
                     "pyman does not know it",
                     f"did you mean {near}?" if near else "see containers.toml.example",
                 )
+            if key == "default_subnet_pools" and isinstance(value, list):
+                value = [f"{item.get('base')}:{item.get('size')}" if isinstance(item, dict) else item for item in value]
             if (
                 not isinstance(value, _TYPES[kind])
                 or (kind == "int" and isinstance(value, bool))

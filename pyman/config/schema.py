@@ -6,6 +6,13 @@ from pyman.state import fastjson
 
 # (table, key, type, default, comment); types: str, int, bool, list (of strings), map (name -> list of strings)
 KEYS: tuple[tuple[str, str, str, object, str], ...] = (
+    (
+        "containers",
+        "base_hosts_file",
+        "str",
+        "",
+        "File that a container's /etc/hosts begins with; image: the image's own; none: an empty one; empty: the host's /etc/hosts",
+    ),
     ("containers", "default_capabilities", "list", [], "Capabilities of a container; empty: the built-in list (as Podman's)"),
     ("containers", "default_ulimits", "list", [], 'Limits of a container, as for --ulimit: ["nofile=1024:2048"]'),
     (
@@ -20,6 +27,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("containers", "dns_searches", "list", [], "Search domains of a container; empty: the host's"),
     ("containers", "dns_options", "list", [], "Resolver options of a container"),
     ("containers", "env", "list", [], 'Environment of every container: ["NAME=value"]'),
+    (
+        "containers",
+        "host_containers_internal_ip",
+        "str",
+        "",
+        "Address of host.containers.internal, and of --add-host NAME:host-gateway; none: no such name; empty: as the network has it",
+    ),
     ("containers", "http_proxy", "bool", True, "Pass the host's http_proxy variables into containers"),
     ("containers", "init", "bool", False, "Run an init program in every container, as for --init"),
     ("containers", "init_path", "str", "", "The init program; empty: catatonit or tini, where they are found"),
@@ -48,11 +62,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("engine", "events_logger", "str", "file", "Where events are written: file or none"),
     ("engine", "healthcheck_events", "bool", True, "Note in the log of events when a container becomes healthy or unhealthy"),
     ("engine", "image_parallel_copies", "int", 3, "Layers downloaded or uploaded at a time"),
+    ("engine", "network_cmd_options", "list", [], 'Options of every slirp4netns: ["mtu=1500", "enable_ipv6=false"]'),
     ("engine", "pull_policy", "str", "missing", "When run and create pull: always, missing, never or newer"),
     ("engine", "runtime", "str", "", "OCI runtime: empty for pyman's own, or a name from [engine.runtimes], or a path"),
     ("engine", "runtimes", "map", {}, 'Paths of other OCI runtimes: crun = ["/usr/bin/crun"]'),
     ("engine", "stop_smart", "bool", False, "As stop --stop-smart: do not wait for a process that has no handler for the stop signal"),
     ("engine", "stop_timeout", "int", 10, "Seconds from the stop signal to SIGKILL"),
+    ("network", "default_host_ips", "list", [], "Host addresses of published ports that name none; empty: all"),
     ("network", "default_network", "str", "podman", "Name of the network that --network bridge means"),
     (
         "network",
@@ -67,10 +83,17 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
         "default_subnet_pools",
         "list",
         ["10.89.0.0/16:24", "10.90.0.0/15:24", "10.92.0.0/14:24", "10.96.0.0/11:24", "10.128.0.0/9:24"],
-        "Where subnets of new networks come from, as SUBNET:PREFIX-LENGTH",
+        "Where subnets of new networks come from, as SUBNET:PREFIX-LENGTH or {base, size}",
     ),
     ("network", "dns_bind_port", "int", 53, "Port of the name server of networks"),
     ("network", "pasta_options", "list", [], "Options added to every pasta command"),
+    (
+        "network",
+        "setup_hooks",
+        "list",
+        [],
+        "Programs run in a container's network namespace once its devices are set up, before its command: PATH [ARGUMENT...]",
+    ),
     ("secrets", "driver", "str", "file", "Driver that keeps the values of secrets: file (encrypted), pass or shell"),
     ("secrets", "opts", "list", [], 'Options of that driver: ["root=/home/me/.password-store", "key=ID"]'),
     ("storage", "driver", "str", "", "overlay (the kernel's), fuse-overlayfs, or empty: overlay where it works"),

@@ -9,6 +9,8 @@ _SIZE = r"\d+(\.\d+)?\s*[bkmgBKMG]?[bB]?"
 _KEY = r"(.|ctrl-[a-z@\[\\\]^_])"
 # (table, key) -> (pattern of the value, or of each item; what it says)
 PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
+    ("containers", "base_hosts_file"): (r"/.*|none|image|", "an absolute path, none, image, or empty"),
+    ("containers", "host_containers_internal_ip"): (rf"none|{_ADDRESS}|", "an IP address, none, or empty"),
     ("containers", "default_sysctls"): (r"[^=\s]+=.*", "NAME=VALUE"),
     ("containers", "default_ulimits"): (r"host|\w+=(-1|unlimited|\d+)(:(-1|unlimited|\d+))?", "NAME=SOFT[:HARD]"),
     ("containers", "devices"): (r"/.*", "paths of devices"),
@@ -24,7 +26,10 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("engine", "compression_format"): ("gzip|zstd", ""),
     ("engine", "detach_keys"): (rf"({_KEY}(,{_KEY})*)?", "single characters or ctrl-X, with commas between them"),
     ("engine", "events_logger"): ("file|none", ""),
+    ("engine", "network_cmd_options"): (r"[a-z_0-9]+=.+", "NAME=VALUE"),
     ("engine", "pull_policy"): ("always|missing|never|newer", ""),
+    ("network", "default_host_ips"): (_ADDRESS, "IP addresses"),
+    ("network", "setup_hooks"): (r"/.*", "absolute paths, with their arguments"),
     ("network", "default_rootless_network_cmd"): ("pasta|slirp4netns|", "pasta, slirp4netns, or empty"),
     ("network", "default_subnet_pools"): (rf"{_ADDRESS}/\d+:\d+", "SUBNET:PREFIX-LENGTH"),
     ("network", "default_subnet"): (rf"{_ADDRESS}/\d+", "a subnet such as 10.88.0.0/16"),
@@ -32,6 +37,14 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("secrets", "opts"): (r"[^=]+=.*", "NAME=VALUE"),
     ("storage", "driver"): ("overlay|fuse-overlayfs|", "overlay, fuse-overlayfs, or empty"),
     ("storage", "mount_program"): (r"(/.*)?", "an absolute path"),
+}
+# Keys that Podman has and pyman has no use for: why.
+ELSEWHERE: dict[tuple[str, str], str] = {
+    ("network", "network_backend"): "bridges are made by pyman itself",
+    ("network", "netavark_plugin_dirs"): "bridges are made by pyman itself",
+    ("network", "cni_plugin_dirs"): "bridges are made by pyman itself",
+    ("network", "network_config_dir"): "networks lie in networks/ of the directory that --root or XDG_DATA_HOME chooses",
+    ("network", "firewall_driver"): "rules are always nftables', in the network namespace of the bridges",
 }
 # (table, key) -> least and most
 RANGES: dict[tuple[str, str], tuple[int, int]] = {

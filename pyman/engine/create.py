@@ -28,6 +28,7 @@ CHECKED = frozenset(
     "dns_search expose hostname hosts_file ipc memory memory_reservation memory_swap oom_score_adj personality pid pids_limit retry_delay "
     "security_opt shm_size sysctl tmpfs ulimit umask userns uts".split()
 )
+SIMPLE_NETWORKS = ("none", "host", "pasta", "slirp4netns", "private", "default", "")  # nothing to check in them
 
 
 def create_container(
@@ -41,7 +42,12 @@ def create_container(
     conf = containers_conf.load()
     restart_policy.check(opts)
     logopts.check(opts, conf)
-    if CHECKED & getattr(opts, "given", CHECKED):
+    given = getattr(opts, "given", CHECKED)
+    if "publish" in given or ("network" in given and (len(opts["network"]) != 1 or opts["network"][0] not in SIMPLE_NETWORKS)):
+        from pyman.engine import network_options  # others have nothing to check
+
+        network_options.check(opts, conf)
+    if CHECKED & given:
         from pyman.engine import option_checks  # most containers are made without any of them
 
         option_checks.check(opts, conf)

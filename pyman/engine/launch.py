@@ -95,6 +95,8 @@ def _run(plan: Plan, started: list[int]) -> None:
     stages.reach("start:rootfs")
     plan.ctx.notice = lambda text: _report(plan, {"notice": text})
     root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if hosts.base_file(plan.opts, plan.conf) == "image":
+        plan.ctx.image_hosts = specgen_rootfs.read_lines(root_fd, "etc/hosts")
     specgen_rootfs.finish(spec, root_fd, plan.ctx, plan.opts)
     os.close(root_fd)
     for warning in getattr(plan.ctx, "warnings", None) or []:
@@ -127,6 +129,10 @@ def _run(plan: Plan, started: list[int]) -> None:
     if own and not waits:
         runtime_create.wait_created(created)
     info = network.finish(plan.net, created.pid)
+    if plan.conf["network"].get("setup_hooks"):
+        from pyman.engine import network_hooks  # with such programs only
+
+        network_hooks.run(plan, created, info)
     stages.reach("start:ready")
     _write_files(plan, info)
     # From the moment the state is saved a command may ask this process, as the monitor, for a new attach socket or health plan:
@@ -304,8 +310,9 @@ def _make_stdio(plan: Plan) -> tuple[tuple[int, int, int], dict[str, int]]:
 def _write_files(plan: Plan, info: Any) -> None:
     """/etc/hosts, /etc/resolv.conf and /etc/hostname, in place: they are bound into the rootfs already."""
     run_dir = plan.container.run_dir
-    hosts.write_hosts(os.path.join(run_dir, "hosts"), plan.ctx.hostname, plan.container.name, info, plan.opts, plan.network_mode)
-    hosts.write_resolv_conf(os.path.join(run_dir, "resolv.conf"), info, plan.opts, plan.conf)
+    names, mode = (plan.ctx.hostname, plan.container.name), plan.network_mode
+    hosts.write_hosts(os.path.join(run_dir, "hosts"), names, info, plan.opts, mode, plan.conf, plan.ctx.image_hosts)
+    hosts.write_resolv_conf(os.path.join(run_dir, "resolv.conf"), info, plan.opts, plan.conf, mode)
     with open(os.path.join(run_dir, "hostname"), "w") as file:
         file.write(plan.ctx.hostname + "\n")
     if plan.opts.get("privileged"):  # for others its being there says enough

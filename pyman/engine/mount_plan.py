@@ -26,9 +26,9 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
         for path in ("/run", "/tmp", "/var/tmp"):
             base.append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["rw", "nosuid", "nodev", "tmpcopyup"]})
     files = []
-    if not (opts.get("no_hosts") or table.get("no_hosts") or opts.get("hosts_file") == "none"):
+    if not (opts.get("no_hosts") or table.get("no_hosts")):
         files.append((ctx.hosts_path, "/etc/hosts"))
-    if "none" not in (opts.get("dns") or []):
+    if "none" not in (opts.get("dns") or table.get("dns_servers") or []):
         files.append((ctx.resolv_path, "/etc/resolv.conf"))
     if not opts.get("no_hostname") and ns.own("uts"):
         files.append((ctx.hostname_path, "/etc/hostname"))

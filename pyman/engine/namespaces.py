@@ -60,7 +60,7 @@ def _network(result: Namespaces, ctx: SpecContext) -> None:
     if name in ("pasta", "slirp4netns", "none", "bridge"):
         result.entries.append({"type": "network"})
     elif name == "ns":
-        result.entries.append({"type": "network", "path": rest})
+        result.entries.append({"type": "network", "path": ctx.joined.get("network", rest)})
     elif name == "container":
         result.entries.append({"type": "network", "path": ctx.joined["network"]})
 

@@ -40,6 +40,8 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
             raise _invalid(item, "add-host", "the form is NAME[;NAME...]:IP", "for example: --add-host db:10.0.0.5")
         if address != "host-gateway" and not is_address(address.strip("[]")):
             raise _invalid(item, "add-host", f"{address!r} is neither an IP address nor host-gateway")
+        if any(char <= " " or char == "\x7f" or char == "#" for char in names):
+            raise _invalid(item, "add-host", "a host name has no blanks and no control characters")
     for server in opts.get("dns") or []:
         if server != "none" and not is_address(server):
             raise _invalid(server, "dns", "it is neither an IP address nor none")
@@ -53,13 +55,15 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         raise _invalid(str(opts["oom_score_adj"]), "oom-score-adj", "it must be -1000 to 1000")
     if len((opts.get("hostname") or "").encode()) > 64:
         raise _invalid(opts["hostname"], "hostname", "a host name has 64 bytes at most")
-    hosts = opts.get("hosts_file") or "none"
+    hosts = opts.get("hosts_file") or conf["containers"].get("base_hosts_file") or "none"
     if hosts not in ("none", "image"):
         try:
             with open(hosts, "rb"):
                 pass
         except OSError as err:
-            raise UsageError(f"cannot read hosts file {hosts}", err.strerror or str(err), "--hosts-file none makes no file") from err
+            raise UsageError(
+                f"cannot read hosts file {hosts}", err.strerror or str(err), "--hosts-file none begins with an empty one"
+            ) from err
     _parsed(opts, conf)
 
 
@@ -98,6 +102,8 @@ def _contradictions(opts: dict[str, Any]) -> None:
     if dns and (network == "none" or network.startswith("container:")):
         why = "the container has no network" if network == "none" else "the other container's resolv.conf counts"
         raise UsageError(f"cannot use --{dns[0].replace('_', '-')} with --network {network}", why)
+    if opts.get("no_hosts") and opts.get("hosts_file"):
+        raise UsageError("cannot use --hosts-file and --no-hosts together", "there is no file to base it on")
     if "none" in (opts.get("dns") or []) and (len(dns) > 1 or len(opts["dns"]) > 1):
         raise UsageError("cannot use --dns none with other resolver options", "none leaves the image's /etc/resolv.conf as it is")
     if opts.get("shm_size") and opts.get("ipc") == "host":

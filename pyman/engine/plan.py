@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyman.state.lock import Lock
 
 
-PRIVATE_MODES = ("pasta", "slirp4netns", "none", "host", "container", "ns", "private", "default", "")
+PRIVATE_MODES = ("pasta", "slirp4netns", "none", "host", "container", "ns", "pod", "private", "default", "")
 
 
 class VolumeStore:

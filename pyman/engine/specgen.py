@@ -36,6 +36,7 @@ class SpecContext:
         "hosts_path",
         "id",
         "idmap",
+        "image_hosts",
         "joined",
         "made",
         "name",
@@ -60,6 +61,7 @@ class SpecContext:
         self.id = self.name = self.hostname = self.rootfs = self.run_dir = self.cwd = self.network_mode = ""
         self.hosts_path = self.resolv_path = self.hostname_path = ""
         self.warnings: list[str] = []
+        self.image_hosts: list[str] = []  # lines of the image's /etc/hosts, where it is the base of the container's
         self.uid_shift: list[tuple[int, int, int]] = []
         self.gid_shift: list[tuple[int, int, int]] = []
         self.copy_up: list[Mount] = []  # mounts whose sources are filled, owned or labelled first

@@ -71,6 +71,20 @@ def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, gr
                 raise UsageError(f"cannot run as {kind} {number}", f"your user namespace has ids up to {last} only", subids.mend())
 
 
+def read_lines(root_fd: int, path: str) -> list[str]:
+    """The lines of a small file of the image, none if it has none; what is no plain file, or lies beyond a megabyte, is not read."""
+    try:
+        fd = libc.openat2(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return []
+    try:
+        if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+            return []
+        return os.read(fd, 1 << 20).decode(errors="replace").split("\n")
+    finally:
+        os.close(fd)
+
+
 def _make_mtab(root_fd: int) -> None:
     """/etc/mtab, which programs list mounts from, where the image has an /etc and none in it."""
     try:

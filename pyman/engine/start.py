@@ -141,7 +141,9 @@ def _plan(container: Container) -> plans.Plan:
     _make_dirs(container)
     plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
     plan.ports = (
-        network_ports.parse_publish(plans.published(opts, config["image_config"]))
+        network_ports.parse_publish(
+            plans.published(opts, config["image_config"]), conf["network"].get("default_host_ips"), container.state.get("ports")
+        )
         if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "bridge", "")
         else []
     )
@@ -246,6 +248,13 @@ def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], 
     userns_fd = -1
     for option in JOINABLE:
         value = net_mode if option == "network" else opts.get(option) or ""
+        if option == "network" and value.startswith("ns:"):
+            from pyman.engine import network_path  # with this mode only
+
+            fd, owner = network_path.open_namespace(value[3:])
+            pins += [fd, owner]
+            userns_fd = _same_userns(userns_fd, owner)
+            joined[option] = f"/proc/self/fd/{fd}"
         if not value.startswith("container:"):
             continue
         target = lookup(value.split(":", 1)[1])
@@ -264,17 +273,22 @@ def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], 
         if not process.alive(pid, started) or owner < 0:
             raise StateError(f"cannot join the {option} namespace of container {target.name}", "it ended just now")
         pins.append(owner)
-        if userns_fd >= 0 and os.fstat(owner).st_ino != os.fstat(userns_fd).st_ino:
-            raise StateError(
-                "cannot join namespaces of these containers together",
-                "they live in different user namespaces",
-                "restart them one after the other, so that they share one",
-            )
-        userns_fd = owner
+        userns_fd = _same_userns(userns_fd, owner)
         if option == "userns" and os.fstat(fd).st_ino == os.fstat(owner).st_ino:
             continue  # it has none of its own: both live in U1
         joined[option] = f"/proc/self/fd/{fd}"
     return joined, userns_fd, pins
+
+
+def _same_userns(one: int, other: int) -> int:
+    """The second of two user namespaces, if the first (-1: none) is the same. StateError."""
+    if one >= 0 and os.fstat(one).st_ino != os.fstat(other).st_ino:
+        raise StateError(
+            "cannot join namespaces of these containers together",
+            "they live in different user namespaces",
+            "restart them one after the other, so that they share one",
+        )
+    return other
 
 
 def _launch(container: Container, plan: plans.Plan) -> None:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PRIVATE = ("pasta", "slirp4netns", "none", "host", "container", "ns", "private", "default", "")
+PRIVATE = ("pasta", "slirp4netns", "none", "host", "container", "ns", "pod", "private", "default", "")
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
 

@@ -27,7 +27,7 @@ def host_servers() -> list[str]:
     return [words[1] for words in host if len(words) > 1 and words[0] == "nameserver"]
 
 
-def _host_address() -> str:
+def host_address() -> str:
     """The address by which the host reaches others; empty if there is none. This process is in the host's network."""
     sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
     try:
@@ -39,33 +39,66 @@ def _host_address() -> str:
         sock.close()
 
 
-def write_hosts(path: str, hostname: str, name: str, info: NetInfo, opts: dict[str, Any], mode: str) -> None:
-    """Loopback names, --add-host, the host's name, the container's own names. UsageError for a bad --add-host."""
-    base = opts.get("hosts_file") or ""
-    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
-    if base not in ("", "none", "image"):
-        lines = [line for line in _read(base) if line.strip()]
+def _gateway(info: NetInfo, conf: dict[str, Any]) -> str:
+    """The address by which a container reaches the host; empty if there is none."""
+    configured = str(conf["containers"].get("host_containers_internal_ip") or "")
+    if configured:
+        return "" if configured == "none" else configured
     # A helper without an address for the host gives the container the host's own one, by which it reaches itself only.
-    gateway = info.host_address or ("" if info.private else _host_address())
-    for item in opts.get("add_host") or []:
+    return info.host_address or ("" if info.private else host_address())
+
+
+def _added(items: list[str], gateway: str) -> list[tuple[str, list[str]]]:
+    """What --add-host asks for: addresses and their names. UsageError."""
+    found = []
+    for item in items:
         names, _, address = item.partition(":")
-        if not names or not address:
+        if not names.strip(";") or not address:
             raise UsageError(
                 f"invalid value {item!r} for --add-host", "the form is NAME[;NAME...]:IP", "for example: --add-host db:10.0.0.5"
             )
-        address = (gateway or "127.0.0.1") if address == "host-gateway" else address.strip("[]")
-        lines.append(f"{address}\t{names.replace(';', ' ')}")
+        if address == "host-gateway" and not gateway:
+            raise UsageError(
+                f"cannot use --add-host {item}",
+                "this container has no address by which it reaches the host",
+                "give an address, or set containers.host_containers_internal_ip in containers.toml",
+            )
+        found.append((gateway if address == "host-gateway" else address.strip("[]"), [name for name in names.split(";") if name]))
+    return found
+
+
+def base_file(opts: dict[str, Any], conf: dict[str, Any]) -> str:
+    """What /etc/hosts begins with: a path, none, or image."""
+    return str(opts.get("hosts_file") or conf["containers"].get("base_hosts_file") or "/etc/hosts")
+
+
+def write_hosts(
+    path: str, names: tuple[str, str], info: NetInfo, opts: dict[str, Any], mode: str, conf: dict[str, Any], image: list[str]
+) -> None:
+    """--add-host, the base file, and, where these do not have the names already: localhost, the host's, the container's own.
+
+    names: host name and name of the container; image: lines of the image's /etc/hosts. UsageError for a bad --add-host.
+    """
+    gateway = _gateway(info, conf)
+    entries = _added(list(opts.get("add_host") or []), gateway)
+    base = base_file(opts, conf)
+    for line in image if base == "image" else [] if base == "none" else _read(base):
+        address, *known = line.partition("#")[0].split() or [""]
+        if known:
+            entries.append((address, known))
+    taken = {name for _, known in entries for name in known}
+    ours = [("127.0.0.1", ["localhost"]), ("::1", ["localhost"])]
     if gateway:
-        lines.append(f"{gateway}\thost.containers.internal host.docker.internal")
-    own = [hostname, name] if hostname != name else [name]
+        ours.append((gateway, ["host.containers.internal", "host.docker.internal"]))
     if mode != "host":
         addresses = [entry["address"] for status in info.attached for entry in status["addresses"]] or [info.ip or "127.0.0.1"]
-        lines += [f"{address}\t{' '.join(own)}" for address in addresses]
+        ours += [(address, list(dict.fromkeys(names))) for address in addresses]
+    entries += [(address, [name for name in known if name not in taken]) for address, known in ours]
     with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        file.write("".join(f"{address}\t{' '.join(known)}\n" for address, known in entries if known))
 
 
-def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict[str, Any]) -> None:
+def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict[str, Any], mode: str) -> None:
     """--dns and friends, else containers.toml's, else the helper's forwarder, else the host's name servers."""
     table = conf["containers"]
     host = [line.split() for line in _read("/etc/resolv.conf")]
@@ -76,7 +109,7 @@ def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict
         theirs = host_servers()
         # The host's loopback resolver cannot be reached from another network namespace; the helper's forwarder can.
         reachable = [server for server in theirs if not info.private or not server.startswith(("127.", "::1"))]
-        servers = info.dns + reachable if info.private else theirs
+        servers = [] if mode == "none" else info.dns + reachable if info.private else theirs
     searches = list(opts.get("dns_search") or table.get("dns_searches") or [])
     if not searches:
         searches = [word for words in host if words and words[0] in ("search", "domain") for word in words[1:]]
@@ -84,7 +117,7 @@ def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict
     if not options:
         options = [word for words in host if words and words[0] == "options" for word in words[1:]]
     lines = []
-    if searches and searches != ["."]:
+    if searches and "." not in searches:
         lines.append("search " + " ".join(searches))
     lines += [f"nameserver {server}" for server in servers]
     if options:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
+from pyman.errors import UsageError
 from pyman.linux import process
 from pyman.network import helper
 from pyman.network.setup import NetInfo, NetSetup
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 DNS_FORWARD = "169.254.1.1"
 GUEST_ADDR = "169.254.1.2"
+_HOLDS = "pyman runs pasta for the container's network namespace, and waits for its sign"
+_OURS = {
+    **dict.fromkeys(("--pid", "--foreground", "--fd", "--netns", "--userns", "--netns-only"), _HOLDS),
+    "--runas": "pasta runs as the container's root, who is you",
+    "--help": "it starts nothing",
+    "--version": "it starts nothing",
+}
 
 
 def _features(program: str) -> str:
@@ -57,41 +65,87 @@ def _has_route() -> bool:
     return False
 
 
+def _value(given: list[str], option: str) -> str:
+    """What the user's options set `option` to; empty if they do not."""
+    found = ""
+    for word, following in zip(given, [*given[1:], ""]):
+        if word == option:
+            found = following
+        elif word.startswith(option + "="):
+            found = word[len(option) + 1 :]
+    return found
+
+
+def _names(given: list[str], short: str, long: str) -> bool:
+    """Whether one of the words is that option, alone or with its value."""
+    return any(word == long or word.startswith((short, long + "=")) for word in given)
+
+
+_LONG = {"-m": "--mtu", "-I": "--ns-ifname", "-i": "--interface", "-n": "--netmask", "-g": "--gateway", "-M": "--mac-addr"}
+
+
+def merged(configured: list[str], given: list[str]) -> list[str]:
+    """The options of the configuration, then those of the command, which replace the former: pasta refuses most of them twice."""
+
+    def name(word: str) -> str:
+        return _LONG.get(word.split("=")[0], word.split("=")[0])
+
+    again = {name(word) for word in given if word.startswith("-")} - {"-t", "-u", "-T", "-U", "-a", "-D", "-o", "--dns", "--address"}
+    result: list[str] = []
+    dropping = False
+    for word in configured:
+        dropping = name(word) in again if word.startswith("-") else dropping
+        if not dropping:
+            result.append(word)
+    return result + given
+
+
+def check_options(given: list[str]) -> None:
+    """UsageError for options of the user's that would take pasta away from the container that it is for."""
+    for word in given:
+        if word.split("=")[0] in _OURS or word[:2] in ("-P", "-f", "-F", "-h"):
+            raise UsageError(f"cannot use pasta option {word}", _OURS.get(word.split("=")[0], _OURS["--pid"]), "leave it out")
+
+
 def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], program: str) -> list[str]:
-    """pasta's command line but for the namespace; what it offers is noted in `info`. given: options of the user's."""
+    """pasta's command line but for the namespace; what it offers is noted in `info`. given: options of the user's. UsageError."""
+    check_options(given)
     known = _features(program)
     # The pid "file" is a pipe on its stdout: pasta writes it when it is ready, and the other descriptors it closes.
     # In the foreground it stays our child, and so ends with us even if we are killed.
     argv = ["pasta", "--config-net", "--foreground", "--pid", "/proc/self/fd/1"]
-    if "--no-netns-quit" in known:
+    if "--no-netns-quit" in known and "--no-netns-quit" not in given:
         argv.append("--no-netns-quit")  # a wiped runtime directory is no reason to leave the container without network
-    if "--dns-forward" in known and not any(option.startswith("--dns-forward") for option in given):
-        argv += ["--dns-forward", DNS_FORWARD]
-        info.dns = [DNS_FORWARD]
-    if "--map-guest-addr" in known and not any(option.startswith("--map-guest-addr") for option in given):
-        argv += ["--map-guest-addr", GUEST_ADDR]
-        info.host_address = GUEST_ADDR
-    # What the user forwards by hand replaces the published ports and the closed defaults.
-    for letter, protocol in (("-t", "tcp"), ("-u", "udp")):
+    for option, default in (("--dns-forward", DNS_FORWARD), ("--map-guest-addr", GUEST_ADDR)):
+        address = _value(given, option)
+        if not address and option in known:
+            argv += [option, default]
+            address = default
+        if option == "--dns-forward":
+            info.dns = [address] if address not in ("", "none") else []
+        else:
+            info.host_address = address if address != "none" else ""
+    # The automatic forwarding of whatever is bound is off, unless the user asks for it.
+    for letter, long, protocol in (("-t", "--tcp-ports", "tcp"), ("-u", "--udp-ports", "udp")):
         specs = [_pasta_port(port) for port in ports if port["protocol"] == protocol]
-        if not any(option.startswith((letter, "--tcp-ports" if letter == "-t" else "--udp-ports")) for option in given):
-            for spec in specs or ["none"]:
-                argv += [letter, spec]
-    for letter in ("-T", "-U"):
-        if not any(option.startswith(letter) for option in given):
+        for spec in specs or ([] if _names(given, letter, long) else ["none"]):
+            argv += [letter, spec]
+    for letter, long in (("-T", "--tcp-ns"), ("-U", "--udp-ns")):
+        if not _names(given, letter, long):
             argv += [letter, "none"]
     if not any(option in ("--map-gw", "--no-map-gw") for option in given):
         argv.append("--no-map-gw")
     argv += [option for option in given if option != "--map-gw"]
     if not _has_route():
         argv += _without_uplink(given)
-    return [*argv, "--quiet", "--netns"]
+    quiet = not any(option in ("-d", "--debug", "--trace", "-q", "--quiet") for option in given)
+    return [*argv, *(["--quiet"] if quiet else []), "--netns"]
 
 
 def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]]) -> None:
     """Start pasta for the network namespace at path `netns`. MissingProgram."""
     program = helper.find("pasta")
-    given = helper.options(setup.mode) + list(conf["network"].get("pasta_options") or [])
+    given = merged(list(conf["network"].get("pasta_options") or []), helper.options(setup.mode))
     argv = [*arguments(setup.info, given, ports, program), helper.bind_netns(netns)]
     setup.info.again = [program, *argv]
     setup.log_fd, write_end = os.pipe()

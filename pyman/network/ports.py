@@ -57,31 +57,75 @@ def _split(spec: str) -> tuple[str, str, str, str]:
     return ip, host, container, protocol.lower() or "tcp"
 
 
-def parse_publish(specs: list[str]) -> list[dict[str, Any]]:
+def check_publish(specs: list[str]) -> None:
+    """UsageError for anything outside the grammar, sctp (no rootless forwarder has it), or two mappings of one host port."""
+    _refuse_overlaps([port for port in (_parsed(spec) for spec in specs) if port["host_port"]])
+
+
+def _parsed(spec: str) -> dict[str, Any]:
+    """A mapping as written: host_port 0 for one to be chosen, "among": how many to choose it from, 0 for all there are."""
+    ip, host, container, protocol = _split(spec)
+    if protocol == "sctp":
+        raise UsageError(f"cannot publish {spec}", "neither pasta nor slirp4netns forwards sctp", "use tcp or udp, or --network host")
+    if protocol not in ("tcp", "udp"):
+        raise _bad(spec, f"the protocol {protocol!r} is neither tcp nor udp")
+    first, count = _range(container, spec)
+    made: dict[str, Any] = {"host_ip": _address(ip, spec) if ip else "", "host_port": 0, "container_port": first}
+    made.update(protocol=protocol, range=count)
+    if host:
+        low, host_count = _range(host, spec)
+        if count == 1 and host_count > 1:
+            made["among"] = range(low, low + host_count)
+        elif host_count != count:
+            raise _bad(spec, f"{host_count} host ports cannot be mapped to {count} container ports")
+        else:
+            made["host_port"] = low
+    return made
+
+
+def parse_publish(specs: list[str], addresses: list[str] | None = None, before: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
     """Port mappings {"host_ip", "host_port", "container_port", "protocol", "range"}; random host ports are chosen here.
 
-    UsageError for anything outside the grammar, sctp (no rootless forwarder has it), or two mappings of one host port.
+    addresses: of the host, for mappings that name none; before: the mappings of the container's last run, whose random ports are kept
+    where they are free. UsageError for anything outside the grammar, sctp, or two mappings of one host port.
     """
     result: list[dict[str, Any]] = []
     for spec in specs:
-        ip, host, container, protocol = _split(spec)
-        if protocol == "sctp":
-            raise UsageError(f"cannot publish {spec}", "neither pasta nor slirp4netns forwards sctp", "use tcp or udp, or --network host")
-        if protocol not in ("tcp", "udp"):
-            raise _bad(spec, f"the protocol {protocol!r} is neither tcp nor udp")
-        first, count = _range(container, spec)
-        address = _address(ip, spec) if ip else ""
-        if host:
-            host_first, host_count = _range(host, spec)
-            if count == 1 and host_count > 1:
-                host_first, host_count = _free_port(address, protocol, range(host_first, host_first + host_count), spec), 1
-            if host_count != count:
-                raise _bad(spec, f"{host_count} host ports cannot be mapped to {count} container ports")
-        else:
-            host_first = _free_port(address, protocol, range(0, 1), spec) if count == 1 else _free_run(address, protocol, count, spec)
-        result.append({"host_ip": address, "host_port": host_first, "container_port": first, "protocol": protocol, "range": count})
+        made = _parsed(spec)
+        among = made.pop("among", None)
+        chosen = made["host_port"]
+        for address in [made["host_ip"]] if made["host_ip"] else addresses or [""]:
+            port = {**made, "host_ip": address}
+            if not chosen:
+                taken = {(other["protocol"], other["host_port"] + n) for other in result for n in range(other["range"])}
+                chosen = _kept(port, among, before or [], taken) or _choose(port, among, taken, spec)
+            result.append({**port, "host_port": chosen})
     _refuse_overlaps(result)
     return result
+
+
+def _kept(port: dict[str, Any], among: range | None, before: list[dict[str, Any]], taken: set[tuple[str, int]]) -> int:
+    """The host port that the mapping had, if it can have it again; else 0."""
+    for old in before:
+        first = old["host_port"]
+        same = all(old[key] == port[key] for key in ("host_ip", "container_port", "protocol", "range"))
+        if same and (among is None or first in among) and (port["protocol"], first) not in taken:
+            if all(_bindable(port["host_ip"], port["protocol"], first + n) for n in range(port["range"])):
+                return int(first)
+    return 0
+
+
+def _choose(port: dict[str, Any], among: range | None, taken: set[tuple[str, int]], spec: str) -> int:
+    address, protocol, count = port["host_ip"], port["protocol"], port["range"]
+    if count > 1:
+        return _free_run(address, protocol, count, spec)
+    if among is None:
+        return _free_port(address, protocol, range(0, 1), spec)
+    free = [number for number in among if (protocol, number) not in taken]
+    for number in free:
+        if _bindable(address, protocol, number):
+            return number
+    raise UsageError(f"cannot publish {spec}", "every port of the range is in use")
 
 
 def _refuse_overlaps(ports: list[dict[str, Any]]) -> None:

@@ -51,9 +51,27 @@ class NetSetup:
 def check(mode: str) -> None:
     """UsageError for a --network value this release does not have, with the reason."""
     name = mode.split(":", 1)[0]
+    if name == "pod":
+        raise UsageError(
+            "cannot use network mode pod", "the container is in no pod", "use --network container:NAME to share a container's network"
+        )
+    if name in ("slirp4netns", "pasta"):
+        _check_options(mode)
     if name in ("pasta", "slirp4netns", "none", "host", "container", "ns", "bridge"):
         return
     raise UsageError(f"no network {mode!r}", "known are pasta, slirp4netns, none, host, container:NAME, ns:PATH and networks")
+
+
+def _check_options(mode: str) -> None:
+    """Options that make no sense are refused before anything is made."""
+    if ":" not in mode:
+        return
+    from pyman.network import helper, pasta, slirp4netns
+
+    if mode.startswith("pasta:"):
+        pasta.check_options(helper.options(mode))
+    else:
+        slirp4netns.arguments(helper.options(mode))
 
 
 def begin(mode: str, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]], run_dir: str = "", channel_fd: int = -1) -> NetSetup:
@@ -71,7 +89,7 @@ def begin(mode: str, netns: str, conf: dict[str, Any], ports: list[dict[str, Any
     elif setup.name == "slirp4netns":
         from pyman.network import slirp4netns
 
-        slirp4netns.begin(setup, netns, run_dir, ports)
+        slirp4netns.begin(setup, netns, conf, ports, run_dir)
     elif setup.name == "bridge":
         from pyman.network import bridged
 

@@ -8,49 +8,84 @@ import select
 
 from pyman.errors import UsageError
 from pyman.linux import process
-from pyman.network import helper
+from pyman.network import helper, hosts, subnets
 from pyman.network.setup import NetSetup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyman.network.subnets import Subnet
 
-def begin(setup: NetSetup, netns: str, run_dir: str, ports: list[dict[str, Any]]) -> None:
+
+def _bad(option: str, why: str) -> UsageError:
+    return UsageError(f"invalid slirp4netns option {option!r}", why)
+
+
+def _truth(option: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise _bad(option, "its value is true or false")
+    return value == "true"
+
+
+def arguments(given: list[str]) -> tuple[list[str], Subnet, bool]:
+    """(slirp4netns' options, the container's subnet, whether it reaches the host's loopback); later options win. UsageError."""
+    mtu, network, loopback, ipv6 = "65520", (4, 0x0A000200, 24), False, True
+    rest: dict[str, str] = {}
+    for option in given:
+        name, _, value = option.partition("=")
+        if name == "allow_host_loopback":
+            loopback = _truth(option, value)
+        elif name == "enable_ipv6":
+            ipv6 = _truth(option, value)
+        elif name == "mtu":
+            if not value.isdigit() or not 68 <= int(value) <= 65521:
+                raise _bad(option, "its value is a number from 68 to 65521")
+            mtu = value
+        elif name == "cidr":
+            network, _ = subnets.parse_cidr(value)
+            if network[0] != 4 or network[2] > 25:
+                raise _bad(option, "its value is an IPv4 subnet of at least 128 addresses")
+        elif name in ("outbound_addr", "outbound_addr6"):
+            _check_outbound(option, value, name == "outbound_addr6")
+            rest[name] = value
+        elif name == "port_handler":
+            if value == "rootlesskit":
+                raise _bad(option, "it would hide the peers' addresses: ports are forwarded by slirp4netns itself")
+            if value != "slirp4netns":
+                raise _bad(option, "its value is slirp4netns")
+        else:
+            raise _bad(option, "known are allow_host_loopback, mtu, cidr, enable_ipv6, outbound_addr, outbound_addr6, port_handler")
+    argv = [f"--mtu={mtu}", f"--cidr={subnets.cidr_text(network)}"]
+    argv += ([] if loopback else ["--disable-host-loopback"]) + (["--enable-ipv6"] if ipv6 else [])
+    return [*argv, *(f"--{name.replace('_', '-')}={value}" for name, value in rest.items())], network, loopback
+
+
+def _check_outbound(option: str, value: str, ipv6: bool) -> None:
+    """An address of the right version, or the name of a device of the host's."""
+    try:
+        if (subnets.parse_ip(value)[0] == 6) == ipv6:
+            return
+    except UsageError:
+        if value in (name for _, name in _socket.if_nameindex()):
+            return
+    raise _bad(option, f"{value!r} is neither an IPv{6 if ipv6 else 4} address nor a device of this machine")
+
+
+def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[str, Any]], run_dir: str) -> None:
     """Start slirp4netns for the network namespace at path `netns`; its socket goes to run_dir. MissingProgram, UsageError."""
     program = helper.find("slirp4netns")
+    options, network, loopback = arguments([*(conf["engine"].get("network_cmd_options") or []), *helper.options(setup.mode)])
     setup.ready_fd, ready_w = os.pipe()
     setup.log_fd, write_end = os.pipe()
     setup.socket_path = os.path.join(run_dir, "slirp.sock")  # given to it relative to run_dir: sockets' paths have 107 bytes
-    argv = [
-        "slirp4netns",
-        "--configure",
-        "--mtu=65520",
-        "--disable-host-loopback",
-        "--ready-fd",
-        str(ready_w),
-        "--netns-type=path",
-        "--api-socket",
-        "slirp.sock",
-    ]
-    for option in helper.options(setup.mode):
-        name, _, value = option.partition("=")
-        if name == "allow_host_loopback" and value == "true":
-            argv.remove("--disable-host-loopback")
-        elif name == "mtu" and value.isdigit():
-            argv[2] = f"--mtu={value}"
-        elif name == "cidr":
-            argv.append(f"--cidr={value}")
-        elif name == "enable_ipv6":
-            argv += ["--enable-ipv6"] if value == "true" else []
-        elif name in ("outbound_addr", "outbound_addr6"):
-            argv.append(f"--{name.replace('_', '-')}={value}")
-        elif name != "port_handler":
-            raise UsageError(
-                f"invalid slirp4netns option {option!r}",
-                "known are allow_host_loopback, mtu, cidr, enable_ipv6, outbound_addr, outbound_addr6, port_handler",
-            )
+    argv = ["slirp4netns", "--configure", *options, "--ready-fd", str(ready_w), "--netns-type=path", "--api-socket", "slirp.sock"]
     argv += [helper.bind_netns(netns), "tap0"]
+    info = setup.info
+    host, server, info.ip = (subnets.ip_text((4, network[1] + number)) for number in (2, 3, 100))
+    info.dns = [server]
+    # Its own address for the host leads to the host's loopback; the host's address reaches whatever is open to others.
+    info.host_address = host if loopback else hosts.host_address()
     os.set_blocking(write_end, False)
     os.set_inheritable(ready_w, True)
     directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -71,7 +106,7 @@ def finish(setup: NetSetup) -> None:
     os.close(setup.ready_fd)
     os.set_inheritable(setup.log_fd, True)
     setup.info.pids = [(setup.pid, process.start_time(setup.pid))]
-    setup.info.ip, setup.info.dns, setup.info.host_address, setup.info.private = "10.0.2.100", ["10.0.2.3"], "10.0.2.2", True
+    setup.info.private = True
     for port in setup.info.ports:
         for offset in range(port["range"]):
             _forward(setup, port, offset)

@@ -58,8 +58,8 @@ def run_leniently(kind: str, entries: list[dict[str, Any]], state: dict[str, Any
     return failures
 
 
-def run(kind: str, hook: dict[str, Any], state: dict[str, Any]) -> None:
-    """Run one hook. RuntimeFailure."""
+def run(kind: str, hook: dict[str, Any], state: dict[str, Any], netns: int = -1) -> None:
+    """Run one hook, in the network namespace of that descriptor if there is one. RuntimeFailure."""
     path = hook["path"]
     args = [str(arg) for arg in hook.get("args") or [path]]
     env = dict(entry.split("=", 1) for entry in hook.get("env") or [] if "=" in entry)
@@ -74,6 +74,8 @@ def run(kind: str, hook: dict[str, Any], state: dict[str, Any]) -> None:
         os.dup2(stdin, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        if netns >= 0:
+            libc.setns(netns, libc.CLONE_NEWNET)
         os.setsid()  # so that all of it can be killed when its time is over
         libc.close_range(3)
         try:
@@ -83,7 +85,7 @@ def run(kind: str, hook: dict[str, Any], state: dict[str, Any]) -> None:
         return 127
 
     try:
-        pid = process.fork(body, "pyman:[hook]", (stdin, output))
+        pid = process.fork(body, "pyman:[hook]", tuple(fd for fd in (stdin, output, netns) if fd >= 0))
         status = _wait(pid, hook.get("timeout"))
         if status != 0:
             os.lseek(output, max(0, os.fstat(output).st_size - _OUTPUT), os.SEEK_SET)

@@ -69,7 +69,7 @@ gpus list Add GPUs !! CDI devices are not part of this release
 group-add list Add a supplementary group of the container
 group-entry str Line for /etc/group: $GROUPNAME, $GID, $USERLIST are replaced
 {HEALTH}hostname,h str Host name in the container
-hosts-file str File to base /etc/hosts on, or none
+hosts-file str File that /etc/hosts begins with; image: the image's; none: an empty one
 hostuser list Add a user of the host to /etc/passwd, by name or number
 http-proxy bool=true Pass the host's proxy variables
 image-volume str Volumes of the image: anonymous, tmpfs or ignore

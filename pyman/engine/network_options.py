@@ -1,0 +1,36 @@
+"""--network and --publish as create and run check them, before anything is made. CLI process, with one of them given only."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import plan
+from pyman.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+    """UsageError, NoSuchObject, StorageError for a mode, its options or a port that cannot be."""
+    if opts.get("publish"):
+        from pyman.network import ports  # the start needs it anyway
+
+        ports.check_publish(list(opts["publish"]))
+    values = list(opts.get("network") or [])
+    mode = plan.network_mode(opts, conf)
+    name, colon, rest = mode.partition(":")
+    if name == "bridge":
+        from pyman.network import attachments, config  # bridge networks only
+
+        for attachment in attachments.parse(opts, values or ["bridge"], conf):
+            config.get(attachment["name"], conf)
+    elif name == "pod" or (colon and name in ("pasta", "slirp4netns")):
+        from pyman.network import setup
+
+        setup.check(mode)
+    elif colon and name in ("host", "none", "private", "default"):
+        raise UsageError(f"invalid network mode {mode!r}", f"{name} has no options")
+    elif name == "ns" and not os.path.exists(rest):
+        raise UsageError(f"cannot use --network {mode}", f"{rest}: No such file or directory", "name the file of a network namespace")
