@@ -29,6 +29,7 @@ TOOLS = (
     "busybox",
     "cc",
     "gpg",
+    "ssh",
 )
 OTHER_RUNTIME = os.environ.get("PYMAN_TEST_RUNTIME", "")  # crun or runc: the same tests with it, see test_other_runtimes.py
 Run = Callable[..., subprocess.CompletedProcess[str]]

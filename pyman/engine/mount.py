@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def require_inside(verb: str) -> None:
+def require_inside(verb: str, what: str = "CONTAINER") -> None:
     """UsageError outside `pyman unshare`: a mount would end with this command."""
     if not userns.in_userns():
         raise UsageError(
             f'cannot run command "pyman {verb}" in rootless mode, must execute `pyman unshare` first',
             "only in a user namespace may a user mount, and what is mounted there ends with it",
-            f"pyman unshare sh -c 'ls $(pyman {verb} CONTAINER)'",
+            f"pyman unshare sh -c 'ls $(pyman {verb.replace('unmount', 'mount')} {what})'",
         )
 
 

@@ -103,3 +103,8 @@ def test_prune(own: Own, store: Path, layout: str) -> None:
     freed = text.splitlines()[-1].removeprefix("Total reclaimed space: ")
     assert freed.endswith("MB") and float(freed[:-2]) * 1e6 == pytest.approx(before - disk(store), rel=0.01)
     assert not own("images", "-q") and not list((root / "layers").iterdir())
+
+
+def test_migrate_and_renumber(own: Own) -> None:
+    assert own("system", "migrate") == own("system", "renumber") == ""
+    assert "keeps the runtime" in own("system", "migrate", "--new-runtime", "crun", rc=125)

@@ -156,6 +156,20 @@ _IMAGE = {
         ("pyman load -i app.tar", "pyman load < app.tar.zst", "pyman load -i https://example.com/app.tar.gz"),
         most=0,
     ),
+    "mount": _C(
+        "image_mount",
+        "[IMAGE...]",
+        "Mount images' files inside `pyman unshare`, or list those that are mounted there",
+        "\nall,a bool Mount all images\nformat str json\n",
+        ("pyman unshare sh -c 'ls $(pyman image mount debian)'", "pyman image mount --format json"),
+    ),
+    "unmount": _C(
+        "image_unmount",
+        "IMAGE...",
+        "Unmount images' files inside `pyman unshare`",
+        "\nall,a bool Unmount all that are mounted\nforce,f bool Unmount them even if they are in use\n",
+        ("pyman image unmount debian", "pyman image unmount --all"),
+    ),
     "ls": _C("images", "[IMAGE]", "List images", IMAGES, ("pyman images", "pyman images --format '{{.Repository}}:{{.Tag}}'"), most=1),
     "prune": _C("image_prune", "", "Remove images without a name, or all unused ones", IMAGE_PRUNE, ("pyman image prune -af",), most=0),
     "pull": _C(
@@ -187,10 +201,11 @@ _IMAGE = {
     ),
     "scp": _C(
         "image_scp",
-        "[HOST::]IMAGE [HOST::]",
-        "Copy an image to another machine: says which pipe does it",
-        "\nquiet,q bool Print no progress\n",
-        ("pyman image scp app other.example::",),
+        "[HOST::]IMAGE [HOST::[NAME]]",
+        "Copy an image from or to another machine by ssh",
+        "\nformat str Format of the archive: docker-archive (default) or oci-archive\nquiet,q bool Print no progress\n",
+        ("pyman image scp app me@other.example::", "pyman image scp other.example:2222::app", "pyman image scp one::app two::copy"),
+        most=2,
     ),
     "search": _REGISTRIES[("search",)],
     "sign": _C("image_sign", "IMAGE...", "Sign images: says what does it", SIGNATURE, ("pyman image sign --sign-by me app",)),
@@ -219,6 +234,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("rmi",): _IMAGE["rm"],
 }
 ALIASES = {
+    ("image", "umount"): ("image", "unmount"),
     ("image", "list"): ("images",),
     ("image", "remove"): ("rmi",),
 }

@@ -100,6 +100,18 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         ("pyman system df", "pyman system df -v", "pyman system df --format '{{.Type}} {{.Size}}'"),
         most=0,
     ),
+    ("system", "migrate"): _C(
+        "system_migrate",
+        "",
+        "Bring containers to a new version: says that there is nothing to do",
+        "\nmigrate-db bool Accepted: there is no database\n"
+        "new-runtime str Runtime of all containers !! a container keeps the runtime it was made with: make it anew with --runtime\n",
+        ("pyman system migrate",),
+        most=0,
+    ),
+    ("system", "renumber"): _C(
+        "system_migrate", "", "Give containers new lock numbers: says that there are none", "", ("pyman system renumber",), most=0
+    ),
     ("system", "prune"): _C(
         "system_prune",
         "",
