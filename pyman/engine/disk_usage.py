@@ -13,7 +13,7 @@ from pyman.engine import volumes
 from pyman.engine.container import RUNNING, containers_dir, list_containers
 from pyman.linux import trees
 from pyman.rootless import userns
-from pyman.storage import images, layers
+from pyman.storage import artifacts, images, layers, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,15 +23,18 @@ _LEFT = ("trash", "partial", "intents")  # what killed and failed commands have 
 
 
 class Usage:
-    """`images`, `containers`, `volumes`: rows for -v; `summary`: one row for each of them; `left`: bytes that nothing needs."""
+    """`images`, `containers`, `volumes`, `artifacts`: rows for -v; `summary`: one row for each of them; `left`: bytes that nothing needs;
+    `other`: the store's own files (secrets, events, networks, index), by name."""
 
-    __slots__ = ("containers", "images", "left", "summary", "volumes")
+    __slots__ = ("artifacts", "containers", "images", "left", "other", "summary", "volumes")
 
     def __init__(self) -> None:
         self.images: list[dict[str, Any]] = []
         self.containers: list[dict[str, Any]] = []
         self.volumes: list[dict[str, Any]] = []
         self.summary: list[dict[str, Any]] = []
+        self.artifacts: list[dict[str, Any]] = []
+        self.other: dict[str, int] = {}
         self.left = 0
 
 
@@ -64,8 +67,13 @@ def gather() -> Usage:
     found.left = sum(sizes["left"].values())
     found.left += sum(size for diff_id, size in sizes["layers"].items() if diff_id not in sharers and diff_id not in needed)
     found.left += sum(size for blob, size in sizes["blobs"].items() if blob not in used_blobs)
-    total = sum(sum(sizes[kind].values()) for kind in ("layers", "blobs", "left"))
-    kept = sum(sizes["layers"].get(diff_id, 0) for diff_id in needed) + sum(sizes["blobs"].get(blob, 0) for blob in needed_blobs)
+    found.other = sizes["other"]
+    total = sum(sum(sizes[kind].values()) for kind in ("layers", "blobs", "left", "other"))
+    kept = (
+        sum(found.other.values())
+        + sum(sizes["layers"].get(diff_id, 0) for diff_id in needed)
+        + sum(sizes["blobs"].get(blob, 0) for blob in needed_blobs)
+    )
     active = len({row["record"]["id"] for row in found.images if row["containers"]})
     found.summary.append(_row("Images", len(found.images), active, total, total - kept))
     for key, size in sizes["containers"].items():
@@ -79,12 +87,19 @@ def gather() -> Usage:
     free = sum(row["size"] for row in found.volumes if not row["links"])
     links = sum(row["links"] for row in found.volumes)
     found.summary.append(_row("Local Volumes", len(found.volumes), links, sum(row["size"] for row in found.volumes), free))
+    size = sum(sizes["artifacts"].values())
+    if size:  # Podman has no such row: without artifacts there is none here either
+        found.artifacts = [
+            {"name": name, "size": sum(os.stat(artifacts.path(digest)).st_blocks * 512 for digest in set(digests) if not problem)}
+            for name, digests, problem in artifacts.survey()
+        ]
+        found.summary.append(_row("Artifacts", len(found.artifacts), 0, size, 0))
     return found
 
 
 def total() -> int:
     """Bytes that images, containers and volumes take, with what is left of failed commands."""
-    return sum(sum(sizes.values()) for sizes in _measure().values())
+    return sum(sum(sizes.values()) for kind, sizes in _measure().items() if kind != "other")
 
 
 def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dict[str, Any]:
@@ -92,22 +107,40 @@ def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dic
 
 
 def _measure() -> dict[str, dict[str, int]]:
-    """Kind -> name -> bytes, for layers, blobs, containers, volumes, left."""
+    """Kind -> name -> bytes, for layers, blobs, containers, volumes, artifacts, left, other: all that du finds, and each file once."""
     root = paths.graphroot()
     places = {
         "layers": layers.layers_dir(),
         "blobs": os.path.join(root, "blobs", "sha256"),
         "containers": containers_dir(),
         "volumes": os.path.join(root, "volumes"),
+        "artifacts": os.path.join(root, "artifacts"),
     }
+    idle = trash.unlocked()
 
     def body() -> dict[str, dict[str, int]]:
         seen: set[tuple[int, int]] = set()
         found = {kind: {name: blocks(os.path.join(place, name), seen) for name in _listed(place)} for kind, place in places.items()}
         found["left"] = {name: blocks(os.path.join(root, name), seen) for name in _LEFT}
+        found["left"].update({name: blocks(os.path.join(root, "tmp", name), seen) for name in idle})
+        others = [name for name in _listed(root) if name not in (*_LEFT, *places, "tmp")]
+        found["other"] = {name: blocks(os.path.join(root, name), seen) for name in others if name != "blobs"}
+        found["other"]["tmp"] = sum(
+            blocks(os.path.join(root, "tmp", name), seen) for name in _listed(os.path.join(root, "tmp")) if name not in idle
+        )
+        found["other"]["directories"] = sum(
+            _own_blocks(place) for place in (root, os.path.join(root, "tmp"), os.path.join(root, "blobs"), *places.values())
+        )
         return found
 
     return dict(userns.call_in_userns(body))
+
+
+def _own_blocks(path: str) -> int:
+    try:
+        return os.lstat(path).st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def _listed(place: str) -> list[str]:

@@ -149,6 +149,21 @@ def _force_open(parent_fd: int, name: str) -> int:
         return -1
 
 
+def unlocked() -> list[str]:
+    """The names in tmp/ of what killed commands have left there, and the next sweep deletes."""
+    tmp = os.path.join(paths.graphroot(), "tmp")
+    found = []
+    try:
+        for name in os.listdir(tmp):
+            lock = Lock(os.path.join(tmp, name), shared=True)
+            if lock.try_acquire():
+                found.append(name)
+            lock.release()
+    except OSError:
+        pass  # gone meanwhile, or there is no such directory yet
+    return found
+
+
 def sweep() -> None:
     """Delete what killed commands left: everything in the trash, and entries of tmp/ that nobody holds locked."""
     sweep_trash()

@@ -79,3 +79,9 @@ def _verbose(usage: Usage) -> None:
     output.print_table(["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"], cells)
     sys.stdout.write("\nLocal Volumes space usage:\n\n")
     output.print_table(["VOLUME NAME", "LINKS", "SIZE"], [[row["name"], str(row["links"]), size(row["size"])] for row in usage.volumes])
+    if usage.artifacts:
+        sys.stdout.write("\nArtifacts space usage:\n\n")
+        output.print_table(["NAME", "SIZE"], [[row["name"], size(row["size"])] for row in usage.artifacts])
+    sys.stdout.write("\nThe store's own files:\n\n")
+    rows = [[name, size(used)] for name, used in sorted({**usage.other, "left by failed commands": usage.left}.items()) if used]
+    output.print_table(["NAME", "SIZE"], rows)
