@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pyman.systemd import names, unitfile, words
-from pyman.systemd.quadlet import convert, generator, keys, service, sources
+from pyman.systemd.quadlet import convert, generator, installed, keys, service, sources
 from tests import quadlets
 
 IMAGE = "Image=quay.io/x/y:1\n"
@@ -458,3 +458,24 @@ def test_the_command_line_of_the_generator(folder: Path, capfd: pytest.CaptureFi
     assert generator.main(["--nonsense"]) == 2 and "unknown option" in capfd.readouterr().err
     assert generator.main(["-v", "--no-kmsg-log", "--user", str(folder / "out")]) == 0
     assert f"wrote {folder}/out/x.service" in capfd.readouterr().err
+
+
+def test_without_a_generator_units_are_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd looks for generators in directories of the system only; the user's own units stay as they are."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
+    units = folder / "data/systemd/user"
+    (units / "default.target.wants").mkdir(parents=True)
+    (units / "mine.service").write_text("[Service]\nExecStart=/bin/true\n")
+    (units / "default.target.wants/mine.service").symlink_to("../mine.service")
+    (folder / "elsewhere").write_text(service.MARK)
+    (units / "linked.service").symlink_to(folder / "elsewhere")
+    for name in ("web", "mine", "linked"):
+        (folder / f"{name}.container").write_text(f"[Container]\n{IMAGE}[Install]\nWantedBy=default.target\n")
+    installed.refresh_units()
+    assert sorted(path.name for path in units.glob("*.service")) == ["linked.service", "mine.service", service.WAIT, "web.service"]
+    assert (units / "default.target.wants/web.service").read_text().count("ExecStart=") == 1
+    assert (units / "mine.service").read_text() == "[Service]\nExecStart=/bin/true\n"
+    (folder / "web.container").unlink()
+    installed.refresh_units()
+    assert sorted(path.name for path in units.rglob("*.service")) == ["linked.service", "mine.service", "mine.service"]
+    assert (folder / "elsewhere").read_text() == service.MARK

@@ -12,7 +12,7 @@ import sys
 from pyman.systemd.quadlet import convert, service, sources
 from pyman.systemd.unitfile import Problem
 
-_PODMAN = ("/run", "/etc", "/usr/local/lib", "/usr/lib")  # where systemd looks for generators, in its order
+_ROOTS = ("/run", "/etc", "/usr/local/lib", "/usr/lib")  # where systemd looks for generators, in its order
 _USAGE = """\
 Usage: pyman-quadlet [--user] [-v] [--no-kmsg-log] DIRECTORY [EARLY LATE]
        pyman-quadlet [--user] --dryrun
@@ -101,11 +101,12 @@ def _generate(places: list[str], user: bool, log: _Log) -> int:
     if not made:
         return 0
     directory = places[0]
-    if len(places) == 3 and user and podmans_generator():
+    podmans = installed_generator("podman-user-generator")
+    if len(places) == 3 and user and podmans:
         # Both would write the same names at the same time. The last directory counts least: what Podman makes is used.
         directory = places[2]
         log.say(
-            f"{podmans_generator()} reads the same files, and its units are used;"
+            f"{podmans} reads the same files, and its units are used;"
             " so that pyman's are: ln -s /dev/null /etc/systemd/user-generators/podman-user-generator"
         )
     try:
@@ -116,10 +117,10 @@ def _generate(places: list[str], user: bool, log: _Log) -> int:
     return 0 if good else 1
 
 
-def podmans_generator() -> str:
-    """The path of Podman's user generator, if systemd would call it (a link to /dev/null in a place that counts more hides it)."""
-    for root in _PODMAN:
-        path = f"{root}/systemd/user-generators/podman-user-generator"
+def installed_generator(name: str) -> str:
+    """The path of a user generator, if systemd would call it (a link to /dev/null in a place that counts more hides it)."""
+    for root in _ROOTS:
+        path = f"{root}/systemd/user-generators/{name}"
         if os.path.lexists(path):
             return path if os.access(path, os.X_OK) and os.path.realpath(path) != os.devnull else ""
     return ""

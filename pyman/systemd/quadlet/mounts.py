@@ -62,6 +62,7 @@ def _mount(unit: UnitFile, entry: Entry, text: str, service: Service, quadlets: 
     kind = next((field[5:] for field in fields if field.startswith("type=")), "volume")
     if kind not in _WITH_SOURCE:
         return text
+    changed = False
     for index, field in enumerate(fields):
         name, equals, value = field.partition("=")
         if name not in ("source", "src"):
@@ -69,8 +70,10 @@ def _mount(unit: UnitFile, entry: Entry, text: str, service: Service, quadlets: 
         if not equals or not value:
             unit.complain(entry, f"Mount=: {name} has no value")
             continue
-        fields[index] = "source=" + commandline.source(unit, entry, value, service, quadlets, ("volume", "image", "artifact"))
-    return ",".join(_field(field) for field in fields)
+        found = commandline.source(unit, entry, value, service, quadlets, ("volume", "image", "artifact"))
+        fields[index] = f"source={found}"
+        changed = changed or found != value
+    return ",".join(_field(field) for field in fields) if changed else text
 
 
 def _fields(text: str) -> list[str]:

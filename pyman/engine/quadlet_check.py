@@ -1,0 +1,120 @@
+"""What is wrong with Quadlet files, and the units that they become. CLI process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+from pyman.errors import UsageError
+from pyman.systemd import unitfile, words
+from pyman.systemd.quadlet import convert, generator, keys, service, sources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SYSTEMD = ("Unit", "Service", "Install", "Quadlet")
+_ABSENT = {"multi-user.target", "graphical.target", "network-online.target", "network.target", "local-fs.target", "remote-fs.target"}
+
+
+class Checked:
+    """A file's service, and its problems in the order of their lines."""
+
+    __slots__ = ("made", "problems", "unit")
+
+    def __init__(self, unit: unitfile.UnitFile, made: service.Service) -> None:
+        self.unit = unit
+        self.made = made
+        self.problems = sorted(unit.problems, key=lambda problem: (problem.file != unit.path, problem.file, problem.line))
+
+
+def check(paths: list[str], reads: Callable[[list[str]], str] | None = None) -> list[Checked]:
+    """Check the files named, or all in Quadlet's folders.
+
+    reads: tells what is wrong with a command line of pyman's, empty if nothing. UsageError if a file is none of Quadlet's.
+    """
+    if paths:
+        return [check_file(path, reads) for path in paths]
+    quadlets = sources.Quadlets(sources.folders(True))
+    made = {each.source: each for each in convert.convert_all(quadlets, True)}
+    return [_finish(unit, made[unit.path], reads) for _, unit in sorted(quadlets.units.items())]
+
+
+def check_file(path: str, reads: Callable[[list[str]], str] | None = None) -> Checked:
+    """Check one file; files beside it and in Quadlet's folders are those that it may name. UsageError."""
+    path = os.path.abspath(path)
+    if not keys.kind_of(os.path.basename(path)):
+        raise UsageError(f"cannot check {path}", "it is no Quadlet file", "names of such files end in ." + ", .".join(keys.KINDS))
+    beside = os.path.dirname(path)
+    folders = sources.folders(True)
+    quadlets = sources.Quadlets([beside, *(place for place in folders if place != os.path.realpath(beside))])
+    unit = quadlets.add(path)
+    return _finish(unit, convert.convert(unit, quadlets, True), reads)
+
+
+def _finish(unit: unitfile.UnitFile, made: service.Service, reads: Callable[[list[str]], str] | None) -> Checked:
+    _sections(unit)
+    _targets(unit)
+    if reads and not unit.broken:
+        for section, lines in made.sections.items():
+            for key, value in lines if section == "Service" else ():
+                argv = words.split(value) if key.startswith("Exec") and value.lstrip("-").startswith(_program()) else []
+                wrong = reads(argv[1:]) if argv else ""
+                if wrong:
+                    unit.complain(None, f"{key}=: {wrong}")
+    return Checked(unit, made)
+
+
+def _program() -> str:
+    from pyman.systemd.quadlet import commandline
+
+    return commandline.program()
+
+
+def _sections(unit: unitfile.UnitFile) -> None:
+    """Sections that nobody reads are mistakes of typing."""
+    from pyman.config.nearest import nearest
+
+    known = [keys.section(keys.kind_of(unit.name)), *_SYSTEMD]
+    for section, (file, line) in unit.lines.items():
+        if section in known or section.startswith("X-"):
+            continue
+        likely = nearest(section[:40], known)
+        hint = f"; did you mean [{likely}]?" if likely else ""
+        unit.problems.append(unitfile.Problem(file, line, f"nothing reads the section [{section[:60]}]{hint}", warning=True))
+
+
+def _targets(unit: unitfile.UnitFile) -> None:
+    """Targets of the system do not exist for users' units."""
+    for key in ("WantedBy", "RequiredBy"):
+        for entry, word in unit.words("Install", key):
+            others = [other for _, other in unit.words("Install", key) if other not in _ABSENT]
+            if word in _ABSENT and not others:
+                unit.complain(
+                    entry,
+                    f"{key}={word}: users' managers do not have it, so that nothing starts the unit; use default.target",
+                    warning=True,
+                )
+
+
+def verify(checked: list[Checked]) -> list[str]:
+    """What systemd-analyze says about the units; nothing where it is not installed, or where nothing is to be said."""
+    program = shutil.which("systemd-analyze")
+    if not program or not checked:
+        return []
+    with tempfile.TemporaryDirectory(prefix="pyman-quadlet-") as folder:
+        quadlets = sources.Quadlets(sources.folders(True))
+        others = convert.convert_all(quadlets, True)
+        own = {each.made.name for each in checked}
+        generator.write([*(each for each in others if each.name not in own), *(each.made for each in checked)], folder, True)
+        # A template is looked at as one of its instances.
+        named = [name.replace("@.", "@instance.") for name in sorted(own)]
+        environment = {**os.environ, "SYSTEMD_UNIT_PATH": folder + ":", "SYSTEMD_LOG_COLOR": "0", "SYSTEMD_COLORS": "0"}
+        done = subprocess.run(
+            [program, "--user", "verify", "--man=no", "--recursive-errors=no", *named],
+            env=environment, cwd=folder, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        lines = [line.replace(folder + "/", "") for line in done.stderr.split("\n") if line.strip()]
+        return lines if done.returncode else []

@@ -1,0 +1,179 @@
+"""`pyman quadlet`: install, list, print, check, from and remove, without a service manager; the generator as a program."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import quadlets
+from tests.conftest import ROOT, Run, environment
+
+GOOD = "[Container]\nImage=quay.io/x/y:1\n\n[Install]\nWantedBy=default.target\n"
+
+
+@pytest.fixture
+def folder(base: Path) -> Iterator[Path]:
+    path = base / "home/.config/containers/systemd"
+    yield path
+    for place in (path, base / "home/.local/share/systemd", base / "work"):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def work(base: Path) -> Path:
+    path = base / "work"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_install_list_print_remove(pyman: Run, folder: Path, work: Path) -> None:
+    (work / "web.container").write_text(GOOD)
+    (work / "web.conf").write_text("settings\n")
+    done = pyman("quadlet", "install", str(work / "web.container"), str(work / "web.conf"))
+    assert done.stdout.split() == [str(folder / "web.container"), str(folder / "web.conf")]
+    assert names(folder) == [".web.container.asset", "web.conf", "web.container"]
+    again = pyman("quadlet", "install", str(work / "web.container"), rc=125)
+    assert "exists" in again.stderr and "--replace" in again.stderr
+    (work / "web.container").write_text(GOOD + "# newer\n")
+    pyman("quadlet", "install", "--replace", str(work / "web.container"))
+    assert pyman("quadlet", "print", "web.container").stdout == GOOD + "# newer\n"
+    rows = json.loads(pyman("quadlet", "ls", "--format", "json").stdout)
+    assert rows == [
+        {"Name": "web.container", "UnitName": "web.service", "Path": str(folder / "web.container"), "Status": "Not loaded", "App": ""}
+    ]
+    assert pyman("quadlet", "list").stdout.split("\n")[0].split() == ["NAME", "UNIT", "NAME", "PATH", "ON", "DISK", "STATUS", "APPLICATION"]
+    assert pyman("quadlet", "ls", "--filter", "name=no*", "--format", "{{.Name}}").stdout == ""
+    assert pyman("quadlet", "ls", "--filter", "name=w*", "--format", "{{.Name}} {{.UnitName}}").stdout == "web.container web.service\n"
+    assert "filtered by name" in pyman("quadlet", "ls", "--filter", "x=y", rc=125).stderr
+    assert pyman("quadlet", "rm", "web.container").stdout == "web.container\n"
+    assert names(folder) == []
+    assert "no Quadlet file" in pyman("quadlet", "rm", "web.container", rc=125).stderr
+    assert pyman("quadlet", "rm", "--ignore", "web.container").stdout == ""
+    assert "no Quadlet file" in pyman("quadlet", "print", "web.container", rc=125).stderr
+    assert "is no Quadlet file's name" in pyman("quadlet", "print", "../../secret", rc=125).stderr
+
+
+def test_applications(pyman: Run, folder: Path, work: Path) -> None:
+    (work / "app").mkdir()
+    for name, text in {"a.container": GOOD, "b.volume": "[Volume]\n", "settings": "x"}.items():
+        (work / "app" / name).write_text(text)
+    (work / "all.quadlets").write_text(f"# FileName=c\n{GOOD}---\n\n# FileName=d\n[Network]\nLabel=a=b\n")
+    pyman("quadlet", "install", str(work / "app"))
+    pyman("quadlet", "install", str(work / "all.quadlets"))
+    assert names(folder) == [".all.app", ".app.app", "a.container", "b.volume", "c.container", "d.network", "settings"]
+    assert (folder / "c.container").read_text() == "# FileName=c\n" + GOOD
+    shown = pyman("quadlet", "ls", "--format", "{{.Name}} {{.App}}").stdout.split("\n")[:-1]
+    assert shown == ["a.container .app.app", "b.volume .app.app", "c.container .all.app", "d.network .all.app"]
+    assert sorted(pyman("quadlet", "rm", "b.volume").stdout.split()) == ["a.container", "b.volume"]
+    assert names(folder) == [".all.app", "c.container", "d.network"]
+    # A list that was tampered with leads nowhere else.
+    (folder.parent / "kept").write_text("x")
+    (folder / ".all.app").write_text("c.container\n../kept\n/etc/passwd\n..\n")
+    assert pyman("quadlet", "rm", "--all").stdout.split() == ["c.container", "d.network"]
+    assert (folder.parent / "kept").exists() and names(folder) == []
+    (work / "bad.quadlets").write_text("[Container]\nImage=x\n")
+    assert "lacks a comment # FileName=NAME" in pyman("quadlet", "install", str(work / "bad.quadlets"), rc=125).stderr
+    (work / "bad.quadlets").write_text("# FileName=../../up\n[Container]\nImage=x\n")
+    assert "cannot be called" in pyman("quadlet", "install", str(work / "bad.quadlets"), rc=125).stderr
+    assert "no Quadlet file" in pyman("quadlet", "install", str(work / "app/settings"), rc=125).stderr
+    assert names(folder) == []
+
+
+def test_an_address(pyman: Run, folder: Path) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers = {"/x/web.container": GOOD, "/moved": "", "/..%2f..%2fup.container": GOOD}
+            moved = {"/moved": "file:///etc/passwd"}.get(self.path)
+            self.send_response(302 if moved else 200 if self.path in answers else 404)
+            if moved:
+                self.send_header("Location", moved)
+            body = answers.get(self.path, "").encode()
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        place = f"http://127.0.0.1:{server.server_port}"
+        pyman("quadlet", "install", f"{place}/x/web.container")
+        assert names(folder) == ["web.container"]
+        for wrong in ("/moved", "/absent.container", "/..%2f..%2fup.container"):
+            assert "cannot" in pyman("quadlet", "install", place + wrong, rc=125).stderr
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert names(folder) == ["web.container"]
+
+
+def test_check(pyman: Run, folder: Path, work: Path) -> None:
+    (work / "web.container").write_text(
+        "[Container]\nImage=quay.io/x/y:1\nVolume=data.volume:/d\nPodmanArgs=--no-such\n[Instal]\nWantedBy=x\n"
+    )
+    (work / "data.volume").write_text("[Volume]\nLabels=a=b\n")
+    done = pyman("quadlet", "check", str(work / "web.container"), rc=1)
+    lines = done.stdout.split("\n")
+    assert f"{work}/web.container: ExecStart=: unknown option --no-such: the command run does not have it" in lines
+    assert f"{work}/web.container:5: warning: nothing reads the section [Instal]; did you mean [Install]?" in lines
+    bad = pyman("quadlet", "check", "--quiet", str(work / "data.volume"), rc=1)
+    assert bad.stdout == f"{work}/data.volume:2: unknown key Labels= in [Volume]; did you mean Label= (Podman 4.4)?\n"
+    (work / "web.container").write_text("[Container]\nImage=quay.io/x/y:1\nExec=x\x1b]0;title\n[Install]\nWantedBy=multi-user.target\n")
+    done = pyman("quadlet", "check", "--verify=false", str(work / "web.container"))
+    assert "web.container:5: warning: WantedBy=multi-user.target" in done.stdout and "---web.service---" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "no Quadlet file" in pyman("quadlet", "check", "/etc/passwd", rc=125).stderr
+    installed = pyman("quadlet", "install", str(work / "data.volume"))
+    assert "unknown key Labels=" in installed.stderr
+    assert "unknown key Labels=" in pyman("quadlet", "check", "-q", rc=1).stdout
+    assert "unknown key Labels=" in pyman("quadlet", "ls").stdout
+
+
+def test_from_a_container(pyman: Run, image: str, folder: Path, work: Path) -> None:
+    pyman(
+        "create", "--name", "qf", "-e", "A=two words", "-v", "/tmp:/t:ro", "--memory", "64m", "--restart=on-failure:3", image, "sleep", "$X"
+    )
+    try:
+        text = pyman("quadlet", "from", "qf").stdout
+        lines = (f"Image={image}", 'Environment="A=two words"', "Volume=/tmp:/t:ro", "Memory=64m", "Restart=on-failure", "Exec=sleep $$X")
+        for line in lines:
+            assert f"\n{line}\n" in text
+        path = pyman("quadlet", "from", "--name", "other", "-o", str(work), "qf").stdout.strip()
+        assert path == str(work / "other.container") and "ContainerName=other\n" in Path(path).read_text()
+        assert "exists" in pyman("quadlet", "from", "--name", "other", "-o", str(work), "qf", rc=125).stderr
+        pyman("quadlet", "check", path)
+    finally:
+        pyman("rm", "-f", "qf")
+    assert "no such container" in pyman("quadlet", "from", "qf", rc=125).stderr.lower()
+    assert "is no run or create" in pyman("quadlet", "from", "ps", "-a", rc=125).stderr
+
+
+def test_the_generator_as_systemd_calls_it(base: Path, tmp_path: Path) -> None:
+    directories = [tmp_path / name for name in ("generator", "generator.early", "generator.late")]
+    launcher = Path(sys.executable).parent / "pyman-quadlet"
+    installed = os.environ.get("PYMAN_TEST_INSTALLED") and launcher.exists()
+    program = [str(launcher)] if installed else [sys.executable, "-SI", str(ROOT / "pyman/systemd/quadlet/__main__.py")]
+    given = environment(base, QUADLET_UNIT_DIRS=str(quadlets.FILES), SYSTEMD_SCOPE="user")
+    done = subprocess.run([*program, *map(str, directories)], env=given, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    written = sorted(path.name for path in directories[0].iterdir())
+    assert len(written) > 35 and "templated@.service" in written and "default.target.wants" in written
+    assert not list(directories[1].glob("*")) and not list(directories[2].glob("*"))
+    assert (directories[0] / "default.target.wants/templated@first.service").resolve() == directories[0] / "templated@.service"

@@ -1,0 +1,121 @@
+"""A .container file written from options means the same options again, whatever is in their values."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pyman.cli import parse
+from pyman.cli.commands import quadlet_from as command
+from pyman.engine import quadlet_from
+from pyman.systemd import words
+from pyman.systemd.quadlet import convert, sources
+
+OPTIONS = [
+    *(
+        "env",
+        "label",
+        "annotation",
+        "publish",
+        "volume",
+        "network",
+        "network-alias",
+        "dns",
+        "add-host",
+        "tmpfs",
+        "ulimit",
+        "sysctl",
+        "mount",
+    ),
+    *(
+        "cap-add",
+        "cap-drop",
+        "device",
+        "secret",
+        "expose",
+        "group-add",
+        "log-opt",
+        "security-opt",
+        "uidmap",
+        "hostname",
+        "workdir",
+        "memory",
+    ),
+    *(
+        "health-cmd",
+        "health-interval",
+        "log-driver",
+        "pull",
+        "shm-size",
+        "stop-signal",
+        "tz",
+        "user",
+        "userns",
+        "entrypoint",
+        "ip",
+        "env-merge",
+    ),
+]
+VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20) | st.lists(
+    st.sampled_from(["%i", "%%", "$X", "${X}", '"', "'", "\\", " ", "\n", "\t", ";", "#", "=", ":", "-", "/a", "x", "[", "é"]),
+    min_size=1,
+    max_size=8,
+).map("".join)
+
+
+def again(text: str) -> parse.Parsed:
+    """The command line that the file's unit runs, as systemd hands it over."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place, "x.container").write_text(text)
+        found = sources.Quadlets([place])
+        (made,) = convert.convert_all(found, True)
+        assert not found.units["x.container"].broken, [str(problem) for problem in found.units["x.container"].problems]
+    argv = words.split(made.value("Service", "ExecStart") or "")
+    # systemd puts nothing in for %% and $$ but the single sign; what else begins with them would be replaced.
+    for word in argv:
+        assert "%" not in word.replace("%%", "") and "$" not in word.replace("$$", ""), word
+    return parse.parse([word.replace("%%", "%").replace("$$", "$") for word in argv[1:]])
+
+
+def _counting(name: str, values: list[str]) -> object:
+    """Of several variables or labels with one name the last counts."""
+    return {value.partition("=")[0]: value for value in values} if name in ("env", "label", "annotation") else sorted(values)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.sampled_from(OPTIONS), VALUES), max_size=6), st.lists(VALUES, max_size=4))
+@example([("env", "A=$HOME 100%"), ("volume", "/a b:/c"), ("label", 'x="y"\nExecStart=/bin/false')], ["-c", "$(x) ; %n"])
+def test_what_is_written_is_read_again(options: list[tuple[str, str]], arguments: list[str]) -> None:
+    # Paths below the current directory are made absolute, a network's and a volume's name may be that of a file, and ports are checked.
+    options = [
+        (name, value) for name, value in options if not (name in ("volume", "mount") and (value.startswith((".", "~")) or "." in value))
+    ]
+    options = [(name, f"x{value}" if name in ("network", "expose") else value) for name, value in options]
+    options = [(name, "8080" if name == "expose" else value) for name, value in options]
+    argv = ["run", *(f"--{name}={value}" for name, value in options), "quay.io/x/y", *arguments]
+    first = parse.parse(argv)
+    _, text = quadlet_from.of_options(first.options, first.options.given, first.args, "", "")
+    second = again(text)
+    assert second.args == first.args
+    for name in {name.replace("-", "_") for name, _ in options}:
+        one, other = first.options[name], second.options[name]
+        if isinstance(one, list):
+            assert _counting(name, one) == _counting(name, other), name
+        else:
+            assert one == other, name
+
+
+def test_the_usual_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    opts = parse.parse(["quadlet", "from", "x"]).options
+    line = "podman run -d --name web --restart unless-stopped -p 8080:80 --read-only --cgroups no-conmon --sdnotify=healthy --init=false nginx:1 -g x"
+    assert command.main(opts, [line]) == 0
+    text = capsys.readouterr().out
+    for expected in ("Image=nginx:1", "ContainerName=web", "Restart=always", "PublishPort=8080:80", "ReadOnly=true", "RunInit=false"):
+        assert f"\n{expected}\n" in text
+    for expected in ("CgroupsMode=no-conmon", "Notify=healthy", "Exec=-g x", "[Install]\nWantedBy=default.target"):
+        assert f"\n{expected}\n" in text
+    assert "PodmanArgs" not in text
