@@ -1,7 +1,8 @@
 """Thousands of `run --rm`, attached, each with its own exit code and output: no hang, no wrong code, nothing left.
 
 python tests/bench/soak.py [ROUNDS [AT_A_TIME]] COMMAND...; the command is pyman as it is to be called, with the image
-localhost/demo (shims/make-demo-image.py) in its store. Ends with 1 after the first wrong answer.
+localhost/demo (shims/make-demo-image.py) in its store. Ends with 1 after the first wrong answer, or if anything is left behind:
+containers, processes, mounts, control groups, locks, entries of the store.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 LIMIT = 120.0  # seconds after which a run hangs
+SETTLED = 60.0  # seconds in which the last monitors and helpers of networks have ended
+# Directories of the store that hold an entry per container, or of unfinished work.
+PLACES = ("containers", "names", "tmp", "trash", "intents", "volumes")
 
 
 def one(command: list[str], number: int) -> str:
     """Run a container; what is wrong with it, or an empty text."""
     code = number % 200
     script = f"echo out {number}; echo err {number} >&2; exit {code}" if number % 3 else ""
-    argv = [*command, "run", "--rm", "--network", "none", "localhost/demo", *(["sh", "-c", script] if script else ["true"])]
+    network = [] if number % 10 == 0 else ["--network", "none"]
+    argv = [*command, "run", "--rm", *network, "localhost/demo", *(["sh", "-c", script] if script else ["true"])]
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired:
@@ -29,10 +35,54 @@ def one(command: list[str], number: int) -> str:
     return "" if found == expected else f"run {number}: {found} instead of {expected}"
 
 
+def _processes() -> set[str]:
+    """This user's monitors, helpers of networks and commands that run now: PID and name."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                name = (entry / "comm").read_text().strip()
+                if name.startswith(("pyman", "pasta", "slirp4netns", "fuse-overlayfs", "true", "sh")):
+                    found.add(f"{entry.name} {name}")
+        except OSError:
+            continue  # it ended just now
+    return found
+
+
+def survey(command: list[str]) -> dict[str, set[str]]:
+    """What there is of each kind of thing that a run could leave behind."""
+    form = "{{.Store.GraphRoot}}\n{{.Store.RunRoot}}"
+    graphroot, runroot = subprocess.run([*command, "info", "--format", form], capture_output=True, text=True, check=True).stdout.split()
+    group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+    places = [Path(graphroot) / name for name in PLACES] + [Path(runroot) / "containers"]
+    return {
+        "processes": _processes(),
+        "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "control groups": {str(path) for path in group.glob("**/pyman-*")},
+        "locks": {line.split()[5] for line in Path("/proc/locks").read_text().splitlines() if line.split()[4] in _pids()},
+        "entries": {str(entry) for place in places if place.is_dir() for entry in place.iterdir()},
+    }
+
+
+def _pids() -> set[str]:
+    return {item.split()[0] for item in _processes()}
+
+
+def left(command: list[str], before: dict[str, set[str]]) -> list[str]:
+    """What there is more than `before`, once it has had time to end."""
+    deadline = time.monotonic() + SETTLED
+    while True:
+        more = [f"left over, {kind}: {item}" for kind, items in survey(command).items() for item in sorted(items - before[kind])]
+        if not more or time.monotonic() > deadline:
+            return more
+        time.sleep(0.1)
+
+
 def soak(command: list[str], rounds: int, at_a_time: int) -> list[str]:
-    """What went wrong in `rounds` runs."""
+    """What went wrong in `rounds` runs, and what they have left."""
     numbers = iter(range(rounds))
     lock, wrong = threading.Lock(), list[str]()
+    before = survey(command)
 
     def work() -> None:
         while not wrong:
@@ -42,14 +92,15 @@ def soak(command: list[str], rounds: int, at_a_time: int) -> list[str]:
                 return
             if text := one(command, number):
                 wrong.append(text)
+            elif number and number % 1000 == 0:
+                print(f"{number} runs", flush=True)
 
     workers = [threading.Thread(target=work) for _ in range(at_a_time)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    left = subprocess.run([*command, "ps", "-aq"], capture_output=True, text=True, check=True).stdout
-    return wrong + ([f"left over: {left}"] if left else [])
+    return wrong + left(command, before)
 
 
 def main() -> int:
@@ -60,7 +111,7 @@ def main() -> int:
     began = time.monotonic()
     wrong = soak(command, rounds, at_a_time)
     took = time.monotonic() - began
-    print("\n".join(wrong) or f"{rounds} runs, {at_a_time} at a time: all right, {took / rounds * 1000:.1f} ms each")
+    print("\n".join(wrong) or f"{rounds} runs, {at_a_time} at a time: all right, nothing left, {took / rounds * 1000:.1f} ms each")
     return int(bool(wrong))
 
 
