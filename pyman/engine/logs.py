@@ -51,9 +51,9 @@ class Source:
         self._container = container
         self.json = driver == "json-file"
         self.follow = bool(opts.get("follow"))
-        self._since = reader.stamp(reader.parse_time(opts["since"], "--since")).encode() if opts.get("since") else b""
+        self._since = reader.stamp_of(opts["since"], "--since").encode() if opts.get("since") else b""
         until = reader.parse_time(opts["until"], "--until", ahead=self.follow) if opts.get("until") else 0.0
-        self._until = reader.stamp(until).encode() if until else b""
+        self._until = reader.stamp_of(opts["until"], "--until", ahead=self.follow).encode() if until else b""
         self._deadline = until if self.follow else 0.0
         lines = str(opts.get("tail") or "all")
         if lines not in ("all", "-1") and not lines.isdigit():

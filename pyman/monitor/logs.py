@@ -62,6 +62,15 @@ def stamp(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1e9):09d}"
 
 
+def stamp_of(text: str, option: str, ahead: bool = False) -> str:
+    """The same of a time as users write it, with every digit that they give: a float has not nine of them. UsageError."""
+    moment = parse_time(text, option, ahead)
+    day, point, rest = text.partition(".")
+    if not point or not (day.isdigit() or day[4:5] == "-"):
+        return stamp(moment)
+    return stamp(int(moment))[:-9] + rest[: len(rest) - len(rest.lstrip("0123456789"))][:9].ljust(9, "0")
+
+
 def parse_line(line: bytes, json_format: bool) -> Entry | None:
     """One log line; None for a damaged one (a full disk may cut the last)."""
     if json_format:

@@ -8,6 +8,7 @@ from pyman.cli import parse
 from pyman.config import schema
 from pyman.engine import create, id_maps, option_checks
 from pyman.errors import UsageError
+from pyman.monitor import logs
 
 REFUSED = """\
 --stop-timeout -5
@@ -101,3 +102,12 @@ def test_id_maps_that_change_others() -> None:
     for bad in ("+", "0", "0:1:x", "a:b:c", "0:@5:1", "0:65530:100", "0:1:0"):
         with pytest.raises(UsageError):
             shown(bad)
+
+
+def test_times_keep_their_nanoseconds() -> None:
+    """A float of today's seconds holds seven digits of a fraction: a line's own time would lie before or after the line."""
+    for text in ("2026-11-26T08:13:36.123456789Z", "2026-11-26T08:13:36.999999999Z", "2026-11-26T08:13:36.000000001"):
+        assert logs.stamp_of(text, "--since") == text.rstrip("Z")
+    assert logs.stamp_of("2026-11-26T09:13:36.5+01:00", "--since") == "2026-11-26T08:13:36.500000000"
+    assert logs.stamp_of("1795680816.000000007", "--since").endswith(":36.000000007")
+    assert logs.stamp_of("1.5m", "--since") < logs.stamp_of("1m", "--since") < logs.stamp_of("0.5s", "--since")
