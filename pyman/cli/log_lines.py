@@ -47,6 +47,12 @@ class Printer:
             return [(streams[kinds.pop()], self._whole(lines))]
         return [(streams[kind], self._whole(list(group))) for kind, group in itertools.groupby(lines, lambda line: line[place])]
 
+    def finish(self) -> Outputs:
+        """The ends of lines that the container has begun and not ended: another container's lines come next."""
+        open_ones = [stream for stream, at_start in self._at_start.items() if not at_start]
+        self._at_start = {1: True, 2: True}
+        return [(stream, (_RESET if self._color else b"") + b"\n") for stream in open_ones]
+
     def _whole(self, lines: list[bytes]) -> bytes:
         """Whole lines of one stream."""
         head, tail = self._color + self._prefix, (_RESET if self._color else b"") + b"\n"

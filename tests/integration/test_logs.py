@@ -56,8 +56,13 @@ def test_several_containers(pyman: Run, image: str, base: Path) -> None:
     for name in ("la", "lb"):
         pyman("run", "--name", name, "--network", "none", image, "sh", "-c", f"echo {name}1; echo {name}2 >&2; printf {name}3")
     ids = {name: pyman("inspect", "--format", "{{.Id}}", name).stdout[:12] for name in ("la", "lb")}
-    assert pyman("logs", "la", "lb").stdout == "".join(f"{ids[name]} {name}1\n{ids[name]} {name}3" for name in ("la", "lb"))
+    assert pyman("logs", "la", "lb").stdout == "".join(f"{ids[name]} {name}1\n{ids[name]} {name}3\n" for name in ("la", "lb"))
     assert pyman("logs", "-n", "la", "lb").stderr == "la la2\nlb lb2\n"
+    for follow in ((), ("-f",)):
+        lines = pyman("logs", "-n", *follow, "la", "lb").stdout
+        assert sorted(lines.split("\n")) == ["", "la la1", "la la3", "lb lb1", "lb lb3"], (
+            "an unfinished line is ended before the next one's"
+        )
     assert pyman("logs", "-n", "la").stdout == "la1\nla3", "of one container the name is not told"
     colours = pyman("logs", "-n", "--color", "la", "lb")
     assert colours.stderr == "\x1b[37mla la2\x1b[0m\n\x1b[31mlb lb2\x1b[0m\n"

@@ -39,32 +39,40 @@ def main(opts: Any, args: list[str]) -> int:
     else:
         for view in views:
             while not view[1].ended:
-                _step(view)
-    for name, source, _ in views:
+                _step(view, views)
+    for name, source, printer in views:
+        _write(printer.finish() if len(views) > 1 else [])
         if source.lost:
             print_warning(f"lines of container {name} were rotated away before they could be read")
     return 0
 
 
-def _step(view: View) -> bool:
-    """Print some of a container's lines; false if there are none for now."""
+def _step(view: View, views: list[View]) -> bool:
+    """Print some of a container's lines, after ending those that the others have begun; false if there are none for now."""
     _, source, printer = view
     lines = source.read()
     if lines:
-        outputs = (sys.stdout.buffer, sys.stderr.buffer)
-        for stream, data in printer.render(lines):
-            outputs[2 - stream].flush()  # the other one: both may lead to the same terminal
-            outputs[stream - 1].write(data)
+        for other in views if len(views) > 1 else ():
+            _write(other[2].finish() if other is not view else [])
+        _write(printer.render(lines))
     return lines is not None
+
+
+def _write(parts: log_lines.Outputs) -> None:
+    outputs = (sys.stdout.buffer, sys.stderr.buffer)
+    for stream, data in parts:
+        outputs[2 - stream].flush()  # the other one: both may lead to the same terminal
+        outputs[stream - 1].write(data)
 
 
 def _follow(views: list[View]) -> None:
     from pyman.linux.inotify import Watch  # ctypes; only for those who wait
 
     watch = Watch(sorted({directory for _, source, _ in views for directory in source.directories}))
+    everything = views
     try:
         while views:
-            news = [_step(view) for view in views]
+            news = [_step(view, everything) for view in views]
             views = [view for view in views if not view[1].ended]
             if not any(news) and views:
                 sys.stdout.buffer.flush()
