@@ -176,7 +176,7 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
         "RepoTags": record["names"],
         "RepoDigests": sorted({f"{full.rpartition(':')[0]}@{digest}" for full in record["names"] for digest in record["digests"]}),
         "Parent": "",
-        "Comment": "",
+        "Comment": config.get("comment") or (config.get("history") or [{}])[0].get("comment") or "",
         "Created": config.get("created") or rfc3339(record["created"]),
         "Config": config.get("config") or {},
         "Version": "",

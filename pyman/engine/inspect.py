@@ -77,8 +77,11 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "Namespace": "",
         "IsInfra": False,
         "IsService": False,
+        "KubeExitCodePropagation": "invalid",
         "lockNumber": 0,
         "Config": inspect_config.config(container, process),
+        "UseImageHosts": bool(options.get("no_hosts")),
+        "UseImageHostname": bool(options.get("no_hostname")),
         "HostConfig": {
             **inspect_config.host_config(container, spec, mounts, network["Ports"]),
             "Tmpfs": {mount.entry["destination"]: ",".join(mount.entry["options"]) for mount in chosen if mount.entry["type"] == "tmpfs"},

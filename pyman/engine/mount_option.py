@@ -23,13 +23,15 @@ def parse_tmpfs(spec: str) -> Mount:
 
 
 def _tmpfs(destination: str, given: list[str], spec: str) -> Mount:
-    options = ["rw", "nosuid", "nodev", "noexec", "tmpcopyup"]
+    options = ["rw", "nosuid", "nodev", "tmpcopyup"]
     mounts.check_once(given, spec)
     for option in given:
         if option in ("notmpcopyup",):
             options.remove("tmpcopyup")
-        elif option in ("exec", "suid", "dev"):
+        elif option in ("suid", "dev"):
             options.remove("no" + option)
+        elif option == "exec":
+            pass  # so it is, unless noexec is asked for
         elif option == "ro":
             options[0] = "ro"
         elif option == "noswap":
@@ -149,7 +151,9 @@ def _words(keys: dict[str, str], kind: str, spec: str) -> list[str]:
         elif name in ("ro", "rw"):
             words.append(name if _true(value, name, spec) else {"ro": "rw", "rw": "ro"}[name])
         elif name == "idmap":
-            raise UsageError(f"cannot mount {spec!r}", NO_IDMAP, "use U=true, or --userns keep-id")
+            if value != "true":
+                raise UsageError(f"cannot mount {spec!r}", NO_IDMAP, "use U=true, or --userns keep-id")
+            words.append(name)
         elif name in ("U", "nocopy", "copy", "nocreate", "z", "Z", "no-dereference", *FLAGS):
             words += [name] if _true(value, name, spec) else []
         elif name == "relabel":

@@ -84,6 +84,7 @@ def of_user(opts: dict[str, Any], volumes: Any, look: bool = True) -> dict[str, 
         for spec in opts["mount"]:
             found += mount_option.parse_mount(spec, volumes, layers_of)
     found += [_parse_tmpfs(spec) for spec in opts.get("tmpfs") or []]
+    _check_idmap(opts)
     wanted: dict[str, Mount] = {}
     for mount in found:
         destination = mount.entry["destination"]
@@ -91,6 +92,15 @@ def of_user(opts: dict[str, Any], volumes: Any, look: bool = True) -> dict[str, 
             raise UsageError(f"cannot mount {destination} twice", "two options name the same place in the container")
         wanted[destination] = mount
     return wanted
+
+
+def _check_idmap(opts: dict[str, Any]) -> None:
+    """Between the container and its files nothing needs to be mapped (idmap) unless it has ids of its own. UsageError for that."""
+    if str(opts.get("userns") or "host") == "host" and not (opts.get("uidmap") or opts.get("gidmap")):
+        return
+    for spec in [*(opts.get("volume") or []), *(opts.get("mount") or [])]:
+        if "idmap" in (word.partition("=")[0] for part in spec.split(":") for word in part.split(",")):
+            raise UsageError(f"cannot mount {spec!r} into a user namespace of its own", volume_option.NO_IDMAP, "use U instead")
 
 
 def add_defaults(opts: dict[str, Any], table: dict[str, Any]) -> None:

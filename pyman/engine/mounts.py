@@ -128,13 +128,15 @@ def _options(text: str, spec: str) -> tuple[list[str], set[str], dict[str, Any]]
             made[key] = value
         elif key == "subpath":
             made[key] = value
+        elif option == "idmap":
+            pass  # the container's ids are those of the store, unless it has ids of its own: mount_plan.of_user refuses that
         elif key == "idmap":
             raise UsageError(f"cannot mount {spec!r}", NO_IDMAP, "use :U, or --userns keep-id")
         elif key != "consistency":  # Docker's, which says nothing on Linux
             raise UsageError(
                 f"invalid volume option {option!r} in {spec!r}",
                 "pyman does not know it",
-                "known are ro, rw, z, Z, U, O, [no]copy, nocreate, subpath=, [no]exec, [no]dev, [no]suid, [r]private, [r]shared, "
+                "known are ro, rw, z, Z, U, O, idmap, [no]copy, nocreate, subpath=, [no]exec, [no]dev, [no]suid, [r]private, [r]shared, "
                 "[r]slave, [r]unbindable, bind, rbind, no-dereference",
             )
     if ("upperdir" in made) != ("workdir" in made) or ("upperdir" in made and "overlay" not in made):

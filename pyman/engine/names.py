@@ -38,8 +38,8 @@ def random_name() -> str:
     return f"{_LEFT[number % len(_LEFT)]}_{_RIGHT[(number >> 12) % len(_RIGHT)]}"
 
 
-def reserve(name: str, container_id: str) -> None:
-    """Give `name` to a container, or NameInUse. A name whose container has gone is taken over."""
+def reserve(name: str, container_id: str, doing: str = "create container") -> None:
+    """Give `name` to a container, or NameInUse (`doing` says for what). A name whose container has gone is taken over."""
     link = os.path.join(names_dir(), name)
     for _ in range(50):
         try:
@@ -64,11 +64,11 @@ def reserve(name: str, container_id: str) -> None:
                 return
             continue
         raise NameInUse(
-            f"cannot create container {name}",
+            f"cannot {doing} {name}",
             f"the name is already in use by container {holder[:12]}",
             f"remove it (pyman rm {name}), choose another --name, or use --replace",
         )
-    raise NameInUse(f"cannot create container {name}", "other commands keep taking and releasing this name")
+    raise NameInUse(f"cannot {doing} {name}", "other commands keep taking and releasing this name")
 
 
 def reserve_random(container_id: str) -> str:

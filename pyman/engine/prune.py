@@ -21,7 +21,11 @@ def prune(filters: list[str]) -> Iterator[str | PymanError]:
             raise UsageError(f"{key} is an invalid filter", "known are label, label! and until")
     for container in list_containers():
         state = container.state
-        if state["status"] in RUNNING or restart_policy.waiting(state) or not ps.matches(state, filters):
+        if (
+            (state["status"] in RUNNING and state["status"] != "initialized")
+            or restart_policy.waiting(state)
+            or not ps.matches(state, filters)
+        ):
             continue
         try:
             remove.remove_container(container)

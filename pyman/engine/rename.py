@@ -16,7 +16,7 @@ def rename_container(container: Container, new_name: str) -> None:
         old = container.name
         if old == new_name:
             return
-        names.reserve(new_name, container.id)
+        names.reserve(new_name, container.id, f"rename container {old} to")
         container.state["name"] = new_name
         container.save()
         # For the monitor, which notes the container's end.

@@ -78,8 +78,6 @@ def _options(name: str, items: list[str]) -> tuple[dict[str, str], list[int | No
         if key == "o" and options.get("o"):
             value = f"{options['o']},{value}"
         options[key] = value
-    if "copy" in options and "nocopy" in options:
-        raise UsageError(f"cannot create volume {name}", "copy and nocopy cannot be used together")
     kind = volume_mounts.kind_of(options)
     for word in options.get("o", "").split(","):
         key, _, value = word.partition("=")
@@ -88,6 +86,8 @@ def _options(name: str, items: list[str]) -> tuple[dict[str, str], list[int | No
             options[key.upper()] = value
         elif key == "timeout":
             raise UsageError(f"cannot create volume {name}", "a timeout is for other drivers than local")
+        elif word in ("copy", "nocopy"):
+            options[word] = ""
         elif key == "noquota":
             options["NOQUOTA"] = "true"
         elif key == "size" and kind == "tmpfs":
@@ -102,4 +102,6 @@ def _options(name: str, items: list[str]) -> tuple[dict[str, str], list[int | No
             raise UsageError(
                 f"cannot create volume {name}", f"the option {word} is one of a mount, and the volume has no type", "add --opt type="
             )
+    if "copy" in options and "nocopy" in options:
+        raise UsageError(f"cannot create volume {name}", "copy and nocopy cannot be used together")
     return options, owner

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = ("tmpfs", "ramfs", "bind", "none", "overlay")
 _FLAGS = {name: MS_FLAGS[name] for name in "ro nosuid nodev noexec sync noatime nodiratime relatime strictatime".split()}
-_NOTHING = ("rw", "suid", "dev", "exec", "async", "atime", "diratime", "defaults", "noquota", "")
+_NOTHING = ("rw", "suid", "dev", "exec", "async", "atime", "diratime", "defaults", "noquota", "copy", "nocopy", "")
 
 
 def check(name: str, options: dict[str, str]) -> None:

@@ -106,7 +106,7 @@ def test_the_configuration_of_a_commit(pyman: Run, changed: str, base: Path) -> 
     assert {"A=1", "B=2", "X=1", "Y=2 3", "Z=old form"} <= set(config["Env"])
     assert set(config["ExposedPorts"]) == {"80/tcp", "81/udp"} and set(config["Volumes"]) == {"/v", "/w", "/vol"}
     assert config["Labels"] == {"title": "demo", "x": "y", "f": "1", "l": "1"} and config["WorkingDir"] == "/tmp/sub"
-    assert config["OnBuild"] == ["RUN x"] and config["StopSignal"] == "9" and value["Author"] == "me"
+    assert config["OnBuild"] == ["RUN x"] and config["StopSignal"] == "9" and (value["Author"], value["Comment"]) == ("me", "message")
     for args, text in (
         (("-m", "x", changed), "only compatible with the docker image format"),
         (("-f", "bad", changed), 'unrecognized image format "bad"'),

@@ -48,7 +48,7 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
         assert (host["CapAdd"], host["CapDrop"], host["Tmpfs"]) == (
             ["CAP_NET_RAW"],
             ["CAP_CHOWN"],
-            {"/t": "rw,nosuid,nodev,noexec,tmpcopyup,size=1m"},
+            {"/t": "rw,nosuid,nodev,tmpcopyup,size=1m"},
         )
         assert (config["StopSignal"], config["StopTimeout"], config["WorkingDir"]) == ("SIGINT", 3, "/tmp")
         assert config["ExposedPorts"] == {"77/tcp": {}} and value["NetworkSettings"]["Ports"] == {"77/tcp": None}
@@ -57,11 +57,24 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
         assert value["StaticDir"].endswith(value["Id"])
     assert running["HostConfig"]["ShmSize"] == 1 << 20 and "CAP_CHOWN" not in running["EffectiveCaps"]
     assert running["State"]["Pid"] > 0 and running["NetworkSettings"]["SandboxKey"] == f"/proc/{running['State']['Pid']}/ns/net"
+    assert (running["HostConfig"]["IpcMode"], running["HostConfig"]["MemorySwappiness"]) == ("shareable", -1)
+    assert (running["UseImageHosts"], running["UseImageHostname"], running["KubeExitCodePropagation"]) == (False, False, "invalid")
     pyman("stop", "-t", "0", "c")
     stopped = inspect(pyman, "c")
     assert stopped["State"]["Status"] == "exited" and stopped["State"]["Pid"] == 0 and stopped["State"]["ExitCode"] == 137
     assert stopped["State"]["FinishedAt"] > stopped["State"]["StartedAt"] > created["Created"]
     pyman("rm", "c")
+
+
+def test_other_objects(pyman: Run, image: str) -> None:
+    pyman("network", "create", "inspected")
+    assert inspect(pyman, "inspected")["driver"] == "bridge", "as network inspect shows it"
+    assert pyman("inspect", "--type", "network", "--format", "{{.Name}} {{.Driver}}", "inspected").stdout == "inspected bridge\n"
+    assert "no such network" in pyman("inspect", "--type", "network", "nosuch", rc=125).stderr
+    assert "artifact does not exist" in pyman("inspect", "--type", "artifact", "nosuch", rc=125).stderr
+    assert "pods are not part" in pyman("inspect", "--type", "pod", "nosuch", rc=125).stderr
+    assert "volume, network or artifact" in pyman("inspect", "nosuch", rc=125).stderr
+    pyman("network", "rm", "inspected")
 
 
 def test_templates(pyman: Run, image: str) -> None:
@@ -91,7 +104,7 @@ def test_types(pyman: Run, image: str) -> None:
     assert inspect(pyman, "localhost/demo", "--type", "image")["RepoTags"] == ["localhost/demo:latest"]
     assert "no image" in pyman("inspect", "--type", "image", "c", rc=125).stderr
     assert "no container" in pyman("inspect", "--type", "container", image, rc=125).stderr
-    assert "must be one of" in pyman("inspect", "--type", "pod", "c", rc=125).stderr
+    assert "must be one of" in pyman("inspect", "--type", "pots", "c", rc=125).stderr
     both = pyman("inspect", "c", image, "nosuch", "--format", "{{.Id}}", rc=125)
     assert len(both.stdout.splitlines()) == 2 and "nosuch" in both.stderr
     assert (

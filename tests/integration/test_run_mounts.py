@@ -188,7 +188,6 @@ def test_owner_of_a_tmpfs_and_options_that_contradict(pyman: Run, image: str, tr
         ("-v", f"{tree}:/m:bind,rbind", "bind and rbind"),
         ("-v", "vol:/m:copy,nocopy", "copy and nocopy"),
         ("-v", f"{tree}:/m:U,U", "U and U"),
-        ("-v", f"{tree}:/m:idmap", "id-mapped"),
         ("-v", f"{tree}:/m:idmap=uids=0-1-10", "id-mapped"),
         ("-v", f"{tree}:/m:size=1", "does not know"),
         ("-v", f"{tree}:/m:O,z", "not labelled"),
@@ -207,7 +206,7 @@ def test_owner_of_a_tmpfs_and_options_that_contradict(pyman: Run, image: str, tr
         ("--mount", "type=volume,src=vol,dst=/m,ro=true,readonly=false", "ro twice"),
         ("--mount", "type=volume,src=vol,src=other,dst=/m", "source twice"),
         ("--mount", "type=volume,src=vol,dst=/m,volume-label=a", "no options"),
-        ("--mount", "type=volume,src=vol,dst=/m,idmap", "id-mapped"),
+        ("--mount", "type=volume,src=vol,dst=/m,idmap=uids=0-1-10", "id-mapped"),
         ("--mount", "type=volume,src=/path,dst=/m", "type=bind"),
         ("--mount", "type=bind,src=/tmp,dst=/m,subpath=x", "does not have it"),
         ("--mount", "type=bind,src=/tmp,dst=/m,relabel=other", "private or shared"),
@@ -216,6 +215,10 @@ def test_owner_of_a_tmpfs_and_options_that_contradict(pyman: Run, image: str, tr
         ("--mount", "type=devpts,dst=/m,mode=rw", "all numbers"),
     ):
         assert reason in pyman("run", *NONE, option, value, image, "true", rc=125).stderr, value
+    for option, value in (("-v", f"{tree}:/m:ro,idmap"), ("--mount", f"type=bind,src={tree},dst=/m,idmap")):
+        assert "id-mapped" in pyman("run", *NONE, "--userns", "keep-id", option, value, image, "true", rc=125).stderr
+        assert pyman("run", *NONE, option, value, image, "cat", "/m/file").stdout == "host\n", "the ids are the store's: nothing to map"
+    pyman("container", "prune", "-f")
     assert not pyman("ps", "-aq").stdout, "a mistake is found before anything is made"
     assert pyman("run", *NONE, "-v", f"{tree}:/m:ro", "-v", f"{tree}:/m:ro", image, "cat", "/m/file").stdout == "host\n"
 
@@ -228,6 +231,8 @@ def test_flags_and_propagation(pyman: Run, image: str, tree: Path) -> None:
         ("private,bind", "rw,nosuid,nodev,relatime -"),
     ):
         assert pyman("run", *NONE, "-v", f"{tree}:/m:{options}", image, *show).stdout.startswith(flags), options
+    assert pyman("run", *NONE, "--tmpfs", "/m", image, *show).stdout.startswith("rw,nosuid,nodev,relatime -"), "programs run there"
+    assert pyman("run", *NONE, "--tmpfs", "/m:noexec", image, *show).stdout.startswith("rw,nosuid,nodev,noexec,relatime -")
     assert pyman("run", *NONE, "--tmpfs", "/m:exec,suid,dev", image, *show).stdout.startswith("rw,relatime -")
     mount = f"type=bind,src={tree},dst=/m,ro,bind-propagation=rshared,bind-nonrecursive,consistency=cached,noexec=true"
     assert pyman("run", *NONE, "--mount", mount, image, *show).stdout.startswith(

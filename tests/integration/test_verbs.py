@@ -54,7 +54,10 @@ def test_filters_compare_with_other_containers(pyman: Run, image: str, job: str)
     later = pyman("inspect", "later", "--format", "{{.Id}}").stdout
     assert pyman("rm", "--filter", f"since={job}").stdout == later
     assert pyman("start", "--filter", "label=kind=job").stdout.strip() == pyman("inspect", job, "--format", "{{.Id}}").stdout.strip()
-    assert pyman("wait", "job", "nosuch", "--ignore").stdout == "3\n-1\n"
+    pyman("create", *NONE, "--name", "third", image, "true")
+    waited = pyman("wait", "job", "nosuch", "--ignore")
+    assert (waited.stdout, waited.stderr) == ("3\n-1\n", "")
+    assert "cannot rename container job to third: the name is already" in pyman("rename", "job", "third", rc=125).stderr
     assert "keys are" in pyman("rm", "--filter", "colour=red", rc=125).stderr
 
 

@@ -75,7 +75,7 @@ def test_options_of_create(pyman: Run, image: str, base: Path) -> None:
     pyman("volume", "create", "-o", "o=uid=5,gid=6", "owned2")
     pyman("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=2M,nodev,noexec,uid=3", "mem")
     pyman("volume", "create", "-o", "type=none", "-o", f"device={base}/shared", "-o", "o=bind,ro", "dir")
-    pyman("volume", "create", "-o", "nocopy", "plain")
+    pyman("volume", "create", "-o", "o=nocopy", "plain")
     value = inspect(pyman, "mem")
     assert value["Options"] == {"type": "tmpfs", "device": "tmpfs", "o": "size=2M,nodev,noexec,uid=3", "SIZE": "2M", "UID": "3"}
     assert inspect(pyman, "owned2")["GID"] == 6

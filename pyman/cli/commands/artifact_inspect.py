@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def _plain(one: artifacts.Artifact) -> dict[str, Any]:
+def plain(one: artifacts.Artifact) -> dict[str, Any]:
+    """The artifact as it is shown."""
     return {"Manifest": one.value, "Name": one.name, "Digest": f"sha256:{one.digest}"}
 
 
@@ -22,12 +23,12 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("no artifact given", "inspect needs a name or digest", "pyman artifact inspect NAME")
     found = artifacts.find(artifacts.load(), args[0])
     if opts["format"] in ("", "json", None):
-        output.print_json(_plain(found))
+        output.print_json(plain(found))
         return 0
     functions: dict[str, Callable[[artifacts.Artifact], Any]] = {
         "Manifest": lambda one: one.value,
         "Name": lambda one: one.name,
         "Digest": lambda one: f"sha256:{one.digest}",
     }
-    output.print_template(opts["format"], [found], functions, _plain, {})
+    output.print_template(opts["format"], [found], functions, plain, {})
     return 0

@@ -1,4 +1,4 @@
-"""`pyman inspect`: everything about containers or images. CLI process."""
+"""`pyman inspect`: everything about containers, images, volumes, networks, artifacts. CLI process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+KINDS = ("all", "artifact", "container", "image", "network", "volume")
+
+
 def main(opts: Any, args: list[str]) -> int:
     """Print a JSON list, or a template's result per object. 125 if one does not exist."""
-    if opts["type"] not in ("all", "container", "image", "volume"):
-        raise output.bad_value("--type", opts["type"], "all, container, image, volume")
+    if opts["type"] == "pod":
+        raise UsageError("cannot inspect pods", "pods are not part of this release")
+    if opts["type"] not in KINDS:
+        raise output.bad_value("--type", opts["type"], ", ".join(KINDS))
     return inspect_all(opts, args, opts["type"])
 
 
 def inspect_all(opts: Any, args: list[str], kind: str) -> int:
-    """The same for objects of one kind: all, container, image or volume."""
+    """The same for objects of one of KINDS."""
     if opts["latest"] and args:
         raise UsageError("cannot use --latest together with names", "--latest means the newest container")
     names = [containers.latest().id] if opts["latest"] else args
@@ -30,7 +35,7 @@ def inspect_all(opts: Any, args: list[str], kind: str) -> int:
     found, code = [], 0
     for name in names:
         try:
-            found.append(_one(name, kind, bool(opts["size"])))
+            found.append(_one(name, kind, bool(opts["size"]), opts["format"] not in ("", None, "json")))
         except PymanError as err:
             print_error(err)
             code = 125
@@ -38,7 +43,7 @@ def inspect_all(opts: Any, args: list[str], kind: str) -> int:
     return code
 
 
-def _one(name: str, kind: str, size: bool) -> dict[str, Any]:
+def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
     if kind in ("all", "container"):
         try:
             container = containers.lookup(name)
@@ -59,19 +64,40 @@ def _one(name: str, kind: str, size: bool) -> dict[str, Any]:
         except NoSuchObject:
             if kind == "image":
                 raise
-    from pyman.engine import volume_inspect, volumes
+    for other, look in (("volume", _volume), ("network", _network), ("artifact", _artifact)):
+        if kind in ("all", other):
+            try:
+                return look(name, templated)
+            except NoSuchObject:
+                if kind == other:
+                    raise
+    from pyman.engine import exec_sessions
 
     try:
-        return volume_inspect.inspect(volumes.get(volumes.lookup(name)), output.rfc3339)
-    except NoSuchObject as err:
-        if kind == "volume":
-            raise
-        from pyman.engine import exec_sessions
+        return exec_sessions.find(name)
+    except NoSuchObject:
+        raise NoSuchObject(f"no container, image, volume, network or artifact {name!r} found", "no such object") from None
 
-        try:
-            return exec_sessions.find(name)
-        except NoSuchObject:
-            raise NoSuchObject(f"no container, image or volume {name!r} found", "no such object") from err
+
+def _volume(name: str, templated: bool) -> dict[str, Any]:
+    from pyman.engine import volume_inspect, volumes
+
+    return volume_inspect.inspect(volumes.get(volumes.lookup(name)), output.rfc3339)
+
+
+def _network(name: str, templated: bool) -> dict[str, Any]:
+    from pyman.cli.commands import network_inspect
+    from pyman.engine import networks
+
+    found = networks.inspect(name)
+    return network_inspect.fields(found) if templated else found
+
+
+def _artifact(name: str, templated: bool) -> dict[str, Any]:
+    from pyman.cli.commands import artifact_inspect
+    from pyman.storage import artifacts
+
+    return artifact_inspect.plain(artifacts.find(artifacts.load(), name))
 
 
 def show(found: list[dict[str, Any]], template: str) -> None:

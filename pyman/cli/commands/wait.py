@@ -7,7 +7,7 @@ import sys
 from pyman.cli import selection
 from pyman.cli.dispatch import print_error
 from pyman.engine import wait
-from pyman.errors import PymanError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ def main(opts: Any, args: list[str]) -> int:
         return 0
     for _, container in chosen:
         if isinstance(container, PymanError):
-            print_error(container)
-            code = 125 if not opts.get("ignore") else code
-            if opts.get("ignore"):
+            if opts.get("ignore") and isinstance(container, NoSuchContainer):
                 sys.stdout.write("-1\n")
+            else:
+                print_error(container)
+                code = 125
             continue
         sys.stdout.write(f"{wait.wait_container(container, conditions, interval)}\n")
         sys.stdout.flush()

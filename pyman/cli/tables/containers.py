@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli.table import Command
-from pyman.cli.tables.create import CREATE, HEALTH, RUN
+from pyman.cli.tables.create import CREATE, HEALTH, INIT_CTR, RUN
 
 START = """
 all bool Start all containers
@@ -107,7 +107,7 @@ INSPECT = """
 format,f str json or a Go template
 latest,l bool The newest container
 size,s bool Add SizeRw and SizeRootFs
-type,t str=all container, image, volume or all
+type,t str=all artifact, container, image, network, volume or all
 """
 CONTAINER_INSPECT = """
 format,f str json or a Go template
@@ -149,7 +149,7 @@ cpu-period str Length of a period of processor time, in microseconds
 cpu-quota str Processor time per period, in microseconds
 cpu-rt-period str Real-time period !! the kernel's cgroup v2 has no real-time limits
 cpu-rt-runtime str Real-time runtime !! the kernel's cgroup v2 has no real-time limits
-cpu-shares int Share of processor time (1024 is the usual one)
+cpu-shares,c int Share of processor time (1024 is the usual one)
 cpus str Number of processors that the container may use
 cpuset-cpus str Processors that it may use: 0-2,4
 cpuset-mems str Memory nodes that it may use
@@ -267,7 +267,7 @@ cpu-period uint Microseconds of the period that --cpu-quota divides
 cpu-quota int Microseconds of processor time in each period
 cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
 cpu-rt-runtime int Real-time CPU time !! (0) cgroup v2 does not divide real-time processor time
-cpu-shares uint Share of processor time (1024 is the usual one)
+cpu-shares,c uint Share of processor time (1024 is the usual one)
 cpus float Number of processors, for example 1.5
 cpuset-cpus str Processors that may be used, for example 0-2,4
 cpuset-mems str Memory nodes that may be used
@@ -331,7 +331,7 @@ _CONTAINER = {
         "create",
         "IMAGE [COMMAND [ARG...]]",
         "Create a container without starting it",
-        CREATE,
+        CREATE + INIT_CTR,
         ("pyman create --name web -p 8080:80 nginx",),
         stop=True,
     ),
@@ -464,7 +464,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         most=2,
     ),
     ("inspect",): _C(
-        "inspect", "NAME...", "Show everything about containers or images", INSPECT, ("pyman inspect web --format '{{.State.Status}}'",)
+        "inspect",
+        "NAME...",
+        "Show everything about containers, images, volumes, networks and artifacts",
+        INSPECT,
+        ("pyman inspect web --format '{{.State.Status}}'",),
     ),
 }
 ALIASES = {

@@ -41,7 +41,7 @@ cpu-period uint Microseconds of the period that --cpu-quota divides
 cpu-quota int Microseconds of processor time in each period
 cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
 cpu-rt-runtime int Real-time CPU time !! (0) cgroup v2 does not divide real-time processor time
-cpu-shares uint Share of processor time (1024 is the usual one)
+cpu-shares,c uint Share of processor time (1024 is the usual one)
 cpus float Number of processors, for example 1.5
 cpuset-cpus str Processors that may be used, for example 0-2,4
 cpuset-mems str Memory nodes that may be used
@@ -158,6 +158,7 @@ volume,v list Mount: [SOURCE:]PATH[:OPTIONS]
 volumes-from list Mount the volumes of another container: NAME[:ro|rw|z]
 workdir,w str Working directory in the container
 """
+INIT_CTR = "init-ctr str Begin a pod with it !! pods are not part of this release\n"
 PRESERVE = """
 preserve-fd list Pass these file descriptors, for example 3,7
 preserve-fds uint Pass this many file descriptors, from 3 on
