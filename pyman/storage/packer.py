@@ -68,12 +68,14 @@ def _pack(fd: int, job: dict[str, Any], sock: Any) -> dict[str, Any]:
 
     diff_id = str(job["diff_id"])
     engine = compress.engine(job["kind"], job["level"])
-    plain, packed = hashlib.sha256(), hashlib.sha256()
+    plain = hashlib.sha256()
+    packed = hashlib.sha256() if job["kind"] else plain  # what is not compressed need not be hashed twice
     plain_size = size = told = 0
 
     def out(data: bytes) -> None:
         nonlocal size
-        packed.update(data)
+        if packed is not plain:
+            packed.update(data)
         size += len(data)
         view = memoryview(data)
         while view:
