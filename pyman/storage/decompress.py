@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 GZIP, ZSTD, XZ, BZIP2, PLAIN = "gzip", "zstd", "xz", "bzip2", ""
 _MAGIC = {GZIP: b"\x1f\x8b", ZSTD: b"\x28\xb5\x2f\xfd", XZ: b"\xfd7zXZ\0", BZIP2: b"BZh"}
+_SKIPPABLE = b"\x2a\x4d\x18"  # behind 0x50 to 0x5f: a frame of zstd that holds something else, such as a table of contents
 PIECE = 1 << 20
 _CHUNK = 1 << 17
-_XZ_MEMORY = 160 << 20  # bytes that xz -9 needs twice over
+_XZ_MEMORY = 160 << 20  # bytes that xz -9 needs twice over: for archives of the user's own choice
+_XZ_LAYER = 24 << 20  # bytes for a layer of a registry: xz -7
 
 
 def prepare() -> None:
@@ -52,6 +54,8 @@ def zstd() -> Any:
 def kind_of(media_type: str, head: bytes) -> str:
     """The compression: what the first bytes say. ImageError if the media type says otherwise."""
     found = next((kind for kind, magic in _MAGIC.items() if head.startswith(magic)), PLAIN)
+    if head[1:4] == _SKIPPABLE and head[0] & 0xF0 == 0x50:
+        found = ZSTD
     if media_type.endswith("+zstd") and found != ZSTD:
         raise ImageError("damaged layer", "its media type says zstd, its content does not")
     return found
@@ -60,10 +64,11 @@ def kind_of(media_type: str, head: bytes) -> str:
 class Decompressor:
     """Plain bytes from compressed ones; `source(n)` returns up to n compressed bytes, empty at the end."""
 
-    __slots__ = ("_data", "_engine", "_kind", "_source")
+    __slots__ = ("_data", "_engine", "_foreign", "_kind", "_source")
 
     def __init__(self, media_type: str, source: Callable[[int], bytes]) -> None:
         self._source = source
+        self._foreign = bool(media_type)  # a descriptor of a registry or a layout names it
         self._data = source(_CHUNK)
         self._kind = kind_of(media_type, self._data)
         self._engine: Any = self._new()
@@ -79,7 +84,7 @@ class Decompressor:
         if self._kind == XZ:
             import lzma
 
-            return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_LAYER if self._foreign else _XZ_MEMORY)
         if self._kind == BZIP2:
             import bz2
 

@@ -30,9 +30,9 @@ def layer(tmp_path: Path) -> Unpack:
     (tmp_path / "dest").mkdir()
     (tmp_path / "outside").write_text("host")
 
-    def run(data: bytes) -> dict[str, Any]:
+    def run(data: bytes, media_type: str = "") -> dict[str, Any]:
         (tmp_path / "layer").write_bytes(data)
-        job = json.dumps({"dest": str(tmp_path / "dest"), "media_type": ""})
+        job = json.dumps({"dest": str(tmp_path / "dest"), "media_type": media_type})
         argv = [sys.executable, "-c", SCRIPT.format(root=str(ROOT)), str(tmp_path / "layer"), job]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -294,3 +294,46 @@ def test_a_layout_with_a_device_for_a_layer_ends(pyman: Run, base: Path) -> None
     blob.unlink()
     blob.symlink_to("/dev/zero")
     assert "regular file" in pyman("pull", "-q", f"oci:{path}", rc=125).stderr
+
+
+def noise(size: int) -> bytes:
+    """Bytes that no compressor makes smaller, the same each time."""
+    return hashlib.shake_256(b"noise").digest(size)
+
+
+@pytest.mark.parametrize("form", ["head", "middle", "end", "all"])
+def test_frames_that_hold_something_else(layer: Unpack, tmp_path: Path, form: str) -> None:
+    """zstd:chunked has its tables of contents in skippable frames; others put what they like into them, wherever they like."""
+    compress = zstandard.ZstdCompressor().compress
+    skipped = b"\x5f\x2a\x4d\x18" + (9).to_bytes(4, "little") + tar([("f", "evil", b"x")])[:9]
+    plain = tar([("f", "a", b"x" * 5000), ("f", "b", b"y")])
+    first, second = compress(plain[:3000]), compress(plain[3000:])
+    head, middle, end = (skipped if form in (place, "all") else b"" for place in ("head", "middle", "end"))
+    answer = layer(head + first + middle + second + end)["info"]
+    assert answer["diff_id"] == hashlib.sha256(plain).hexdigest()
+    assert sorted(os.listdir(tmp_path / "dest")) == ["a", "b"]
+
+
+def test_members_of_gzip_follow_each_other(layer: Unpack) -> None:
+    """eStargz: each file in a member of its own, the last one empty with the place of the table of contents in its extra field."""
+    plain = tar([("f", "a", b"x" * 5000), ("f", ".no.prefetch.landmark", b"\x0f"), ("f", "stargz.index.json", b'{"version":1}')])
+    members = [gzip.compress(plain[at : at + 512], mtime=0) for at in range(0, len(plain), 512)]
+    footer = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x1a\0SG\x16\0" + b"%016xSTARGZ" % 9999 + b"\x01\0\0\xff\xff\0\0\0\0\0\0\0\0"
+    assert layer(b"".join(members) + footer)["info"]["diff_id"] == hashlib.sha256(plain).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["zstd", "xz"])
+def test_large_windows_take_no_memory(layer: Unpack, kind: str) -> None:
+    """A window that an encoder may ask for is held, or refused with a reason."""
+    import lzma
+
+    plain = tar([("f", "a", noise(70 << 20 if kind == "zstd" else 1000))])  # xz allocates by what its header says
+    small, large = zstandard.ZstdCompressionParameters(window_log=23), zstandard.ZstdCompressionParameters(window_log=27)
+    if kind == "zstd":
+        datas = [zstandard.ZstdCompressor(compression_params=which).compress(plain) for which in (small, large)]
+    else:
+        chains = [[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": size << 20}] for size in (8, 128)]
+        datas = [lzma.compress(plain, filters=chain) for chain in chains]
+    answer = layer(datas[0], "application/vnd.oci.image.layer.v1.tar")["info"]
+    assert answer["rss"] < 64 << 10
+    assert "memory" in layer(datas[1], "application/vnd.oci.image.layer.v1.tar")["error"].lower()
