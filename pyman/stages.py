@@ -35,6 +35,11 @@ ARTIFACT = (
     "artifact:index",  # it exists
 )
 LOAD = ("load:record",)  # one image of an archive exists
+RMI = (
+    "rmi:noted",  # what is going to be deleted is written down; the image exists
+    "rmi:index",  # it does not; its layers do
+    "collect:layer",  # the first of them is deleted
+)
 SAVE = (
     "save:written",  # the archive is written, and has no name yet
 )
@@ -130,6 +135,7 @@ ALL = (
     + BRIDGE
     + RESTART
     + RESET
+    + RMI
 )
 
 _KILL_AT = os.environ.get("PYMAN_KILL_AT", "")

@@ -73,6 +73,7 @@ def commit(container: Container, name: str, opts: dict[str, Any], warn: Callable
         stages.reach("commit:record")
     except BaseException:
         intent.release()
+        sweepless.release()
         collect()  # what is in the store without a record goes again
         raise
     finally:
@@ -83,15 +84,11 @@ def commit(container: Container, name: str, opts: dict[str, Any], warn: Callable
 
 
 def collect() -> None:
-    """Remove what killed commits have left in the store."""
-    if not os.path.isdir(os.path.join(paths.graphroot(), "intents")):
-        return
-    index = images.load()
-    used = {diff_id for record in index.records.values() for diff_id in record["layers"]}
-    for container in list_containers():
-        used.update(container.config["layers"])
-    intents.sweep(used, {record[key] for record in index.records.values() for key in ("manifest", "config")})
-    trash.sweep()
+    """Remove what killed commands have left in the store."""
+    if os.path.isdir(os.path.join(paths.graphroot(), "intents")):
+        list_containers()  # takes away containers whose making was interrupted
+        intents.collect()
+        trash.sweep()
 
 
 def _with_pause(container: Container, wanted: bool, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pyman import stages
 from pyman.engine import image_filters
 from pyman.engine.container import list_containers
-from pyman.errors import NoSuchImage, StateError
+from pyman.errors import NoSuchImage, StateError, StorageError
 from pyman.state import events
-from pyman.storage import images, layers, trash
+from pyman.storage import images, intents, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
     if last:
         _release_users(record, force)
 
+    intent = _intent()
+
     def action(index: ImageIndex) -> tuple[list[str], str]:
         current = index.records.get(record["id"])
         if current is None:
@@ -109,16 +112,52 @@ def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
         current["names"] = [kept for kept in current["names"] if kept not in gone]
         if last and not current["names"]:
             del index.records[record["id"]]
-            _collect(index, current)
+            _note(intent, current)
+            stages.reach("rmi:noted")
             return gone, str(record["id"])
         return gone, ""
 
-    untagged, deleted = images.change(action)
+    try:
+        untagged, deleted = images.change(action, room=lambda index: _make_room(index, record))
+        stages.reach("rmi:index")
+    finally:
+        if intent:
+            intent.release()
+    # The record goes first, its layers after: what is killed in between is collected by the next command.
+    intents.collect()
     for old in untagged:
         events.emit("image", "untag", record["id"], old)
     if deleted:
         events.emit("image", "remove", deleted, (untagged or [deleted])[0])
     return untagged, deleted
+
+
+def _intent() -> intents.Intent | None:
+    """Where it is going to stand what is deleted; None on a full disk."""
+    try:
+        return intents.Intent()
+    except OSError:
+        return None
+
+
+def _note(intent: intents.Intent | None, gone: dict[str, Any]) -> None:
+    try:
+        if intent:
+            intent.note(gone["layers"], images.blobs_of(gone), sync=False)
+    except StorageError:
+        return  # a full disk: image prune finds what is left
+
+
+def _make_room(index: ImageIndex, gone: dict[str, Any]) -> None:
+    """On a full disk, where not even the index can be saved: delete layers that only `gone` has, before it is saved without it."""
+    if gone["id"] in index.records:
+        return
+    kept = {diff_id for record in index.records.values() for diff_id in record["layers"]}
+    for container in list_containers():
+        kept.update(container.config["layers"])
+    for diff_id in gone["layers"]:
+        if diff_id not in kept:
+            layers.remove_layer(diff_id)
 
 
 def _release_users(record: dict[str, Any], force: bool) -> None:
@@ -135,20 +174,6 @@ def _release_users(record: dict[str, Any], force: bool) -> None:
 
     for holder in holders:
         remove.remove_container(container.lookup(holder), force=True)
-
-
-def _collect(index: ImageIndex, gone: dict[str, Any]) -> None:
-    """Delete layers and blobs that only `gone` needed. The caller holds the store's lock and saves the index."""
-    kept_layers = {diff_id for record in index.records.values() for diff_id in record["layers"]}
-    for container in list_containers():
-        kept_layers.update(container.config["layers"])
-    for diff_id in gone["layers"]:
-        if diff_id not in kept_layers:
-            layers.remove_layer(diff_id)
-    kept_blobs = {blob for record in index.records.values() for blob in images.blobs_of(record)}
-    for blob in images.blobs_of(gone):
-        if blob not in kept_blobs:
-            trash.discard(images.blob_path(blob))
 
 
 def prune(everything: bool, filters: list[str]) -> list[str]:

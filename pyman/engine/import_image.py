@@ -64,10 +64,12 @@ def import_image(
         stages.reach("import:record")
     except ImageError as err:
         intent.release()
+        sweepless.release()
         commit.collect()
         raise ImageError(f"cannot import {source}", f"{err.what}: {err.why}", "it must be a tar archive, plain or compressed") from err
     except BaseException:
         intent.release()
+        sweepless.release()
         commit.collect()
         raise
     finally:

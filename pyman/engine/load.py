@@ -6,7 +6,7 @@ import os
 
 from pyman import paths, stages
 from pyman.state import events
-from pyman.storage import images, layers, partial, trash
+from pyman.storage import images, intents, layers, partial, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def load(path: str, *, names: bool = True, reporter: Any = None, conf: dict[str,
     for place in (paths.graphroot(), paths.runroot()):
         paths.ensure_private(place)
     trash.sweep()
+    intents.collect()
     partial.sweep()
     label = "the archive on stdin" if path == "-" else path
     spooled = -1

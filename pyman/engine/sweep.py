@@ -51,7 +51,7 @@ def _unreferenced(in_containers: set[str], containers: int, only: set[str] | Non
                     trash.put(os.path.join(place, name))
 
     try:
-        images.change(action)
+        images.change(action, room=lambda index: trash.sweep_trash())
     finally:
         guard.release()
     return True

@@ -12,7 +12,7 @@ from pyman.image import manifest as manifests
 from pyman.image import policy as trust
 from pyman.image import reference
 from pyman.state import events
-from pyman.storage import images, layers, partial, trash
+from pyman.storage import images, intents, layers, partial, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def pull(
     for path in (paths.graphroot(), paths.runroot()):
         paths.ensure_private(path)
     trash.sweep()
+    intents.collect()
     partial.sweep()
     if policy == "never":
         return images.load().resolve(name)

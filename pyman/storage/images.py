@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.errors import ImageError, NoSuchImage, StateError
+from pyman.errors import ImageError, NoSuchImage, StateError, StorageError
 from pyman.state import fastjson, store
 from pyman.state.lock import Lock
 
@@ -124,20 +124,36 @@ def new_record(document: dict[str, Any], *, config: str, manifest: str, layers: 
     }
 
 
-def change(action: Callable[[ImageIndex], Any]) -> Any:
-    """Run `action` on the index under the store's lock and save it durably; returns what action returns."""
-    lock_path = os.path.join(paths.graphroot(), "images.lock")
+def _lock() -> Lock:
+    path = os.path.join(paths.graphroot(), "images.lock")
     paths.ensure_private(paths.graphroot())
-    os.close(os.open(lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    with Lock(lock_path):
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    return Lock(path)
+
+
+def change(action: Callable[[ImageIndex], Any], room: Callable[[ImageIndex], None] | None = None) -> Any:
+    """Run `action` on the index under the store's lock and save it durably; returns what action returns.
+
+    room: makes room by deleting what the changed index does not need, where the disk is too full to save it.
+    """
+    with _lock():
         index = load()
         result = action(index)
-        store.write_json(_path(), {"version": 1, "images": index.records}, sync=True)
+        value = {"version": 1, "images": index.records}
+        try:
+            store.write_json(_path(), value, sync=True)
+        except StorageError as err:
+            if err.errno not in (28, 122) or room is None:
+                raise
+            room(index)
+            store.write_json(_path(), value, sync=True)
         return result
 
 
 def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Add or update an image and give it `names` (taken from any other image). Its layers and blobs are in place already."""
+
+    old_manifests = []
 
     def action(index: ImageIndex) -> dict[str, Any]:
         known = index.records.get(record["id"])
@@ -154,19 +170,23 @@ def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
             record["history"] = [name, *(old for old in record.get("history") or [] if old != name)]
         index.records[record["id"]] = record
         if known and known["manifest"] != record["manifest"]:  # the same image in another compression
-            _forget_blob(index, known["manifest"])
+            old_manifests.append(known["manifest"])
         return record
 
-    return dict(change(action))
+    added = dict(change(action))
+    for digest_hex in old_manifests:  # after the index is saved: a killed command must not leave a record without its manifest
+        _forget_blob(digest_hex)
+    return added
 
 
-def _forget_blob(index: ImageIndex, digest_hex: str) -> None:
+def _forget_blob(digest_hex: str) -> None:
     """Delete a manifest that no image has any more."""
-    if not any(record["manifest"] == digest_hex for record in index.records.values()):
-        try:
-            os.unlink(blob_path(digest_hex))
-        except OSError:
-            pass
+    with _lock():
+        if not any(digest_hex in blobs_of(record) for record in load().records.values()):
+            try:
+                os.unlink(blob_path(digest_hex))
+            except OSError:
+                pass
 
 
 def blob_path(digest_hex: str) -> str:

@@ -1,4 +1,4 @@
-"""What a command is about to put into the store, before an image's record names it. CLI process and its children.
+"""What a command is about to put into the store before an image's record names it, or to delete after. CLI process and its children.
 
 An intent is a directory of graphroot/intents, locked by its maker. One that nobody holds was left by a killed command: what it
 names, and no image or container has, is garbage.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths
+from pyman import paths, stages
+from pyman.errors import StorageError
 from pyman.state import store
 from pyman.state.lock import Lock
 from pyman.storage import images, layers, trash
@@ -40,9 +41,9 @@ class Intent:
         """The lock's descriptor, for children."""
         return self._lock.fd
 
-    def note(self, layer_ids: list[str], blobs: list[str]) -> None:
-        """Write down all diff ids and blob digests (hex) that are going to be in the store. StorageError."""
-        store.write_json(os.path.join(self.path, "intent.json"), {"layers": layer_ids, "blobs": blobs}, sync=True)
+    def note(self, layer_ids: list[str], blobs: list[str], sync: bool = True) -> None:
+        """Write down all diff ids and blob digests (hex) that are going to be in the store, or to leave it. StorageError."""
+        store.write_json(os.path.join(self.path, "intent.json"), {"layers": layer_ids, "blobs": blobs}, sync=sync)
 
     def release(self) -> None:
         """It failed: the next sweep deletes what was put there."""
@@ -63,25 +64,63 @@ def _remove(path: str) -> None:
         pass
 
 
-def sweep(used_layers: Container[str], used_blobs: Container[str]) -> None:
-    """Delete what killed commands have put into the store and nobody uses; cheap when there is nothing."""
+def collect() -> None:
+    """Delete what killed commands have put into the store, or were about to delete, and nobody uses; cheap when there is nothing.
+
+    Nothing is done while another command is putting an image into the store, or making a container: the next command will do.
+    """
     guard = Lock(_directory())
+    sweepless = layers.storing()
+    sweepless.shared = False
     try:
-        if not guard.try_acquire():
+        if not os.listdir(_directory()) or not guard.try_acquire() or not sweepless.try_acquire():
             return
+        used: tuple[set[str], set[str]] | None = None
         for entry in os.listdir(_directory()):
             lock = Lock(os.path.join(_directory(), entry))
             if lock.try_acquire():
-                found = store.read_json(os.path.join(lock.path, "intent.json")) or {}
-                for diff_id in found.get("layers") or []:
-                    if diff_id not in used_layers:
-                        layers.remove_layer(diff_id)
-                for digest in found.get("blobs") or []:
-                    if digest not in used_blobs:
-                        trash.discard(images.blob_path(digest))
-                _remove(lock.path)
+                used = used or _used()
+                if used is None:
+                    lock.release()
+                    return
+                _finish(lock.path, *used)
             lock.release()
     except FileNotFoundError:
         pass
     finally:
+        sweepless.release()
         guard.release()
+
+
+def _finish(path: str, used_layers: Container[str], used_blobs: Container[str]) -> None:
+    """Delete what one intent names and nobody uses, then the intent."""
+    try:
+        found = store.read_json(os.path.join(path, "intent.json")) or {}
+    except StorageError:
+        found = {}  # written just before a power failure
+    for diff_id in found.get("layers") or []:
+        if diff_id not in used_layers:
+            layers.remove_layer(diff_id)
+            stages.reach("collect:layer")
+    for digest in found.get("blobs") or []:
+        if digest not in used_blobs:
+            trash.discard(images.blob_path(digest))
+    _remove(path)
+
+
+def _used() -> tuple[set[str], set[str]] | None:
+    """(layers, blobs) that images and containers need; None if there is a container of which that is not known (yet)."""
+    records = images.load().records.values()
+    needed = {diff_id for record in records for diff_id in record["layers"]}
+    base = os.path.join(paths.graphroot(), "containers")
+    for entry in os.listdir(base) if os.path.isdir(base) else []:
+        try:
+            config = store.read_json(os.path.join(base, entry, "config.json"))
+        except StorageError:
+            return None
+        if config is None:
+            if os.path.isdir(os.path.join(base, entry)):
+                return None
+            continue  # removed just now
+        needed.update(config["layers"])
+    return needed, {blob for record in records for blob in images.blobs_of(record)}

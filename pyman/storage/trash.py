@@ -18,7 +18,11 @@ _DEPTH = 100  # levels walked at a time: each holds a descriptor and a stack fra
 
 def discard(path: str) -> None:
     """Make `path` (a file or tree of the store) disappear at once, then free its space. Missing is fine."""
-    target = put(path)
+    try:
+        target = put(path)
+    except OSError:  # a disk without room for another directory entry
+        _delete(path)
+        return
     if target:
         stages.reach("remove:renamed")
         _delete(target)

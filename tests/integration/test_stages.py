@@ -211,6 +211,26 @@ def test_import(pyman: Run, base: Path, stage: str, whole: str) -> None:
         assert not contents(store / place), place
 
 
+@pytest.mark.parametrize("whole", ["process", "group"])
+@pytest.mark.parametrize("stage", stages.RMI)
+def test_removal(pyman: Run, layout: str, base: Path, stage: str, whole: str) -> None:
+    """An image exists whole or not at all, and what is left of it goes with the next command."""
+    store = base / "removal-store"
+    env = {"PYMAN_GRAPHROOT": str(store), "PYMAN_RUNROOT": str(base / "removal-run")}
+    for words in (("rmi", "demo"), ("image", "prune", "-af"), ("system", "prune", "-af")):
+        pyman("pull", "-q", f"oci:{layout}:latest", env=env)
+        assert kill_at(base, stage + ("!" if whole == "group" else ""), *words, **env) != 0, f"{stage} was not reached"
+        assert pyman("system", "check", env=env).stdout == ""
+        if stage == "rmi:noted":
+            assert pyman("run", "--rm", "--network", "none", "demo", "echo", "fine", env=env).stdout == "fine\n"
+        else:
+            assert not pyman("images", "-q", env=env).stdout
+        pyman("rmi", "-f", "demo", env=env)
+        pyman("load", "-i", str(base / "nothing"), env=env, rc=125)
+        for place in ("tmp", "trash", "intents", "layers", "blobs/sha256"):
+            assert not contents(store / place), (place, words)
+
+
 @pytest.mark.parametrize("stage", stages.ARTIFACT)
 def test_artifact(pyman: Run, base: Path, stage: str) -> None:
     (base / "file").write_text("a file")
