@@ -126,13 +126,20 @@ def _store_layer(made: Plan, squash: bool, single: bool, intent: intents.Intent)
         os.close(report_w)
         try:
             info = unpacker.unpack_layer(read_end, staging, media_type="", single=single, threaded=True)
-        finally:
+        except StorageError:
             os.close(read_end)
+            read_end = -1
+            process.wait(packer)  # it finds its pipe closed: a consequence of the full disk, not the cause
+            raise
+        finally:
+            if read_end >= 0:
+                os.close(read_end)
             with open(report_r, "rb") as pipe:
                 report = fastjson.loads(pipe.read() or b'{"error": "the packing process was killed"}')
-            process.wait(packer)
-            if "error" in report:
-                raise StorageError(f"cannot commit container {made.container.name}", str(report["error"]))
+            if read_end >= 0:
+                process.wait(packer)
+                if "error" in report:
+                    raise StorageError(f"cannot commit container {made.container.name}", str(report["error"]))
         stages.reach("commit:unpacked")
         intent.note([str(info["diff_id"])], [])
         staging.commit(str(info["diff_id"]), info)

@@ -101,3 +101,48 @@ def test_a_layer_leaves_some_room(pyman: Run, base: Path) -> None:
     done = pyman("unshare", "sh", "-c", RESERVE % shlex.join(command()), env={"STORE": str(store), "BIG": str(big)})
     assert done.stdout == "code 125\n"
     assert "nearly full" in done.stderr and "2 MiB are kept free" in done.stderr and f"of image oci:{big}" in done.stderr
+
+
+POINTS = """
+mount -t tmpfs -o size=24m,mode=700 none "$STORE" || exit 1
+export PYMAN_GRAPHROOT="$STORE"
+p() { %(command)s "$@"; }
+left() { for d in tmp trash partial intents; do ls "$STORE/$d" 2>/dev/null; done; ls "$STORE/layers" "$STORE/blobs/sha256" "$STORE/containers" | sort; }
+p pull -q oci:"$DEMO":latest >/dev/null || exit 1
+p run --name box --network none demo sh -c 'head -c 3000000 /dev/zero > /big' || exit 1
+before=$(left)
+for room in 0 60k 1400k 6m; do
+    for action in "pull -q oci:$BIG:latest" "pull -q oci-archive:$ARCHIVE" "load -q -i $ARCHIVE" "import -q $ARCHIVE made" "commit -q box made" \\
+            "save -q --format oci-dir -o $STORE/saved demo" "push -q demo oci:$STORE/saved:1"; do
+        head -c 30000000 /dev/zero > "$STORE/filler" 2>/dev/null; truncate -s "-$room" "$STORE/filler"
+        p $action > /dev/null; code=$?
+        checked=$(p system check 2>&1 | grep -v ': good$'); rm -rf "$STORE/filler" "$STORE/saved"
+        [ $code = 0 ] && case $action in save*|push*) ;; *) p rmi -f $(p images --format '{{.Id}} {{.Repository}}' | grep -v localhost/demo | cut -d ' ' -f 1) >/dev/null ;; esac
+        [ "$(left)" = "$before" ] && [ -z "$checked" ] && [ $code = 0 -o $code = 125 ] && echo "good $code" || echo "$room $action: $code, $checked, $(left)"
+    done
+done
+head -c 30000000 /dev/zero > "$STORE/filler" 2>/dev/null
+p rmi -f demo; echo "rmi $?"
+rm "$STORE/filler"; p image prune -f; p images -q; p system check; left | grep -v ':$' | grep .
+umount "$STORE"
+"""
+
+
+def test_full_at_any_point(pyman: Run, layout: str, base: Path) -> None:
+    """However little room there is: what cannot be done leaves nothing, and an image can be removed without any room."""
+    import subprocess
+
+    store, big, archive = base / "points", base / "points-image", base / "points.tar"
+    store.mkdir()
+    write_layout(big, 2 << 20)
+    subprocess.run(["tar", "-C", str(big), "-cf", str(archive), "."], check=True)
+    env = {"STORE": str(store), "DEMO": layout, "BIG": str(big), "ARCHIVE": str(archive)}
+    done = pyman("unshare", "sh", "-c", POINTS % {"command": shlex.join(command())}, env=env, rc=0, timeout=300)
+    lines, rest = done.stdout.splitlines()[:28], done.stdout.splitlines()[28:]
+    assert lines.count("good 125") + lines.count("good 0") == 28 and lines.count("good 125") >= 10 and lines.count("good 0") >= 3, (
+        done.stdout
+    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert "Traceback" not in done.stderr and len(errors) == lines.count("good 125"), done.stderr
+    assert all("No space left on device" in line for line in errors), errors
+    assert rest[-1] == "rmi 0" and rest[0].startswith("Untagged: "), done.stdout  # and nothing is listed after it
