@@ -221,9 +221,14 @@ static void log_line(int stream, const char *when, size_t when_len, const char *
     log_add(n);
 }
 
+static int journal_on;
+static void journal_add(int stream, const char *data, size_t length);
+
 static void log_chunk(int stream, const char *data, size_t length)
 {
     char when[128];
+    if (journal_on)
+        journal_add(stream, data, length);
     if (!log_path)
         return;
     size_t when_len = stamp(when, sizeof when);
@@ -363,6 +368,7 @@ static void input_flush(void)
 }
 
 static void health_request(int fd, char what);
+static long long journal_last(void);
 
 static void client_read(int index)
 {
@@ -533,6 +539,8 @@ static void write_exit(int status, int oom, long restart_ms)
         snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
     int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s}", code, sig, (long long)now.tv_sec,
                      now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, log_lost ? ",\"LogLost\":true" : "", again);
+    if (journal_on) /* until when a reader of the journal may wait for entries */
+        n += snprintf(text + n - 1, sizeof text - (size_t)n + 1, ",\"journal\":%lld}", journal_last()) - 1;
     if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)
         note("exit record");
 }
@@ -648,13 +656,14 @@ static void cgroup_remove(const char *path)
 }
 
 #include "monitor/health.h"
+#include "monitor/journal.h"
 #include "monitor/notify.h"
 
 int main(int argc, char **argv)
 {
     int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, check_now = 0, tidy = 0, i, killed_oom;
     const char *oom_path = NULL, *cgroup = NULL;
-    struct pollfd fds[11 + MAX_CLIENTS];
+    struct pollfd fds[12 + MAX_CLIENTS];
 
     for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
@@ -672,6 +681,8 @@ int main(int argc, char **argv)
             attach_fd = number(value);
         else if (!strcmp(name, "--log"))
             log_path = value;
+        else if (!strcmp(name, "--journal"))
+            journal_on = 1, journal_field(value);
         else if (!strcmp(name, "--log-json"))
             log_json = number(value);
         else if (!strcmp(name, "--log-max"))
@@ -795,13 +806,13 @@ int main(int argc, char **argv)
 
     /* Whatever ended before the signal was blocked is looked for once without waiting. */
     for (int wait = 0; !ended; wait = -1) {
-        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, at_notify = -1, at_checker = -1, first_client, polled_clients;
+        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, at_notify = -1, at_checker = -1, at_journal = -1, first_client, polled_clients;
         fds[at_signal = n++] = (struct pollfd){signal_fd, POLLIN, 0};
         if (listen_fd >= 0)
             fds[at_listen = n++] = (struct pollfd){listen_fd, POLLIN, 0};
         if (timer_fd >= 0)
             fds[at_timer = n++] = (struct pollfd){timer_fd, POLLIN, 0};
-        if (!pending_len) {
+        if (!pending_len && journal_room()) {
             if (console_fd >= 0) {
                 fds[at_stream[0] = n++] = (struct pollfd){console_fd, POLLIN, 0};
             } else {
@@ -826,8 +837,12 @@ int main(int argc, char **argv)
             fds[n++] = (struct pollfd){check_pipe, POLLIN, 0};
         if (notify_listen >= 0)
             fds[at_notify = n++] = (struct pollfd){notify_listen, POLLIN, 0};
-        if (poll(fds, (nfds_t)n, earlier(health_wait(wait), watchdog_due)) < 0)
+        if (journal_at < journal_len && journal_fd >= 0)
+            fds[at_journal = n++] = (struct pollfd){journal_fd, POLLOUT, 0};
+        if (poll(fds, (nfds_t)n, earlier(earlier(health_wait(wait), watchdog_due), journal_due())) < 0)
             continue;
+        if (journal_at < journal_len && (at_journal < 0 || fds[at_journal].revents || now_ms() - journal_stuck >= JOURNAL_AGAIN))
+            journal_flush(JOURNAL_PATIENCE);
         if (at_checker >= 0 && fds[at_checker].revents)
             checker_read();
         if (at_notify >= 0 && fds[at_notify].revents)
@@ -898,6 +913,8 @@ int main(int argc, char **argv)
     for (int s = 0; s < 2; s++)
         while (stream_read(s))
             ;
+    if (journal_on)
+        journal_end();
     if (log_fd >= 0)
         close(log_fd);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

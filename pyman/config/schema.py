@@ -37,7 +37,7 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("containers", "http_proxy", "bool", True, "Pass the host's http_proxy variables into containers"),
     ("containers", "init", "bool", False, "Run an init program in every container, as for --init"),
     ("containers", "init_path", "str", "", "The init program; empty: catatonit or tini, where they are found"),
-    ("containers", "log_driver", "str", "k8s-file", "Log driver: k8s-file, json-file, none, passthrough or passthrough-tty"),
+    ("containers", "log_driver", "str", "k8s-file", "Log driver: k8s-file, json-file, journald, none, passthrough or passthrough-tty"),
     ("containers", "log_size_max", "int", 0, "Bytes after which a log file is rotated; 0: never"),
     (
         "containers",

@@ -42,6 +42,8 @@ def create_container(
     conf = containers_conf.load()
     restart_policy.check(opts)
     logopts.check(opts, conf)
+    if conf["containers"].get("log_driver") and not opts.get("log_driver"):
+        opts["log_driver"] = conf["containers"]["log_driver"]  # its log stays where it is when the configuration changes
     given = getattr(opts, "given", CHECKED)
     if "publish" in given or ("network" in given and (len(opts["network"]) != 1 or opts["network"][0] not in SIMPLE_NETWORKS)):
         from pyman.engine import network_options  # others have nothing to check

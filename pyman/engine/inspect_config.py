@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import kill
+from pyman.config import containers as containers_conf
+from pyman.engine import kill, logopts
 from pyman.engine.container import Container
 from pyman.errors import PymanError, UsageError
 from pyman.state import fastjson
@@ -225,6 +226,14 @@ def _restart_policy(state: dict[str, Any]) -> dict[str, Any]:
     return {"Name": name, "MaximumRetryCount": int(most or 0)}
 
 
+def _log_config(container: Container) -> dict[str, Any]:
+    options = container.config["options"]
+    driver, path, size, _ = logopts.settings(options, containers_conf.load(), os.path.join(container.dir, "ctr.log"))
+    given = [item.partition("=")[2] for item in options.get("log_opt") or [] if item.startswith("tag=")]
+    path = path if driver in ("k8s-file", "json-file") else ""
+    return {"Type": driver, "Config": None, "Path": path, "Tag": given[-1] if given else "", "Size": f"{size}B"}
+
+
 def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[str, Any]], ports: dict[str, Any]) -> dict[str, Any]:
     """HostConfig. spec: the OCI configuration, empty before the first start; mounts, ports: as inspect shows them."""
     options, state = container.config["options"], container.state
@@ -234,13 +243,7 @@ def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[st
         "CgroupManager": "disabled",
         "CgroupMode": options.get("cgroupns") or "private",
         "ContainerIDFile": options.get("cidfile", ""),
-        "LogConfig": {
-            "Type": options.get("log_driver") or "k8s-file",
-            "Config": None,
-            "Path": os.path.join(container.dir, "ctr.log"),
-            "Tag": "",
-            "Size": "0B",
-        },
+        "LogConfig": _log_config(container),
         "NetworkMode": state.get("network_mode") or "",
         "PortBindings": {name: bound for name, bound in ports.items() if bound},
         "RestartPolicy": _restart_policy(state),

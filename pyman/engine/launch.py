@@ -405,6 +405,7 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     args.init_pid = created.pid
     args.stdin_fd, args.stdout_fd, args.stderr_fd, args.console_fd = ends["stdin_fd"], ends["stdout_fd"], ends["stderr_fd"], created.console
     args.log_driver, args.log_path, args.log_max_size, args.log_max_files = log_settings(plan)
+    args.journal = plan.journal
     args.oom_path = f"{plan.cgroup}/memory.events" if plan.cgroup else ""
     if not plan.cgroup or not os.path.exists(args.oom_path):
         args.oom_path = spawn.oom_counter()

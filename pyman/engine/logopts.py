@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PASSED = ("passthrough", "passthrough-tty")  # the container has the streams of the command itself
-DRIVERS = ("k8s-file", "json-file", "none", *PASSED)
+DRIVERS = ("k8s-file", "json-file", "journald", "none", *PASSED)
 DEFAULT_FILES = 1
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30}
 
@@ -26,6 +26,10 @@ def parse_size(text: str, option: str) -> int:
 def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """Before a container is made: UsageError for a driver or an option that would fail at its start."""
     driver = settings(opts, conf, "")[0]
+    if driver == "journald":
+        from pyman.engine import journal  # this driver only
+
+        journal.check(opts)
     if driver == "passthrough":
         import os
 
@@ -44,14 +48,16 @@ def passed(opts: dict[str, Any], conf: dict[str, Any]) -> bool:
 def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> tuple[str, str, int, int]:
     """(driver, log path, bytes until rotation or 0, files kept). UsageError."""
     driver = opts.get("log_driver") or conf["containers"].get("log_driver") or "k8s-file"
-    if driver == "journald":
-        raise UsageError("cannot use log driver journald", "this release does not write to the journal", "use --log-driver k8s-file")
     if driver not in DRIVERS:
         raise UsageError(f"invalid log driver {driver!r}", "it must be one of " + ", ".join(DRIVERS))
     limit = conf["containers"].get("log_size_max") or 0
     path, size, files = default_path, max(0, int(limit)), DEFAULT_FILES
     for item in opts.get("log_opt") or []:
         key, _, value = item.partition("=")
+        if driver == "journald" and key not in ("tag", "label"):
+            raise UsageError(
+                f"cannot use --log-opt {key} with log driver journald", "the journal has its own files and limits", "man journald.conf"
+            )
         if key in ("max-size", "max_size"):
             size = 0 if value == "-1" else parse_size(value, "--log-opt max-size")
         elif key in ("max-file", "max_file"):
@@ -60,6 +66,6 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
             files = int(value)
         elif key == "path":
             path = value
-        elif key != "tag":
-            raise UsageError(f"invalid log option {key!r}", "known are path, tag, max-size and max-file")
+        elif key not in ("tag", "label"):
+            raise UsageError(f"invalid log option {key!r}", "known are path, max-size, max-file, and for journald tag and label")
     return driver, path, size, files

@@ -7,9 +7,10 @@ import time
 
 from pyman.engine import logopts
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import NoSuchContainer, StateError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, StateError, UsageError
 from pyman.monitor import logs as reader
 from pyman.monitor.logfiles import LogFiles
+from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,22 @@ def log_path(container: Container, conf: dict[str, Any]) -> tuple[str, str]:
             "create it with --log-driver k8s-file",
         )
     return driver, path
+
+
+def _journal(container: Container, opts: dict[str, Any], follow: bool, until: float) -> Any:
+    """The journal, read as if it were a file of the driver k8s-file."""
+    from pyman.monitor import journal  # this driver only
+
+    since = reader.parse_time(opts["since"], "--since") if opts.get("since") else 0.0
+    return journal.Journal(container.id, since, 0.0 if follow else until, follow, lambda: last_entry(container))
+
+
+def last_entry(container: Container) -> int:
+    """When the monitor of a container that has ended sent its last line to the journal, in microseconds since 1970; else 0."""
+    try:
+        return int((store.read_json(container.exit_path) or {}).get("journal") or 0)
+    except PymanError:
+        return 0
 
 
 def running(container: Container) -> bool:
@@ -61,9 +78,14 @@ class Source:
         self.directories = [container.dir, os.path.dirname(path) or "."]
         self.ended = False
         self._alive = True
-        self._files = LogFiles(path)
+        self._files = _journal(container, opts, self.follow, until) if driver == "journald" else LogFiles(path)
         if lines.isdigit():
             self._files.seek_tail(int(lines), lambda line: reader.is_end(line, self.json))
+
+    @property
+    def fd(self) -> int:
+        """A descriptor that tells of new lines; -1: changes of `directories` do."""
+        return self._files.fd
 
     @property
     def lost(self) -> bool:
@@ -76,6 +98,7 @@ class Source:
         if lines is None and self.follow and self._alive:
             self._alive = running(self._container)
             if not self._alive:
+                self._files.complete()
                 lines = self._files.read()  # what it wrote between the last look and its end
         if lines is None:
             self.ended = not self.follow or not self._alive or bool(self._deadline and time.time() >= self._deadline)

@@ -72,6 +72,7 @@ class Plan:
         "idmap",
         "interactive",
         "joined",
+        "journal",
         "life_fd",
         "locks",
         "net",
@@ -119,6 +120,7 @@ class Plan:
         self.conf: dict[str, Any] = {}
         self.opts: dict[str, Any] = {}
         self.joined: dict[str, str] = {}
+        self.journal: list[str] = []  # NAME=VALUE, see engine/journal.py
         self.locks: list[Lock] = []  # held by C until it becomes the monitor
         self.net: NetSetup | None = None
         self.notice: Callable[[str], None] = lambda _text: None  # told at once what takes long

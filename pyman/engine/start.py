@@ -191,6 +191,10 @@ def _plan(container: Container) -> plans.Plan:
         from pyman.engine import notify  # below a service manager only
 
         notify.prepare(plan, os.environ)
+    if (opts.get("log_driver") or conf["containers"].get("log_driver")) == "journald":
+        from pyman.engine import journal  # this driver only
+
+        plan.journal = journal.fields(container, opts)
     cgroups.discard(container)  # left where the last monitor was killed
     plan.health = has_health_check(opts, config["image_config"])
     plan.terminal = bool(opts.get("tty"))

@@ -137,6 +137,8 @@ def _tail(container: Container) -> list[str]:
 
     try:
         driver, path, _, _ = logopts.settings(container.config["options"], conf.load(), os.path.join(container.dir, "ctr.log"))
+        if driver == "journald":
+            return _journal_tail(container)
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - (64 << 10)))
@@ -145,6 +147,17 @@ def _tail(container: Container) -> list[str]:
         return []
     found = [reader.parse_line(line, driver == "json-file") for line in lines[-_TAIL - 1 :]]
     return [entry.text.decode("utf-8", "replace")[:300] for entry in found if entry and entry.text.strip()]
+
+
+def _journal_tail(container: Container) -> list[str]:
+    from pyman.engine import logs  # this driver only
+
+    source = logs.Source(container, {"tail": _TAIL}, {"containers": {"log_driver": "journald"}})
+    found: list[bytes] = []
+    while not source.ended:
+        found += source.read() or []
+    entries = [reader.parse_line(line, False) for line in found]
+    return [entry.text.decode("utf-8", "replace")[:300] for entry in entries if entry and entry.text.strip()]
 
 
 def _removed(name: str) -> dict[str, Any] | None:

@@ -7,6 +7,10 @@ import select
 
 from pyman.linux import libc
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 IN_MODIFY, IN_MOVED_TO, IN_CREATE = 0x2, 0x80, 0x100
 
 
@@ -24,12 +28,18 @@ class Watch:
             if not all([libc.inotify_add_watch(self.fd, path, IN_MODIFY | IN_MOVED_TO | IN_CREATE) for path in paths]):
                 self.close()
 
-    def wait(self, seconds: float) -> None:
-        """Until there is news, at most `seconds`."""
+    def wait(self, seconds: float, more: Iterable[int] = ()) -> None:
+        """Until there is news, or something to be read from one of the descriptors `more`; at most `seconds`."""
         if self.fd < 0:
-            select.select([], [], [], min(seconds, 0.05))
-        elif self.poll.poll(int(seconds * 1000)):
+            select.select(list(more), [], [], min(seconds, 0.05))
+            return
+        for fd in more:
+            self.poll.register(fd, select.POLLIN)
+        ready = [fd for fd, _ in self.poll.poll(int(seconds * 1000))]
+        if self.fd in ready:
             os.read(self.fd, 1 << 16)
+        for fd in more:
+            self.poll.unregister(fd)
 
     def close(self) -> None:
         """End the watch."""

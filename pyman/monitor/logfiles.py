@@ -41,13 +41,14 @@ def _inode(path: str) -> int:
 class LogFiles:
     """A position in a log. `read` gives what follows it, in whole lines."""
 
-    __slots__ = ("_ahead", "_fd", "_path", "_rest", "lost")
+    __slots__ = ("_ahead", "_fd", "_path", "_rest", "fd", "lost")
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._rest = b""
         self._fd = -1  # what is being read
         self._ahead: list[int] = []  # what comes after it, as far as it is open
+        self.fd = -1  # a file is always ready to be read: it tells of no news
         self.lost = False  # whether files went before they could be read: this process was stopped for too long
         self._open_all()
 
@@ -76,6 +77,9 @@ class LogFiles:
             if fd >= 0:
                 os.close(fd)
         self._fd, self._ahead = -1, []
+
+    def complete(self) -> None:
+        """The container has ended: all that it wrote is in its files."""
 
     def seek_tail(self, lines: int, ends: Callable[[bytes], bool]) -> None:
         """Go to where the last `lines` lines begin. ends: whether a line of the file is the end of one that the container wrote."""

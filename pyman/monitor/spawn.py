@@ -23,6 +23,7 @@ class MonitorArgs:
     exit_command: run after the end, with --rm if `remove` and the starting command is gone, with --restart if the file
     policy_path asks for it and the file stopped_path does not exist; restarts: how often it was run so since a user started
     the container; wait_ms: how long to wait before. events_path: the log of events; event: what its lines say of the container. keep_stdio: keep the caller's streams for the next start.
+    journal: NAME=VALUE of the fields that all entries in the journal have (log driver journald).
     tidy: run exit_command after every end; kept_fds: descriptors that the monitor keeps open, for what they hold alive.
     """
 
@@ -40,6 +41,7 @@ class MonitorArgs:
         "health_path",
         "health_state",
         "init_pid",
+        "journal",
         "keep_stdio",
         "kept_fds",
         "kill_pids",
@@ -73,6 +75,7 @@ class MonitorArgs:
         self.policy_path = self.stopped_path = self.events_path = self.event = ""
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
         self.secret_env: list[str] = []
+        self.journal: list[str] = []
         self.kept_fds: list[int] = []
         self.again: list[str] = []
         self.keep_stdio = self.remove = self.check = self.tidy = False
@@ -155,6 +158,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
     if args.log_driver in ("k8s-file", "json-file"):
         argv += ["--log", args.log_path, "--log-json", str(int(args.log_driver == "json-file"))]
         argv += ["--log-max", str(args.log_max_size), "--log-files", str(args.log_max_files)]
+    for field in args.journal:
+        argv += ["--journal", field]
     if args.oom_path:
         argv += ["--oom", args.oom_path]
     if args.cgroup:

@@ -77,6 +77,7 @@ def _follow(views: list[View]) -> None:
             if not any(news) and views:
                 sys.stdout.buffer.flush()
                 sys.stderr.buffer.flush()
-                watch.wait(min(source.patience() for _, source, _ in views))
+                more = [source.fd for _, source, _ in views if source.fd >= 0]
+                watch.wait(min(source.patience() for _, source, _ in views), more)
     finally:
         watch.close()

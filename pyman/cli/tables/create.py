@@ -83,8 +83,8 @@ label,l list Set a label KEY=VALUE
 label-file list Read labels from a file
 limits str=strict What becomes of a limit that cannot be set: strict (an error) or best-effort (a warning)
 link-local-ip str Link-local address !! no network gives out link-local addresses; --ip takes one of a network
-log-driver str Log driver: k8s-file, json-file, none, passthrough or passthrough-tty
-log-opt list Log option: max-size=10m, max-file=3, path=FILE
+log-driver str Log driver: k8s-file, json-file, journald, none, passthrough or passthrough-tty
+log-opt list Log option: max-size=10m, max-file=3, path=FILE; for journald: tag=TEXT, label=NAME=VALUE
 mac-address str MAC address
 memory,m str Most memory, for example 512m
 memory-reservation str Memory that is kept for the container under pressure
