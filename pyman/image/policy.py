@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyman.image.reference import Reference
 
 _MAX = 4 << 20  # bytes of a policy: keys may be in it
-_UNVERIFIED = {"signedBy": "simple signing (OpenPGP)", "sigstoreSigned": "sigstore"}
+_UNVERIFIED = {"signedBy": "simple signing (OpenPGP)", "sigstoreSigned": "sigstore here"}
 _TRANSPORTS = (
     "atomic",
     "containers-storage",
@@ -96,12 +96,16 @@ def path_scopes(text: str) -> list[str]:
     return [*scopes, "/", ""]
 
 
-def check(transport: str, scopes: list[str], label: str) -> None:
-    """Nothing if the policy accepts the image without looking at it, or if there is no policy. ImageError, ConfigError."""
+def check(transport: str, scopes: list[str], label: str, *, verifies: bool = False) -> list[dict[str, Any]]:
+    """Nothing if the policy accepts the image without looking at it, or if there is no policy. ImageError, ConfigError.
+
+    verifies: the caller has what is returned (requirements of type sigstoreSigned) verified before it uses anything of the image.
+    """
     file = path()
     if not file:
-        return
+        return []
     value = load(file)
+    demands = []
     known = value.get("transports", {}).get(transport, {})
     scope = next((scope for scope in scopes if scope in known), None)
     for entry in value["default"] if scope is None else known[scope]:
@@ -109,9 +113,12 @@ def check(transport: str, scopes: list[str], label: str) -> None:
         place = "its default" if scope is None else f"the scope {transport}:{scope}"
         if kind == "reject":
             raise ImageError(f"refused {label}", f"{place} in {file} rejects it", "ask whoever wrote the policy")
-        if kind in _UNVERIFIED:
+        if kind == "sigstoreSigned" and verifies:
+            demands.append(entry)
+        elif kind in _UNVERIFIED:
             raise ImageError(
                 f"refused {label}",
                 f"{place} in {file} wants it signed ({kind}), and pyman cannot verify signatures of {_UNVERIFIED[kind]}",
                 "verify and copy it with skopeo: skopeo copy docker://IMAGE oci:DIRECTORY, then pyman pull oci:DIRECTORY",
             )
+    return demands

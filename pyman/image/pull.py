@@ -51,7 +51,7 @@ def pull(
         return here
     access = {"tls_verify": tls_verify, "creds": creds, "authfile": authfile, "cert_dir": cert_dir}
     try:
-        added = _from_first(sources(name, retry=retry, retry_delay=retry_delay, **access), platform, reporter, conf or {})
+        added = _from_first(sources(name, verifies=True, retry=retry, retry_delay=retry_delay, **access), platform, reporter, conf or {})
     except PymanError as err:
         here = _known(name) if policy == "newer" else None
         if here:
@@ -75,7 +75,7 @@ def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, co
     for left in range(len(found) - 1, -1, -1):
         source = found.pop(0)()
         try:
-            same = _unchanged(source, platform) if source.remote else None
+            same = _unchanged(source, platform) if source.remote and not source.demands else None
             if same:
                 return same
             with layers.storing():
@@ -123,9 +123,10 @@ def tags(name: str, **options: Any) -> list[str]:
     return [f"docker://{base.registry}/{base.repository}:{tag}" for tag in source.tags()]
 
 
-def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
+def sources(name: str, *, verifies: bool = False, **options: Any) -> list[Callable[[], Any]]:
     """What makes the source of a name; more than one only for a short name that may be tried at several registries.
 
+    verifies: the caller uses `fetch`, which verifies what the policy wants verified.
     UsageError for an unknown transport, NoSuchImage for a short name nobody resolves.
     """
     transport, colon, rest = name.partition(":")
@@ -163,8 +164,10 @@ def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
 
     def opened(one: str) -> Any:
         parsed = reference.parse(one)
-        trust.check("docker", trust.docker_scopes(parsed), f"image {parsed.name()}")
-        return registry_source.RegistrySource(parsed, access)
+        demands = trust.check("docker", trust.docker_scopes(parsed), f"image {parsed.name()}", verifies=verifies)
+        source = registry_source.RegistrySource(parsed, access)
+        source.demands = demands
+        return source
 
     return [lambda one=one: opened(one) for one in full]  # type: ignore[misc]
 
@@ -182,6 +185,10 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
         value = manifests.loads(data, what, manifests.MAX_MANIFEST)
         if manifests.kind_of(value, media_type, what) != "manifest":
             raise ImageError(f"cannot use {what}", "its index points to another index")
+    if source.remote and source.demands:
+        from pyman.image import sigstore
+
+        sigstore.verify(source, source.demands, [digest, top_digest], trust.path())
     config_descriptor, layer_descriptors = manifests.parse_manifest(value, what)
     config_data = source.small_blob(config_descriptor, manifests.MAX_CONFIG)
     config, diff_ids = manifests.parse_config(config_data, len(layer_descriptors), what)

@@ -26,6 +26,7 @@ class RegistrySource:
         self.reference = reference
         self.label = f"image {reference.name()}"
         self.access = access
+        self.demands: list[dict[str, Any]] = []  # what the policy wants verified before anything is used
         self._ready: list[Connection] = []
         self._left = registries.load().endpoints(reference.registry, reference.repository, digest=bool(reference.digest))
         if not self._left[-1].host:
@@ -56,6 +57,10 @@ class RegistrySource:
         """The name the image gets: as asked for, unless by digest."""
         reference = self.reference
         return [f"{reference.registry}/{reference.repository}:{reference.tag}"] if reference.tag and not reference.digest else []
+
+    def sibling(self, tag: str) -> RegistrySource:
+        """Another tag of the same repository."""
+        return RegistrySource(Reference(self.reference.registry, self.reference.repository, tag, ""), self.access)
 
     def close(self) -> None:
         """Close the connections."""
