@@ -97,6 +97,10 @@ EXEC = (
     "exec:joined",  # the user namespace is entered
     "exec:started",  # the command runs
 )
+EXEC_DETACHED = (
+    "exec:reported",  # the caller of a detached exec knows its session; the program that waits for its end is not there yet
+    "exec:recorded",  # the end of a detached exec is written down; there is no event
+)
 UPDATE = (
     "update:applied",  # the control group has the new limits
     "update:saved",  # the state has them; the OCI configuration and the monitor do not know
@@ -127,6 +131,7 @@ ALL = (
     + VOLUME
     + STOP
     + EXEC
+    + EXEC_DETACHED
     + UPDATE
     + SECRET
     + LOAD

@@ -1,6 +1,6 @@
 /* pyman-monitor: the parent of one container's init. Copies its output to the log and to attached clients, waits for its
  * end, writes the exit record, ends the helpers, runs the clean-up command or, as the restart policy wants, the command that
- * starts the container again. Runs in the container's user and mount namespaces (U1, M1), which it keeps alive; never allocates
+ * starts the container again. (With --exec the parent of a detached exec's process: monitor/session.h.) Runs in the container's user and mount namespaces (U1, M1), which it keeps alive; never allocates
  * memory after its start.
  *
  * Attach protocol (SOCK_SEQPACKET, one byte of type first):
@@ -658,6 +658,7 @@ static void cgroup_remove(const char *path)
 #include "monitor/health.h"
 #include "monitor/journal.h"
 #include "monitor/notify.h"
+#include "monitor/session.h"
 
 int main(int argc, char **argv)
 {
@@ -665,6 +666,8 @@ int main(int argc, char **argv)
     const char *oom_path = NULL, *cgroup = NULL;
     struct pollfd fds[12 + MAX_CLIENTS];
 
+    if (argc > 2 && !strcmp(argv[1], "--exec"))
+        return session_main(argc, argv);
     for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
         if (!strcmp(name, "--init"))

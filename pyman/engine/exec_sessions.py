@@ -1,8 +1,12 @@
-"""The sessions of exec: one small file each below the container's run directory, believed as long as its process lives. CLI process."""
+"""The sessions of exec: one small file each below the container's run directory, believed as long as its process lives. CLI process.
+
+The end of a detached one is written beside it by its parent (shims/monitor/session.h), and told for a while.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 
 from pyman.engine.container import Container, containers_dir
 from pyman.errors import NoSuchObject, PymanError
@@ -12,6 +16,15 @@ from pyman.state import fastjson, store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+KEPT = 300  # seconds for which the end of a detached session is told, as in Podman
+_END = ".exit"
+
+
+def end_path(container: Container, session: str) -> str:
+    """Where the end of a detached session is written."""
+    return os.path.join(_directory(container), session + _END)
 
 
 def _directory(container: Container) -> str:
@@ -49,34 +62,53 @@ def note(container: Container, session: str, pid: int, spec: dict[str, Any], opt
 
 def forget(container: Container, session: str) -> None:
     """It has ended. A name that is none is left alone."""
-    if session.isalnum():
+    for name in (session, session + _END) if session.isalnum() else ():
         try:
-            os.unlink(os.path.join(_directory(container), session))
+            os.unlink(os.path.join(_directory(container), name))
         except OSError:
             pass
 
 
-def living(container: Container) -> list[dict[str, Any]]:
-    """The sessions whose processes live; what others have left is removed."""
+def known(container: Container) -> list[dict[str, Any]]:
+    """The sessions whose processes live, and detached ones that ended not long ago, with their `end`; what others have left is removed."""
     try:
         entries = sorted(os.listdir(_directory(container)))
     except OSError:
         return []
     found = []
     for entry in entries:
+        if not entry.isalnum():
+            continue
         try:
             record = store.read_json(os.path.join(_directory(container), entry))
         except PymanError:
             record = None  # being written just now, or damaged
-        if record and process.alive(record.get("pid", 0), record.get("start", 0)):
+        if not record:
+            continue
+        alive = process.alive(record.get("pid", 0), record.get("start", 0))
+        record["end"] = None if alive or record.get("output") else _end(container, entry)
+        if alive or (record["end"] and time.time() - record["end"].get("time", 0) < KEPT):
             found.append(record)
-        elif record:
+        else:
             forget(container, entry)
     return found
 
 
+def _end(container: Container, session: str) -> dict[str, Any] | None:
+    """What the parent of a detached session wrote at its end; it does so in the moment after the end."""
+    for _ in range(20):
+        try:
+            record = store.read_json(end_path(container, session))
+        except PymanError:
+            return None
+        if record:
+            return record
+        time.sleep(0.005)
+    return None
+
+
 def find(session: str) -> dict[str, Any]:
-    """A living session by its id, under Podman's names. NoSuchObject."""
+    """A session by its id, under Podman's names. NoSuchObject."""
     if len(session) == 64 and not session.strip("0123456789abcdef"):
         try:
             entries = os.listdir(containers_dir())
@@ -85,24 +117,25 @@ def find(session: str) -> dict[str, Any]:
         for entry in entries:
             container = Container(entry)
             if os.path.exists(os.path.join(_directory(container), session)):
-                for record in living(container):
+                for record in known(container):
                     if record["id"] == session:
                         return _shown(container, record)
-    raise NoSuchObject(f"no exec session with ID {session!r} found", "no such session, or it has ended")
+    raise NoSuchObject(f"no exec session with ID {session!r} found", "no such session, or it ended long ago")
 
 
 def _shown(container: Container, record: dict[str, Any]) -> dict[str, Any]:
+    end = record["end"]
     return {
-        "CanRemove": False,
+        "CanRemove": bool(end),
         "ContainerID": container.id,
         "DetachKeys": record["detach_keys"],
-        "ExitCode": 0,
+        "ExitCode": end.get("exit_code", 0) if end else 0,
         "ID": record["id"],
         "OpenStderr": record["output"],
         "OpenStdin": record["stdin"],
         "OpenStdout": record["output"],
-        "Running": True,
-        "Pid": record["pid"],
+        "Running": not end,
+        "Pid": 0 if end else record["pid"],
         "ProcessConfig": {
             "arguments": record["args"][1:],
             "entrypoint": record["args"][0],

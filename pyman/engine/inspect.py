@@ -61,7 +61,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "AppArmorProfile": "",
         "EffectiveCaps": sorted((process.get("capabilities") or {}).get("effective") or []) or None,
         "BoundingCaps": sorted((process.get("capabilities") or {}).get("bounding") or []) or None,
-        "ExecIDs": [session["id"] for session in exec_sessions.living(container)],
+        "ExecIDs": [session["id"] for session in exec_sessions.known(container)],
         "GraphDriver": {
             "Name": "overlay",
             "Data": {

@@ -199,3 +199,17 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         ]
         argv += ["--cleanup-alone", str(int(args.remove)), "--", *args.exit_command]
     os.execve(sealed, argv, os.environ)
+
+
+def exec_session(pid: int, record: str, exit_path: str, console: int, events_path: str, event: str, session: str) -> NoReturn:
+    """Replace this process, the parent of a detached exec's process, by the program that waits for it (shims/monitor/session.h).
+
+    record: file for its end; console: descriptor of its terminal, or -1; event: what the log of events says of the container, empty: nothing.
+    """
+    argv = ["pyman-monitor", "--exec", str(pid), "--record", record, "--exit-file", exit_path, "--session", session]
+    if console >= 0:
+        os.set_inheritable(console, True)
+        argv += ["--console", str(console)]
+    if event:
+        argv += ["--events", events_path, "--event", event]
+    os.execve(program(), argv, os.environ)

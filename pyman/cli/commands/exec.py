@@ -39,12 +39,14 @@ def main(opts: Any, args: list[str]) -> int:
     keys = engine_attach.detach_keys(opts, {}) if opts.get("tty") else ""
     attach.parse_detach_keys(keys)  # a mistake is found before the command runs
     try:
+        if opts.get("detach"):
+            from pyman.engine import exec_detached  # these only
+
+            sys.stdout.write(exec_detached.start(container, command, opts) + "\n")
+            return 0
         started = execution.exec_container(container, command, opts)
     except NoSuchContainer as err:
         raise UsageError(err.what, err.why) from err
-    if opts.get("detach"):
-        sys.stdout.write(started.id + "\n")
-        return 0
     code = attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
     if not started.pid:
         exec_sessions.forget(container, started.id)

@@ -1,0 +1,55 @@
+"""exec --detach: a process of its own starts the command and becomes the small program that waits for its end. CLI process and that one.
+
+The command's parent must outlive this command to learn the exit code, so that it is forked before anything is started.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyman import errors, stages
+from pyman.engine import descriptors, exec_sessions
+from pyman.engine import exec as execution
+from pyman.engine.container import Container
+from pyman.errors import PymanError, RuntimeFailure
+from pyman.linux import process
+from pyman.monitor import spawn
+from pyman.state import events, fastjson
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def start(container: Container, command: list[str], opts: dict[str, Any]) -> str:
+    """Start a command that nobody is attached to; the id of its session. Raises what `exec_container` does."""
+    preserved = descriptors.preserved_fds(opts) if opts.get("preserve_fds") or opts.get("preserve_fd") else ()
+    report_r, report_w = os.pipe()
+    pid = process.fork(lambda: _watch(container, command, opts, report_w), "pyman:[exec]", (report_w, *preserved))
+    os.close(report_w)
+    data = b""
+    while more := os.read(report_r, 65536):
+        data += more
+    os.close(report_r)
+    outcome: dict[str, Any] = fastjson.loads(data.decode()) if data else {}
+    if "id" in outcome:
+        return str(outcome["id"])
+    os.waitpid(pid, 0)
+    if "error" in outcome:
+        raise errors.from_record(outcome["error"])
+    raise RuntimeFailure(f"cannot execute a command in container {container.name}", "the process that starts it was killed")
+
+
+def _watch(container: Container, command: list[str], opts: dict[str, Any], report: int) -> int:
+    """Body of the process that becomes the command's parent; returns after a failure only."""
+    try:
+        started = execution.exec_container(container, command, opts)
+    except PymanError as err:
+        os.write(report, fastjson.dumps({"error": err.to_record()}).encode())
+        return 125
+    os.write(report, fastjson.dumps({"id": started.id}).encode())
+    stages.reach("exec:reported")
+    subject = container.event_subject() if events.limit() else ""
+    spawn.exec_session(
+        started.pid, exec_sessions.end_path(container, started.id), container.exit_path, started.console, events.path(), subject, started.id
+    )

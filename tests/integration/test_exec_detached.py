@@ -1,0 +1,66 @@
+"""exec --detach: its end is recorded, told by inspect and the events, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyman import stages
+from tests.conftest import Run, command, environment
+from tests.integration.test_events import until
+from tests.integration.test_stages import kill_at, settled
+
+
+def session(pyman: Run, identifier: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(pyman("inspect", identifier).stdout)[0]
+    return found
+
+
+def deaths(pyman: Run, name: str) -> dict[str, int]:
+    """The exit codes of the sessions that the log of events tells of."""
+    lines = pyman("events", "--stream=false", "--filter", f"container={name}", "--filter", "event=exec_died", "--format", "json").stdout
+    return {event["ExecID"]: event["ContainerExitCode"] for event in map(json.loads, lines.splitlines())}
+
+
+def test_the_end_is_recorded(pyman: Run, image: str, base: Path) -> None:
+    pyman("run", "-d", "--name", "ed", "--network", "none", image, "sleep", "600")
+    short = pyman("exec", "-d", "ed", "sh", "-c", "exit 3").stdout.strip()
+    signalled = pyman("exec", "-d", "ed", "sh", "-c", "kill -9 $$").stdout.strip()
+    terminal = pyman("exec", "-dt", "ed", "sh", "-c", "seq 1 20000; tty && test -t 1 && exit 5").stdout.strip()
+    given = subprocess.run(
+        [*command(), "exec", "-d", "--preserve-fds", "1", "ed", "sh", "-c", "echo preserved >&3"],
+        env=environment(base), stdout=subprocess.PIPE, preexec_fn=lambda: os.dup2(os.open("preserved", os.O_WRONLY | os.O_CREAT), 3, True),
+        close_fds=False, cwd=base, text=True, check=True, timeout=60,
+    ).stdout.strip()  # fmt: skip
+    long = pyman("exec", "-d", "ed", "sleep", "600").stdout.strip()
+    until(lambda: len(deaths(pyman, "ed")) == 4)
+    assert deaths(pyman, "ed") == {short: 3, signalled: 137, terminal: 5, given: 0}
+    assert (base / "preserved").read_text() == "preserved\n"
+    assert sorted(json.loads(pyman("inspect", "--format", "{{json .ExecIDs}}", "ed").stdout)) == sorted(
+        [short, signalled, terminal, given, long]
+    )
+    ended, living = session(pyman, short), session(pyman, long)
+    assert (ended["Running"], ended["ExitCode"], ended["Pid"], ended["CanRemove"]) == (False, 3, 0, True)
+    assert (living["Running"], living["ExitCode"], living["CanRemove"]) == (True, 0, False) and living["Pid"] > 0
+    assert "no such file" in pyman("exec", "-d", "ed", "/nowhere", rc=127).stderr
+    pyman("stop", "-t", "0", "ed")
+    until(lambda: deaths(pyman, "ed").get(long) == 137)
+    pyman("rm", "ed")
+    settled(base, str(base / "home"))
+
+
+@pytest.mark.parametrize("stage", stages.EXEC + stages.EXEC_DETACHED)
+def test_killed_at_every_stage(pyman: Run, image: str, base: Path, stage: str) -> None:
+    pyman("run", "-d", "--name", "edk", "--network", "none", image, "sleep", "600")
+    code = kill_at(base, stage, "exec", "-d", "edk", "true")
+    assert (code == 0) == (stage in stages.EXEC_DETACHED)
+    after = pyman("exec", "-d", "edk", "sh", "-c", "exit 9").stdout.strip()
+    until(lambda: deaths(pyman, "edk").get(after) == 9)
+    pyman("inspect", "edk")
+    pyman("rm", "-f", "-t", "0", "edk")
+    settled(base, str(base / "home"))
