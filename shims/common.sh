@@ -31,11 +31,12 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# Install those of the named packages that the distribution has: older ones lack some, and doctor says what that costs.
+# Install those of the named packages that can be had here: older distributions lack some, an administrator may hold some back, and
+# doctor says what that costs. Only trying it (-s changes nothing) tells both.
 install_known_packages() {
     known=
     for package in "$@"; do
-        if apt-cache show "$package" >/dev/null 2>&1; then known="$known $package"; else say "this distribution has no package $package"; fi
+        if apt-get install -s -qq --no-install-recommends "$package" >/dev/null 2>&1; then known="$known $package"; else say "the package $package cannot be had here; going on without"; fi
     done
     # shellcheck disable=SC2086 # a list of package names
     [ -z "$known" ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $known >/dev/null
