@@ -96,12 +96,12 @@ def parse_options(argv: list[str], rows: list[Row], stop: bool, command: str) ->
             name, equals, text = word[2:].partition("=")
             row = longs.get(name)
             if row is None:
-                raise UsageError(f"unknown option --{name}", f"the command {command} does not have it", f"pyman {command} --help")
+                raise UsageError(f"unknown option --{name}", f"{command} does not have it", f"{command} --help")
             if not equals and row[2] == "bool":
                 text = "true"
             elif not equals:
                 if at >= len(argv):
-                    raise UsageError(f"option --{name} needs a value", "none was given", f"pyman {command} --help")
+                    raise UsageError(f"option --{name} needs a value", "none was given", f"{command} --help")
                 text, at = argv[at], at + 1
             _store(options, row, text, f"--{name}")
         elif word.startswith("-") and len(word) > 1:
@@ -122,7 +122,7 @@ def _shorts(word: str, argv: list[str], at: int, shorts: dict[str, Row], options
         index += 1
         row = shorts.get(letter)
         if row is None:
-            raise UsageError(f"unknown option -{letter}", f"the command {command} does not have it", f"pyman {command} --help")
+            raise UsageError(f"unknown option -{letter}", f"{command} does not have it", f"{command} --help")
         rest = word[index:]
         if row[2] == "bool" and not rest.startswith("="):
             _store(options, row, "true", f"-{letter}")
@@ -132,7 +132,7 @@ def _shorts(word: str, argv: list[str], at: int, shorts: dict[str, Row], options
         elif at < len(argv):
             text, at = argv[at], at + 1
         else:
-            raise UsageError(f"option -{letter} needs a value", "none was given", f"pyman {command} --help")
+            raise UsageError(f"option -{letter} needs a value", "none was given", f"{command} --help")
         _store(options, row, text, f"-{letter}")
         return at
     return at
@@ -158,7 +158,7 @@ def parse(argv: list[str]) -> Parsed:
     if command is None:
         raise UsageError(f"unknown command {' '.join(path)!r}", "pyman does not have it", "pyman --help lists the commands")
     name = " ".join(path)
-    options, args, helped = parse_options(rest, command.rows, command.stop, name)
+    options, args, helped = parse_options(rest, command.rows, command.stop, f"pyman {name}")
     if options.get("net"):
         options["network"] = [*options["network"], *options["net"]]
         options.given.add("network")

@@ -26,6 +26,8 @@ def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError
             if not opts.get("ignore"):
                 raise UsageError(f"cannot read container id file {path}", err.strerror or str(err)) from err
     if opts.get("all") or opts.get("filter"):
+        if opts.get("all") and opts.get("latest"):
+            raise UsageError("cannot use --all together with --latest", "--all already means every container")
         if names and opts.get("all"):
             raise UsageError("cannot use --all together with container names", "--all already means every container")
         everything = containers.list_containers()

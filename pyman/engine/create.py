@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 STATE_VERSION = 1
 # Options whose values engine/option_checks.py looks at.
 CHECKED = frozenset(
-    "add_host annotation attach blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cgroupns cpu_period cpu_quota cpu_shares cpus "
-    "cpuset_cpus cpuset_mems detach_keys device device_read_bps device_read_iops device_write_bps device_write_iops dns dns_option "
-    "dns_search expose hostname hosts_file ipc memory memory_reservation memory_swap oom_score_adj personality pid pids_limit retry_delay "
-    "security_opt shm_size sysctl tmpfs ulimit umask userns uts".split()
+    "add_host annotation arch attach authfile blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cgroupns cpu_period "
+    "cpu_quota cpu_shares cpus cpuset_cpus cpuset_mems detach_keys device device_read_bps device_read_iops device_write_bps "
+    "device_write_iops dns dns_option dns_search env_merge expose hostname hosts_file init ipc memory memory_reservation memory_swap "
+    "oom_score_adj os personality pid pids_limit platform replace retry_delay security_opt shm_size sysctl tmpfs ulimit umask userns "
+    "uts".split()
 )
 SIMPLE_NETWORKS = ("none", "host", "pasta", "slirp4netns", "private", "default", "")  # nothing to check in them
 
@@ -66,6 +67,8 @@ def create_container(
     _check_stop_signal(opts, image_config.get("config") or {})
     if image and warn:
         _warn_of_platform(image, opts, warn)
+    if warn and (opts.get("publish") or opts.get("publish_all")):
+        _warn_of_ports(opts, conf, warn)
     health = _health(opts, image_config.get("config") or {})
     if opts.get("sdnotify"):
         from pyman.engine import notify  # with the option only
@@ -215,6 +218,13 @@ def _warn_of_platform(record: dict[str, Any], opts: dict[str, Any], warn: Callab
     found = record.get("architecture") or host
     if found != host and not platform(opts):
         warn(f"the image's platform ({record.get('os') or 'linux'}/{found}) is not that of this machine (linux/{host})")
+
+
+def _warn_of_ports(opts: dict[str, Any], conf: dict[str, Any], warn: Callable[[str], None]) -> None:
+    given = opts.get("network") or []
+    mode = str((given if isinstance(given, str) else given[0]) if given else conf["containers"].get("netns") or "").partition(":")[0]
+    if mode in ("host", "none", "container", "ns"):
+        warn(f"no port is published: the network mode {mode} has none")
 
 
 def _check_stop_signal(opts: dict[str, Any], image_config: dict[str, Any]) -> None:

@@ -29,6 +29,8 @@ def find(name: str, conf: dict[str, Any]) -> str:
     for candidate in candidates:
         if os.access(candidate, os.X_OK):
             return str(candidate)
+    if "/" in name and os.path.exists(name):
+        raise MissingProgram(f"cannot use the OCI runtime {name}", "it is no program that you may execute", f"look at it: ls -l {name}")
     raise MissingProgram(
         f"cannot find the OCI runtime {name}",
         "no such program",
@@ -65,7 +67,8 @@ class Runtime:
         # Limits come through our own driver; what the runtime does about cgroups on its own is taken away again.
         namespaces = [_reachable(entry) for entry in spec["linux"]["namespaces"]]
         spec = {**spec, "linux": {**spec["linux"], "resources": {}, "namespaces": namespaces}}
-        spec["mounts"] = [_plain(entry) for entry in spec["mounts"]]
+        # Without privileges no runtime makes device nodes: they are bound, and only some runtimes do that by themselves.
+        spec["mounts"] = [_plain(entry) for entry in spec["mounts"]] + [_bound(device) for device in spec["linux"].pop("devices", [])]
         own = cgroups.own()
         # Below the group it was given, below the caller's own (runc 1.1.5), or beside that (runc 1.1.15).
         around = (cgroup, own, os.path.dirname(own))
@@ -154,6 +157,10 @@ def _reachable(namespace: dict[str, Any]) -> dict[str, Any]:
         except OSError:
             continue
     raise RuntimeFailure(f"cannot join the {namespace['type']} namespace", "its last process ended just now")
+
+
+def _bound(device: dict[str, Any]) -> dict[str, Any]:
+    return {"destination": device["path"], "type": "bind", "source": device["source"], "options": ["bind", "nosuid", "noexec", "rprivate"]}
 
 
 def _plain(mount: dict[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
 
         base += secret_option.entries(opts["_secrets"], ctx.run_dir, set(wanted))
     base = [entry for entry in base if entry["destination"] not in wanted]
+    if "/dev" in wanted:  # the host's, say: then its pts and shm are meant too
+        base = [entry for entry in base if not entry["destination"].startswith("/dev/")]
     ctx.copy_up = [item for item in wanted.values() if item.volume or item.chown or item.relabel]
     ctx.made = [item for item in wanted.values() if item.made]
     # What lies deeper comes later, whoever asked for it: a volume at /etc does not hide /etc/hosts.

@@ -80,14 +80,15 @@ class Mount:
 
 
 def bind(source: str, destination: str, options: list[str]) -> dict[str, Any]:
-    """A bind mount with sane defaults: recursive, private, no set-user-id, no devices."""
+    """A bind mount with sane defaults: recursive, private, no set-user-id, no devices but where the host keeps them."""
     result = list(options)
     if not any(option in ("bind", "rbind") for option in result):
         result.insert(0, "rbind")
     if not any(option.lstrip("r") in ("private", "shared", "slave", "unbindable") for option in result):
         result.append("rprivate")
+    of_devices = source == "/dev" or source.startswith("/dev/")
     for yes, no in (("nosuid", "suid"), ("nodev", "dev")):
-        if yes not in result and no not in result:
+        if yes not in result and no not in result and not (yes == "nodev" and of_devices):
             result.append(yes)
     if "ro" in result and "rbind" in result:
         result.append("rro")
@@ -176,8 +177,14 @@ def mount(source: str, destination: str, text: str, spec: str, volumes: Callable
     if source.startswith(("/", ".")):
         path = os.path.abspath(source)
         follow = "no-dereference" not in special
-        if not (os.path.exists(path) if follow else os.path.lexists(path)):
-            raise UsageError(f"cannot mount {source}", "no such file or directory on the host", f"create it first: mkdir -p {path}")
+        try:
+            os.stat(path, follow_symlinks=follow)
+        except FileNotFoundError:
+            raise UsageError(
+                f"cannot mount {source}", "no such file or directory on the host", f"create it first: mkdir -p {path}"
+            ) from None
+        except OSError as err:
+            raise UsageError(f"cannot mount {source}", err.strerror or str(err), f"look at the way to it: namei -l {path}") from None
         entry = bind(path, destination, flags)
         if not follow and os.path.islink(path):
             entry["options"].append("copy-symlink")  # for other runtimes; ours makes what the next line says

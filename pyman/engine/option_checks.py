@@ -48,6 +48,9 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     for item in opts.get("annotation") or []:
         if "=" not in item.lstrip("="):
             raise _invalid(item, "annotation", "the form is KEY=VALUE")
+    for item in opts.get("env_merge") or []:
+        if "=" not in item.lstrip("="):
+            raise _invalid(item, "env-merge", "the form is NAME=VALUE", "for example: --env-merge 'PATH=/opt/bin:${PATH}'")
     for item in opts.get("sysctl") or []:
         if "=" not in item.lstrip("="):
             raise _invalid(item, "sysctl", "the form is NAME=VALUE")
@@ -64,6 +67,8 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
             raise UsageError(
                 f"cannot read hosts file {hosts}", err.strerror or str(err), "--hosts-file none begins with an empty one"
             ) from err
+    if opts.get("authfile") and not os.path.exists(opts["authfile"]):
+        raise UsageError(f"cannot read {opts['authfile']}", "no such file", "--authfile names it")
     _parsed(opts, conf)
 
 
@@ -108,6 +113,12 @@ def _contradictions(opts: dict[str, Any]) -> None:
         raise UsageError("cannot use --dns none with other resolver options", "none leaves the image's /etc/resolv.conf as it is")
     if opts.get("shm_size") and opts.get("ipc") == "host":
         raise UsageError("cannot use --shm-size with --ipc host", "the container uses the host's /dev/shm")
+    if opts.get("replace") and not opts.get("name"):
+        raise UsageError("cannot use --replace without --name", "it replaces the container of that name")
+    if opts.get("platform") and (opts.get("arch") or opts.get("os")):
+        raise UsageError(f"cannot use --platform together with --{'arch' if opts.get('arch') else 'os'}", "both say the same")
+    if opts.get("init") and opts.get("pid") not in (None, "", "private"):
+        raise UsageError(f"cannot use --init with --pid {opts['pid']}", "the init program must be the first process, and another one is")
     if opts.get("hostname") and opts.get("uts") not in (None, "", "private"):
         raise UsageError(f"cannot use --hostname with --uts {opts['uts']}", "the host name is not the container's own")
 

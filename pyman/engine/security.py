@@ -89,6 +89,12 @@ def _unmask(value: str, masked: list[str], readonly: list[str]) -> tuple[list[st
 
 
 def _proc_options(spec: dict[str, Any], value: str) -> None:
+    for option in value.split(","):
+        key, _, _ = option.partition("=")
+        if key not in ("hidepid", "subset", "gid", "ro", "rw", "nosuid", "nodev", "noexec"):
+            raise UsageError(
+                f"invalid security option 'proc-opts={value}'", f"a procfs has no option {option}", "known are hidepid, subset, gid"
+            )
     for entry in spec["mounts"]:
         if entry["destination"] == "/proc" and entry["type"] == "proc":
             entry["options"] = [*entry["options"], *value.split(",")]

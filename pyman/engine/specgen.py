@@ -9,6 +9,7 @@ import os
 
 from pyman.engine import caps, env, mount_plan, mounts, namespaces, security
 from pyman.errors import MissingProgram, UsageError
+from pyman.linux import libc
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from pyman.engine.mounts import Mount
 
+_DEFAULT = 1 << 20  # of open files and processes
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/bin/catatonit", "/usr/bin/tini", "/usr/bin/dumb-init")
 
 
@@ -122,6 +124,10 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "there is a NUL character in them, which no program can be given",
             "correct the image's Cmd, Entrypoint or Env, or the --env-file",
         )
+    if privileged:
+        from pyman.engine import privileged as host
+
+        spec["linux"]["devices"] += host.devices(spec["mounts"], spec["linux"]["devices"])
     security.apply(spec, opts, table, bounding, privileged)
     _init_program(spec, opts, table)
     return spec
@@ -176,8 +182,12 @@ def umask(opts: dict[str, Any], table: dict[str, Any]) -> int:
 
 
 def rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]:
-    """--ulimit NAME=SOFT[:HARD] or `host` (the caller's, which is inherited). Later ones win."""
-    result: dict[str, dict[str, Any]] = {}
+    """--ulimit NAME=SOFT[:HARD] or `host` (the caller's, which is inherited). Later ones win; -1 is the most the caller may have.
+
+    Without `host` open files and processes get what Podman gives them: the caller's hard limit, 1048576 at most.
+    """
+    hard_limits = {"RLIMIT_NPROC": libc.getrlimit(6)[1], "RLIMIT_NOFILE": libc.getrlimit(7)[1]}
+    result = {kind: _limit(kind, *[min(_DEFAULT, most % 2**64)] * 2) for kind, most in hard_limits.items()}
     for item in [*(table.get("default_ulimits") or []), *(opts.get("ulimit") or [])]:
         if item == "host":
             result = {}
@@ -191,8 +201,23 @@ def rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]
         if hard != "unlimited" and hard != "-1" and not 0 <= int(soft if soft.isdigit() else -1) <= int(hard):
             raise UsageError(f"invalid ulimit {item!r}", "the soft limit is above the hard one")
         kind = "RLIMIT_" + name.upper()
-        result[kind] = {"type": kind, "soft": numbers[0], "hard": numbers[1]}
+        if -1 in numbers:
+            most = _most(kind)
+            numbers = [most if number == -1 else number for number in numbers]
+        result[kind] = _limit(kind, *numbers)
     return list(result.values())
+
+
+def _limit(kind: str, soft: int | None, hard: int | None) -> dict[str, Any]:
+    return {"type": kind, "soft": soft, "hard": hard}
+
+
+def _most(kind: str) -> int:
+    """The caller's hard limit, which nobody without privileges can exceed; -1: none."""
+    import resource  # for -1 only
+
+    number = getattr(resource, kind, None)
+    return -1 if number is None else resource.getrlimit(number)[1]
 
 
 def devices(specs: list[str]) -> list[dict[str, Any]]:

@@ -31,11 +31,23 @@ from tests.conftest import Run, command, environment
         (("pull", "oci:/nosuch"), "No such file"),
         (("pull", "127.0.0.1:1/x/y"), "cannot be reached"),
         (("pull", "UPPER/case"), "lower case"),
+        (("--nope", "ps"), "hint: pyman --help"),
+        (("create", "--cidfile", "/nosuch/id", "demo"), "cannot write container id file /nosuch/id"),
+        (("run", "--runtime", "/etc/passwd", "demo"), "no program that you may execute"),
+        (("run", "-v", "/proc/1/root/x:/x", "demo"), "Permission denied"),
+        (("stop", "--all", "--latest"), "--all together with --latest"),
     ],
 )
 def test_errors_say_what_and_why(pyman: Run, image: str, args: tuple[str, ...], word: str) -> None:
     done = pyman(*args, rc=None)
     assert done.returncode in (125, 1) and word in done.stderr and "Traceback" not in done.stderr
+    assert pyman("ps", "-aq").stdout == ""
+
+
+@pytest.mark.parametrize("mode", ["none", "host"])
+def test_ports_that_cannot_be_published_are_told(pyman: Run, image: str, mode: str) -> None:
+    done = pyman("run", "--rm", "--network", mode, "-p", "18080:80", image, "echo", "ran")
+    assert done.stdout == "ran\n" and f"no port is published: the network mode {mode} has none" in done.stderr
 
 
 def test_configuration_errors_name_line_and_key(pyman: Run, base: Path) -> None:

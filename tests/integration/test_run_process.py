@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 from pathlib import Path
 
@@ -92,3 +93,41 @@ def test_values_that_ask_for_nothing_are_accepted(pyman: Run, image: str, option
     name = option.split("=")[0]
     done = pyman("run", *NONE, f"{name}=42x", image, "true", rc=125)
     assert "accepted is" in done.stderr
+
+
+@pytest.mark.parametrize("runtime", ["pyman-runtime", "crun", "runc"])
+def test_devices(pyman: Run, image: str, tmp_path: Path, runtime: str) -> None:
+    """--device is bound by every runtime; --privileged brings what the caller can open, and leaves places that mounts have taken."""
+    base = ("run", *NONE, "--runtime", runtime)
+    assert pyman(*base, "--device", "/dev/zero:/dev/mine", image, "sh", "-c", "head -c 3 /dev/mine | wc -c").stdout.strip() == "3"
+    listed = "find /dev -type c -o -type b"
+    usual = set(pyman(*base, image, "sh", "-c", listed).stdout.split())
+    more = set(pyman(*base, "--privileged", image, "sh", "-c", listed).stdout.split())
+    assert usual < more and {"/dev/fuse", "/dev/net/tun"} <= more - usual
+    assert all(os.access(path, os.R_OK) or os.access(path, os.W_OK) for path in more - usual), more
+    assert not any(path.startswith("/dev/tty") for path in more - usual)
+    options = ("--device", "/dev/zero:/dev/fuse", "-v", f"{tmp_path}:/dev/net")
+    found = pyman(*base, "--privileged", *options, image, "sh", "-c", "ls /dev/net; head -c 3 /dev/fuse | wc -c").stdout
+    assert found.split() == ["3"]
+    script = "ls /dev/fuse; head -c 3 /dev/zero | wc -c; head -c 3 /x | wc -c"
+    assert pyman(*base, "-v", "/dev:/dev", "-v", "/dev/zero:/x", image, "sh", "-c", script).stdout.split() == ["/dev/fuse", "3", "3"]
+    assert "nodev" in pyman(*base, "-v", f"{tmp_path}:/x", image, "grep", " /x ", "/proc/mounts").stdout
+
+
+def test_limits_of_files_and_processes(pyman: Run, image: str) -> None:
+    """As many as the caller may have, not the few that shells begin with; `host` and numbers change that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = min(soft, hard, 512)
+    most = min(hard, 1 << 20) if hard != resource.RLIM_INFINITY else 1 << 20
+
+    def limits(*options: str) -> list[int]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+        try:
+            return [int(word) for word in pyman("run", *NONE, *options, image, "sh", "-c", "ulimit -n; ulimit -Hn").stdout.split()]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert limits() == [most, most]
+    assert limits("--ulimit", "nofile=100:-1") == [100, hard]
+    assert limits("--ulimit", "host") == [few, hard]
+    assert limits("--ulimit", "nofile=77:88") == [77, 88]

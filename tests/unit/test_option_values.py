@@ -52,7 +52,13 @@ REFUSED = """\
 --hosts-file /nope
 --pid bogus
 --ipc ns:/nope
---userns bogus"""
+--userns bogus
+--env-merge PATH
+--authfile /nope
+--replace
+--platform linux/amd64 --arch amd64
+--init --pid host
+--security-opt proc-opts=bogus"""
 TAKEN = """\
 --stop-timeout 0
 --detach-keys ctrl-a,b
@@ -66,7 +72,11 @@ TAKEN = """\
 --uts private --hostname foo
 --security-opt no-new-privileges --security-opt no-new-privileges:true
 --annotation a=
---ulimit nofile=5:10 --ulimit core=0:unlimited --ulimit host"""
+--ulimit nofile=5:10 --ulimit core=0:unlimited --ulimit host
+--env-merge PATH=/x:$PATH
+--replace --name x
+--init --pid private
+--security-opt proc-opts=hidepid=2,subset=pid"""
 
 
 def _check(line: str) -> None:

@@ -126,7 +126,10 @@ def test_sysctls_and_limits() -> None:
     for bad in ("kernel.core_pattern=x", "vm.swappiness=1", "novalue"):
         with pytest.raises(UsageError):
             spec({"sysctl": [bad]})
-    assert spec({"ulimit": ["nofile=10:20"]})["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]
+    nofile = {"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}
+    assert [limit["type"] for limit in spec({})["process"]["rlimits"]] == ["RLIMIT_NPROC", "RLIMIT_NOFILE"]
+    assert nofile in spec({"ulimit": ["nofile=10:20"]})["process"]["rlimits"]
+    assert spec({"ulimit": ["host", "nofile=10:20"]})["process"]["rlimits"] == [nofile]
     with pytest.raises(UsageError):
         spec({"ulimit": ["nofile=x"]})
 

@@ -22,16 +22,19 @@ def check(opts: Any) -> None:
         raise UsageError(f"cannot write container id file {opts['cidfile']}", "it exists already", "remove it if its container is gone")
 
 
-def write_cidfile(opts: Any, container_id: str) -> None:
-    """--cidfile: the id, in a file that must not exist yet."""
+def write_cidfile(opts: Any, container: Container) -> None:
+    """--cidfile: the id, in a file that must not exist yet. UsageError; then the container is removed again."""
     if not opts.get("cidfile"):
         return
     try:
         fd = os.open(opts["cidfile"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with open(fd, "w") as file:
+            file.write(container.id)
     except OSError as err:
+        from pyman.engine import remove
+
+        remove.remove_container(container, force=True)
         raise UsageError(f"cannot write container id file {opts['cidfile']}", err.strerror or str(err)) from err
-    with open(fd, "w") as file:
-        file.write(container_id)
 
 
 def progress(opts: Any) -> Any:
@@ -48,13 +51,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
     warn_of_input(opts)
     container = create.create_container(opts, args, progress(opts), owned=True, warn=print_warning)
-    try:
-        write_cidfile(opts, container.id)
-    except PymanError:
-        from pyman.engine import remove
-
-        remove.remove_container(container, force=True)
-        raise
+    write_cidfile(opts, container)
 
     def detached(started: Container) -> None:
         sys.stdout.write(started.id + "\n")

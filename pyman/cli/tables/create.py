@@ -110,7 +110,7 @@ pids-limit str Most processes; 0 or -1: no limit
 platform str Platform: os/arch[/variant]
 pod str Pod to join !! pods are not part of this release
 pod-id-file str File with the pod's id !! pods are not part of this release
-privileged bool Give all capabilities in the user namespace, mask nothing
+privileged bool Give all capabilities in the user namespace and the devices that you can open, mask nothing
 publish,p list Publish a port: [[IP:]HOST:]CONTAINER[/tcp|/udp]
 publish-all,P bool Publish all exposed ports on random host ports
 pull str Pull policy: always, missing, never, newer
@@ -128,7 +128,7 @@ rmi bool With --rm: remove the image too, if nothing else uses it
 rootfs bool The first argument is a directory, not an image; DIR:O leaves it as it is
 runtime str OCI runtime: pyman-runtime, crun, runc, or a path
 sdnotify str Who tells the service manager that the service is ready: container, conmon, healthy, or ignore (nobody)
-seccomp-policy str Seccomp policy !! use --security-opt seccomp=FILE
+seccomp-policy str Seccomp policy !! (default) use --security-opt seccomp=FILE
 secret list Give it a secret: NAME[,type=mount|env,target=,uid=,gid=,mode=]
 security-opt list Security option: no-new-privileges, seccomp=FILE, mask=, unmask=
 shm-size str Size of /dev/shm
