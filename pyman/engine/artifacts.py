@@ -177,18 +177,12 @@ def extract(name: str, path: str, *, digest: str = "", title: str = "") -> None:
     if digest and title:
         raise UsageError("cannot use --digest together with --title", "each of them says which file is meant")
     found = artifacts.find(artifacts.load(), name)
-    blobs = found.blobs()
-    if digest or title:
-        chosen = [blob for blob in blobs if (blob["digest"] in (digest, f"sha256:{digest}") if digest else title_of(blob) == title)]
-        if len(chosen) != 1:
-            what = f"digest {digest}" if digest else f'title "{title}"'
-            raise NoSuchObject(f"{'several blobs' if chosen else 'no blob'} with the {what}", f"the artifact is {found.name}")
-        blobs = chosen
+    blobs = choose(found, digest, title)
     if os.path.isdir(path):
         base = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for blob in blobs:
-                _write(blob, _file_name(blob, found.name), base)
+                _write(blob, file_name(blob, found.name), base)
         finally:
             os.close(base)
         return
@@ -201,7 +195,19 @@ def extract(name: str, path: str, *, digest: str = "", title: str = "") -> None:
     _write(blobs[0], path, None)
 
 
-def _file_name(blob: dict[str, Any], artifact: str) -> str:
+def choose(found: Artifact, digest: str, title: str) -> list[dict[str, Any]]:
+    """The blob with a digest or title; all of them without. NoSuchObject."""
+    blobs = found.blobs()
+    if not digest and not title:
+        return blobs
+    chosen = [blob for blob in blobs if (blob["digest"] in (digest, f"sha256:{digest}") if digest else title_of(blob) == title)]
+    if len(chosen) != 1:
+        what = f"digest {digest}" if digest else f'title "{title}"'
+        raise NoSuchObject(f"{'several blobs' if chosen else 'no blob'} with the {what}", f"the artifact is {found.name}")
+    return chosen
+
+
+def file_name(blob: dict[str, Any], artifact: str) -> str:
     """What a blob's file is called: a name that a stranger chose never leads out of the directory. ImageError."""
     title = title_of(blob) or str(blob["digest"])[7:]
     if "/" in title or "\0" in title or title in (".", "..") or len(os.fsencode(title)) > 255:

@@ -138,12 +138,12 @@ def _chosen(container: Container, spec: dict[str, Any]) -> list[Mount]:
             and not str(entry.get("source", "")).startswith(own)
             and entry["destination"] not in ("/dev/shm", "/run/podman-init")
         ]
-    kinds = {"volume": 0, "image": 1, "bind": 2}
+    kinds = {"volume": 0, "image": 1, "bind": 2, "artifact": 3}
     return sorted(found, key=lambda mount: (kinds[_kind(mount)], mount.entry["destination"] if mount.volume else ""))
 
 
 def _kind(mount: Mount) -> str:
-    return "volume" if mount.volume else "image" if mount.made.get("image") else "bind"
+    return "volume" if mount.volume else next((kind for kind in ("image", "artifact") if mount.made.get(kind)), "bind")
 
 
 def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
             {
                 "Type": kind,
                 **({"Name": mount.volume} if mount.volume else {}),
-                "Source": mount.made.get("image") or entry["source"],
+                "Source": mount.made.get("image") or mount.made.get("artifact") or entry["source"],
                 "Destination": entry["destination"],
                 "Driver": "local" if mount.volume else "",
                 "Mode": "",

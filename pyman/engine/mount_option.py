@@ -64,7 +64,7 @@ _ALIASES = {
     "bind-propagation": "propagation",
     "chown": "U",
 }
-_KINDS = ("bind", "devpts", "glob", "image", "ramfs", "tmpfs", "volume")
+_KINDS = ("artifact", "bind", "devpts", "glob", "image", "ramfs", "tmpfs", "volume")
 
 
 def _split(spec: str) -> list[str]:
@@ -107,8 +107,6 @@ def parse_mount(spec: str, volumes: Callable[..., str], images: Callable[[str], 
     """
     keys = _keys(spec)
     kind = keys.pop("type", "volume")
-    if kind == "artifact":
-        raise UsageError(f"cannot mount {spec!r}", "artifacts are not part of this release", "use type=image")
     if kind not in _KINDS:
         raise UsageError(f"cannot mount type {kind!r}", "known are " + ", ".join(_KINDS), "correct type= in " + repr(spec))
     source = keys.pop("source", "")
@@ -127,6 +125,8 @@ def parse_mount(spec: str, volumes: Callable[..., str], images: Callable[[str], 
         return [_devpts(destination, keys, spec)]
     if kind == "image":
         return [_image(spec, source, destination, keys, images)]
+    if kind == "artifact":
+        return [_artifact(spec, source, destination, keys)]
     if kind == "bind" and not source:
         source = destination  # as Podman
     if kind == "bind" and not source.startswith(("/", ".")):
@@ -219,6 +219,25 @@ def _image(spec: str, source: str, destination: str, keys: dict[str, str], image
         else:
             raise UsageError(f"invalid key {name!r} in --mount {spec!r}", "a mount of type image has rw, ro and subpath")
     return Mount(bind(source, destination, ["rw" if writable else "ro"]), made=made)
+
+
+def _artifact(spec: str, source: str, destination: str, keys: dict[str, str]) -> Mount:
+    """An artifact's files; engine/artifact_mounts.py finds them and their places when the container starts."""
+    if not source:
+        raise UsageError(f"invalid mount {spec!r}", "an artifact mount needs source=")
+    made = {"artifact": source}
+    for name, value in keys.items():
+        if name in ("digest", "title", "name"):
+            made[name] = value
+        elif not (name == "ro" and _true(value, name, spec)):
+            raise UsageError(
+                f"invalid key {name!r} in --mount {spec!r}", "a mount of type artifact has digest, title and name, and is read-only"
+            )
+    if "digest" in made and "title" in made:
+        raise UsageError(f"invalid mount {spec!r}", "digest and title each say which file is meant", "give one of them")
+    if not 0 < len(made.get("name", "x")) < 250 or "/" in made.get("name", "x") or made.get("name") in (".", ".."):
+        raise UsageError(f"invalid name in --mount {spec!r}", "it must be that of a file")
+    return Mount(bind("", destination, ["ro", "bind"]), made=made)
 
 
 def _glob(spec: str, source: str, target: str, keys: dict[str, str], volumes: Callable[..., str]) -> list[Mount]:

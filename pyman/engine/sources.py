@@ -25,6 +25,11 @@ def prepare(plan: Plan) -> list[str]:
     """
     mounted: list[str] = []
     for index, mount in enumerate(plan.ctx.made):
+        if mount.made.get("artifact"):
+            from pyman.engine import artifact_mounts  # artifacts only
+
+            artifact_mounts.place(plan.spec["mounts"], mount, plan.rootfs)
+            continue
         base = os.path.join(plan.container.dir, "sources", str(index))
         if os.path.lexists(base):
             trash.discard(base)  # what was written through :O ends with the container's run

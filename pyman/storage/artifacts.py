@@ -51,6 +51,7 @@ class Blob:
         try:
             os.makedirs(os.path.join(_directory(), "blobs/sha256"), 0o700, exist_ok=True)
             self.fd = os.open(_directory(), os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+            os.fchmod(self.fd, 0o644)  # the directory is private; a container's users are to read what is mounted
         except OSError as err:
             raise StorageError("cannot store an artifact", err.strerror or str(err), errno=err.errno or 0) from err
         self._hash = hashlib.sha256()

@@ -114,8 +114,8 @@ def test_registries(pyman: Run, files: Path, registry: str, base: Path) -> None:
 
 
 @pytest.mark.parametrize("title", ["../out", "/etc/x", "a/b", "..", "x" * 300])
-def test_names_of_strangers_lead_nowhere(pyman: Run, files: Path, registry: str, title: str) -> None:
-    """An artifact whose file has a name that leads out of the directory is not extracted, unless the user names the file."""
+def test_names_of_strangers_lead_nowhere(pyman: Run, image: str, files: Path, registry: str, title: str) -> None:
+    """An artifact whose file has a name that leads out of the directory is not extracted or mounted, unless the user names the file."""
     layout = files / "evil"
     (layout / "blobs/sha256").mkdir(parents=True)
 
@@ -145,3 +145,40 @@ def test_names_of_strangers_lead_nowhere(pyman: Run, files: Path, registry: str,
     assert "one of its files is called" in done.stderr and os.listdir(out) == [] and not (files / "out").exists()
     pyman("artifact", "extract", f"{registry}/evil:1", str(files / "chosen"))
     assert (files / "chosen").read_text() == "evil"
+    option = f"type=artifact,src={registry}/evil:1,dst=/tmp"
+    done = pyman("run", "--rm", "--network", "none", "--mount", option, image, "true", rc=125)
+    assert "one of its files is called" in done.stderr
+    assert pyman("run", "--rm", "--network", "none", "--mount", option + ",name=x", image, "cat", "/tmp/x").stdout == "evil"
+
+
+def test_files_of_an_artifact_in_a_container(pyman: Run, image: str, files: Path, base: Path) -> None:
+    """type=artifact of --mount: a directory gets the files by their titles, a place with a file or nothing takes one."""
+    pyman("artifact", "add", "art:1", str(files / "a.txt"), str(files / "b.bin"))
+    made = blobs(base)
+
+    def run(mount: str, *command: str, rc: int = 0) -> subprocess.CompletedProcess[str]:
+        return pyman("run", "--rm", "--network", "none", "--user", "1000", "--mount", f"type=artifact,{mount}", image, *command, rc=rc)
+
+    assert run("src=art:1,dst=/tmp", "sh", "-c", "cd /tmp; cat a.txt; wc -c < b.bin").stdout.split() == ["text1280000"]
+    assert run("src=art:1,dst=/new/place", "ls", "/new/place").stdout.split() == ["a.txt", "b.bin"]
+    assert run("src=art:1,dst=/one,title=a.txt", "cat", "/one").stdout == "text"
+    assert run("src=art:1,dst=/etc/group,title=a.txt", "cat", "/etc/group").stdout == "text"
+    assert run("src=art:1,dst=/tmp,name=x", "ls", "/tmp").stdout.split() == ["x-0", "x-1"]
+    assert run("src=art:1,dst=/tmp,title=a.txt,name=x", "cat", "/tmp/x").stdout == "text"
+    digest_of_a = shown(pyman, "art:1")["Manifest"]["layers"][0]["digest"]
+    assert run(f"src=art:1,dst=/one,digest={digest_of_a}", "cat", "/one").stdout == "text"
+    done = pyman(
+        "run", "--rm", "--network", "none", "--mount", "type=artifact,src=art:1,dst=/tmp", image, "sh", "-c", "echo > /tmp/a.txt", rc=1
+    )
+    assert "Read-only" in done.stderr and blobs(base) == made
+    assert "2 files" in run("src=art:1,dst=/etc/group", "true", rc=125).stderr
+    assert "artifact does not exist" in run("src=none:1,dst=/tmp", "true", rc=125).stderr
+    assert "no blob with the title" in run("src=art:1,dst=/tmp,title=zz", "true", rc=125).stderr
+    for wrong in ("dst=/tmp", "src=art:1,dst=/tmp,rw=true", "src=art:1,dst=/tmp,title=a,digest=b", "src=art:1,dst=/tmp,name=../x"):
+        run(wrong, "true", rc=125)
+    pyman("create", "--name", "shown", "--mount", "type=artifact,src=art:1,dst=/tmp", image)
+    mounts = json.loads(pyman("inspect", "shown").stdout)[0]["Mounts"]
+    assert [(mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) for mount in mounts] == [
+        ("artifact", "art:1", "/tmp", False)
+    ]
+    pyman("rm", "shown")

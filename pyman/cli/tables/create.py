@@ -90,7 +90,7 @@ memory,m str Most memory, for example 512m
 memory-reservation str Memory that is kept for the container under pressure
 memory-swap str Most memory and swap together; -1: no limit of swap (twice --memory)
 memory-swappiness str Swappiness !! (-1) cgroup v2 has no swappiness
-mount list Mount: type=bind|volume|tmpfs|image|glob|ramfs|devpts,src=...,dst=...
+mount list Mount: type=bind|volume|tmpfs|image|artifact|glob|ramfs|devpts,src=...,dst=...
 name str Name of the container
 network list Network: pasta, slirp4netns, none, host, container:NAME, ns:PATH, bridge, or a name with options: NAME:ip=ADDRESS,alias=NAME
 net list The same as --network
