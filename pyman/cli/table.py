@@ -92,6 +92,7 @@ GROUPS = {
     "manifest": ("manifests", "Work with lists of images"),
     "system": ("system", "Work with pyman itself"),
     "network": ("networks", "Work with networks"),
+    "generate": ("generate", "Make files from what there is"),
     "quadlet": ("quadlets", "Work with Quadlet files (units of systemd)"),
     "secret": ("secrets", "Work with secrets"),
     "volume": ("volumes", "Work with volumes"),

@@ -35,7 +35,10 @@ def check(opts: dict[str, Any], health: bool) -> None:
 def prepare(plan: Plan, environ: Any) -> None:
     """Add to the plan what the environment `environ` of this start asks for. UsageError."""
     _listen(plan, environ)
-    address, mode = environ.get("NOTIFY_SOCKET"), plan.opts.get("sdnotify") or "container"
+    # PYMAN_SDNOTIFY: set by units for containers that were made without them (engine/generate_systemd.py).
+    address, mode = environ.get("NOTIFY_SOCKET"), environ.get("PYMAN_SDNOTIFY") or plan.opts.get("sdnotify") or "container"
+    if mode not in MODES:
+        raise UsageError(f"invalid value {mode!r} of PYMAN_SDNOTIFY", f"it must be one of {', '.join(MODES)}")
     if not address or mode == "ignore":
         return
     plan.notify_fd = _connect(address)
