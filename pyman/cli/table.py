@@ -99,6 +99,7 @@ GROUPS = {
 }
 # Every other first word, by the module that declares it.
 VERBS = {
+    "generate": "auto-update",
     "containers": "attach commit cp create diff exec export init inspect kill list logs ls mount pause port ps rename restart rm run start stats stop top umount unmount unpause update wait why",
     "images": "history images import load pull push rmi save tag untag",
     "registries": "login logout search",

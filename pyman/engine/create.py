@@ -64,6 +64,8 @@ def create_container(
         rootfs, command = "", args[1:]
         image = find_image(args[0] if args else "", opts, conf, reporter)
     image_config = images.read_config(image) if image else {}
+    if "PODMAN_SYSTEMD_UNIT" in os.environ:  # below a unit made for containers: auto-update restarts that
+        opts["label"] = [*(opts.get("label") or []), "PODMAN_SYSTEMD_UNIT=" + os.environ["PODMAN_SYSTEMD_UNIT"]]
     _check_stop_signal(opts, image_config.get("config") or {})
     if image and warn:
         _warn_of_platform(image, opts, warn)
@@ -103,6 +105,10 @@ def create_container(
         _replace(opts["name"])
     more = {**names_of_volumes, "health": 1} if health else names_of_volumes
     container = _write(config, opts, owned, more, sealed)
+    if warn and not opts.get("quiet") and str(opts.get("restart") or "").startswith(("always", "unless-stopped")):
+        from pyman.engine import reboot  # these policies only
+
+        reboot.tell_once(warn)
     if needed:
         from pyman.engine import dependencies
 

@@ -266,6 +266,19 @@ def _lingering() -> Finding:
     return Finding("lingering", WARN, "off: containers end when you log out", f"loginctl enable-linger {_user()}")
 
 
+def _after_a_reboot() -> Finding:
+    from pyman.engine import reboot
+
+    needed = reboot.missing()
+    if not needed:
+        return Finding("restart at boot", OK, "containers with --restart=always are started again after a reboot")
+    commands = [each for each in needed if not each.startswith("(")]
+    reasons = [each.strip("()") for each in needed if each.startswith("(")]
+    verdict = OK if not os.path.isdir("/run/systemd/system") else WARN
+    said = "containers with --restart=always are not started again after a reboot"
+    return Finding("restart at boot", verdict, ": ".join([said, *reasons]), "; ".join(commands))
+
+
 CHECKS: tuple[Callable[[], Finding], ...] = (
     _configuration,
     _runtime_directory,
@@ -281,4 +294,5 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _monitor,
     _cgroups,
     _lingering,
+    _after_a_reboot,
 )

@@ -114,6 +114,15 @@ def _unchanged(source: Any, platform: str) -> dict[str, Any] | None:
     return record if digest and (digest == record["digest"] or (fits and digest == record.get("index"))) else None
 
 
+def changed(name: str, record: dict[str, Any], **access: Any) -> bool:
+    """Whether a registry's name leads to another image than `record`. RegistryError, NoSuchImage, UsageError."""
+    source = sources(name, **access)[0]()
+    try:
+        return (source.leads_to() or source.manifest()[2]) not in (record["digest"], record.get("index"), *record["digests"])
+    finally:
+        source.close()
+
+
 def tags(name: str, **options: Any) -> list[str]:
     """The names of all tagged images of a repository, for --all-tags. RegistryError, UsageError."""
     source = sources(name, **options)[0]()

@@ -1,4 +1,4 @@
-"""The commands that make files from what there is. Data only."""
+"""The commands that work for units of systemd: generate, auto-update. Data only."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ stop-timeout uint Seconds from the stop signal to SIGKILL (10, or those of the c
 template bool A template, whose %i is added to the container's name (with --new)
 wants list Units that are to run
 """
+AUTO_UPDATE = """
+authfile str File with the registry credentials
+dry-run bool Only tell which containers would be updated
+format str json, table TEMPLATE or a Go template
+rollback bool=true Go back to the old image if a unit does not start with the new one
+tls-verify bool=true Require a verified TLS connection to the registry
+"""
 COMMANDS: dict[tuple[str, ...], Command] = {
     ("generate", "systemd"): Command(
         "generate_systemd",
@@ -34,6 +41,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "pyman generate systemd --new --files --name web",
         ),
         most=1,
+    ),
+    ("auto-update",): Command(
+        "auto_update",
+        "",
+        "Restart the units of containers whose image has changed (label io.containers.autoupdate=registry or local)",
+        AUTO_UPDATE,
+        ("pyman auto-update --dry-run", "pyman auto-update --rollback=false"),
+        most=0,
     ),
 }
 ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {}
