@@ -175,7 +175,7 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
     policy = {"true": "always", "false": "never"}.get(policy, policy)
     if policy not in ("always", "missing", "never", "newer"):
         raise UsageError(f"invalid value {policy!r} for option --pull", "it must be one of always, missing, never, newer")
-    transport = ":" in name and name.split(":", 1)[0] in ("oci", "oci-archive", "docker-archive", "docker")
+    transport = ":" in name and name.split(":", 1)[0] in ("oci", "oci-archive", "docker-archive", "dir", "docker")
     if not transport and policy in ("missing", "never"):
         try:
             record = images.load().resolve(name)
@@ -196,6 +196,11 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
     from pyman.image import pull  # the slow path: oras and requests
 
     wanted = platform(opts)
+    delay = opts.get("retry_delay")
+    if delay:
+        from pyman.engine import health
+
+        delay = health.duration("--retry-delay", delay) / 1e9
     return pull.pull(
         name,
         policy="always" if wanted and policy == "missing" else policy,  # what is here is for another platform
@@ -204,6 +209,8 @@ def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: 
         creds=opts.get("creds") or "",
         authfile=opts.get("authfile") or "",
         cert_dir=opts.get("cert_dir") or "",
+        retry=opts.get("retry"),
+        retry_delay=delay or None,
         reporter=reporter,
         conf=conf,
     )
@@ -222,7 +229,13 @@ def _warn_of_platform(record: dict[str, Any], opts: dict[str, Any], warn: Callab
     machine = os.uname().machine
     host = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
     found = record.get("architecture") or host
-    if found != host and not platform(opts):
+    if platform(opts):
+        from pyman.engine import platforms
+
+        different = platforms.mismatch(record, platform(opts))
+        if different:
+            warn(different)
+    elif found != host:
         warn(f"the image's platform ({record.get('os') or 'linux'}/{found}) is not that of this machine (linux/{host})")
 
 

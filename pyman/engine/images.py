@@ -6,7 +6,7 @@ from pyman import stages
 from pyman.engine import image_filters
 from pyman.engine.container import list_containers
 from pyman.errors import NoSuchImage, StateError, StorageError
-from pyman.state import events
+from pyman.state import events, fastjson, store
 from pyman.storage import images, intents, layers
 
 TYPE_CHECKING = False
@@ -191,17 +191,30 @@ def prune(everything: bool, filters: list[str]) -> list[str]:
     return removed
 
 
+def _manifest(record: dict[str, Any]) -> dict[str, Any]:
+    """The image's own manifest; empty if it is damaged."""
+    text = store.read_text(images.blob_path(record["manifest"]))
+    try:
+        value = fastjson.loads(text) if text else {}
+    except ValueError:
+        value = {}
+    return value if isinstance(value, dict) else {}
+
+
 def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
     """Everything about an image under Podman's field names. NoSuchImage."""
     record = images.load().resolve(name)
     config = images.read_config(record)
+    steps = config.get("history")
+    first = steps[0] if isinstance(steps, list) and steps and isinstance(steps[0], dict) else {}
+    manifest = _manifest(record)
     return {
         "Id": record["id"],
         "Digest": record["digest"],
         "RepoTags": record["names"],
         "RepoDigests": sorted({f"{full.rpartition(':')[0]}@{digest}" for full in record["names"] for digest in record["digests"]}),
         "Parent": "",
-        "Comment": config.get("comment") or (config.get("history") or [{}])[0].get("comment") or "",
+        "Comment": config.get("comment") or first.get("comment") or "",
         "Created": config.get("created") or rfc3339(record["created"]),
         "Config": config.get("config") or {},
         "Version": "",
@@ -216,9 +229,9 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
         },
         "RootFS": {"Type": "layers", "Layers": [f"sha256:{diff_id}" for diff_id in record["layers"]]},
         "Labels": record["labels"] or None,
-        "Annotations": {},
-        "ManifestType": "application/vnd.oci.image.manifest.v1+json",
+        "Annotations": manifest.get("annotations") or {},
+        "ManifestType": manifest.get("mediaType") or "application/vnd.oci.image.manifest.v1+json",
         "User": (config.get("config") or {}).get("User") or "",
-        "History": config.get("history") or [],
+        "History": steps or [],
         "NamesHistory": images.history(record),
     }

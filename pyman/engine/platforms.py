@@ -23,3 +23,12 @@ def wanted(opts: dict[str, Any]) -> str:
         parts = [opts.get("os") or host[0], opts.get("arch") or host[1]]
         return "/".join(parts + ([opts["variant"]] if opts.get("variant") else []))
     return ""
+
+
+def mismatch(record: dict[str, Any], asked: str) -> str:
+    """What to warn of where an image that is no list is for another platform than the one asked for; else empty."""
+    want = asked.split("/") if asked else []
+    have = [record.get("os") or "linux", record.get("architecture") or "", record.get("variant") or ""]
+    if all(mine == theirs or not theirs for mine, theirs in zip(want, have)):
+        return ""
+    return f"image platform ({'/'.join(part for part in have if part)}) does not match the expected platform ({asked})"

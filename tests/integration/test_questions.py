@@ -128,6 +128,10 @@ def test_platforms_of_a_list(pyman: Run, proxy: Proxy, registry: str, base: Path
     assert pyman("pull", "-q", PLAIN, name).stdout == host
     assert light(pyman, base, "pull", "-q", PLAIN, name) == host
     assert "it has: " in pyman("pull", PLAIN, "--platform", "linux/s390x", name, rc=125).stderr
+    # A single image is taken as it is, with a warning, as scripts expect: many say the wrong platform.
+    name = f"{registry}/demo:1"
+    for args in (("pull", "-q", "--platform", "linux/arm64", name), ("run", "--rm", "--network=none", "--arch", "arm64", name, "true")):
+        assert "does not match the expected platform (linux/arm64)" in pyman(args[0], PLAIN, *args[1:]).stderr
 
 
 def test_newer_is_content_with_what_is_here(pyman: Run, proxy: Proxy) -> None:
@@ -135,10 +139,12 @@ def test_newer_is_content_with_what_is_here(pyman: Run, proxy: Proxy) -> None:
     made = pyman("pull", "-q", PLAIN, name).stdout
     proxy.fail = {"HEAD": [503] * 9, "GET": [503] * 9}
     assert pyman("pull", "-q", PLAIN, "--retry", "0", "--policy", "newer", name).stdout == made
+    before = len(proxy.requests)
     assert (
         pyman("run", "--rm", "--network", "none", "--retry", "0", "--tls-verify=false", "--pull", "newer", name, "echo", "x").stdout
         == "x\n"
     )
+    assert len(proxy.requests) == before + 1
     assert "503" in pyman("pull", "-q", PLAIN, "--retry", "0", name, rc=125).stderr
     pyman("pull", "-q", PLAIN, "--retry", "0", "--policy", "newer", f"{proxy.address}/not:here", rc=125)
 

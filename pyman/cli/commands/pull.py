@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.cli import access
-from pyman.cli.dispatch import print_error
+from pyman.cli.dispatch import print_error, print_warning
 from pyman.cli.reporter import lazy_reporter
 from pyman.config import containers
 from pyman.engine import platforms
@@ -26,7 +26,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot use --platform together with --arch or --os", "each of them says which image is meant")
     reporter = lazy_reporter(opts["quiet"])
     reach = access.of(opts)
-    code = 0
+    code, platform = 0, platforms.wanted(opts)
     if opts["all_tags"]:
         args = [tag for name in args for tag in pull.tags(name, **reach)]
     for name in args:
@@ -34,12 +34,15 @@ def main(opts: Any, args: list[str]) -> int:
             record = pull.pull(
                 name,
                 policy=opts["policy"],
-                platform=platforms.wanted(opts),
+                platform=platform,
                 reporter=reporter,
                 conf=containers.load(),
                 **reach,
             )
             reporter.close()
+            different = platforms.mismatch(record, platform)
+            if different:
+                print_warning(different)
             sys.stdout.write(record["id"] + "\n")
         except PymanError as err:
             reporter.close()
