@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import _socket
 import os
+import time
 
 from pyman.linux import libc
 
 REQUEST, ACK, DUMP, CREATE, EXCLUSIVE = 1, 4, 0x300, 0x400, 0x200
-NEWLINK, DELLINK, SETLINK, NEWADDR, DELADDR, GETADDR, NEWROUTE, DELROUTE, NEWRULE = 16, 17, 19, 20, 21, 22, 24, 25, 32
+NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, DELADDR, GETADDR, NEWROUTE, DELROUTE, NEWRULE = 16, 17, 18, 19, 20, 21, 22, 24, 25, 32
 IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
+_IFLA_LINK, _IFLA_OPERSTATE = 5, 16
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_BR_VLAN_FILTERING, _IFLA_BR_VLAN_DEFAULT_PVID = 7, 39
 _NO_DAD = 2  # IFA_F_NODAD: an address of ours is nobody else's, and usable at once
@@ -82,6 +84,34 @@ def new_veth(sock: _socket.socket, master: int, mtu: int, netns_fd: int, name: s
 def set_up(sock: _socket.socket, index: int) -> None:
     """Set a device up."""
     talk(sock, NEWLINK, REQUEST | ACK, link(index, IFF_UP, IFF_UP))
+
+
+def attributes_of(sock: _socket.socket, index: int) -> dict[int, bytes]:
+    """What the kernel tells of a device: IFLA_* -> value. OSError."""
+    payload = talk(sock, GETLINK, REQUEST | ACK, link(index))[0][1][16:]
+    found: dict[int, bytes] = {}
+    while len(payload) >= 4:
+        length, kind = int.from_bytes(payload[:2], "little"), int.from_bytes(payload[2:4], "little")
+        found[kind & 0x3FFF] = payload[4:length]
+        payload = payload[max(4, (length + 3) & ~3) :]
+    return found
+
+
+def peer_of(sock: _socket.socket, index: int) -> int:
+    """The number of the other end of a pair, in the namespace where that is."""
+    return int.from_bytes(attributes_of(sock, index).get(_IFLA_LINK, b""), "little")
+
+
+def wait_up(sock: _socket.socket, index: int) -> None:
+    """Wait until a device that has a carrier works as one.
+
+    The kernel notices in a work queue of its own (linkwatch); what comes before it does is dropped, and the first lookup of a neighbour
+    would be tried again after a second only. Since Linux 6.8 the question itself makes it notice.
+    """
+    for number in range(400):
+        if attributes_of(sock, index).get(_IFLA_OPERSTATE, b"\6") in (b"\6", b"\0"):  # IF_OPER_UP; IF_OPER_UNKNOWN: it cannot tell
+            return
+        time.sleep(0.0002 if number < 50 else 0.005)
 
 
 def delete_link(sock: _socket.socket, index: int) -> None:

@@ -156,6 +156,8 @@ def attach(
         raise NetworkError(f"cannot attach the container to network {record['name']}", why) from err
     index = _socket.if_nametoindex(device)
     netlink.set_up(inside, index)
+    netlink.wait_up(sock, netlink.peer_of(inside, index))
+    netlink.wait_up(sock, master)
     for address in attachment["addresses"]:
         netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
     _routes(inside, record, attachment["addresses"], number)
