@@ -39,7 +39,10 @@ def receive(channel_fd: int) -> dict[str, Any]:
     """Process B's report. NetworkError and what else it raised."""
     channel = _socket.socket(fileno=channel_fd)
     try:
-        data = channel.recv(1 << 18)
+        try:
+            data = channel.recv(1 << 18)
+        except ConnectionResetError:
+            data = channel.recv(1 << 18)  # it has ended without reading our message; its report lies behind that error
     finally:
         channel.detach()
     report: dict[str, Any] = fastjson.loads(data) if data else {}

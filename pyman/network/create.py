@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 _DOCKER = {
     "com.docker.network.bridge.name": "bridge_name",
     "com.docker.network.driver.mtu": "mtu",
-    "com.docker.network.bridge.enable_ip_masquerade": "",
-    "com.docker.network.bridge.enable_icc": "",
-    "com.docker.network.bridge.host_binding_ipv4": "",
-    "com.docker.network.bridge.default_bridge": "",
+}
+# Docker's options that tools give with the value that things have here anyway; another value is refused.
+_FIXED = {
+    "com.docker.network.bridge.enable_ip_masquerade": ("true", "there is no other way out of the bridges' namespace; use --internal"),
+    "com.docker.network.bridge.enable_icc": ("true", "containers of one network reach each other"),
+    "com.docker.network.bridge.host_binding_ipv4": ("0.0.0.0", "set network.default_host_ips in containers.toml"),
+    "com.docker.network.bridge.default_bridge": ("false", "set network.default_network in containers.toml"),
 }
 
 
@@ -34,11 +37,12 @@ def build(opts: dict[str, Any], name: str, conf: dict[str, Any], known: list[Rec
     _check_driver(str(opts.get("driver") or "bridge"))
     options = _options(list(opts.get("opt") or []))
     interface = str(opts.get("interface_name") or options.pop("bridge_name", "") or "")
-    taken = {record["network_interface"] for record in known if "vlan" not in (record.get("options") or {})}
+    taken = {record["network_interface"] for record in known}
     if interface:
         config.check_interface(interface)
-        if interface in taken and "vlan" not in options:
-            raise NameInUse(f"cannot use bridge name {interface}", "another network has it", "leave --interface-name out")
+        if interface in taken:
+            why = "another network has it" + (", and a gateway can be in one VLAN only" if "vlan" in options else "")
+            raise NameInUse(f"cannot use bridge name {interface}", why, "leave --interface-name out")
     else:
         interface = next(f"podman{n}" for n in range(1, 1 << 20) if f"podman{n}" not in taken and not _named(known, f"podman{n}"))
     name = name or interface
@@ -53,7 +57,7 @@ def build(opts: dict[str, Any], name: str, conf: dict[str, Any], known: list[Rec
         subnets.parse_ip(server)
     if servers and not dns:
         raise UsageError("cannot use --dns", "name resolution is switched off for this network", "leave --disable-dns out")
-    used = [] if "vlan" in options else [*(subnet for record in known for subnet in _subnets_of(record)), *host]
+    used = [*(subnet for record in known for subnet in _subnets_of(record)), *host]  # with VLANs too: one namespace routes them all
     entries = _entries(opts, conf, used, internal and not dns) if ipam != "none" else []
     routes = [_route(str(text), entries) for text in opts.get("route") or []]
     ipv6 = bool(opts.get("ipv6")) or any(":" in entry["subnet"] for entry in entries)
@@ -100,9 +104,9 @@ def _ipam(driver: str, opts: dict[str, Any]) -> str:
     return driver or "host-local"
 
 
-def _truth(key: str, value: str) -> bool:
+def _truth(key: str, value: str, more: str = "") -> bool:
     if value.lower() not in ("1", "t", "true", "0", "f", "false"):
-        raise UsageError(f"invalid network option {key}={value}", "its value is true or false")
+        raise UsageError(f"invalid network option {key}={value}", "its value is true or false" + more)
     return value.lower() in ("1", "t", "true")
 
 
@@ -119,6 +123,10 @@ def _options(items: list[str]) -> dict[str, str]:
         key, equals, value = item.partition("=")
         if not equals:
             raise UsageError(f"invalid network option {item!r}", "the form is KEY=VALUE")
+        if key in _FIXED:
+            if value != _FIXED[key][0]:
+                raise UsageError(f"cannot use network option {item}", _FIXED[key][1], "leave it out")
+            continue
         key = _DOCKER.get(key, key)
         if key == "mtu":
             result[key] = _number(key, value, 65535)
@@ -127,7 +135,7 @@ def _options(items: list[str]) -> dict[str, str]:
         elif key == "vlan":
             result[key] = _number(key, value, 4094)
         elif key == "isolate":
-            result[key] = "strict" if value == "strict" else str(_truth(key, value)).lower()
+            result[key] = "strict" if value == "strict" else str(_truth(key, value, ", or strict")).lower()
         elif key == "no_default_route":
             result[key] = str(_truth(key, value)).lower()
         elif key == "bridge_name":
@@ -139,7 +147,7 @@ def _options(items: list[str]) -> dict[str, str]:
             raise UsageError(f"cannot use network option vrf={value}", "no VRF device can exist in the network namespace of the bridges")
         elif key == "parent":
             raise UsageError("cannot use network option parent", "it belongs to macvlan and ipvlan")
-        elif key:
+        else:
             raise UsageError(
                 f"invalid network option {item!r}", "known are mtu, metric, vlan, isolate, no_default_route, com.docker.network.bridge.name"
             )
@@ -178,8 +186,8 @@ def _entries(opts: dict[str, Any], conf: dict[str, Any], used: list[Subnet], wit
                     "choose another one, or leave --subnet out",
                 )
         chosen.append(subnet)
-    if not given:
-        chosen.append(free_v4(conf, used))
+    if not given or (opts.get("ipv6") and not any(subnet[0] == 4 for subnet in given)):  # --ipv6 means both
+        chosen.append(free_v4(conf, [*used, *chosen]))
     if opts.get("ipv6") and not any(subnet[0] == 6 for subnet in chosen):
         chosen.append(free_v6(used))
     entries = []
@@ -189,6 +197,8 @@ def _entries(opts: dict[str, Any], conf: dict[str, Any], used: list[Subnet], wit
             gateway = subnets.parse_ip(str(gateways[index]))
             if not subnets.contains(subnet, gateway):
                 raise UsageError(f"invalid gateway {gateways[index]}", f"it is not inside the subnet {entry['subnet']}")
+            if gateway[1] == subnet[1] or (gateway[0] == 4 and gateway[1] == subnets.last(subnet)):
+                raise UsageError(f"invalid gateway {gateways[index]}", "it is the subnet's own or its broadcast address")
             entry["gateway"] = subnets.ip_text(gateway)
         elif not without_gateway:
             entry["gateway"] = subnets.ip_text((subnet[0], subnet[1] + 1))

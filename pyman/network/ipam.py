@@ -155,8 +155,8 @@ def _take_next(
             return text
     raise NetworkError(
         f"cannot get an address on network {record['name']}",
-        f"all of {entry['subnet']} are taken",
-        "remove containers, or use a larger subnet",
+        f"all of {subnets.ip_text((version, low))} to {subnets.ip_text((version, high))} are taken",
+        "remove containers, or use a larger subnet or --ip-range",
     )
 
 

@@ -43,7 +43,7 @@ def begin(tool: str, image: str) -> str:
     subprocess.run([tool, "network", "rm", NET], capture_output=True, check=False)
     sh(tool, "network", "create", NET)
     iperf, web = PORTS[tool]
-    script = f"chroot /host iperf3 -s >/dev/null & exec chroot /host {shutil.which("nginx") or "/usr/sbin/nginx"} -c {place}/nginx.conf"
+    script = f"chroot /host iperf3 -s >/dev/null & exec chroot /host {shutil.which('nginx') or '/usr/sbin/nginx'} -c {place}/nginx.conf"
     args = ("--network", NET, "-v", "/:/host:ro", "-v", f"{place}:/host{place}", "-e", f"TMPDIR={place}")
     sh(tool, "run", "-d", "--name", SERVER, *args, "-p", f"{iperf}:5201", "-p", f"{web}:80", image, "sh", "-c", script)
     sh(tool, "run", "-d", "--name", CLIENT, *args, image, "sleep", "36000")
