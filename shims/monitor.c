@@ -1,7 +1,7 @@
 /* pyman-monitor: the parent of one container's init. Copies its output to the log and to attached clients, waits for its
  * end, writes the exit record, ends the helpers, runs the clean-up command or, as the restart policy wants, the command that
- * starts the container again. (With --exec the parent of a detached exec's process: monitor/session.h.) Runs in the container's user and mount namespaces (U1, M1), which it keeps alive; never allocates
- * memory after its start.
+ * starts the container again. Runs in the container's user and mount namespaces (U1, M1), which it keeps alive; allocates no
+ * memory between its start and the container's end. With --exec: the parent of a detached exec's process (monitor/session.h).
  *
  * Attach protocol (SOCK_SEQPACKET, one byte of type first):
  *   monitor -> client: 2 stdout data, 3 stderr data, x + exit code (le32)
@@ -9,6 +9,7 @@
  *   client -> monitor, which answers and closes: h run a health check, g write down the state of health
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -639,6 +640,20 @@ static int oom_kills(const char *path)
     return at ? atoi(at + 9) : 0;
 }
 
+/* The groups that the container has made below its own; systemd makes many. */
+static void cgroup_remove_below(const char *path, int depth)
+{
+    char below[4200];
+    struct dirent *entry;
+    DIR *dir = depth < 32 ? opendir(path) : NULL;
+    while (dir && (entry = readdir(dir)))
+        if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+            snprintf(below, sizeof below, "%s/%s", path, entry->d_name) < (int)sizeof below && rmdir(below) < 0)
+            cgroup_remove_below(below, depth + 1), rmdir(below);
+    if (dir)
+        closedir(dir);
+}
+
 /* With --pid=host processes may have outlived init: they are the container's, and end with it. */
 static void cgroup_remove(const char *path)
 {
@@ -649,6 +664,7 @@ static void cgroup_remove(const char *path)
         struct timespec pause = {0, 2 * 1000 * 1000};
         if (fd >= 0 && write(fd, "1", 1) < 0)
             try = 50;
+        cgroup_remove_below(path, 0);
         nanosleep(&pause, NULL);
     }
     if (fd >= 0)

@@ -88,7 +88,7 @@ def create_container(
         "options": _frozen_options(opts, conf),
         "command": command,
         "image_config": image_config.get("config") or {},
-        "stop_signal": opts.get("stop_signal") or "",
+        "stop_signal": opts.get("stop_signal") or _signal_of_systemd(opts, image_config.get("config") or {}, command),
         "stop_timeout": _stop_timeout(opts, conf),
         "create_command": ["pyman", *opts.get("_argv", [])],
     }
@@ -256,6 +256,17 @@ def _check_stop_signal(opts: dict[str, Any], image_config: dict[str, Any]) -> No
             kill.parse_signal(str(given or image))
         except UsageError as err:
             raise err if given else UsageError("cannot use the image's StopSignal", str(err), "choose one: --stop-signal TERM") from None
+
+
+def _signal_of_systemd(opts: dict[str, Any], image: dict[str, Any], command: list[str]) -> str:
+    """The signal that stops a container of systemd's, where neither the user nor the image names one; empty for others."""
+    words = [*command[:1], *(image.get("Entrypoint") or [])[:1], *(image.get("Cmd") or [])[:1], opts.get("entrypoint") or ""]
+    if image.get("StopSignal") or not (opts.get("systemd") or any(str(word).endswith(("/init", "systemd")) for word in words)):
+        return ""
+    from pyman.engine import specgen, systemd_mode  # systemd only
+
+    started = specgen.arguments({**opts, "_command": command, "_given": getattr(opts, "given", ())}, image)
+    return systemd_mode.STOP_SIGNAL if systemd_mode.wanted(opts, started) else ""
 
 
 def _platform_fits(record: dict[str, Any], opts: dict[str, Any]) -> bool:

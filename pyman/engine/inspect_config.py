@@ -94,7 +94,8 @@ def _signal_name(text: str) -> str:
         number = kill.parse_signal(text)
     except UsageError:
         return text  # an image may name what does not exist; stop says so
-    return next((f"SIG{name}" for name, value in kill.SIGNALS.items() if value == number), str(number))
+    name = next((name for name, value in kill.SIGNALS.items() if value == number), "")
+    return f"SIG{name}" if name else f"SIGRTMIN+{number - 34}" if number > 34 else str(number)
 
 
 def arguments(container: Container) -> list[str]:

@@ -129,6 +129,11 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
 
         spec["linux"]["devices"] += host.devices(spec["mounts"], spec["linux"]["devices"])
     security.apply(spec, opts, table, bounding, privileged)
+    if opts.get("systemd") or spec["process"]["args"][0].endswith(("/init", "systemd")):
+        from pyman.engine import systemd_mode  # systemd only
+
+        if systemd_mode.wanted(opts, spec["process"]["args"]):
+            systemd_mode.apply(spec, opts, ctx)
     _init_program(spec, opts, table)
     return spec
 

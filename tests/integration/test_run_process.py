@@ -87,7 +87,7 @@ def test_a_directory_only_root_may_enter(pyman: Run, image: str) -> None:
     pyman("rm", "w")
 
 
-@pytest.mark.parametrize("option", ["--systemd=false", "--memory-swappiness=-1"])
+@pytest.mark.parametrize("option", ["--oom-kill-disable=false", "--memory-swappiness=-1"])
 def test_values_that_ask_for_nothing_are_accepted(pyman: Run, image: str, option: str) -> None:
     pyman("run", *NONE, option, image, "true")
     name = option.split("=")[0]

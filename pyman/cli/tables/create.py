@@ -132,14 +132,14 @@ seccomp-policy str Seccomp policy !! (default) use --security-opt seccomp=FILE
 secret list Give it a secret: NAME[,type=mount|env,target=,uid=,gid=,mode=]
 security-opt list Security option: no-new-privileges, seccomp=FILE, mask=, unmask=
 shm-size str Size of /dev/shm
-shm-size-systemd str Size of systemd's temporary file systems !! systemd in containers is not part of this release
+shm-size-systemd str Size of each of systemd's temporary file systems: /run, /run/lock, /tmp, /var/log/journal
 sig-proxy bool=true Pass signals on to the container
 stop-signal str Signal that stops the container
 stop-timeout uint Seconds from that signal to SIGKILL
 subgidname str Name in /etc/subgid !! only your own ranges can be used
 subuidname str Name in /etc/subuid !! only your own ranges can be used
 sysctl list Set a namespaced kernel parameter: NAME=VALUE
-systemd str Support systemd in the container: false !! (false) systemd in containers is not part of this release
+systemd str Prepare the container for systemd: true (if its command is systemd), always or false (true)
 timeout uint Seconds after which the container is killed
 tls-verify bool=true Require a verified TLS connection to the registry
 tmpfs list Mount a temporary file system: PATH[:OPTIONS]
