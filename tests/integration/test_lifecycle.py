@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import termios
+import time
 from pathlib import Path
 
 from tests.conftest import Run, command, environment
@@ -158,8 +159,8 @@ def test_attach_sees_the_end(pyman: Run, image: str) -> None:
         text=True,
         env=environment(Path(pyman("info", "--format", "{{.store.graphRoot}}").stdout.split("/home/")[0])),
     )
-    while "attach" not in Path(f"/proc/{attached.pid}/cmdline").read_text():
-        pass
+    while "attach" not in pyman("events", "--stream=false", "--filter", "container=a", "--format", "{{.Status}}").stdout.split():
+        time.sleep(0.02)
     pyman("stop", "a")
     output, _ = attached.communicate(timeout=30)
     assert attached.returncode == 4
