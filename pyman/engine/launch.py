@@ -395,7 +395,7 @@ def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -
     container = plan.container
     _report(plan, {"started": True, "pid": created.pid})
     try:
-        userns.remember(os.getpid(), container.state["monitor_start"], plan.idmap)
+        userns.remember(os.getpid(), container.state["monitor_start"], plan.idmap, brief=bool(plan.opts.get("rm")))
     except PymanError:
         pass  # only a hint: the next command makes its own user namespace
     lines = [container.event_line("init"), *([] if plan.gate else [container.event_line("start")])]

@@ -33,9 +33,13 @@ def _hint_path() -> str:
     return os.path.join(paths.runroot(), "userns.json")
 
 
-def remember(pid: int, started: int, idmap: IdMap) -> None:
-    """Note a monitor whose user namespace later commands may join."""
-    store.write_json(_hint_path(), {"pid": pid, "start": started, "map": idmap.key()})
+def remember(pid: int, started: int, idmap: IdMap, brief: bool) -> None:
+    """Note a monitor whose user namespace later commands may join. brief: it is expected to end soon.
+
+    A brief one that has itself joined a noted one's leaves that note: many short runs beside a long one all join the long one's.
+    """
+    if not (brief and _joining):
+        store.write_json(_hint_path(), {"pid": pid, "start": started, "map": idmap.key()})
 
 
 def living(idmap: IdMap) -> int:
@@ -93,14 +97,16 @@ def _private_mounts(keep_slave: bool = True) -> None:
 
 
 _holder: namespaces.Holder | None = None
+_joining = False  # a living container's namespace
 
 
 def begin() -> None:
     """For a command that is going to start a container: have the namespaces made from now on. Waits for nothing."""
-    global _holder
+    global _holder, _joining
     if _holder is None and not in_userns():
         idmap = load_idmap()
         fd = living(idmap)
+        _joining = fd >= 0
         try:
             _holder = namespaces.begin(idmap, fd)
         finally:

@@ -235,3 +235,28 @@ true
 """
     lines = pyman("run", "--rm", *NONE, image, "sh", "-c", script).stdout.split("\n")
     assert "1:3" in lines and set(lines) <= {"1:3", ""}, lines
+
+
+@pytest.mark.parametrize("verb", ["run", "run on a terminal", "exec"])
+def test_nothing_is_looked_up_inside_but_the_command(pyman: Run, image: str, running: str, base: Path, verb: str) -> None:
+    """Between entering the container's root and executing its command, paths are opened by openat2 only: no library, module or helper."""
+    trace = base / "inside.trace"
+    # newuidmap has no privileges when it is traced: `run` joins the user namespace of the container that is running.
+    calls = "open,openat,openat2,execve,execveat,pivot_root,setns,stat,newfstatat,readlink,access,faccessat2"
+    argv = ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace=?{',?'.join(calls.split(','))}", *command()]
+    hostile = ("-e", "LD_PRELOAD=/evil.so", "-e", "PYTHONPATH=/evil", "-e", "PYTHONHOME=/evil", "-e", "PATH=/tmp:/bin", "-u", "user")
+    terminal = ["-t"] if "terminal" in verb else []
+    args = ["exec", *hostile, running, "true"] if verb == "exec" else ["run", *NONE, *terminal, *hostile, image, "true"]
+    subprocess.run([*argv, *args], env=environment(base), check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    by_process: dict[str, list[str]] = {}
+    for line in trace.read_text().splitlines():
+        pid, _, call = line.partition(" ")
+        by_process.setdefault(pid, []).append(call.strip())
+    inside = []
+    for lines in by_process.values():
+        entered = next((at for at, call in enumerate(lines) if call.startswith("pivot_root(")), -1)
+        # exec's process is a child of the one that entered, and begins inside.
+        if entered >= 0 or (verb == "exec" and any(call.startswith("execve(0x") for call in lines)):
+            inside.append(lines[entered + 1 : next(at for at, call in enumerate(lines) if at > entered and call.startswith("execve("))])
+    assert len(inside) == 1, by_process
+    assert inside[0] and all(call.startswith(("openat2(", "newfstatat(", "stat(")) for call in inside[0]), inside[0]
