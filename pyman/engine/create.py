@@ -104,6 +104,10 @@ def create_container(
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
     more = {**names_of_volumes, "health": 1} if health else names_of_volumes
+    if opts.get("publish") or opts.get("publish_all"):
+        from pyman.engine import network_options  # with ports only
+
+        more = {**more, "ports": network_options.choose_ports(opts, config["image_config"], conf)}
     container = _write(config, opts, owned, more, sealed)
     if warn and not opts.get("quiet") and str(opts.get("restart") or "").startswith(("always", "unless-stopped")):
         from pyman.engine import reboot  # these policies only

@@ -34,3 +34,15 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         raise UsageError(f"invalid network mode {mode!r}", f"{name} has no options")
     elif name == "ns" and not os.path.exists(rest):
         raise UsageError(f"cannot use --network {mode}", f"{rest}: No such file or directory", "name the file of a network namespace")
+
+
+def choose_ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[str, Any]) -> list[dict[str, Any]]:
+    """The port mappings of a container that is being made, none in a mode that has no ports of its own. UsageError.
+
+    Random ports are chosen now and kept: `port` and `inspect` tell them before the first start.
+    """
+    if plan.network_mode(opts, conf).split(":")[0] not in plan.WITH_PORTS:
+        return []
+    from pyman.network import ports
+
+    return ports.parse_publish(plan.published(opts, image_config), conf["network"].get("default_host_ips"))

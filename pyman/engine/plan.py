@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PRIVATE_MODES = ("pasta", "slirp4netns", "none", "host", "container", "ns", "pod", "private", "default", "")
 
 
+WITH_PORTS = ("pasta", "slirp4netns", "bridge", "")
+
+
 class VolumeStore:
     """Named and anonymous volumes that a container's mounts ask for.
 

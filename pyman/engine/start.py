@@ -144,7 +144,7 @@ def _plan(container: Container) -> plans.Plan:
         network_ports.parse_publish(
             plans.published(opts, config["image_config"]), conf["network"].get("default_host_ips"), container.state.get("ports")
         )
-        if plan.network_mode.split(":")[0] in ("pasta", "slirp4netns", "bridge", "")
+        if plan.network_mode.split(":")[0] in plans.WITH_PORTS
         else []
     )
     if plan.network_mode == "bridge":

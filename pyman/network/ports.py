@@ -51,6 +51,8 @@ def _split(spec: str) -> tuple[str, str, str, str]:
     parts = rest.split(":")
     if len(parts) == 3 and not ip:
         ip, parts = parts[0], parts[1:]
+        if not ip:
+            raise _bad(spec, "the address before the first colon is missing")
     if len(parts) > 2:
         raise _bad(spec, "it has too many colons")
     host, container = parts if len(parts) == 2 else ("", parts[0])
@@ -59,7 +61,7 @@ def _split(spec: str) -> tuple[str, str, str, str]:
 
 def check_publish(specs: list[str]) -> None:
     """UsageError for anything outside the grammar, sctp (no rootless forwarder has it), or two mappings of one host port."""
-    _refuse_overlaps([port for port in (_parsed(spec) for spec in specs) if port["host_port"]])
+    _refuse_overlaps([port for port in (_parsed(spec) for spec in dict.fromkeys(specs)) if port["host_port"]])
 
 
 def _parsed(spec: str) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def parse_publish(specs: list[str], addresses: list[str] | None = None, before: 
     where they are free. UsageError for anything outside the grammar, sctp, or two mappings of one host port.
     """
     result: list[dict[str, Any]] = []
-    for spec in specs:
+    for spec in dict.fromkeys(specs):  # said twice it is still one
         made = _parsed(spec)
         among = made.pop("among", None)
         chosen = made["host_port"]
@@ -142,6 +144,8 @@ def _bindable(address: str, protocol: str, port: int) -> int:
     """The port bound (chosen by the kernel for 0), or 0 if it is taken."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     sock = _socket.socket(family, _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM)
+    if protocol == "tcp":
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that have ended are in nobody's way
     try:
         sock.bind((address, port))
         return int(sock.getsockname()[1])
