@@ -93,6 +93,7 @@ def stop_locked(
             )
     monitor = state["monitor_pid"], state["monitor_start"]
     wait_recorded(container)
+    restart_policy.cancel(container)  # it may have ended by itself just before the wish was written: then its monitor waits to start it
     wait_ports_free(container, *monitor)
     stages.reach("stop:ended")
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
