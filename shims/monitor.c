@@ -592,8 +592,10 @@ static void execute(char **command, char *last, char *more)
     argv[n++] = last;
     argv[n++] = more;
     argv[n] = NULL;
+    /* Whoever took the container for a running one may have sent, or may still send, what the monitor listens to: ignored, what is
+     * pending is dropped. */
     for (int sig = 1; sig < 32; sig++)
-        signal(sig, SIG_DFL);
+        signal(sig, sig == SIGHUP || sig == SIGUSR1 || sig == SIGUSR2 ? SIG_IGN : SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execv(argv[0], argv);
@@ -850,9 +852,9 @@ int main(int argc, char **argv)
                 events |= POLLOUT;
             fds[n++] = (struct pollfd){clients[c].fd, events, 0};
         }
-        if (checker_fd >= 0)
+        if (checker_fd >= 0 && checker_awaited())
             fds[at_checker = n++] = (struct pollfd){checker_fd, POLLIN, 0};
-        if (check_pipe >= 0)
+        if (check_pipe >= 0 && check_slow < 0)
             fds[n++] = (struct pollfd){check_pipe, POLLIN, 0};
         if (notify_listen >= 0)
             fds[at_notify = n++] = (struct pollfd){notify_listen, POLLIN, 0};
@@ -904,8 +906,8 @@ int main(int argc, char **argv)
                     helper_wanted();
         }
         int child_status;
-        pid_t pid;
-        while ((pid = waitpid(-1, &child_status, WNOHANG)) > 0)
+        pid_t pid = 0;
+        while ((wait == 0 || fds[at_signal].revents) && (pid = waitpid(-1, &child_status, WNOHANG)) > 0)
             if (pid == init_pid) {
                 status = child_status;
                 ended = 1;

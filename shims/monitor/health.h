@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 
 enum { MAX_WAITERS = 8, MAX_OUTPUT = 1 << 20, MAX_LOG = 4 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
+enum { SLOW_CHECK = 50 }; /* milliseconds: quicker ones wake the monitor only at their end */
 enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
 
 struct health_plan {
@@ -51,7 +52,7 @@ static const char *health_path, *health_state_path, *health_cgroup;
 static char *plan_data;
 static size_t plan_size;
 static struct health_plan plan;
-static int health_on, health_init, health_init_fd = -1, health_cgroup_fd = -1, health_flags;
+static int health_on, health_init, health_init_fd = -1, health_cgroup_fd = -1, freeze_fd = -1, health_flags;
 static struct entry *entries, **entries_end = &entries;
 static long long n_entries, entries_size;
 static const char *health_status = "starting";
@@ -68,6 +69,7 @@ static unsigned n_gone;
 static char *check_output;
 static size_t check_length, check_room;
 static long long check_due = -1, check_deadline = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
+static long long check_slow = -1; /* from when on what the check writes is read while it runs */
 static struct timespec check_began;
 static int waiters[MAX_WAITERS], n_waiters;
 static const char *health_action_taken = "";
@@ -79,6 +81,7 @@ static long long check_timeout(void)
 }
 
 static void notify_healthy(void);
+static void checker_read(void);
 
 static long long now_ms(void)
 {
@@ -557,6 +560,15 @@ static int check_directory(void)
     return bad ? -1 : 0;
 }
 
+/* Zeros it, and gives whole pages back: pages that a process has are what makes another one of it dear. */
+static void forget(char *at, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), head = (page - (uintptr_t)at % page) % page;
+    memset(at, 0, size);
+    if (size >= head + page)
+        madvise(at + head, (size - head) / page * page, MADV_DONTNEED);
+}
+
 /* What the monitor knows of the host lies in its arguments and environment: the checker's children are to have none of it. */
 static void checker_forget(void)
 {
@@ -564,9 +576,9 @@ static void checker_forget(void)
         memset(*list, 0, strlen(*list));
     for (char **list = environ; *list; list++)
         memset(*list, 0, strlen(*list));
-    memset(chunk, 0, sizeof chunk);
-    memset(pending, 0, sizeof pending);
-    memset(input, 0, sizeof input);
+    forget(chunk, sizeof chunk);
+    forget(pending, sizeof pending);
+    forget(input, sizeof input);
 }
 
 /* The last steps as in runtime/program.py, in the same order; setns comes first, and nothing of the host's is left after it. */
@@ -585,9 +597,15 @@ static void checker_become(int channel)
     if (setns(health_init_fd, health_flags) < 0)
         check_fail(125, "cannot join the container", strerror(errno));
     checker_told = dup2(channel, 3);
-    if (checker_told != 3 || syscall(SYS_close_range, 4, ~0U, 0) < 0)
+    if (checker_told != 3 || syscall(SYS_close_range, 4, ~0U, 0) < 0 || fcntl(3, F_SETFD, FD_CLOEXEC) < 0)
         check_fail(125, "descriptors", strerror(errno));
     checker_forget();
+    /* Once for all checks: they have the signals as they are here. */
+    sigset_t none;
+    for (int sig = 1; sig < 32; sig++)
+        signal(sig, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     if (health_flags & CLONE_NEWUSER && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
         check_fail(125, "cannot join the container", strerror(errno));
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -644,18 +662,11 @@ static void checker_serve(void)
         memcpy(&output, CMSG_DATA(first), sizeof output);
         long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
         if (pid == 0) {
-            sigset_t none;
             setsid();
             checker_told = -1;
-            if (dup2(output, 1) < 0 || dup2(output, 2) < 0)
+            if (dup2(output, 1) < 0 || dup2(output, 2) < 0) /* the others are closed by exec */
                 _exit(125);
-            close(output);
-            close(3);
             prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-            for (int sig = 1; sig < 32; sig++)
-                signal(sig, SIG_DFL);
-            sigemptyset(&none);
-            sigprocmask(SIG_SETMASK, &none, NULL);
             check_exec(which == 's' ? plan.startup : plan.command);
         }
         if (pid < 0)
@@ -753,6 +764,7 @@ static void check_start(void)
         return;
     }
     check_was_frozen = 0;
+    check_slow = now_ms() + SLOW_CHECK;
     check_deadline = check_timeout() > 0 ? now_ms() + check_timeout() : -1;
 }
 
@@ -786,14 +798,8 @@ static void check_reap(int status)
 /* A container that is paused cannot answer, which says nothing about its health. */
 static int health_frozen(void)
 {
-    char state = '0';
-    int fd = health_cgroup_fd >= 0 ? openat(health_cgroup_fd, "cgroup.freeze", O_RDONLY | O_CLOEXEC) : -1;
-    if (fd >= 0) {
-        if (read(fd, &state, 1) < 0)
-            state = '0';
-        close(fd);
-    }
-    return state == '1';
+    char state;
+    return freeze_fd >= 0 && pread(freeze_fd, &state, 1, 0) == 1 && state == '1';
 }
 
 /* ---- the main loop's side ---- */
@@ -824,6 +830,7 @@ static void health_load(void)
     int was_on = health_on;
     secrets_read();
     /* Its plan is going away: the result does not count. */
+    checker_read();
     if (check_pid) {
         kill(-check_pid, SIGKILL);
         kill(check_pid, SIGKILL);
@@ -841,6 +848,7 @@ static void health_load(void)
     if (health_init_fd < 0) {
         health_init_fd = (int)syscall(SYS_pidfd_open, health_init, 0);
         health_cgroup_fd = health_cgroup ? open(health_cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        freeze_fd = health_cgroup_fd >= 0 ? openat(health_cgroup_fd, "cgroup.freeze", O_RDONLY | O_CLOEXEC) : -1;
         health_namespaces();
     }
     long long interval = plan.startup[0] && !startup_passed ? plan.startup_interval : plan.interval;
@@ -859,7 +867,9 @@ static int earlier(int wait, long long moment)
 /* How long poll may wait, given that it would wait `wait` ms. */
 static int health_wait(int wait)
 {
-    return health_on ? earlier(earlier(earlier(wait, check_due), check_deadline), kill_due) : wait;
+    if (!health_on)
+        return wait;
+    return earlier(earlier(earlier(earlier(wait, check_due), check_deadline), kill_due), check_waits || check_pid ? check_slow : -1);
 }
 
 static void health_tick(void)
@@ -867,7 +877,12 @@ static void health_tick(void)
     if (!health_on)
         return;
     long long now = now_ms();
-    check_read();
+    if (check_slow >= 0 && now >= check_slow)
+        check_slow = -1;
+    if (check_slow < 0)
+        check_read();
+    if (check_deadline >= 0 && now >= check_deadline)
+        checker_read(); /* which process it is; it may have ended, even */
     if (check_deadline >= 0 && now >= check_deadline) {
         /* A check that was frozen under way could not end in time: it gets its whole time again once the container goes on. */
         int frozen = health_frozen(), again = frozen || check_was_frozen;
@@ -899,12 +914,20 @@ static void health_tick(void)
     }
 }
 
+/* Whether the monitor has to wait for what the checker says. Most checks end at once: what it has said is read when they have. */
+static int checker_awaited(void)
+{
+    return check_waits && n_gone;
+}
+
 /* What the checker says: the process of the check, or why it gives up. Only a child of the monitor's own is believed. */
 static void checker_read(void)
 {
     char text[sizeof checker_error];
     siginfo_t info = {0};
     int32_t pid;
+    if (checker_fd < 0)
+        return;
     ssize_t n = recv(checker_fd, text, sizeof text - 1, MSG_DONTWAIT);
     if (n > 1 && text[0] == 'E' && n != sizeof pid) {
         memcpy(checker_error, text + 1, (size_t)n - 1);
@@ -941,6 +964,7 @@ static void health_reaped(int pid, int status)
     } else if (check_waits && n_gone < sizeof gone / sizeof *gone) {
         gone[n_gone].pid = pid;
         gone[n_gone++].status = status;
+        checker_read();
     }
 }
 

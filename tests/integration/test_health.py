@@ -321,7 +321,7 @@ def test_what_a_watcher_sees_of_a_check_is_its_own(pyman: Run, image: str) -> No
         "echo up; touch /inside; while :; do for p in /proc/[0-9]*; do "
         'case "$(cat $p/comm 2>/dev/null)" in "pyman:[check]") for d in root cwd; do test -e $p/$d/inside || ls $p/$d; done; '
         "ls -l $p/fd | grep -e '->' | grep -v -e socket: -e pipe: -e /dev/null; "
-        "for f in environ cmdline; do tr '\\0' ' ' < $p/$f; done; grep CapEff $p/status;; esac; done; done 2>/dev/null"
+        "for f in environ cmdline; do tr '\\0' ' ' < $p/$f; done; grep CapEff $p/status; echo;; esac; done; done 2>/dev/null"
     )
     options = ("--cap-add", "SYS_PTRACE", "--health-interval", "10ms", "--health-cmd", "true")
     start(pyman, image, *options, command=("sh", "-c", watch))

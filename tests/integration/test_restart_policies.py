@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -170,6 +171,27 @@ def test_kill_of_the_monitor(pyman: Run, image: str, base: Path, stage: str) -> 
     pyman("start", "r")
     until(lambda: lines(pyman, "r") > 2)
     pyman("rm", "-f", "r")
+
+
+def test_what_is_asked_of_a_monitor_that_waits_ends_nothing(pyman: Run, image: str, base: Path) -> None:
+    """Who took the container for a running one asks its monitor for a socket (SIGHUP), or to read its plan again (SIGUSR1, SIGUSR2)."""
+    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "always", image, "sh", "-c", "sleep 0.3; exit 3")
+
+    def restarts() -> int:
+        return int(field(pyman, "r", "{{.RestartCount}}"))
+
+    def ask(number: int) -> None:
+        until(lambda: field(pyman, "r", "{{.State.Running}}") == "true")
+        count, monitor = (int(word) for word in field(pyman, "r", "{{.RestartCount}} {{.State.ConmonPid}}").split())
+        until(lambda: waits(pyman, "r") or restarts() > count)
+        if restarts() == count and monitor:
+            with contextlib.suppress(ProcessLookupError):  # it has become the next one already
+                os.kill(monitor, number)
+        until(lambda: restarts() > count)
+
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        ask(number)
+    pyman("rm", "-f", "-t", "0", "r")
 
 
 def test_every_stage_of_the_monitor_is_in_its_code() -> None:
