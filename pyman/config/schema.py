@@ -98,6 +98,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("secrets", "opts", "list", [], 'Options of that driver: ["root=/home/me/.password-store", "key=ID"]'),
     ("storage", "driver", "str", "", "overlay (the kernel's), fuse-overlayfs, or empty: overlay where it works"),
     ("storage", "mount_program", "str", "", "Path of fuse-overlayfs; when set, it is used"),
+    (
+        "storage",
+        "share_files",
+        "str",
+        "auto",
+        "Equal files of different layers: auto (stored once where the file system has reflinks), link (hard links: containers see them), none",
+    ),
 )
 
 

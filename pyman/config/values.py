@@ -37,6 +37,7 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("secrets", "opts"): (r"[^=]+=.*", "NAME=VALUE"),
     ("storage", "driver"): ("overlay|fuse-overlayfs|", "overlay, fuse-overlayfs, or empty"),
     ("storage", "mount_program"): (r"(/.*)?", "an absolute path"),
+    ("storage", "share_files"): ("auto|link|none", ""),
 }
 # Keys that Podman has and pyman has no use for: why.
 ELSEWHERE: dict[tuple[str, str], str] = {

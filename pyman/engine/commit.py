@@ -19,7 +19,7 @@ from pyman.image.manifest import host_platform
 from pyman.linux import process
 from pyman.rootless import userns
 from pyman.state import fastjson, store
-from pyman.storage import images, intents, layers, tarwriter, trash, unpacker
+from pyman.storage import images, intents, layers, sharing, tarwriter, trash, unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def _with_pause(container: Container, wanted: bool, action: Callable[[], dict[st
 def _layer(made: Plan, squash: bool, intent: intents.Intent, warn: Callable[[str], None]) -> dict[str, Any]:
     """Put the new layer into the store; its record, see unpack_layer. ImageError, StorageError."""
     single = root_access.single_id()
+    sharing.how()
     info = dict(userns.start_call(lambda: _store_layer(made, squash, single, intent), "pyman:[commit]", (intent.fd,)).finish())
     for text in info.get("notes") or []:
         warn(text)

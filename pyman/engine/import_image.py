@@ -16,7 +16,7 @@ from pyman.image import download, reference
 from pyman.image.manifest import MANIFESTS, host_platform
 from pyman.rootless import idmap, userns
 from pyman.state import events, fastjson
-from pyman.storage import decompress, images, intents, layers, trash, unpacker
+from pyman.storage import decompress, images, intents, layers, sharing, trash, unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def import_image(
     sweepless.acquire()
     try:
         single = idmap.load_idmap().single
+        sharing.how()
         info = dict(userns.start_call(lambda: _store_layer(fd, single, intent), "pyman:[import]", (fd, intent.fd)).finish())
         stages.reach("import:layer")
         host = host_platform().split("/")

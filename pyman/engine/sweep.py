@@ -19,6 +19,7 @@ def leftovers() -> bool:
     containers = list_containers()  # takes away what is left of containers too
     commit.collect()
     partial.sweep(0)
+    _half_written()
     done = _unreferenced({diff_id for container in containers for diff_id in container.config["layers"]}, len(containers))
     trash.sweep()
     return done
@@ -55,3 +56,16 @@ def _unreferenced(in_containers: set[str], containers: int, only: set[str] | Non
     finally:
         guard.release()
     return True
+
+
+def _half_written() -> None:
+    """Delete files that a killed command was about to put in the place of others (state/store.py)."""
+    root = paths.graphroot()
+    for place in (root, *(os.path.join(root, name) for name in ("artifacts", "secrets", "networks"))):
+        for name in os.listdir(place) if os.path.isdir(place) else []:
+            parts = name.rsplit(".", 2)
+            if len(parts) == 3 and parts[2] == "tmp" and parts[1].isdigit() and not os.path.exists(f"/proc/{parts[1]}"):
+                try:
+                    os.unlink(os.path.join(place, name))
+                except OSError:
+                    continue

@@ -11,7 +11,7 @@ import os
 from pyman import paths, stages
 from pyman.linux import libc, process
 from pyman.rootless import idmap
-from pyman.storage import skeleton, unpack, workers
+from pyman.storage import sharing, skeleton, unpack, workers
 from pyman.storage.layers import Staging
 
 TYPE_CHECKING = False
@@ -45,6 +45,7 @@ class Unpacker:
 
     def __init__(self, count: int) -> None:
         single = idmap.load_idmap().single
+        sharing.how()
         self.workers = [Worker(single) for _ in range(count)]
         self.free = list(self.workers)
 
@@ -84,13 +85,18 @@ def unpack_confined(fd: int, dest: str, *, keep: tuple[int, ...] = (), **job: An
     return workers.result(pid, read_end, "unpack layer")
 
 
-def unpack_layer(fd: int, staging: Staging, *, keep: tuple[int, ...] = (), **job: Any) -> dict[str, Any]:
-    """unpack_confined into a layer that is being made, with what it takes to make its tar again."""
+def unpack_layer(fd: int, staging: Staging, *, keep: tuple[int, ...] = (), share: bool = True, **job: Any) -> dict[str, Any]:
+    """unpack_confined into a layer that is being made, with what it takes to make its tar again.
+
+    share: store what other layers have, too, only once, where that is possible (sharing.py).
+    """
     skeleton_fd = os.open(os.path.join(staging.path, skeleton.NAME), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        return unpack_confined(fd, staging.diff, keep=(skeleton_fd, *keep), skeleton_fd=skeleton_fd, **job)
+        info = unpack_confined(fd, staging.diff, keep=(skeleton_fd, *keep), skeleton_fd=skeleton_fd, **job)
     finally:
         os.close(skeleton_fd)
+    shared = sharing.share(staging.diff) if share else 0
+    return {**info, **({"shared": shared} if shared else {})}
 
 
 def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any]:
