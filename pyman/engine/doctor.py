@@ -7,12 +7,12 @@ import os
 from pyman import paths
 from pyman.config import containers as containers_conf
 from pyman.errors import ConfigError, PymanError
-from pyman.linux import fs, libc, process, seccomp
+from pyman.linux import libc, process, seccomp
 from pyman.monitor import spawn
 from pyman.network import helper as network_helper
 from pyman.network import setup as network
 from pyman.rootless import idmap, subids, userns
-from pyman.storage import driver
+from pyman.storage import driver, suitable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,18 +76,12 @@ def _store() -> Finding:
     os.close(os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))  # what cannot be written shows here
     info = os.statvfs(root)
     free = info.f_bavail * info.f_frsize
-    fd = os.open(root, os.O_PATH)
-    kind = fs.magic(fd)
-    os.close(fd)
-    if kind == fs.NFS_SUPER_MAGIC:
-        return Finding("store", FAIL, f"{root} lies on NFS, which keeps no subordinate owners", "export XDG_DATA_HOME=/var/tmp/$USER/data")
-    if info.f_flag & os.ST_NOEXEC:
-        return Finding(
-            "store",
-            FAIL,
-            f"{root} is mounted noexec: no program of an image could start",
-            f"as root: mount -o remount,exec $(findmnt -no TARGET -T {root})",
-        )
+    unsuitable = suitable.problem(root)
+    if unsuitable:
+        fix = suitable.HINT
+        if info.f_flag & os.ST_NOEXEC:
+            fix = f"as root: mount -o remount,exec $(findmnt -no TARGET -T {root}); or {fix}"
+        return Finding("store", FAIL, f"{root}: {unsuitable}", fix)
     if free < 1 << 30 or (info.f_files and info.f_favail < 10000):
         return Finding("store", WARN, f"{root}: {free >> 20} MiB and {info.f_favail} inodes are free", "pyman image prune -a")
     return Finding("store", OK, f"{root}, {free >> 30} GiB free")

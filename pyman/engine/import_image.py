@@ -43,6 +43,7 @@ def import_image(
     image_changes.apply(inner, list(changes or []))
     for path in (paths.graphroot(), paths.runroot()):
         paths.ensure_private(path)
+    layers.first_use()
     trash.sweep()
     commit.collect()
     decompress.prepare()

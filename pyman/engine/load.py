@@ -33,6 +33,7 @@ def load(path: str, *, names: bool = True, reporter: Any = None, conf: dict[str,
 
     for place in (paths.graphroot(), paths.runroot()):
         paths.ensure_private(place)
+    layers.first_use()
     trash.sweep()
     intents.collect()
     partial.sweep()

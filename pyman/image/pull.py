@@ -41,6 +41,7 @@ def pull(
         raise UsageError(f"invalid pull policy {policy!r}", "it must be one of " + ", ".join(POLICIES))
     for path in (paths.graphroot(), paths.runroot()):
         paths.ensure_private(path)
+    layers.first_use()
     trash.sweep()
     intents.collect()
     partial.sweep()

@@ -99,8 +99,19 @@ def sizes(diff_ids: list[str]) -> int:
 
 def storing() -> Lock:
     """A lock to be held (shared) from the first layer or blob that is put into the store until a record names it: nobody sweeps then."""
-    os.makedirs(layers_dir(), 0o700, exist_ok=True)
+    try:
+        os.mkdir(layers_dir(), 0o700)
+    except FileExistsError:
+        pass
     return Lock(layers_dir(), shared=True)
+
+
+def first_use() -> None:
+    """Before anything is put into a store: find out whether its file system can hold it, if it is new. StorageError, RootlessError."""
+    if not os.path.isdir(layers_dir()):
+        from pyman.storage import suitable
+
+        suitable.require(paths.graphroot())
 
 
 class Aside:
