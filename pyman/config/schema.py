@@ -96,6 +96,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ),
     ("secrets", "driver", "str", "file", "Driver that keeps the values of secrets: file (encrypted), pass or shell"),
     ("secrets", "opts", "list", [], 'Options of that driver: ["root=/home/me/.password-store", "key=ID"]'),
+    (
+        "storage",
+        "additional_image_stores",
+        "list",
+        [],
+        "Directories of further stores (graphroots) whose images are used where they lie; they are never written",
+    ),
     ("storage", "driver", "str", "", "overlay (the kernel's), fuse-overlayfs, or empty: overlay where it works"),
     ("storage", "mount_program", "str", "", "Path of fuse-overlayfs; when set, it is used"),
     (

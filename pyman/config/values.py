@@ -35,6 +35,7 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("network", "default_subnet"): (rf"{_ADDRESS}/\d+", "a subnet such as 10.88.0.0/16"),
     ("secrets", "driver"): ("file|pass|shell", ""),
     ("secrets", "opts"): (r"[^=]+=.*", "NAME=VALUE"),
+    ("storage", "additional_image_stores"): (r"/.*", "absolute paths"),
     ("storage", "driver"): ("overlay|fuse-overlayfs|", "overlay, fuse-overlayfs, or empty"),
     ("storage", "mount_program"): (r"(/.*)?", "an absolute path"),
     ("storage", "share_files"): ("auto|link|none", ""),

@@ -11,14 +11,13 @@ import time
 from pyman.engine.container import RUNNING, Container, all_ids
 from pyman.errors import NoSuchContainer, PymanError, StorageError
 from pyman.rootless import idmap
-from pyman.storage import artifacts, images, layers, skeleton, verify
+from pyman.storage import additional, artifacts, images, layers, skeleton, verify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 MAX_AGE = 24 * 3600.0  # seconds that a layer nobody uses may be old: it may belong to a pull that goes on
-_FIELDS = (("names", list), ("digests", list), ("layers", list), ("digest", str), ("manifest", str), ("config", str), ("labels", dict))
 
 
 class Found:
@@ -71,6 +70,8 @@ def find(*, quick: bool = False, max_age: float | None = MAX_AGE, only: set[str]
     found.layers = {diff_id: texts for diff_id, texts in found.layers.items() if diff_id in present}
     for record in index.records.values():
         _image(found, record, present)
+        if record.get("store") and record["id"] in found.images:
+            found.images[record["id"]].append(f"it lies in the store {record['store']}, which is never written: mend it there")
     for container in known:
         _container(found, container, present)
     _artifacts(found)
@@ -142,6 +143,7 @@ def _index(found: Found) -> images.ImageIndex:
     """The index of images; its damage is noted, and records that make no sense are left out."""
     try:
         index = images.load()
+        found.notes += additional.problems()
     except (PymanError, KeyError) as err:
         found.store.append(f"the index of images: {err.why if isinstance(err, PymanError) else 'it has no images'}")
         return images.ImageIndex({})
@@ -150,22 +152,12 @@ def _index(found: Found) -> images.ImageIndex:
         return images.ImageIndex({})
     good = {}
     for key, record in index.records.items():
-        if sound(key, record):
+        if additional.sound(key, record):
             good[key] = record
         else:
             found.images[key] = ["its record in the index is damaged"]
             found.unsound.add(key)
     return images.ImageIndex(good)
-
-
-def sound(key: str, record: Any) -> bool:
-    """Whether a record of the index has what every image must have."""
-    return (
-        isinstance(record, dict)
-        and record.get("id") == key
-        and all(isinstance(record.get(field), kind) for field, kind in _FIELDS)
-        and all(isinstance(text, str) for field in ("names", "digests", "layers") for text in record[field])
-    )
 
 
 def _blob_problem(digest_hex: str) -> str:
@@ -181,7 +173,7 @@ def _blob_problem(digest_hex: str) -> str:
 def _layer_problems(found: Found, diff_ids: list[str], present: set[str], user: str) -> list[str]:
     problems = []
     for diff_id in dict.fromkeys(diff_ids):
-        if diff_id in found.layers or diff_id not in present:
+        if diff_id in found.layers or (diff_id not in present and not layers.has_layer(diff_id)):
             problems.append(f"layer {diff_id[:12]} is {'damaged' if diff_id in found.layers else 'missing'}")
             found.using.setdefault(diff_id, []).append(user)
     return problems

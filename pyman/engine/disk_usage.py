@@ -42,7 +42,7 @@ def gather() -> Usage:
     """Count everything. RootlessError, StorageError."""
     found = Usage()
     running = list_containers()  # takes away what killed commands have left of containers
-    index = images.load()
+    index = images.own()
     sizes = _measure()
     containers = {container.id: container for container in running}
     needed = {diff_id for container in running for diff_id in container.config["layers"]}

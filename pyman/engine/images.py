@@ -88,6 +88,8 @@ def untag(name: str, old_names: list[str]) -> None:
 def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
     """Remove a name, or the image with its last one; (names taken, id deleted or ""). NoSuchImage, StateError."""
     record = images.load().resolve(name)
+    if record.get("store"):
+        raise StateError(f"cannot remove image {name}", f"it lies in the store {record['store']}, which is never written")
     taken = [candidate for candidate in [name, *images.candidates(name)] if candidate in record["names"]][:1]
     if not taken:
         taken = [known for known in record["names"] if known.endswith("/" + name) or known.endswith(f"/{name}:latest")][:1]
@@ -184,7 +186,7 @@ def prune(everything: bool, filters: list[str]) -> list[str]:
     removed = []
     passes = image_filters.compiled(filters, images.load(), image_filters.PRUNE)
     for record in list(images.load().records.values()):
-        if (record["names"] and not everything) or users(record["id"]) or not passes(record):
+        if record.get("store") or (record["names"] and not everything) or users(record["id"]) or not passes(record):
             continue
         remove(record["id"], force=True)
         removed.append(record["id"])
@@ -193,7 +195,7 @@ def prune(everything: bool, filters: list[str]) -> list[str]:
 
 def _manifest(record: dict[str, Any]) -> dict[str, Any]:
     """The image's own manifest; empty if it is damaged."""
-    text = store.read_text(images.blob_path(record["manifest"]))
+    text = store.read_text(images.readable(record["manifest"]))
     try:
         value = fastjson.loads(text) if text else {}
     except ValueError:

@@ -66,7 +66,7 @@ def mend(found: Found, *, force: bool = False, reporter: Any = None, conf: dict[
         done.notes.append(f"layer {diff_id[:12]} is left as it is: {names} runs on it; stop it and repair again, or use --force")
     bad -= set(busy)
     _rebuild(found, bad, done)
-    for record in list(images.load().records.values()):
+    for record in list(images.own().records.values()):
         problems = found.images.get(record["id"])
         if problems and (bad & set(record["layers"]) or any("blob" in text for text in problems)) and not set(record["layers"]) & set(busy):
             _pull_again(record, bad, done, reporter, conf or {})
@@ -215,7 +215,7 @@ def _remove_damaged(found: Found, bad: set[str], force: bool, done: Mended) -> N
         for container in check.readable(check.Found()):
             if broken(container.config["layers"]):
                 _remove_container(container, done)
-    for record in list(images.load().records.values()):
+    for record in list(images.own().records.values()):
         if record["id"] not in found.images or record["id"] in done.healed:
             continue
         if not broken(record["layers"]) and all(images.good_blob(blob) for blob in images.blobs_of(record)):

@@ -82,12 +82,11 @@ def push(
 
 
 def _check_layers(record: dict[str, Any], what: str) -> None:
-    import os
 
     for diff_id in record["layers"]:
         if not layers.has_layer(diff_id):
             raise ImageError(f"cannot push {what}", f"its layer {diff_id[:12]} is missing from the store", "pull it again")
-        if not skeleton.exists(os.path.join(layers.layers_dir(), diff_id)):
+        if not skeleton.exists(layers.place(diff_id)):
             raise ImageError(
                 f"cannot push {what}",
                 f"the store does not know the tar that its layer {diff_id[:12]} came from",

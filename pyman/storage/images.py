@@ -8,6 +8,7 @@ from pyman import paths
 from pyman.errors import ImageError, NoSuchImage, StateError, StorageError
 from pyman.state import fastjson, store
 from pyman.state.lock import Lock
+from pyman.storage import additional
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class ImageIndex:
                 return matches[0]
             if len(matches) > 1:
                 raise StateError(f"cannot choose an image for {name}", "several image ids begin so", "give more of the id")
-        raise NoSuchImage(f"no image {name} in the local store", "image not known", f"pyman pull {name}")
+        raise NoSuchImage(f"no image {name} in the local store", additional.missing("image not known"), f"pyman pull {name}")
 
 
 def _same_repository(known: str, wanted: str) -> bool:
@@ -96,7 +97,16 @@ def _path() -> str:
 
 
 def load() -> ImageIndex:
-    """The index as it is now; empty if nothing was ever pulled."""
+    """The index as it is now, empty if nothing was ever pulled, with the images of additional stores (their records have "store")."""
+    index = own()
+    if additional.stores():
+        for key, record in additional.records().items():
+            index.records.setdefault(key, record)
+    return index
+
+
+def own() -> ImageIndex:
+    """The index of this store alone."""
     data = store.read_json(_path())
     return ImageIndex(data["images"] if data else {})
 
@@ -137,7 +147,7 @@ def change(action: Callable[[ImageIndex], Any], room: Callable[[ImageIndex], Non
     room: makes room by deleting what the changed index does not need, where the disk is too full to save it.
     """
     with _lock():
-        index = load()
+        index = own()
         result = action(index)
         value = {"version": 1, "images": index.records}
         try:
@@ -154,6 +164,7 @@ def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Add or update an image and give it `names` (taken from any other image). Its layers and blobs are in place already."""
 
     old_manifests = []
+    record.pop("store", None)  # an image of an additional store that gets a name: its layers stay there
 
     def action(index: ImageIndex) -> dict[str, Any]:
         known = index.records.get(record["id"])
@@ -182,7 +193,7 @@ def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
 def _forget_blob(digest_hex: str) -> None:
     """Delete a manifest that no image has any more."""
     with _lock():
-        if not any(digest_hex in blobs_of(record) for record in load().records.values()):
+        if not any(digest_hex in blobs_of(record) for record in own().records.values()):
             try:
                 os.unlink(blob_path(digest_hex))
             except OSError:
@@ -192,6 +203,14 @@ def _forget_blob(digest_hex: str) -> None:
 def blob_path(digest_hex: str) -> str:
     """Where the blob (a manifest or config) with this sha256 lies."""
     return os.path.join(paths.graphroot(), "blobs", "sha256", digest_hex)
+
+
+def readable(digest_hex: str) -> str:
+    """Where a blob can be read: here, or in an additional store."""
+    path = blob_path(digest_hex)
+    if additional.stores() and not os.path.exists(path):
+        return additional.find("blobs", "sha256", digest_hex) or path
+    return path
 
 
 def blobs_of(record: dict[str, Any]) -> list[str]:
@@ -216,7 +235,7 @@ def read_blob(digest_hex: str, what: str) -> bytes:
     import hashlib  # a C module; only where images leave the store
 
     try:
-        with open(blob_path(digest_hex), "rb") as file:
+        with open(readable(digest_hex), "rb") as file:
             data = file.read()
     except FileNotFoundError:
         data = b""
@@ -242,7 +261,7 @@ def read_config(record: dict[str, Any]) -> dict[str, Any]:
         raise ImageError(
             f"cannot use {(record['names'] or [record['id'][:12]])[0]} as an image", "it is a list of images", "pyman manifest inspect"
         )
-    text = store.read_text(blob_path(record["config"]))
+    text = store.read_text(readable(record["config"]))
     if text is None:
         raise ImageError(
             f"cannot use image {(record['names'] or [record['id'][:12]])[0]}",

@@ -110,7 +110,7 @@ def _finish(path: str, used_layers: Container[str], used_blobs: Container[str]) 
 
 def _used() -> tuple[set[str], set[str]] | None:
     """(layers, blobs) that images and containers need; None if there is a container of which that is not known (yet)."""
-    records = images.load().records.values()
+    records = images.own().records.values()
     needed = {diff_id for record in records for diff_id in record["layers"]}
     base = os.path.join(paths.graphroot(), "containers")
     for entry in os.listdir(base) if os.path.isdir(base) else []:

@@ -13,6 +13,7 @@ from pyman.errors import StorageError
 from pyman.linux import fs
 from pyman.state import store
 from pyman.state.lock import Lock
+from pyman.storage import additional
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,19 +25,28 @@ def layers_dir() -> str:
     return os.path.join(paths.graphroot(), "layers")
 
 
+def place(diff_id: str) -> str:
+    """The directory of layer `diff_id` (64 hex digits): in the store, or in an additional one that has it."""
+    own = os.path.join(layers_dir(), diff_id)
+    if additional.stores() and not os.path.exists(own):
+        found = additional.find("layers", diff_id, "layer.json")
+        return os.path.dirname(found) if found else own
+    return own
+
+
 def layer_path(diff_id: str) -> str:
     """The tree of layer `diff_id` (64 hex digits)."""
-    return os.path.join(layers_dir(), diff_id, "diff")
+    return os.path.join(place(diff_id), "diff")
 
 
 def has_layer(diff_id: str) -> bool:
-    """Whether the layer is complete in the store."""
-    return os.path.exists(os.path.join(layers_dir(), diff_id, "layer.json"))
+    """Whether the layer is complete in the store, or in an additional one."""
+    return os.path.exists(os.path.join(place(diff_id), "layer.json"))
 
 
 def read_info(diff_id: str) -> dict[str, Any]:
     """{"diff_id", "digest", "size" (bytes of the files), "compressed_size", "entries", "single" (owners not kept)}; empty if unknown."""
-    return store.read_json(os.path.join(layers_dir(), diff_id, "layer.json")) or {}
+    return store.read_json(os.path.join(place(diff_id), "layer.json")) or {}
 
 
 class Staging:

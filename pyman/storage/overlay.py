@@ -7,6 +7,7 @@ import time
 
 from pyman.errors import StorageError
 from pyman.linux import fs, libc, process
+from pyman.storage import additional
 from pyman.storage.driver import FUSE, Driver
 
 TYPE_CHECKING = False
@@ -38,7 +39,9 @@ def mount_rootfs(
         if not os.path.isdir(lower):
             diff_id = os.path.basename(os.path.dirname(lower))
             raise StorageError(
-                f"cannot mount the image's layer {diff_id[:12]}", "it is missing from the store", "pull the image again; that mends it"
+                f"cannot mount the image's layer {diff_id[:12]}",
+                additional.missing("it is missing from the store"),
+                "pull the image again; that mends it",
             )
     if not lowers:
         os.makedirs(os.path.join(os.path.dirname(upper), "empty"), exist_ok=True)
@@ -61,7 +64,7 @@ def _mount_kernel(lowers: list[str], upper: str, work: str, merged: str, read_on
     # Relative names keep the option string short: 60 layers of 64 digits fit the page.
     base = os.path.dirname(os.path.dirname(lowers[0]))
     where = os.getcwd()
-    top_first = [os.path.relpath(lower, base) for lower in reversed(lowers)]
+    top_first = [_escape(os.path.relpath(lower, base)) for lower in reversed(lowers)]
     try:
         os.chdir(base)
         if read_only and len(top_first) == 1:

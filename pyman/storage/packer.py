@@ -10,7 +10,7 @@ import os
 
 from pyman import stages
 from pyman.errors import ImageError
-from pyman.storage import compress, layers, skeleton
+from pyman.storage import additional, compress, layers, skeleton
 from pyman.storage.workers import Worker
 
 TYPE_CHECKING = False
@@ -47,13 +47,13 @@ def pack(
 
 
 def _places() -> tuple[list[str], list[str]]:
-    return [layers.layers_dir()], []
+    return [layers.layers_dir(), *(os.path.join(place, "layers") for place in additional.stores())], []
 
 
 def _batches(diff_id: str) -> Any:
     parts: list[bytes] = []
     have = 0
-    for piece in skeleton.plain(os.path.join(layers.layers_dir(), diff_id)):
+    for piece in skeleton.plain(layers.place(diff_id)):
         parts.append(piece)
         have += len(piece)
         if have >= _BATCH:

@@ -22,7 +22,7 @@ _SORT: dict[str, Callable[[Row], Any]] = {
     "size": lambda row: row["record"]["size"],
     "tag": lambda row: row["tag"],
 }
-_HEADINGS = {"ID": "IMAGE ID", "Id": "IMAGE ID", "CreatedSince": "CREATED"}
+_HEADINGS = {"ID": "IMAGE ID", "Id": "IMAGE ID", "CreatedSince": "CREATED", "ReadOnly": "R/O"}
 
 
 def _digests(row: Row) -> list[str]:
@@ -48,11 +48,11 @@ def _functions(trunc: bool, counts: Callable[[], dict[str, int]]) -> dict[str, C
         "ID": lambda r: r["record"]["id"][:12] if trunc else "sha256:" + r["record"]["id"],
         "Id": lambda r: r["record"]["id"],
         "IsDangling": lambda r: not r["record"]["names"],
-        "IsReadOnly": lambda r: False,
+        "IsReadOnly": lambda r: "store" in r["record"],
         "Labels": lambda r: r["record"]["labels"],
         "Names": lambda r: r["record"]["names"],
         "ParentId": lambda r: "",
-        "ReadOnly": lambda r: False,
+        "ReadOnly": lambda r: "store" in r["record"],
         "RepoDigests": _digests,
         "RepoTags": lambda r: r["record"]["names"],
         "Repository": lambda r: r["repository"],
@@ -84,6 +84,10 @@ def _json(row: Row, counts: dict[str, int]) -> dict[str, Any]:
     }
 
 
+def _cell(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def main(opts: Any, args: list[str]) -> int:
     """Print the images asked for, one row per name."""
     if opts["sort"] not in _SORT:
@@ -107,7 +111,8 @@ def main(opts: Any, args: list[str]) -> int:
     else:
         columns = ["Repository", "Tag", *(["Digest"] if opts["digests"] else []), "ID", "Created", "Size"]
         columns += ["History"] if opts["history"] else []
+        columns += ["ReadOnly"] if any("store" in row["record"] for row in rows) else []
         functions = _functions(trunc, counts)
         headings = [_HEADINGS.get(column) or column.upper() for column in columns]
-        output.print_table(headings, [[str(functions[column](row)) for column in columns] for row in rows], not opts["noheading"])
+        output.print_table(headings, [[_cell(functions[column](row)) for column in columns] for row in rows], not opts["noheading"])
     return 0

@@ -18,7 +18,7 @@ def main(opts: Any, args: list[str]) -> int:
     """0; 1: an image does not exist; 2: one is used by a container; 125: another failure."""
     if opts["all"] and args:
         raise UsageError("cannot use --all together with image names", "--all already means every image")
-    names = list(index.load().records) if opts["all"] else args
+    names = list(index.own().records) if opts["all"] else args
     if not names and not opts["all"]:
         raise UsageError("no image given", "rmi needs at least one name or id (or --all)")
 
