@@ -6,7 +6,7 @@ Which containers take part, and which unit is restarted, is said by labels that 
 from __future__ import annotations
 
 from pyman.engine import container as containers
-from pyman.errors import PymanError, StateError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, StateError, UsageError
 from pyman.storage import images
 from pyman.systemd import manager
 
@@ -46,7 +46,10 @@ def tasks() -> tuple[list[Task], list[PymanError]]:
     found: list[Task] = []
     errors: list[PymanError] = []
     for container in reversed(containers.list_containers()):
-        labels = given_labels(container)
+        try:
+            labels = given_labels(container)
+        except NoSuchContainer:
+            continue  # removed just now
         policy = labels.get(LABEL, "")
         if container.state["status"] not in containers.RUNNING or policy in ("", "disabled"):
             continue

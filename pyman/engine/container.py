@@ -270,6 +270,9 @@ def list_containers() -> list[Container]:
         except NoSuchContainer:
             _collect_unfinished(container)
             continue
+        if container.state["status"] == "created" and not os.path.exists(os.path.join(container.dir, "config.json")):
+            _collect_unfinished(container)
+            continue
         if container.state.get("auto_remove") and (_over(container.state) or _abandoned(container.state)):
             if _collect_ended(container):
                 continue

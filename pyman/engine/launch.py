@@ -393,6 +393,10 @@ def remembered(state: dict[str, Any]) -> dict[str, Any]:
 
 def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:
     container = plan.container
+    if plan.notify_fd >= 0:
+        from pyman.engine import notify  # below a service manager only
+
+        notify.begin(plan.notify_fd, plan.notify_mode)
     _report(plan, {"started": True, "pid": created.pid})
     try:
         userns.remember(os.getpid(), container.state["monitor_start"], plan.idmap, brief=bool(plan.opts.get("rm")))

@@ -59,6 +59,21 @@ def prepare(plan: Plan, environ: Any) -> None:
     plan.notify_listen = _bind(directory)
 
 
+def begin(fd: int, mode: str) -> None:
+    """Tell the manager that this process, which becomes the monitor, is the main one; with mode conmon that it is ready.
+
+    Before the command that was called ends: the manager takes the end of a main process that has named no other for a failure.
+    """
+    sock = _socket.socket(fileno=os.dup(fd))
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, (2).to_bytes(8, "little") + bytes(8))
+        sock.send(b"MAINPID=%d%s" % (os.getpid(), b"\nREADY=1" if mode == "conmon" else b""))
+    except OSError:
+        pass  # whoever waits for it will say so
+    finally:
+        sock.close()
+
+
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdigit() and len(text) < 16 else 0
 

@@ -8,7 +8,7 @@ from pyman import stages
 from pyman.engine import cgroups, names, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import PymanError, StateError
-from pyman.state import events
+from pyman.state import events, store
 from pyman.storage import trash
 
 TYPE_CHECKING = False
@@ -73,6 +73,7 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         anonymous = set()  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     stages.reach("remove:name")
     cgroups.discard(container)
+    _discard_cidfile(container)
     _discard_run_dir(container)
     if anonymous:
         from pyman.engine import volumes as volume_store
@@ -83,6 +84,16 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
     trash.discard(container.dir)
     if removed:
         events.append([removed])
+
+
+def _discard_cidfile(container: Container) -> None:
+    """The file of --cidfile goes too, as with Podman: units make their container anew with the same one. Another's stays."""
+    try:
+        path = container.config["options"].get("cidfile")
+        if path and store.read_text(path, 4096) == container.id:
+            os.unlink(path)
+    except (PymanError, OSError):
+        pass  # a damaged container, or somebody else's directory: the container itself goes
 
 
 def _discard_run_dir(container: Container) -> None:

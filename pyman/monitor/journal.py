@@ -172,21 +172,28 @@ class Journal:
                 end, fields = _slowly(data, at)
                 if end < 0:
                     break
+                block = b"\n".join([name + b"=" + value.replace(b"\n", b" ") for name, value in fields.items()])
             else:
-                fields = dict([line.split(b"=", 1) for line in block.split(b"\n") if b"=" in line])
                 end += 2
             at = end
-            stream = _STREAMS.get(fields.get(b"PRIORITY", b""))
-            moment = int(fields.get(b"_SOURCE_REALTIME_TIMESTAMP") or fields.get(b"__REALTIME_TIMESTAMP") or 0)
-            self._newest = max(self._newest, moment)
+            block = b"\n" + block + b"\n"  # every field has both around it
+            moment = int(_field(block, b"\n_SOURCE_REALTIME_TIMESTAMP=") or _field(block, b"\n__REALTIME_TIMESTAMP=") or 0)
+            if moment > self._newest:
+                self._newest = moment
+            stream = _STREAMS.get(_field(block, b"\nPRIORITY="))
             if stream:
-                kind = b"P " if b"CONTAINER_PARTIAL_MESSAGE" in fields else b"F "
-                line = _stamp(moment) + stream + kind + fields.get(b"MESSAGE", b"").replace(b"\n", b" ")
-                found.append((fields.get(b"__CURSOR", b""), line))
+                kind = b"P " if b"\nCONTAINER_PARTIAL_MESSAGE=" in block else b"F "
+                found.append((_field(block, b"\n__CURSOR="), _stamp(moment) + stream + kind + _field(block, b"\nMESSAGE=")))
         self._data = data[at:]
         if len(self._data) > _MAX_ENTRY:
             raise StorageError("cannot read the journal", "an entry is larger than any that a container can write")
         return found
+
+
+def _field(block: bytes, name: bytes) -> bytes:
+    """A field's value; its name stands between the line's begin and =."""
+    at = block.find(name)
+    return block[at + len(name) : block.index(b"\n", at + len(name))] if at >= 0 else b""
 
 
 def _slowly(data: bytes, at: int) -> tuple[int, dict[bytes, bytes]]:

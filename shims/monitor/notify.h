@@ -16,9 +16,9 @@ static void notify_send(const char *text, int wait)
         note("notify");
 }
 
+/* That this is the main process was said before the starting command ended: pyman/engine/notify.py. */
 static void notify_begin(void)
 {
-    char text[64];
     struct timeval limit = {2, 0};
     if (notify_fd < 0)
         return;
@@ -26,8 +26,6 @@ static void notify_begin(void)
     setsockopt(notify_fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     if (notify_listen >= 0)
         fcntl(notify_listen, F_SETFD, FD_CLOEXEC);
-    snprintf(text, sizeof text, "MAINPID=%d%s", getpid(), notify_mode == NOTIFY_CONMON ? "\nREADY=1" : "");
-    notify_send(text, 1);
     if (watchdog > 0 && notify_mode != NOTIFY_CONTAINER)
         watchdog_due = now_ms();
 }

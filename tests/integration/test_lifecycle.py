@@ -121,6 +121,15 @@ def test_cidfile_and_pidfile(pyman: Run, image: str, base: Path) -> None:
     assert cid.read_text() == pyman("inspect", "f", "--format", "{{.Id}}").stdout.strip()
     assert pid.read_text() == pyman("inspect", "f", "--format", "{{.State.Pid}}").stdout.strip()
     pyman("run", "--cidfile", str(cid), image, rc=125)
+    pyman("rm", "-f", "-t", "0", "f")
+    assert not cid.exists()
+    for _ in range(2):  # as units do that make their container anew
+        pyman("run", "--rm", "--network", "none", "--cidfile", str(cid), image, "true")
+        assert not cid.exists()
+    pyman("create", "--name", "f", "--cidfile", str(cid), image)
+    cid.write_text("another")
+    pyman("rm", "f")
+    assert cid.read_text() == "another"
 
 
 def test_terminal(base: Path, pyman: Run, image: str) -> None:

@@ -75,6 +75,19 @@ def test_run(pyman: Run, image: str, base: Path, stage: str, whole: str) -> None
     assert not contents(base / "run/pyman/containers")
 
 
+@pytest.mark.parametrize("stage", [stage for stage in stages.RUN if stage.startswith("create:")])
+def test_create(pyman: Run, image: str, base: Path, stage: str) -> None:
+    """What is not complete is no container; what is can be used."""
+    assert kill_at(base, stage, "create", "--name", "killed", "--network", "none", image, "true") != 0
+    exists = stage == "create:config"
+    assert pyman("ps", "-a", "--format", "{{.Names}}").stdout.split() == (["killed"] if exists else [])
+    pyman("auto-update", "--dry-run")
+    pyman("create", "--replace", "--name", "killed", "--network", "none", image, "true")
+    pyman("start", "-a", "killed")
+    pyman("rm", "killed")
+    assert not contents(base / "home/.local/share/pyman/containers")
+
+
 @pytest.mark.parametrize("stage", [stage for stage in stages.RUN if stage.startswith("start:")])
 def test_detached_run_and_restart(pyman: Run, image: str, base: Path, stage: str) -> None:
     pyman("create", "--name", "kept", image, "sleep", "600")
