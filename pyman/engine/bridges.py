@@ -283,10 +283,14 @@ def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, An
 def detach_running(container: Container, status: dict[str, Any]) -> None:
     """Take a running container off a network. The caller holds its lock."""
     state = container.state
+    if "port" not in status:
+        what = f"cannot take container {container.name} off network {status['name']}"
+        raise NetworkError(what, "it was started by an older release", f"pyman restart {container.name}")
     owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
-    netns = os.open(f"/proc/{state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    # The bridges' namespace as the monitor holds it: the keeper may have been killed.
+    netns = os.open(f"/proc/{state['monitor_pid']}/fd/{state['keeper_fds'][0]}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        code = process.wait(userns.fork_in_userns(lambda: bridge.detach(netns, status["interface"]), "pyman:[bridge]", (netns,), owner))
+        code = process.wait(userns.fork_in_userns(lambda: bridge.detach(netns, status["port"]), "pyman:[bridge]", (netns,), owner))
     finally:
         os.close(netns)
         if owner >= 0:

@@ -155,8 +155,10 @@ def attach(
         )
         raise NetworkError(f"cannot attach the container to network {record['name']}", why) from err
     index = _socket.if_nametoindex(device)
+    peer = netlink.peer_of(inside, index)
+    _take_no_advertisements(device)
     netlink.set_up(inside, index)
-    netlink.wait_up(sock, netlink.peer_of(inside, index))
+    netlink.wait_up(sock, peer)
     netlink.wait_up(sock, master)
     for address in attachment["addresses"]:
         netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
@@ -171,7 +173,17 @@ def attach(
         "dns": bool(record.get("dns_enabled")),
         "internal": bool(record.get("internal")),
         "bridge": record["network_interface"],
+        "port": peer,  # number of our end of the pair
     }
+
+
+def _take_no_advertisements(device: str) -> None:
+    """Routes and name servers are what the network says: another container must not announce itself as a router (CVE-2020-10749)."""
+    try:
+        with open(f"/proc/sys/net/ipv6/conf/{device}/accept_ra", "w") as file:
+            file.write("0")
+    except FileNotFoundError:
+        pass  # a kernel without IPv6
 
 
 def _routes(inside: _socket.socket, record: dict[str, Any], addresses: list[dict[str, Any]], number: int) -> None:
@@ -224,12 +236,15 @@ def announce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) -
     return ""
 
 
-def detach(netns_fd: int, device: str) -> int:
-    """Delete a container's device, and with it the other end of the pair; 0 or errno. Runs in a child in U1."""
+def detach(netns_fd: int, index: int) -> int:
+    """Delete our end of a container's pair of devices, and with it the other; 0 or errno. Runs in a child in U1.
+
+    netns_fd: of the bridges. The container may have given its own end another name.
+    """
     try:
         libc.setns(netns_fd, libc.CLONE_NEWNET)
         sock = netlink.open_socket()
-        netlink.delete_link(sock, _socket.if_nametoindex(device))
+        netlink.delete_link(sock, index)
     except OSError as err:
         return 0 if err.errno == 19 else err.errno or 1  # ENODEV: somebody in the container was faster
     return 0

@@ -49,7 +49,7 @@ def forget(record: dict[str, Any], container_id: str) -> None:
 
 def _rewrite(record: dict[str, Any], container_id: str, line: str) -> None:
     path = _path(record)
-    lines = (store.read_text(path) or "").split("\n")[1:]
+    head, *lines = (store.read_text(path) or "").split("\n")
     kept = [old for old in lines if old and not old.startswith(container_id + " ")] + ([line] if line else [])
     if not kept:
         try:
@@ -57,10 +57,11 @@ def _rewrite(record: dict[str, Any], container_id: str, line: str) -> None:
         except FileNotFoundError:
             pass
         return
-    gateways = [entry["gateway"] for entry in record.get("subnets") or [] if entry.get("gateway")]
+    if line:  # who takes a container out may know of the network no more than its name: where its server listens stays
+        head = ",".join(entry["gateway"] for entry in record.get("subnets") or [] if entry.get("gateway"))
     # Written elsewhere first: the server takes every file of its directory for a network's.
     temporary = os.path.join(uplink.directory(), f"names.{os.getpid()}")
-    store.write_text(temporary, ",".join(gateways) + "\n" + "".join(text + "\n" for text in kept))
+    store.write_text(temporary, head + "\n" + "".join(text + "\n" for text in kept))
     os.rename(temporary, path)
 
 

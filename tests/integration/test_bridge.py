@@ -112,6 +112,22 @@ def test_names_addresses_and_two_servers_on_one_port(pyman: Run, image: str) -> 
     assert sorted(pyman("ps", "--filter", "network=two", "--format", "{{.Names}}").stdout.split()) == ["both", "srv1"]
 
 
+def test_names_outlive_other_containers(pyman: Run, image: str, base: Path) -> None:
+    """The name server goes on when a container of its network ends, however that ends."""
+    pyman("network", "create", "net")
+    pyman("run", "-d", "--name", "stays", "--network", "net", image, "sleep", "600")
+    known = base / "run/pyman/networks/dns/net"
+    before = known.read_text()
+    pyman("run", "--rm", "--network", "net", image, "true")
+    pyman("run", "-d", "--name", "goes", "--network", "net", image, "sleep", "600")
+    pyman("rm", "-f", "-t", "0", "goes")
+    pyman("run", "-d", "--name", "killed", "--network", "net", image, "sleep", "600")
+    os.kill(int(pyman("inspect", "-f", "{{.State.ConmonPid}}", "killed").stdout), signal.SIGKILL)
+    pyman("rm", "-f", "killed")
+    until(lambda: known.read_text() == before)
+    assert "Address: 10.89." in pyman("exec", "stays", "nslookup", "stays", rc=None).stdout
+
+
 def test_addresses_asked_for(pyman: Run, image: str) -> None:
     pyman(
         "network",
