@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 LIMIT = 120.0  # seconds after which a run hangs
+MARK = "PYMAN_SOAK"  # a variable of what is started here
 SETTLED = 60.0  # seconds in which the last monitors and helpers of networks have ended
 # Directories of the store that hold an entry per container, or of unfinished work.
 PLACES = ("containers", "names", "tmp", "trash", "intents", "volumes")
@@ -25,9 +26,10 @@ def one(command: list[str], number: int) -> str:
     code = number % 200
     script = f"echo out {number}; echo err {number} >&2; exit {code}" if number % 3 else ""
     network = [] if number % 10 == 0 else ["--network", "none"]
+    env = {**os.environ, MARK: str(os.getpid())}
     argv = [*command, "run", "--rm", *network, "localhost/demo", *(["sh", "-c", script] if script else ["true"])]
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False, env=env)
     except subprocess.TimeoutExpired:
         return f"run {number} hangs"
     expected = (code, f"out {number}\n", f"err {number}\n") if script else (0, "", "")
@@ -35,17 +37,18 @@ def one(command: list[str], number: int) -> str:
     return "" if found == expected else f"run {number}: {found} instead of {expected}"
 
 
-def _processes() -> set[str]:
-    """This user's monitors, helpers of networks and commands that run now: PID and name."""
+def _processes(runroot: str) -> set[str]:
+    """What runs of these containers and their commands: PID and name. Known by the store in its arguments, or by its environment."""
     found = set()
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
-                name = (entry / "comm").read_text().strip()
-                if name.startswith(("pyman", "pasta", "slirp4netns", "fuse-overlayfs", "true", "sh")):
-                    found.add(f"{entry.name} {name}")
+            if not entry.name.isdigit() or entry.stat().st_uid != os.getuid() or int(entry.name) == os.getpid():
+                continue
+            mine = f"{runroot}/".encode() in (entry / "cmdline").read_bytes()
+            if mine or f"{MARK}={os.getpid()}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.add(f"{entry.name} {(entry / 'comm').read_text().strip()}")
         except OSError:
-            continue  # it ended just now
+            continue  # it ended just now, or is not to be looked into
     return found
 
 
@@ -55,17 +58,15 @@ def survey(command: list[str]) -> dict[str, set[str]]:
     graphroot, runroot = subprocess.run([*command, "info", "--format", form], capture_output=True, text=True, check=True).stdout.split()
     group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
     places = [Path(graphroot) / name for name in PLACES] + [Path(runroot) / "containers"]
+    processes = _processes(runroot)
+    pids = {item.split()[0] for item in processes}
     return {
-        "processes": _processes(),
+        "processes": processes,
         "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
         "control groups": {str(path) for path in group.glob("**/pyman-*")},
-        "locks": {line.split()[5] for line in Path("/proc/locks").read_text().splitlines() if line.split()[4] in _pids()},
+        "locks": {line.split()[5] for line in Path("/proc/locks").read_text().splitlines() if line.split()[4] in pids},
         "entries": {str(entry) for place in places if place.is_dir() for entry in place.iterdir()},
     }
-
-
-def _pids() -> set[str]:
-    return {item.split()[0] for item in _processes()}
 
 
 def left(command: list[str], before: dict[str, set[str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -152,34 +153,55 @@ def test_a_recycled_number_is_never_believed(base: Path, pyman: Run, image: str)
     stranger.wait()
 
 
+def kill_monitor(number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended with its container
+        os.kill(number, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("stage", stages.STOP)
 @pytest.mark.parametrize("verb", [("stop", "-t", "0"), ("rm", "-f", "-t", "0")])
-def test_kill_of_stop(base: Path, pyman: Run, image: str, stage: str, verb: tuple[str, ...]) -> None:
+def test_kill_of_stop(base: Path, pyman: Run, image: str, stage: str, verb: tuple[str, ...], both: bool) -> None:
+    """Of the command, and of the monitor too: the next command tells the truth and can do it again."""
     pyman("run", "-d", "--name", "k", *NONE, "--restart", "always", image, "sleep", "600")
+    monitor = int(field(pyman, "k", "{{.State.ConmonPid}}"))
     done = subprocess.run(
         [*command(), *verb, "k"], env=environment(base, PYMAN_KILL_AT=stage), check=False, timeout=60, capture_output=True
     )
     assert done.returncode == -9
+    if both:
+        kill_monitor(monitor)
+        until(lambda: pyman("ps", "-a", "--format", "{{.State}}").stdout.strip() == "exited")  # init dies with its monitor
+        pyman(*verb, "k")
+        assert pyman("ps", "-q").stdout == ""
+        pyman("rm", "-f", "k")
+        return
     told = pyman("ps", "-a", "--format", "{{.State}}").stdout.strip()
     assert told == "running" if stage == "stop:noted" else told in ("running", "exited")
     pyman(*verb, "k")
     assert pyman("ps", "-q").stdout == ""
 
 
-@pytest.mark.parametrize("whole", ["", "!"])
+@pytest.mark.parametrize("whole", ["", "!", "monitor"])
 @pytest.mark.parametrize("stage", stages.EXEC)
 def test_kill_of_exec(base: Path, pyman: Run, image: str, stage: str, whole: str) -> None:
     pyman("run", "-d", "--name", "k", *NONE, image, "sleep", "600")
     argv = [*command(), "exec", "k", "sleep", "601"]
-    done = subprocess.run(argv, env=environment(base, PYMAN_KILL_AT=stage + whole), check=False, timeout=60, start_new_session=True)
+    env = environment(base, PYMAN_KILL_AT=stage + whole.removesuffix("monitor"))
+    monitor = int(field(pyman, "k", "{{.State.ConmonPid}}"))
+    done = subprocess.run(argv, env=env, check=False, timeout=60, start_new_session=True)
     assert done.returncode == -9
+    if whole == "monitor":
+        kill_monitor(monitor)
+        until(lambda: field(pyman, "k", "{{.State.Status}} {{json .ExecIDs}}") == "exited []")
+        pyman("start", "k")
     assert pyman("ps", "--format", "{{.Names}}").stdout == "k\n"
     assert pyman("exec", "k", "echo", "alive").stdout == "alive\n"
     pyman("rm", "-f", "-t", "0", "k")
 
 
 def test_many_containers_answer(base: Path, pyman: Run, image: str, layout: str) -> None:
-    """With many up, ps answers while a pull and 32 runs go on."""
+    """With many up, ps answers while a pull, a commit and 32 runs go on."""
     count = int(os.environ.get("PYMAN_TEST_MANY", "40"))
     names = [f"m{number}" for number in range(count)]
     for name in names:
@@ -187,13 +209,15 @@ def test_many_containers_answer(base: Path, pyman: Run, image: str, layout: str)
     argv = [*command(), "run", "--rm", *NONE, image, "sh", "-c", "exit 3"]
     runs = [subprocess.Popen(argv, env=environment(base), stdin=subprocess.DEVNULL) for _ in range(32)]
     pulls = [subprocess.Popen([*command(), "pull", "-q", f"oci:{layout}:latest"], env=environment(base), stdout=subprocess.DEVNULL)]
+    pulls += [subprocess.Popen([*command(), "commit", "-q", names[0], "many"], env=environment(base), stdout=subprocess.DEVNULL)]
     answers = []
     while any(run.poll() is None for run in runs):
         began = time.monotonic()
         assert set(names) <= set(pyman("ps", "--format", "{{.Names}}").stdout.split())
         answers.append(time.monotonic() - began)
     assert [run.returncode for run in runs] == [3] * 32
-    assert [pull.wait(60) for pull in pulls] == [0]
+    assert [pull.wait(60) for pull in pulls] == [0, 0]
     print(f"{count} containers: ps answered {len(answers)} times, at worst in {max(answers):.2f} s", file=sys.stderr)
     pyman("stop", "-t", "0", *names, timeout=300)
     pyman("rm", *names, timeout=300)
+    pyman("rmi", "many")
