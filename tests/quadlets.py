@@ -52,3 +52,15 @@ def meaning(unit: unitfile.UnitFile) -> dict[str, Any]:
             else:
                 values.append(entry.value)
     return {key: sorted(value) if key.partition(".")[2] in _LISTS else value for key, value in found.items()}
+
+
+def by_name(found: dict[str, Any]) -> dict[str, Any]:
+    """Podman's units before 5.6 find the container to remove by a file with its id; the same by its name, as later ones have it."""
+    for start in found.get("Service.ExecStart", []):
+        if start["options"].get("cidfile") == "%t/%N.cid":
+            start["options"]["cidfile"] = ""
+            for each in (*found["Service.ExecStop"], *found["Service.ExecStopPost"]):
+                if each["options"]["cidfile"] == ["%t/%N.cid"]:
+                    each["options"]["cidfile"] = []
+                    each["args"] = [start["options"]["name"]]
+    return found

@@ -117,4 +117,4 @@ def verify(checked: list[Checked]) -> list[str]:
             env=environment, cwd=folder, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
         lines = [line.replace(folder + "/", "") for line in done.stderr.split("\n") if line.strip()]
-        return lines if done.returncode else []
+        return lines if done.returncode else [line for line in lines if any(line.startswith(name) for name in (*own, *named))]

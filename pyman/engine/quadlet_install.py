@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from pyman.errors import NameInUse, PymanError, StorageError, UsageError
 from pyman.systemd import manager, names
@@ -87,7 +88,9 @@ def _collect(given: list[str]) -> tuple[list[File], str, list[PymanError]]:
 
 def _read(path: str) -> File:
     try:
-        with open(path, "rb") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StorageError(f"cannot install {path}", "it is not a regular file")
             return _checked(os.path.basename(path), file.read(LARGEST + 1), path)
     except OSError as err:
         raise StorageError(f"cannot read {path}", err.strerror or str(err)) from err

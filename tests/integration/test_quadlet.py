@@ -84,6 +84,8 @@ def test_applications(pyman: Run, folder: Path, work: Path) -> None:
     (folder / ".all.app").write_text("c.container\n../kept\n/etc/passwd\n..\n")
     assert pyman("quadlet", "rm", "--all").stdout.split() == ["c.container", "d.network"]
     assert (folder.parent / "kept").exists() and names(folder) == []
+    os.mkfifo(work / "pipe.container")
+    assert "not a regular file" in pyman("quadlet", "install", str(work / "pipe.container"), rc=125).stderr
     (work / "bad.quadlets").write_text("[Container]\nImage=x\n")
     assert "lacks a comment # FileName=NAME" in pyman("quadlet", "install", str(work / "bad.quadlets"), rc=125).stderr
     (work / "bad.quadlets").write_text("# FileName=../../up\n[Container]\nImage=x\n")
@@ -131,7 +133,7 @@ def test_check(pyman: Run, folder: Path, work: Path) -> None:
     (work / "data.volume").write_text("[Volume]\nLabels=a=b\n")
     done = pyman("quadlet", "check", str(work / "web.container"), rc=1)
     lines = done.stdout.split("\n")
-    assert f"{work}/web.container: ExecStart=: unknown option --no-such: the command run does not have it" in lines
+    assert any(line.startswith(f"{work}/web.container: ExecStart=: unknown option --no-such") for line in lines)
     assert f"{work}/web.container:5: warning: nothing reads the section [Instal]; did you mean [Install]?" in lines
     bad = pyman("quadlet", "check", "--quiet", str(work / "data.volume"), rc=1)
     assert bad.stdout == f"{work}/data.volume:2: unknown key Labels= in [Volume]; did you mean Label= (Podman 4.4)?\n"
