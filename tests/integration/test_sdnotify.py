@@ -123,7 +123,7 @@ def test_conmon_and_the_watchdog(pyman: Run, image: str, manager: Manager) -> No
 
 def test_healthy(pyman: Run, image: str, manager: Manager) -> None:
     check = ("--health-cmd", "test -e /ok", "--health-interval", "disable", "--health-retries", "1", "--sdnotify", "healthy")
-    env = {**manager.env, "WATCHDOG_USEC": "100000"}
+    env = {**manager.env, "WATCHDOG_USEC": "600000000"}  # one sign of life at once: others would fill the socket before READY
     pyman("run", "-d", "--name", "n", "--network", "none", *check, image, "sleep", "600", env=env)
     assert manager.hear() == [f"MAINPID={field(pyman, 'n', '{{.State.ConmonPid}}')}"]
     assert manager.hear() == ["WATCHDOG=1"]
