@@ -50,6 +50,12 @@ def runroot() -> str:
     return f"/tmp/pyman-run-{os.getuid()}"
 
 
+def service_manager() -> str:
+    """The private socket of the user's service manager (systemd --user); empty where there is none."""
+    found = f"{os.environ.get('XDG_RUNTIME_DIR') or f'/run/user/{caller()[0]}'}/systemd/private"
+    return found if os.access(found, os.W_OK) else ""
+
+
 def cachedir() -> str:
     """Compiled seccomp filters, parsed configuration, probe results: $XDG_CACHE_HOME/pyman."""
     return os.path.join(_xdg("XDG_CACHE_HOME", ".cache"), "pyman")

@@ -94,6 +94,8 @@ def _run(argv: list[str]) -> int:
         paths.refuse_foreign(paths.runroot())
     if parsed.globals.get("runtime") and "runtime" in parsed.options and not parsed.options["runtime"]:
         parsed.options["runtime"] = parsed.globals["runtime"]
+    if parsed.globals.get("cgroup_manager") and parsed.command.module in ("run", "create"):
+        parsed.options["cgroup_manager"] = parsed.globals["cgroup_manager"]
     if parsed.command.starts:
         from pyman.rootless import userns
 

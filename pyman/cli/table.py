@@ -79,6 +79,7 @@ root str Directory of images and containers (graphroot)
 runroot str Directory of sockets and run state
 storage-driver str overlay or fuse-overlayfs
 runtime str OCI runtime
+cgroup-manager str Who makes control groups: systemd or cgroupfs
 help,h bool Print help
 version,v bool Print the version
 """

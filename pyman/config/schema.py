@@ -55,6 +55,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("containers", "umask", "str", "0022", "umask of a container's processes"),
     ("containers", "userns", "str", "", "User namespace of a container: host, keep-id, nomap; empty: host"),
     ("containers", "volumes", "list", [], 'Volumes of every container, as for --volume: ["/srv/data:/data:ro"]'),
+    (
+        "engine",
+        "cgroup_manager",
+        "str",
+        "",
+        "Who makes control groups: systemd (scopes of the user's manager), cgroupfs, or empty: systemd where its manager is reachable",
+    ),
     ("engine", "compression_format", "str", "gzip", "Compression of layers that are pushed: gzip or zstd"),
     ("engine", "compression_level", "int", 0, "Its level; 0: the one that is fastest for its size"),
     ("engine", "detach_keys", "str", "ctrl-p,ctrl-q", "Keys that detach from a container; empty: none"),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from pyman.errors import UsageError
+from pyman import paths
+from pyman.errors import RuntimeFailure, UsageError
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.engine.container import Container
+    from pyman.engine.scopes import Scope
 
 _MODES = ("enabled", "disabled", "no-conmon", "split")
 _MARK = "cgroup"  # file in the container's directory: where its group is
@@ -33,8 +35,8 @@ def own() -> str:
     return ""
 
 
-def check(opts: dict[str, Any]) -> None:
-    """UsageError for values of --cgroups, --cgroup-parent and --limits that cannot be meant."""
+def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+    """UsageError for values of --cgroups, --cgroup-manager, --cgroup-parent and --limits that cannot be meant."""
     mode = opts.get("cgroups") or "enabled"
     if mode not in _MODES:
         raise UsageError(f"invalid value {mode!r} for option --cgroups", f"it must be one of {', '.join(_MODES)}")
@@ -45,12 +47,68 @@ def check(opts: dict[str, Any]) -> None:
         raise UsageError("cannot use option --cgroup-parent together with --cgroups=split", "split means below the caller's own group")
     if any(part == ".." for part in parent.split("/")):
         raise UsageError(f"invalid value {parent!r} for option --cgroup-parent", "it must not contain ..")
+    manager = opts.get("cgroup_manager") or conf["engine"]["cgroup_manager"]
+    if manager not in ("", "systemd", "cgroupfs"):
+        raise UsageError(f"invalid value {manager!r} for option --cgroup-manager", "it must be systemd or cgroupfs")
+    if mode in ("disabled", "split"):
+        return
+    if manager == "systemd" and parent and not parent.endswith(".slice"):
+        raise UsageError(
+            f"cannot use --cgroup-parent {parent}", "with the manager systemd it is the name of a slice", "for example work.slice"
+        )
+    if manager == "cgroupfs" and parent.endswith(".slice") and "/" not in parent:
+        raise UsageError(f"cannot use --cgroup-parent {parent}", "with the manager cgroupfs it is a path, and this is the name of a slice")
 
 
-def make(container: Container, opts: dict[str, Any], conf: dict[str, Any], resources: dict[str, Any], warn: Callable[[str], None]) -> str:
+def begin(container: Container, opts: dict[str, Any], conf: dict[str, Any], helpers: list[int]) -> Scope | None:
+    """Ask the user's service manager for a scope of the container's, where it is the one to make cgroups; `make` waits for it.
+
+    helpers: processes of the container's outside it. UsageError where systemd was asked for and is not there; RuntimeFailure.
+    """
+    mode, parent = opts.get("cgroups") or "enabled", opts.get("cgroup_parent") or ""
+    wanted = opts.get("cgroup_manager") or conf["engine"]["cgroup_manager"]
+    slices = parent.endswith(".slice") and "/" not in parent
+    if mode in ("disabled", "split") or wanted == "cgroupfs" or (parent and not slices):
+        return None
+    address = paths.service_manager()
+    if not address:
+        if wanted == "systemd" or slices:
+            raise UsageError(
+                f"cannot make control groups through systemd{f' in the slice {parent}' if slices else ''}",
+                "no service manager of yours is reachable at $XDG_RUNTIME_DIR/systemd/private",
+                "log in, or loginctl enable-linger; else use --cgroup-manager=cgroupfs",
+            )
+        return None
+    from pyman.engine import scopes  # where a user manager is only
+
+    try:
+        return scopes.begin(
+            container.id,
+            container.name,
+            address,
+            own(),
+            parent=parent,
+            stays=mode == "no-conmon",
+            helpers=helpers,
+            stop_timeout=int(container.config.get("stop_timeout", 10)),
+        )
+    except OSError as err:
+        if wanted == "systemd" or slices:
+            raise RuntimeFailure("cannot reach the user's service manager", f"{address}: {err.strerror or err}", stage="cgroup") from err
+        return None  # a socket that nobody listens at: left by a manager that is gone
+
+
+def make(
+    container: Container,
+    opts: dict[str, Any],
+    conf: dict[str, Any],
+    resources: dict[str, Any],
+    warn: Callable[[str], None],
+    scope: Scope | None = None,
+) -> str:
     """Make the container's cgroup with its limits; its directory, or empty if it gets none.
 
-    resources: linux.resources. `warn` is told what --limits=best-effort left out. RuntimeFailure names the limit and the controller.
+    resources: linux.resources; scope: what `begin` returned. `warn` is told what --limits=best-effort left out. RuntimeFailure names the limit and the controller.
     """
     mode = opts.get("cgroups") or "enabled"
     if mode == "disabled":
@@ -58,15 +116,12 @@ def make(container: Container, opts: dict[str, Any], conf: dict[str, Any], resou
             raise UsageError("cannot limit a container without a control group", "--cgroups=disabled was given", "leave it away")
         return ""
     parent = opts.get("cgroup_parent") or ""
+    if scope is not None:
+        return _in_scope(container, scope, opts, conf, resources, warn)
     mine = own()
     if not (resources or parent or mode == "split" or mine):
         return ""
-    mark = os.path.join(container.dir, _MARK)
-
-    def intent(directory: str) -> None:
-        with open(mark, "w") as file:
-            file.write(directory)
-
+    intent = _intent(container)
     if not (resources or parent or mode == "split"):
         intent(f"{mine}/pyman-{container.id}")
         if _make_plain(f"{mine}/pyman-{container.id}"):
@@ -85,6 +140,33 @@ def make(container: Container, opts: dict[str, Any], conf: dict[str, Any], resou
     if directory and not resources.get("pids"):
         _pids_limit(directory, int(conf["containers"].get("pids_limit") or 0))
     return directory
+
+
+def _in_scope(
+    container: Container, scope: Scope, opts: dict[str, Any], conf: dict[str, Any], resources: dict[str, Any], warn: Callable[[str], None]
+) -> str:
+    """The container's group in its scope."""
+    from pyman.engine import scopes
+    from pyman.runtime import cgroup
+
+    base = scopes.place(scope)
+    strict = (opts.get("limits") or "strict") == "strict"
+    directory, notes = cgroup.create("container", container.id, resources, strict=strict, intent=_intent(container), base=base)
+    for note in notes:
+        warn(note)
+    if directory and not resources.get("pids"):
+        _pids_limit(directory, int(conf["containers"].get("pids_limit") or 0))
+    return directory
+
+
+def _intent(container: Container) -> Callable[[str], object]:
+    """Notes where the group is going to be, for whoever takes it away."""
+
+    def note(directory: str) -> None:
+        with open(os.path.join(container.dir, _MARK), "w") as file:
+            file.write(directory)
+
+    return note
 
 
 def _split(cgroup: Any, container_id: str) -> str:
@@ -138,14 +220,14 @@ def discard(container: Container) -> None:
     """
     mark = os.path.join(container.dir, _MARK)
     directory = store.read_text(mark) or ""
-    if os.path.basename(directory) not in (f"pyman-{container.id}", f"pyman-payload-{container.id}"):
+    names = (f"pyman-{container.id}", f"pyman-payload-{container.id}")
+    if os.path.basename(directory) not in names and not directory.endswith(f"/pyman-{container.id}.scope/container"):
         return
     try:
         os.rmdir(directory)
     except FileNotFoundError:
         pass
     except OSError:
-        from pyman.errors import RuntimeFailure
         from pyman.runtime import cgroup  # groups below it, or processes that are still ending
 
         try:

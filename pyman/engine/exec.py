@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import stages
-from pyman.engine import caps, exec_sessions, users
+from pyman.engine import caps, cgroups, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
 from pyman.errors import StateError
@@ -15,6 +15,7 @@ from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -86,7 +87,16 @@ def _group(container: Container, process: dict[str, Any]) -> Any:
 
     extras = exec_extras.ExecExtras(process, {}, {}, directory)
     extras.limited = False
+    if directory.endswith(f"/pyman-{container.id}.scope/container") and not cgroups.own():
+        extras.attach = _by_manager(directory)
     return extras
+
+
+def _by_manager(directory: str) -> Callable[[int], object]:
+    """What has the service manager move a process into a scope's group. Its modules are loaded before the process is forked."""
+    from pyman.engine import scopes
+
+    return lambda pid: scopes.attach(directory, pid)
 
 
 def read_spec(container: Container) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def _run(plan: Plan, started: list[int]) -> None:
     if _uses_netns(plan):
         plan.net = _begin_network(plan, f"/proc/self/fd/{plan.netns_fd}")
     stages.reach("start:network")
+    scope = cgroups.begin(container, plan.opts, plan.conf, [plan.net.pid] if plan.net is not None and plan.net.pid > 0 else [])
     mount_rootfs(plan)
     if plan.volumes.mounted:
         from pyman.engine import volume_mounts  # volumes that are file systems of their own only
@@ -102,9 +103,8 @@ def _run(plan: Plan, started: list[int]) -> None:
     for warning in getattr(plan.ctx, "warnings", None) or []:
         _report(plan, {"warning": warning})
     stdio, monitor_ends = _make_stdio(plan)
-    plan.cgroup = cgroups.make(
-        container, plan.opts, plan.conf, spec["linux"].get("resources") or {}, lambda text: _report(plan, {"warning": text})
-    )
+    limits = spec["linux"].get("resources") or {}
+    plan.cgroup = cgroups.make(container, plan.opts, plan.conf, limits, lambda text: _report(plan, {"warning": text}), scope)
     stages.reach("start:cgroup")
     created = _begin(plan, spec, stdio)
     started.append(created.pid)

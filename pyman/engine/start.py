@@ -162,7 +162,7 @@ def _plan(container: Container) -> plans.Plan:
     ctx.hostname_path = os.path.join(container.run_dir, "hostname")
     ctx.volumes = plans.VolumeStore(container.state)
     plan.ctx = ctx
-    cgroups.check(opts)
+    cgroups.check(opts, conf)
     plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
     if config["rootfs"] == "/":  # where only root could make the file
         plan.spec["mounts"] = [entry for entry in plan.spec["mounts"] if entry["destination"] != "/run/.containerenv"]

@@ -98,13 +98,14 @@ def create(
     *,
     strict: bool = True,
     intent: Callable[[str], object] = str,
+    base: str = "",
 ) -> tuple[str, list[str]]:
     """Make the container's cgroup with its limits. Returns (directory or "", notes on what was left out).
 
     spec_path: linux.cgroupsPath ("/a/b" from the hierarchy's top, "a/b" from the caller's own cgroup, "slice:prefix:name" with
     `systemd`, "" for a place of our choice). RuntimeFailure where `resources` asks for a limit that cannot be set, unless not
     `strict`: then it is left out, with a note. intent: called with each directory before it is tried, for whoever takes it away
-    when this process is killed.
+    when this process is killed. base: a delegated cgroup in which it is made as `spec_path`, and nowhere else.
     """
     wanted = _settings(resources)
     needed = sorted({setting.controller for setting in wanted if not setting.optional and setting.controller != "cgroup"})
@@ -112,7 +113,13 @@ def create(
     if systemd and ":" in spec_path:
         notes.append("no systemd scope was made: the cgroup is made by files")
         spec_path = _name_of_scope(spec_path, container_id)
-    directory, why = _place(spec_path, container_id, needed, intent)
+
+    def place(controllers: list[str]) -> tuple[str, str]:
+        if base:
+            return _make(base, spec_path, controllers, intent)
+        return _place(spec_path, container_id, controllers, intent)
+
+    directory, why = place(needed)
     if not directory and wanted:
         if strict:
             raise RuntimeFailure(
@@ -121,9 +128,9 @@ def create(
                 delegation_hint(needed),
                 stage="cgroup",
             )
-        notes += [f"the limit {setting!r} was left out: {why}" for setting in wanted]
-        wanted = []
-        directory, why = _place(spec_path, container_id, [], intent)
+        wanted, left = _possible(wanted, needed, place)
+        notes += [f"the limit {setting!r} was left out: {why}" for setting in left]
+        directory, why = place(sorted({setting.controller for setting in wanted} & set(needed)))
     if not directory:
         notes.append(f"without a cgroup: {why}")
         return "", notes
@@ -137,6 +144,21 @@ def create(
         delete(directory)
         raise
     return directory, notes
+
+
+def _possible(
+    wanted: list[Setting], needed: list[str], place: Callable[[list[str]], tuple[str, str]]
+) -> tuple[list[Setting], list[Setting]]:
+    """The settings whose controllers can be had together, and the others."""
+    there: list[str] = []
+    for controller in needed:
+        made, _ = place([*there, controller])
+        if made:
+            os.rmdir(made)
+            there.append(controller)
+    fine = [setting for setting in wanted if setting.controller not in needed or setting.controller in there]
+    fine = [setting for setting in fine if there or setting.controller == "cgroup"]
+    return fine, [setting for setting in wanted if setting not in fine]
 
 
 def delegation_hint(controllers: list[str]) -> str:

@@ -9,6 +9,7 @@ from pyman.linux import seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
@@ -16,9 +17,12 @@ _TUNED = ("scheduler", "ioPriority", "execCPUAffinity", "apparmorProfile", "seli
 
 
 class ExecExtras:
-    """cgroup: directory to join, or ""; limited: whether leaving it out would escape limits; state: the container's."""
+    """cgroup: directory to join, or ""; limited: whether leaving it out would escape limits; state: the container's.
 
-    __slots__ = ("_description", "_listener", "_listeners", "_process", "_tuning", "born_in_cgroup", "cgroup", "limited", "state")
+    attach: moves a process (its pid) there where the kernel does not let this one; None if nobody can.
+    """
+
+    __slots__ = ("_description", "_listener", "_listeners", "_process", "_tuning", "attach", "born_in_cgroup", "cgroup", "limited", "state")
 
     def __init__(self, process: dict[str, Any], linux: dict[str, Any], state: dict[str, Any], cgroup: str = "") -> None:
         self._process = process
@@ -28,6 +32,7 @@ class ExecExtras:
         self._listeners: ModuleType | None = None
         self._tuning: ModuleType | None = None
         self.cgroup = cgroup
+        self.attach: Callable[[int], object] | None = None
         self.born_in_cgroup = False  # the fork put the process there
         self.limited = bool({key for key, value in (linux.get("resources") or {}).items() if value} - {"devices"})
         self.state = state
@@ -70,8 +75,10 @@ class ExecExtras:
                 cgroup.join(self.cgroup, os.getpid())
             except RuntimeFailure as err:
                 # The cgroups above may belong to somebody else, for example another login session.
-                if self.limited or err.errno not in (1, 13):
+                if err.errno not in (1, 13) or (self.limited and self.attach is None):
                     raise
+                if self.attach is not None:
+                    self.attach(os.getpid())
         if self._tuning is not None:
             self._tuning.set_affinity(self._process, "final")
 

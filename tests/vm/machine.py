@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shlex
-import shutil
 import socket
 import subprocess
 import tarfile
@@ -38,7 +37,7 @@ class Machine:
         self.port = 0
         saved = image / "saved"
         if keep and not saved.exists():
-            shutil.copyfile(image / "root.raw", image / "saved.raw")
+            subprocess.run(["cp", "--sparse=always", image / "root.raw", image / "saved.raw"], check=True, timeout=PATIENCE)
             self._boot("-drive", self._disk("saved.raw", "off"))
             self._save(saved)
         if keep:
@@ -95,6 +94,8 @@ class Machine:
                 probe.bind(("127.0.0.1", 0))
                 self.port = probe.getsockname()[1]
             self._start(*more)
+            if "-incoming" in more:
+                self._resume()
             if self._wait_for_ssh():
                 break
             log = (self.scratch / "qemu.log").read_text()
@@ -118,6 +119,18 @@ class Machine:
             self.qemu = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "TMPDIR": str(self.scratch)}
             )
+
+    def _resume(self) -> None:
+        """Let the machine go on once its state, which was saved while it stood still, is there."""
+        end = time.monotonic() + PATIENCE
+        while self.qemu.poll() is None and time.monotonic() < end:
+            try:
+                if "inmigrate" not in self._monitor("info status"):
+                    self._monitor("cont")
+                    return
+            except OSError:
+                pass  # the socket is not there yet
+            time.sleep(0.1)
 
     def _wait_for_ssh(self) -> bool:
         """Whether the guest's ssh server answered; False when qemu has ended."""

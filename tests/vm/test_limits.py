@@ -1,14 +1,120 @@
-"""Limits on real controllers: the kernel's files say what was asked for, and a program feels it."""
+"""Limits on real controllers: the kernel's files say what was asked for, a program feels it, and pyman tells what happened."""
 
 from __future__ import annotations
 
+import pytest
+
 from tests.vm.machine import Machine
 
+IMAGE = "pyman image exists demo || pyman pull -q oci:/opt/demo:latest >/dev/null\n"
+GROUP = "user.slice/pyman-ID.scope/container"
+LIMITS = {
+    "--memory 64m --memory-swap 96m --memory-reservation 32m": {
+        "memory.max": "67108864",
+        "memory.swap.max": "33554432",
+        "memory.low": "33554432",
+    },
+    "--pids-limit 50": {"pids.max": "50"},
+    "--cpus 0.5 --cpu-shares 512": {"cpu.max": "50000 100000", "cpu.weight": "59"},
+    "--cpuset-cpus 1": {"cpuset.cpus": "1", "cpuset.cpus.effective": "1"},
+    "--device-write-bps /dev/vda:1mb --device-read-iops /dev/vda:100": {"io.max": "254:0 rbps=max wbps=1048576 riops=100 wiops=max"},
+}
 
-def test_limits_are_in_the_kernels_files(vm: Machine) -> None:
+
+@pytest.fixture(scope="module", autouse=True)
+def image(vm: Machine) -> None:
+    vm(IMAGE)
+
+
+def test_limits_are_in_the_kernels_files_of_a_scope(vm: Machine) -> None:
+    files = [file for values in LIMITS.values() for file in values]
     said = vm(
-        "pyman image exists demo || pyman pull -q oci:/opt/demo:latest >/dev/null\n"
-        "systemd-run --user --scope -q -p Delegate=yes pyman run --rm --memory 64m --pids-limit 50 --cpus 0.5 --cpuset-cpus 1 demo"
-        " sh -c 'cd /sys/fs/cgroup; cat memory.max pids.max cpu.max cpuset.cpus'"
-    )
-    assert said.stdout.split("\n")[:4] == ["67108864", "50", "50000 100000", "1"]
+        f"""
+        pyman run -d --name limited {" ".join(LIMITS)} --blkio-weight 200 demo sleep 600 >/dev/null
+        pyman exec limited sh -c 'cd /sys/fs/cgroup; for file in {" ".join(files)}; do echo $file=$(cat $file); done; cat /proc/self/cgroup'
+        pyman inspect -f '{{{{.Id}}}} {{{{.State.CgroupPath}}}} {{{{.State.Pid}}}}' limited
+        systemctl --user show -p Delegate -p Slice -p ActiveState "pyman-$(pyman inspect -f '{{{{.Id}}}}' limited).scope"
+        cat /proc/$(pyman inspect -f '{{{{.State.ConmonPid}}}}' limited)/cgroup /proc/$(pyman inspect -f '{{{{.State.Pid}}}}' limited)/cgroup
+        pyman stats --no-stream --format '{{{{.MemUsage}}}} {{{{.PIDs}}}}' limited
+        pyman update --memory 48m --cpus 0.25 --pids-limit 40 limited >/dev/null
+        pyman exec limited sh -c 'cd /sys/fs/cgroup; echo updated $(cat memory.max cpu.max pids.max)'
+        pyman pause limited >/dev/null; pyman ps --format '{{{{.Names}}}} {{{{.Status}}}}'; pyman unpause limited >/dev/null
+        pyman restart -t 0 limited >/dev/null
+        pyman exec limited sh -c 'echo again $(cat /sys/fs/cgroup/memory.max)'
+        pyman rm -f -t 0 limited >/dev/null
+        for try in $(seq 300); do systemctl --user list-units --all --plain --no-legend 'pyman-*.scope' | grep -q . || break; sleep 0.1; done
+        systemctl --user list-units --all --plain --no-legend 'pyman-*.scope'
+        echo end
+        """
+    ).stdout.split("\n")
+    found = dict(line.split("=", 1) for line in said[: len(files)])
+    assert found == {file: value for values in LIMITS.values() for file, value in values.items()}
+    identity = said[len(files) + 1].split()[0]
+    scope = f"/user.slice/user-1000.slice/user@1000.service/user.slice/pyman-{identity}.scope"
+    assert said[len(files)] == "0::/"  # exec's process is in the group, which is the root of the container's namespace
+    assert said[len(files) + 1].split()[1] == f"{scope}/container"
+    assert set(said[len(files) + 2 : len(files) + 5]) == {"Delegate=yes", "Slice=user.slice", "ActiveState=active"}
+    assert said[len(files) + 5 : len(files) + 7] == [f"0::{scope}/supervisor", f"0::{scope}/container"]
+    memory, _, limit, pids = said[len(files) + 7].split()
+    assert (limit, pids) == ("67.11MB", "1")
+    assert memory.endswith("kB") or memory.endswith("MB")
+    assert said[len(files) + 8] == "updated 50331648 25000 100000 40"
+    assert said[len(files) + 9].startswith("limited Paused") or "aused" in said[len(files) + 9]
+    assert said[len(files) + 10 : len(files) + 12] == ["again 50331648", "end"]
+
+
+def test_programs_feel_them(vm: Machine) -> None:
+    said = vm(
+        r"""
+        pyman run --name hog --memory 32m --memory-swap 32m demo sh -c 'tail /dev/zero' || echo "code $?"
+        pyman inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' hog
+        pyman events --since 10m --stream=false --filter container=hog --format json | grep -o '"oom[^,}]*' | head -1 || true
+        pyman why hog | grep -io 'out of memory\|memory limit\|OOM' | head -1
+        pyman run --rm --pids-limit 12 demo sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 20 & done; wait' 2>&1 | grep -o "can't fork" | head -1
+        pyman run --rm --cpus 0.2 demo sh -c 'timeout 3 sh -c "while :; do :; done"; grep nr_throttled /sys/fs/cgroup/cpu.stat'
+        pyman rm -f hog >/dev/null
+        """
+    ).stdout.split("\n")
+    assert said[:2] == ["code 137", "true 137"]
+    assert "can't fork" in said
+    assert [line for line in said if line.startswith("nr_throttled") and int(line.split()[1]) > 0]
+
+
+def test_places_and_managers(vm: Machine) -> None:
+    said = vm(
+        r"""
+        where='cat /proc/$(pyman inspect -f "{{.State.Pid}}" placed)/cgroup; pyman rm -f -t 0 placed >/dev/null'
+        pyman run -d --name placed --cgroup-parent work.slice demo sleep 600 >/dev/null; eval "$where"
+        systemd-run --user --scope -q -p Delegate=yes pyman --cgroup-manager=cgroupfs run -d --name placed demo sleep 600 >/dev/null; eval "$where"
+        systemd-run --user --wait --collect -q -p Type=forking -p Delegate=yes pyman run -d --name placed --cgroups=no-conmon demo sleep 60; eval "$where"
+        systemd-run --user -q --collect -u split -p Delegate=yes pyman run --name placed --cgroups=split demo sleep 600
+        for try in $(seq 600); do pyman exec placed true 2>/dev/null && break; sleep 0.1; done; eval "$where"
+        pyman run --rm --cgroups=disabled demo true; echo disabled $?
+        pyman --cgroup-manager=cgroupfs run --rm --cgroup-parent work.slice demo true 2>&1 || true
+        pyman --cgroup-manager=systemd run --rm --cgroup-parent /a/b demo true 2>&1 || true
+        """
+    ).stdout.split("\n")
+    assert "/user@1000.service/work.slice/pyman-" in said[0] and said[0].endswith(".scope/container")
+    assert ".scope" in said[1] or "app.slice/pyman-" in said[1]
+    assert "/user.slice/pyman-" in said[2] and said[2].endswith(".scope/container")
+    assert "/app.slice/split.service/pyman-payload-" in said[3]
+    assert said[4] == "disabled 0"
+    assert "name of a slice" in said[5]
+    assert "name of a slice" in " ".join(said[6:])
+
+
+def test_a_controller_that_was_not_delegated_is_named(vm: Machine) -> None:
+    files = "cd /sys/fs/cgroup/user.slice/user-1000.slice; find . -depth -name cgroup.subtree_control -exec grep -lw io {} +"
+    given = vm(files, user="root").stdout.split()
+    order = sorted(given, key=lambda path: -path.count("/"))
+    vm("cd /sys/fs/cgroup/user.slice/user-1000.slice\n" + "\n".join(f"echo -io >{path}" for path in order), user="root")
+    try:
+        strict = vm("pyman run --rm --device-write-bps /dev/vda:1mb demo true", rc=125).stderr
+        loose = vm("pyman run --rm --limits=best-effort --device-write-bps /dev/vda:1mb --memory 64m demo echo ran")
+    finally:
+        vm("cd /sys/fs/cgroup/user.slice/user-1000.slice\n" + "\n".join(f"echo +io >{path}" for path in reversed(order)), user="root")
+    assert "the controller io is not available" in strict
+    assert "/etc/systemd/system/user@.service.d/delegate.conf" in strict
+    assert "[Service]" in strict and "Delegate=" in strict and " io " in strict.partition("Delegate=")[2]
+    assert loose.stdout == "ran\n"
+    assert "left out" in loose.stderr and "io.max" in loose.stderr
