@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.engine.container import Container
-    from pyman.engine.scopes import Scope
+    from pyman.runtime.scopes import Scope
 
 _MODES = ("enabled", "disabled", "no-conmon", "split")
 _MARK = "cgroup"  # file in the container's directory: where its group is
@@ -79,12 +79,12 @@ def begin(container: Container, opts: dict[str, Any], conf: dict[str, Any], help
                 "log in, or loginctl enable-linger; else use --cgroup-manager=cgroupfs",
             )
         return None
-    from pyman.engine import scopes  # where a user manager is only
+    from pyman.runtime import scopes  # where a user manager is only
 
     try:
         return scopes.begin(
-            container.id,
-            container.name,
+            f"pyman-{container.id}.scope",
+            f"pyman container {container.name}",
             address,
             own(),
             parent=parent,
@@ -146,8 +146,7 @@ def _in_scope(
     container: Container, scope: Scope, opts: dict[str, Any], conf: dict[str, Any], resources: dict[str, Any], warn: Callable[[str], None]
 ) -> str:
     """The container's group in its scope."""
-    from pyman.engine import scopes
-    from pyman.runtime import cgroup
+    from pyman.runtime import cgroup, scopes
 
     base = scopes.place(scope)
     strict = (opts.get("limits") or "strict") == "strict"

@@ -94,7 +94,7 @@ def _group(container: Container, process: dict[str, Any]) -> Any:
 
 def _by_manager(directory: str) -> Callable[[int], object]:
     """What has the service manager move a process into a scope's group. Its modules are loaded before the process is forked."""
-    from pyman.engine import scopes
+    from pyman.runtime import scopes
 
     return lambda pid: scopes.attach(directory, pid)
 

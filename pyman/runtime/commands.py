@@ -88,9 +88,7 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
 
             notify.add_mount(spec, entry.path)
         linux = spec["linux"]
-        place, notes = cgroup.create(
-            linux.get("cgroupsPath") or "", container_id, linux.get("resources") or {}, bool(settings.get("systemd_cgroup"))
-        )
+        place, notes = _group(linux, container_id, bool(settings.get("systemd_cgroup")))
         entry.record.update(cgroup=place, notes=notes)
         entry.save()
         for note in notes:
@@ -133,3 +131,15 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         for failure in entry.delete(True):
             _note(settings, failure)
     return code
+
+
+def _group(linux: dict[str, Any], container_id: str, systemd: bool) -> tuple[str, list[str]]:
+    """The container's cgroup, in a scope of the service manager's where that was asked for and one is there. RuntimeFailure."""
+    where, resources = linux.get("cgroupsPath") or "", linux.get("resources") or {}
+    if systemd and ":" in where:
+        from pyman.runtime import scopes  # --systemd-cgroup only
+
+        base = scopes.of_spec(where, container_id)
+        if base:
+            return cgroup.create("container", container_id, resources, base=base)
+    return cgroup.create(where, container_id, resources, systemd)

@@ -59,7 +59,7 @@ def test_limits_are_in_the_kernels_files_of_a_scope(vm: Machine) -> None:
     assert (limit, pids) == ("67.11MB", "1")
     assert memory.endswith("kB") or memory.endswith("MB")
     assert said[len(files) + 8] == "updated 50331648 25000 100000 40"
-    assert said[len(files) + 9].startswith("limited Paused") or "aused" in said[len(files) + 9]
+    assert "aused" in said[len(files) + 9]
     assert said[len(files) + 10 : len(files) + 12] == ["again 50331648", "end"]
 
 
@@ -68,14 +68,16 @@ def test_programs_feel_them(vm: Machine) -> None:
         r"""
         pyman run --name hog --memory 32m --memory-swap 32m demo sh -c 'tail /dev/zero' || echo "code $?"
         pyman inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' hog
-        pyman events --since 10m --stream=false --filter container=hog --format json | grep -o '"oom[^,}]*' | head -1 || true
-        pyman why hog | grep -io 'out of memory\|memory limit\|OOM' | head -1
+        pyman events --since 30m --stream=false --filter container=hog --filter event=died --format json
+        echo why $(pyman why hog)
         pyman run --rm --pids-limit 12 demo sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 20 & done; wait' 2>&1 | grep -o "can't fork" | head -1
         pyman run --rm --cpus 0.2 demo sh -c 'timeout 3 sh -c "while :; do :; done"; grep nr_throttled /sys/fs/cgroup/cpu.stat'
         pyman rm -f hog >/dev/null
         """
     ).stdout.split("\n")
     assert said[:2] == ["code 137", "true 137"]
+    assert "OOMKilled" in said[2]
+    assert said[3].startswith("why ") and "killed by the kernel" in said[3] and "memory" in said[3]
     assert "can't fork" in said
     assert [line for line in said if line.startswith("nr_throttled") and int(line.split()[1]) > 0]
 

@@ -1,5 +1,5 @@
 """A transient scope of the user's service manager for a container: the manager makes a cgroup, delegates it, and takes it away at
-the end. Process C, before init is cloned; `attach` is for exec. Calls and answers are apart, so that C works while the manager does.
+the end. Process C and the runtime program, before init is cloned; `attach` is for exec. Calls and answers are apart, so that C works while the manager does.
 
 The scope `pyman-ID.scope` has two groups of ours: `supervisor` with the monitor and the network's helper, and `container` with the
 limits, which systemd leaves alone. In a service the monitor stays where the service's manager looks for it: a placeholder makes the scope.
@@ -40,14 +40,14 @@ class Scope:
 
 
 def begin(
-    container_id: str, title: str, address: str, own: str, *, parent: str, stays: bool, helpers: list[int], stop_timeout: int
+    name: str, title: str, address: str, own: str, *, parent: str = "", stays: bool = False, helpers: list[int], stop_timeout: int = 10
 ) -> Scope:
-    """Ask the manager at `address` for the container's scope; `place` waits for it. OSError, RuntimeFailure.
+    """Ask the manager at `address` for the scope `name`; `place` waits for it. OSError, RuntimeFailure.
 
     own: the caller's cgroup directory, empty if it is not delegated; parent: slice, or empty; stays: whether the caller is to stay in
     his cgroup, if that can be; helpers: processes that come along; stop_timeout: seconds that the manager gives the container at its own end.
     """
-    scope = Scope(f"pyman-{container_id}.scope")
+    scope = Scope(name)
     mine = cgroup.path_of()
     if mine.endswith(f"/{scope.name}/supervisor"):
         scope.base = os.path.dirname(mine)
@@ -58,7 +58,7 @@ def begin(
         scope.member = _placeholder()
         scope.pids = [scope.member]
     scope.properties = [
-        ("Description", ("s", f"pyman container {title}")),
+        ("Description", ("s", title)),
         ("Slice", ("s", parent or "user.slice")),
         ("Delegate", ("b", True)),
         ("CollectMode", ("s", "inactive-or-failed")),
@@ -140,6 +140,25 @@ def _divide(base: str) -> None:
             if err.errno != errno.EBUSY:  # one that was just forked
                 raise
     raise RuntimeFailure(f"cannot divide the control group {base}", "new processes come in all the time", stage="cgroup")
+
+
+def of_spec(text: str, container_id: str) -> str:
+    """The directory of a new scope for linux.cgroupsPath "SLICE:PREFIX:NAME", with the caller in it; empty without a service manager.
+
+    RuntimeFailure.
+    """
+    parent, prefix, name = (text.split(":") + ["", ""])[:3]
+    name = name or container_id
+    system = "/run/systemd/private"
+    address = paths.service_manager() or (system if os.access(system, os.W_OK) else "")
+    if not address:
+        return ""
+    unit = f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+    parent = parent or ("system.slice" if address == system else "user.slice")
+    try:
+        return place(begin(unit, f"container {container_id}", address, "", parent=parent, helpers=[]))
+    except OSError as err:
+        raise RuntimeFailure("cannot reach the service manager", f"{address}: {err.strerror or err}", stage="cgroup") from err
 
 
 def attach(directory: str, pid: int) -> None:
