@@ -42,11 +42,13 @@ class Manager:
         self._socket.connect(address)
         # EXTERNAL without a name: the kernel's credentials of the socket say who we are, from within a user namespace too.
         self._socket.sendall(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")
-        while b"\r\nOK " not in (answer := b"\r\n" + self._data) or not self._data.endswith(b"\r\n"):
-            if b"REJECTED" in answer or len(answer) > 4096:
+        line = b""
+        while not line.startswith(b"OK "):
+            while b"\r\n" not in self._data:
+                self._receive()
+            line, _, self._data = self._data.partition(b"\r\n")
+            if line.startswith((b"REJECTED", b"ERROR")):
                 raise RuntimeFailure("cannot talk to the user's service manager", "it does not take this user", stage="cgroup")
-            self._receive()
-        self._data = b""
 
     def close(self) -> None:
         """Hang up."""
@@ -116,7 +118,8 @@ class Manager:
             header = dict(_read(message, 12, "a(yv)")[0])
             values = []
             data, at = message[start:], 0
-            for kind in _types(str(header.get(_SIGNATURE, ""))):
+            read = message[1] != _SIGNAL or header.get(_MEMBER) == "JobRemoved"  # others have types that nobody here needs
+            for kind in _types(str(header.get(_SIGNATURE, ""))) if read else ():
                 value, at = _read(data, at, kind)
                 values.append(value)
         except (IndexError, TypeError, ValueError) as err:

@@ -38,7 +38,7 @@ def test_limits_are_in_the_kernels_files_of_a_scope(vm: Machine) -> None:
         pyman stats --no-stream --format '{{{{.MemUsage}}}} {{{{.PIDs}}}}' limited
         pyman update --memory 48m --cpus 0.25 --pids-limit 40 limited >/dev/null
         pyman exec limited sh -c 'cd /sys/fs/cgroup; echo updated $(cat memory.max cpu.max pids.max)'
-        pyman pause limited >/dev/null; pyman ps --format '{{{{.Names}}}} {{{{.Status}}}}'; pyman unpause limited >/dev/null
+        pyman pause limited >/dev/null; pyman ps -a --format '{{{{.Names}}}} {{{{.Status}}}}'; pyman unpause limited >/dev/null
         pyman restart -t 0 limited >/dev/null
         pyman exec limited sh -c 'echo again $(cat /sys/fs/cgroup/memory.max)'
         pyman rm -f -t 0 limited >/dev/null
@@ -70,7 +70,7 @@ def test_programs_feel_them(vm: Machine) -> None:
         pyman inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' hog
         pyman events --since 30m --stream=false --filter container=hog --filter event=died --format json
         echo why $(pyman why hog)
-        pyman run --rm --pids-limit 12 demo sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 20 & done; wait' 2>&1 | grep -o "can't fork" | head -1
+        pyman run --rm --pids-limit 12 demo sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 20 & done; wait' 2>&1 | grep -o "can't fork" || true
         pyman run --rm --cpus 0.2 demo sh -c 'timeout 3 sh -c "while :; do :; done"; grep nr_throttled /sys/fs/cgroup/cpu.stat'
         pyman rm -f hog >/dev/null
         """
@@ -88,7 +88,7 @@ def test_places_and_managers(vm: Machine) -> None:
         where='cat /proc/$(pyman inspect -f "{{.State.Pid}}" placed)/cgroup; pyman rm -f -t 0 placed >/dev/null'
         pyman run -d --name placed --cgroup-parent work.slice demo sleep 600 >/dev/null; eval "$where"
         systemd-run --user --scope -q -p Delegate=yes pyman --cgroup-manager=cgroupfs run -d --name placed demo sleep 600 >/dev/null; eval "$where"
-        systemd-run --user --wait --collect -q -p Type=forking -p Delegate=yes pyman run -d --name placed --cgroups=no-conmon demo sleep 60; eval "$where"
+        systemd-run --user --collect -q -p Type=forking pyman run -d --name placed --cgroups=no-conmon demo sleep 60 >/dev/null; eval "$where"
         systemd-run --user -q --collect -u split -p Delegate=yes pyman run --name placed --cgroups=split demo sleep 600
         for try in $(seq 600); do pyman exec placed true 2>/dev/null && break; sleep 0.1; done; eval "$where"
         pyman run --rm --cgroups=disabled demo true; echo disabled $?
