@@ -216,3 +216,35 @@ def test_dependents(pyman: Run, image: str) -> None:
 def test_wait_for_a_container_that_is_removed_at_its_end(pyman: Run, image: str) -> None:
     pyman("run", "-d", "--rm", "--name", "box", "--network", "none", image, "sh", "-c", "sleep 0.5; exit 7")
     assert pyman("wait", "box").stdout == "7\n"
+
+
+def test_runlabel(pyman: Run, image: str) -> None:
+    labels = {
+        "RUN": "podman run --network none --name NAME -e A=$NAME -e B=IMAGE $IMAGE echo '${NAME} is here' $HOME",
+        "own": "/usr/bin/docker version --format {{.Client.Version}}",
+        "evil": "/bin/sh -c 'touch /tmp/evil'",
+        "odd": "podman 'run",
+    }
+    pyman("create", "--network", "none", "--name", "source", image, "true")
+    changes = [item for key, value in labels.items() for item in ("-c", f"LABEL {key}={json.dumps(value)}")]
+    pyman("commit", "-q", *changes, "source", "localhost/labelled:1")
+    runlabel = ("container", "runlabel")
+    shown = pyman(*runlabel, "--display", "run", "labelled:1", "more words", "x").stdout
+    assert shown.startswith(
+        "command: pyman run --network none --name labelled -e A=labelled -e B=localhost/labelled:1 localhost/labelled:1 echo "
+    )
+    assert shown.endswith(" 'more words' x\n") and "'labelled is here'" in shown
+    assert pyman(*runlabel, "run", "localhost/labelled:1").stdout.startswith("labelled is here /")
+    assert "already in use" in pyman(*runlabel, "run", "localhost/labelled:1", rc=125).stderr
+    assert pyman(*runlabel, "--replace", "--name", "labelled", "run", "localhost/labelled:1").stdout.startswith("labelled is here /")
+    assert pyman(*runlabel, "-q", "--name", "other", "run", "localhost/labelled:1").stdout == "" and pyman("rm", "other")
+    assert pyman(*runlabel, "own", "localhost/labelled:1").stdout == pyman("version", "--format", "{{.Client.Version}}").stdout
+    for label, why in (
+        ("evil", "only podman, docker, pyman are run"),
+        ("none", "cannot find the value of label: none"),
+        ("odd", "no command line"),
+    ):
+        assert why in pyman(*runlabel, label, "localhost/labelled:1", rc=125).stderr
+    assert "needs both" in pyman(*runlabel, "run", rc=125).stderr
+    pyman("rm", "source", "labelled")
+    pyman("rmi", "localhost/labelled:1")

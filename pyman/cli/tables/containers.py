@@ -287,6 +287,16 @@ restart str Restart policy: no, on-failure[:N], always or unless-stopped
 ulimit list Set a limit for later starts: NAME=SOFT[:HARD]
 unsetenv list Remove an environment variable
 """
+RUNLABEL = """
+authfile str File with the registry credentials
+cert-dir str Directory with the registry's certificates
+creds str USER[:PASSWORD] for the registry
+display bool Print the command instead of running it
+name,n str What NAME stands for in the command (the image's name)
+quiet,q bool Print nothing, neither of a pull nor of the command
+replace bool Remove a container of the same name first
+tls-verify bool=true Require a verified TLS connection to the registry
+"""
 _C = Command
 _CONTAINER = {
     "attach": _C("attach", "CONTAINER", "Attach to a running container", ATTACH, ("pyman attach web",), most=1),
@@ -412,6 +422,14 @@ _CONTAINER = {
         stop=True,
         starts=True,
     ),
+    "runlabel": _C(
+        "container_runlabel",
+        "LABEL IMAGE [ARG...]",
+        "Run the pyman command that a label of an image holds",
+        RUNLABEL,
+        ("pyman container runlabel --display run localhost/web", "pyman container runlabel --name web run localhost/web"),
+        stop=True,
+    ),
     "start": _C("start", "CONTAINER...", "Start containers", START, ("pyman start web", "pyman start -a job"), starts=True),
     "stats": _C(
         "stats",
@@ -453,7 +471,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     **{
         (name,): command
         for name, command in _CONTAINER.items()
-        if name not in ("checkpoint", "cleanup", "clone", "diff", "exists", "prune", "restore")
+        if name not in ("checkpoint", "cleanup", "clone", "diff", "exists", "prune", "restore", "runlabel")
     },
     ("diff",): _C(
         "diff",
