@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from pyman import paths
 from pyman.config import containers as containers_conf
@@ -273,6 +274,31 @@ def _after_a_reboot() -> Finding:
     return Finding("restart at boot", verdict, ": ".join([said, *reasons]), "; ".join(commands))
 
 
+def _quadlet_files() -> Finding:
+    from pyman.systemd.quadlet import convert, generator, installed, sources
+
+    quadlets = sources.Quadlets(sources.folders(True))
+    if not quadlets.units:
+        return Finding("quadlet files", OK, "there are none")
+    convert.convert_all(quadlets, True)
+    broken = [name for name, unit in sorted(quadlets.units.items()) if unit.broken]
+    if broken:
+        return Finding("quadlet files", WARN, f"cannot be used: {', '.join(broken)}", "pyman quadlet check -q")
+    if not os.path.isdir("/run/systemd/system"):
+        return Finding("quadlet files", OK, f"{len(quadlets.units)}, and no systemd here that would start them")
+    podmans = generator.installed_generator("podman-user-generator")
+    if podmans:
+        fix = "sudo ln -s /dev/null /etc/systemd/user-generators/podman-user-generator"
+        return Finding("quadlet files", WARN, f"{podmans} makes Podman's units of them", fix)
+    if not installed.has_generator():
+        program = os.path.join(os.path.dirname(sys.executable), "pyman-quadlet")
+        fix = f"sudo ln -s {program} /etc/systemd/user-generators/{installed.GENERATOR}"
+        return Finding(
+            "quadlet files", WARN, "systemd does not call pyman's generator: only quadlet install and rm make units of them", fix
+        )
+    return Finding("quadlet files", OK, f"{len(quadlets.units)} become units")
+
+
 CHECKS: tuple[Callable[[], Finding], ...] = (
     _configuration,
     _runtime_directory,
@@ -289,4 +315,5 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _cgroups,
     _lingering,
     _after_a_reboot,
+    _quadlet_files,
 )

@@ -146,6 +146,7 @@ def test_check(pyman: Run, folder: Path, work: Path) -> None:
     assert "unknown key Labels=" in installed.stderr
     assert "unknown key Labels=" in pyman("quadlet", "check", "-q", rc=1).stdout
     assert "unknown key Labels=" in pyman("quadlet", "ls").stdout
+    assert "cannot be used: data.volume" in pyman("doctor", rc=None).stdout
 
 
 def test_from_a_container(pyman: Run, image: str, folder: Path, work: Path) -> None:
