@@ -126,7 +126,7 @@ def _store_layer(made: Plan, squash: bool, single: bool, intent: intents.Intent)
         os.close(write_end)
         os.close(report_w)
         try:
-            info = unpacker.unpack_layer(read_end, staging, media_type="", single=single, threaded=True)
+            info = unpacker.unpack_layer(read_end, staging.path, media_type="", single=single, threaded=True)
         except StorageError:
             os.close(read_end)
             read_end = -1

@@ -98,7 +98,7 @@ def _open(source: str, reporter: Any) -> int:
 def _store_layer(fd: int, single: bool, intent: intents.Intent) -> dict[str, Any]:
     """In U1: unpack into a staging directory, make it a layer."""
     with layers.Staging() as staging:
-        info = unpacker.unpack_layer(fd, staging, media_type="", single=single)
+        info = unpacker.unpack_layer(fd, staging.path, media_type="", single=single)
         stages.reach("import:unpacked")
         intent.note([str(info["diff_id"])], [])
         staging.commit(str(info["diff_id"]), info)

@@ -60,7 +60,7 @@ class Staging:
         self.path = os.path.join(base, f"layer-{os.urandom(8).hex()}")
         with Lock(base, shared=True):  # no sweep between the directory and its lock
             os.mkdir(self.path, 0o700)
-            self._lock = Lock(self.path)
+            self._lock = Lock(self.path, shared=True)  # a worker that writes into it holds another share
             self._lock.acquire()
         self.diff = os.path.join(self.path, "diff")
         os.mkdir(self.diff, 0o755)
@@ -74,25 +74,13 @@ class Staging:
             self.abandon()
 
     def commit(self, diff_id: str, info: dict[str, Any]) -> None:
-        """Data to disk with one syncfs, then the rename that makes the layer exist. Somebody else's equal layer wins."""
-        try:
-            store.write_json(os.path.join(self.path, "layer.json"), {**info, "diff_id": diff_id})
-            fs.syncfs(self.path)
-            stages.reach("pull:commit")
-            os.makedirs(layers_dir(), 0o700, exist_ok=True)
-            os.rename(self.path, os.path.join(layers_dir(), diff_id))
-        except OSError as err:
-            if has_layer(diff_id):
-                self.abandon()
-                return
-            raise StorageError(
-                f"cannot store layer {diff_id[:12]}",
-                err.strerror or str(err),
-                "free some disk space" if err.errno == 28 else "",
-                errno=err.errno or 0,
-            ) from err
-        finally:
-            self._lock.release()
+        """See `commit`."""
+        for lost in commit([(self, diff_id, info)]):
+            lost.abandon()
+
+    def release(self) -> None:
+        """Leave the directory to whoever sweeps, if it is not a layer by now."""
+        self._lock.release()
 
     def abandon(self) -> None:
         """Throw the unfinished layer away."""
@@ -100,6 +88,38 @@ class Staging:
 
         self._lock.release()
         trash.discard(self.path)
+
+
+def commit(made: list[tuple[Staging, str, dict[str, Any]]]) -> list[Staging]:
+    """Data of complete layers (with diff ids and infos) to disk by one syncfs, then the renames that make them exist. StorageError.
+
+    Somebody else's equal layer wins: those returned have lost and are to be abandoned.
+    """
+    lost = []
+    try:
+        for staging, diff_id, info in made:
+            store.write_json(os.path.join(staging.path, "layer.json"), {**info, "diff_id": diff_id})
+        fs.syncfs(made[0][0].path)
+        stages.reach("pull:commit")
+        os.makedirs(layers_dir(), 0o700, exist_ok=True)
+        for staging, diff_id, _ in made:
+            try:
+                os.rename(staging.path, os.path.join(layers_dir(), diff_id))
+            except OSError:
+                if not has_layer(diff_id):
+                    raise
+                lost.append(staging)
+    except OSError as err:
+        raise StorageError(
+            f"cannot store layer {made[0][1][:12]}",
+            err.strerror or str(err),
+            "free some disk space" if err.errno == 28 else "",
+            errno=err.errno or 0,
+        ) from err
+    finally:
+        for staging, _, _ in made:
+            staging.release()
+    return lost
 
 
 def sizes(diff_ids: list[str]) -> int:

@@ -11,8 +11,8 @@ import os
 from pyman import paths, stages
 from pyman.linux import libc, process
 from pyman.rootless import idmap
-from pyman.storage import sharing, skeleton, unpack, workers
-from pyman.storage.layers import Staging
+from pyman.state.lock import Lock
+from pyman.storage import sharing, skeleton, trash, unpack, workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ class Worker(workers.Worker):
         super().__init__(lambda fd, job, sock: _one(fd, job, single, sock), "unpack layer", places)
 
     def unpack(self, fd: int, job: dict[str, Any], progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-        """Unpack the layer read from `fd` (see unpack.unpack_layer for the keys of `job`) and commit it to the store.
+        """Unpack the layer read from `fd` into the staging directory job["path"], which goes if that fails; what is known of the layer.
+
+        See unpack.unpack_layer for the other keys of `job`.
 
         ImageError, StorageError. Blocks; call it from a thread of its own.
         """
@@ -85,17 +87,18 @@ def unpack_confined(fd: int, dest: str, *, keep: tuple[int, ...] = (), **job: An
     return workers.result(pid, read_end, "unpack layer")
 
 
-def unpack_layer(fd: int, staging: Staging, *, keep: tuple[int, ...] = (), share: bool = True, **job: Any) -> dict[str, Any]:
-    """unpack_confined into a layer that is being made, with what it takes to make its tar again.
+def unpack_layer(fd: int, path: str, *, keep: tuple[int, ...] = (), share: bool = True, **job: Any) -> dict[str, Any]:
+    """unpack_confined into a layer that is being made at `path`, with what it takes to make its tar again.
 
     share: store what other layers have, too, only once, where that is possible (sharing.py).
     """
-    skeleton_fd = os.open(os.path.join(staging.path, skeleton.NAME), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    skeleton_fd = os.open(os.path.join(path, skeleton.NAME), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    diff = os.path.join(path, "diff")
     try:
-        info = unpack_confined(fd, staging.diff, keep=(skeleton_fd, *keep), skeleton_fd=skeleton_fd, **job)
+        info = unpack_confined(fd, diff, keep=(skeleton_fd, *keep), skeleton_fd=skeleton_fd, **job)
     finally:
         os.close(skeleton_fd)
-    shared = sharing.share(staging.diff) if share else 0
+    shared = sharing.share(diff) if share else 0
     return {**info, **({"shared": shared} if shared else {})}
 
 
@@ -109,8 +112,12 @@ def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any
             told[0] = done
             sock.send(fastjson.dumps({"progress": done}).encode())
 
-    with Staging() as staging:
-        info = unpack_layer(fd, staging, keep=(sock.fileno(),), single=single, progress=progress, **job)
-        stages.reach("pull:unpacked")
-        staging.commit(str(info["diff_id"]), info)
+    path = str(job.pop("path"))
+    with Lock(path, shared=True):  # nobody sweeps it while this process lives, also if the command is killed
+        try:
+            info = unpack_layer(fd, path, keep=(sock.fileno(),), single=single, progress=progress, **job)
+        except BaseException:
+            trash.discard(path)  # here, where files of all owners can be deleted
+            raise
+    stages.reach("pull:unpacked")
     return info

@@ -126,7 +126,7 @@ def _unpack_again(diff_id: str, single: bool) -> tuple[layers.Staging, dict[str,
         pid = process.fork(write, "pyman:[pack]", (write_end,))
         os.close(write_end)
         try:
-            info = unpacker.unpack_layer(read_end, staging, media_type="", diff_id=diff_id, single=single, share=False)
+            info = unpacker.unpack_layer(read_end, staging.path, media_type="", diff_id=diff_id, single=single, share=False)
         finally:
             os.close(read_end)
             process.wait(pid)
