@@ -1,7 +1,7 @@
 """Files that a new layer has in common with others, stored once: extents by reflink, or, if asked for, inodes by hard links. Workers in U1.
 
 A rebuilt image has most of its files where they were before, with the same content: they are looked for in a few other layers under the same
-path. docs/decisions/0007 has the figures, and why hard links are not the default.
+path. docs/decisions/0008 has the figures, and why hard links are not the default.
 """
 
 from __future__ import annotations
