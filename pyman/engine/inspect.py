@@ -216,9 +216,9 @@ def _endpoint(container: Container, status: dict[str, Any]) -> dict[str, Any]:
         "GlobalIPv6Address": v6["address"],
         "GlobalIPv6PrefixLen": v6["prefix"],
         "MacAddress": status["mac"],
-        "NetworkID": status["name"],
+        "NetworkID": status["id"],
         "DriverOpts": None,
         "IPAMConfig": None,
         "Links": None,
-        "Aliases": [container.id[:12], *status["aliases"]],
+        "Aliases": [*status["aliases"], container.id[:12]],
     }

@@ -74,6 +74,7 @@ def test_fields_and_filters(pyman: Run) -> None:
     pyman("network", "exists", "web")
     pyman("network", "exists", "nosuch", rc=1)
     assert pyman("network", "rm", "web", "nosuch", rc=1).stdout == "web\n"
+    assert not pyman("network", "rm", "-f", "nosuch").stdout
     log = pyman("events", "--stream=false", "--filter", "type=network", rc=None)
     assert log.returncode or "network create" in log.stdout
 

@@ -6,7 +6,7 @@ import sys
 
 from pyman.cli import selection
 from pyman.engine import networks
-from pyman.errors import UsageError
+from pyman.errors import NoSuchObject, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot use --time", "it says how long --force waits for containers", "give --force too")
 
     def action(label: str, name: str) -> None:
-        networks.remove(name, force=bool(opts["force"]), timeout=opts.get("time"))
+        try:
+            networks.remove(name, force=bool(opts["force"]), timeout=opts.get("time"))
+        except NoSuchObject:
+            if opts["force"]:
+                return  # it is gone, as was wished
+            raise
         sys.stdout.write(label + "\n")
 
     return selection.over([(name, name) for name in args], action, False)
