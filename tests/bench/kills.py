@@ -1,6 +1,6 @@
 """Commands that change the store, killed (SIGKILL) at random moments: it stays right, and the next command leaves no byte too many.
 
-python -m tests.bench.kills [KILLS [SEED [DIRECTORY]]]. Needs docker-registry. Ends with 1 after the first wrong answer. The moments depend
+python -m tests.bench.kills [KILLS [SEED [VERB...]]]. Needs docker-registry. Ends with 1 after the first wrong answer. The moments depend
 on the machine; which commands are killed and how long they are let run, as a part of the time they take, on the seed alone.
 """
 
@@ -75,10 +75,12 @@ class Lab:
             self.took[name] = time.monotonic() - began
         self.took["image prune"] = self.took["rmi"]
 
-    def kill(self, chance: random.Random) -> str:
+    def kill(self, chance: random.Random, verbs: list[str]) -> str:
         """Kill one command somewhere; its name, empty if it was through before."""
-        name = chance.choice(sorted(self.verbs))
+        name = chance.choice(verbs)
         part, whole = chance.random(), chance.random() < 0.5
+        if name in ("rmi", "image prune"):
+            self.run(*self.verbs["load"])  # something to remove
         process = self.start(*self.verbs[name])
         try:
             process.wait(part * self.took[name])
@@ -137,12 +139,12 @@ def _members(session: int) -> list[str]:
     return found
 
 
-def soak(lab: Lab, kills: int, seed: int, deep_every: int = 10) -> dict[str, int]:
-    """Kill that many commands and look after each; how many of each verb. AssertionError."""
+def soak(lab: Lab, kills: int, seed: int, deep_every: int = 10, verbs: list[str] | None = None) -> dict[str, int]:
+    """Kill that many commands (`verbs`, or any) and look after each; how many of each verb. AssertionError."""
     chance, counts = random.Random(seed), dict.fromkeys(sorted(lab.verbs), 0)
     lab.warm()
     while sum(counts.values()) < kills:
-        name = lab.kill(chance)
+        name = lab.kill(chance, verbs or sorted(lab.verbs))
         done = sum(counts.values())
         leaked = lab.verify(done % deep_every == 0)
         assert leaked == 0, f"{leaked} bytes are left after kill {done} ({name})"
@@ -155,13 +157,13 @@ def main() -> int:
     """Parse the command line, make a laboratory, and report."""
     words = sys.argv[1:]
     kills, seed = int(words[0]) if words else 1000, int(words[1]) if len(words) > 1 else 1
-    base = Path(words[2] if len(words) > 2 else tempfile.mkdtemp(prefix="pm-"))
+    base = Path(tempfile.mkdtemp(prefix="pm-"))
     subprocess.run([sys.executable, str(ROOT / "shims/make-demo-image.py"), str(base / "demo")], check=True)
     process, address = start_registry(base / "registry", {})
     began = time.monotonic()
     try:
         lab = Lab(base, str(base / "demo"), address)
-        counts = soak(lab, kills, seed)
+        counts = soak(lab, kills, seed, verbs=words[2:])
         lab.run("system", "reset", "-f")
     finally:
         process.kill()
