@@ -13,6 +13,8 @@ from pyman.monitor import spawn
 from pyman.network import helper as network_helper
 from pyman.network import setup as network
 from pyman.rootless import idmap, subids, userns
+from pyman.runtime import cgroup
+from pyman.state import store
 from pyman.storage import driver, suitable
 
 TYPE_CHECKING = False
@@ -238,6 +240,16 @@ def _seccomp() -> Finding:
 
 
 def _cgroups() -> Finding:
+    if paths.service_manager():
+        uid = os.getuid()
+        delegated = set(
+            (store.read_text(f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers") or "").split()
+        )
+        missing = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name not in delegated]
+        text = f"scopes of your service manager, with the controllers {' '.join(sorted(delegated)) or 'none'}"
+        if not missing:
+            return Finding("control groups", OK, text)
+        return Finding("control groups", WARN, f"{text}; limits that need {' '.join(missing)} are errors", cgroup.delegation_hint(missing))
     try:
         with open("/proc/self/cgroup") as file:
             own = next((line.strip().split("::", 1)[1] for line in file if line.startswith("0::")), "")

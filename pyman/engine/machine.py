@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from pyman import paths
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -58,10 +59,12 @@ def cgroups() -> dict[str, Any]:
     from pyman.engine import cgroups as own_group
 
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    mine = own_group.own()
-    controllers = (store.read_text(os.path.join(mine, "cgroup.controllers")) or "").split() if mine else []
+    mine, manager = own_group.own(), paths.service_manager()
+    uid = paths.caller()[0]
+    place = f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service" if manager else mine
+    controllers = (store.read_text(os.path.join(place, "cgroup.controllers")) or "").split() if place else []
     return {
-        "cgroupManager": "cgroupfs" if mine else "disabled",
+        "cgroupManager": "systemd" if manager else "cgroupfs" if mine else "disabled",
         "cgroupVersion": "v2" if unified else "v1",
         "cgroupControllers": controllers,
     }
