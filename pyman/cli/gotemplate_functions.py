@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.cli.gotemplate_time import Moment
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -28,6 +29,8 @@ def text(value: Any) -> str:
         return "<nil>"
     if value is ABSENT:
         return "<no value>"
+    if isinstance(value, Moment):
+        return value.go()
     if isinstance(value, float):
         if value - value != 0:
             return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
@@ -64,6 +67,8 @@ def _verb(verb: str, value: Any, precision: int, flags: str) -> str:
     """One value by one verb, without its width."""
     if verb == "v":
         return text(value)
+    if isinstance(value, Moment):
+        value = value.go()
     if verb == "T":
         return kind(value)
     if isinstance(value, (list, tuple)) and verb in "sdqxX":

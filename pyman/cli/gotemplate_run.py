@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.cli import gotemplate_time
 from pyman.cli.gotemplate_functions import ABSENT, FUNCTIONS, kind, text
 from pyman.cli.gotemplate_lex import error
 
@@ -38,6 +39,13 @@ class Leave(Exception):
 
 def field(value: Any, name: str, position: int, parent: str) -> Any:
     """value.name; a map's missing key is absent, another's is an error that lists the fields."""
+    if isinstance(value, gotemplate_time.Moment):
+        try:
+            return gotemplate_time.method(value, name)
+        except KeyError:
+            raise error(position, f"a time has no {name!r}; known are {gotemplate_time.known()}") from None
+        except ValueError as err:
+            raise error(position, f"error calling {name}: {err}") from err
     if not isinstance(value, dict):
         raise error(position, f"there is no field {name!r} in a value of type {kind(value)}")
     found = value.get(name, NOTHING)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyman.cli import gotemplate
+from pyman.cli.gotemplate_time import Moment
 from pyman.errors import UsageError
 
 DATA = {
@@ -155,3 +156,27 @@ def test_no_value_breaks_a_function(first: object, second: object, name: str) ->
             assert isinstance(gotemplate.compile_template(template)({"A": first, "B": second}), str)
         except UsageError as err:
             assert "character" in err.what
+
+
+def test_times() -> None:
+    """As time.Time: printed in Go's way, with its methods; in JSON as they are."""
+    at = Moment("2026-01-02T03:04:05.678901Z")
+    subject = {"At": at, "Odd": Moment("\x1b]0;x"), "Zero": Moment("0001-01-01T00:00:00Z")}
+    for template, expected in (
+        ("{{.At}}", "2026-01-02 03:04:05.678901 +0000 UTC"),
+        ("{{json .At}} {{json .}}", f'"{at}" {{"At":"{at}","Odd":"\\u001b]0;x","Zero":"0001-01-01T00:00:00Z"}}'),
+        ("{{.At.Unix}} {{.At.UnixNano}} {{.At.Year}} {{.At.Month}} {{.At.Weekday}}", "1767323045 1767323045678901000 2026 January Friday"),
+        ('{{.At.Format "Mon Jan _2 15:04:05 MST 2006"}}', "Fri Jan  2 03:04:05 UTC 2026"),
+        ('{{.At.Format "2006-01-02T15:04:05.000Z07:00"}}', "2026-01-02T03:04:05.678Z"),
+        ('{{.At.Format "3:4PM 1/2/06 .999999999"}}', "3:4AM 1/2/26 .678901"),
+        ("{{.Zero.IsZero}} {{.At.IsZero}} {{eq .At .At}} {{printf `%s|%v` .At .At}}", f"true false true {at.go()}|{at.go()}"),
+        ("{{.Odd}}", "\x1b]0;x"),
+    ):
+        assert gotemplate.compile_format(template)[0](subject) == expected, template
+    for template, why in (
+        ("{{.At.Bogus}}", "a time has no 'Bogus'"),
+        ("{{.Odd.Unix}}", "error calling Unix"),
+        ("{{.At.Format 1}}", "layout"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            gotemplate.compile_format(template)[0](subject)

@@ -18,9 +18,10 @@ def main(opts: Any, args: list[str]) -> int:
     if not args:
         raise UsageError("no image given", "inspect needs at least one name or id")
     found, code = [], 0
+    templated = opts["format"] not in ("", None, "json")
     for name in args:
         try:
-            found.append(images.inspect_image(name, output.rfc3339))
+            found.append(inspect.timed(images.inspect_image(name, output.rfc3339), templated))
         except PymanError as err:
             print_error(err)
             code = 125

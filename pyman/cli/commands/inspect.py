@@ -10,6 +10,7 @@ from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -43,11 +44,29 @@ def inspect_all(opts: Any, args: list[str], kind: str) -> int:
     return code
 
 
+def times(templated: bool) -> Callable[[float], str]:
+    """How a time is given: as text for JSON, as a time for templates."""
+    if not templated:
+        return output.rfc3339
+    from pyman.cli import gotemplate_time
+
+    return gotemplate_time.moment
+
+
+def timed(value: dict[str, Any], templated: bool) -> dict[str, Any]:
+    """An image as inspect shows it, with a time as Created for templates."""
+    if templated:
+        from pyman.cli import gotemplate_time
+
+        value["Created"] = gotemplate_time.Moment(value["Created"])
+    return value
+
+
 def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
     if kind in ("all", "container"):
         try:
             container = containers.lookup(name)
-            value = inspect.inspect_container(container, output.rfc3339)
+            value = inspect.inspect_container(container, times(templated))
             if size:
                 from pyman.engine import sizes
 
@@ -60,7 +79,7 @@ def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
         from pyman.engine import images
 
         try:
-            return images.inspect_image(name, output.rfc3339)
+            return timed(images.inspect_image(name, output.rfc3339), templated)
         except NoSuchObject:
             if kind == "image":
                 raise
@@ -82,7 +101,7 @@ def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
 def _volume(name: str, templated: bool) -> dict[str, Any]:
     from pyman.engine import volume_inspect, volumes
 
-    return volume_inspect.inspect(volumes.get(volumes.lookup(name)), output.rfc3339)
+    return volume_inspect.inspect(volumes.get(volumes.lookup(name)), times(templated))
 
 
 def _network(name: str, templated: bool) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Times in templates: printed as Go prints them, with the methods that scripts call; in JSON they stay RFC 3339. CLI process."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# What Go's layouts are made of, longer words first, and what strftime calls it.
+_LAYOUT = (
+    *(("January", "%B"), ("Monday", "%A"), ("Z07:00", "Z"), ("-07:00", "+00:00"), ("-0700", "+0000"), ("2006", "%Y"), ("MST", "UTC")),
+    *(("Jan", "%b"), ("Mon", "%a"), ("PM", "%p"), ("01", "%m"), ("02", "%d"), ("03", "%I"), ("04", "%M"), ("05", "%S"), ("06", "%y")),
+    *(("15", "%H"), ("_2", "%e"), ("1", "%-m"), ("2", "%-d"), ("3", "%-I"), ("4", "%-M"), ("5", "%-S")),
+)
+
+
+class Moment(str):
+    """A time in UTC as RFC 3339 has it."""
+
+    def go(self) -> str:
+        """2026-01-31 12:00:00.25 +0000 UTC."""
+        return f"{self[:10]} {self[11:-1]} +0000 UTC" if self[10:11] == "T" and self.endswith("Z") else str(self)
+
+
+def _parsed(value: Moment) -> Any:
+    """The datetime, whole seconds. ValueError for what is no time in UTC (an image may say anything)."""
+    import datetime  # for the methods only
+
+    whole = value[:19] if value.endswith("Z") else ""
+    return datetime.datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+
+
+def _nanoseconds(value: Moment) -> int:
+    return int(value[20:-1][:9].ljust(9, "0")) if value[19:20] == "." else 0
+
+
+def _format(value: Moment, layout: Any) -> str:
+    if not isinstance(layout, str):
+        raise TypeError("it wants a layout")
+    moment, out, at = _parsed(value), "", 0
+    while at < len(layout):
+        fraction = len(layout[at + 1 :]) - len(layout[at + 1 :].lstrip(layout[at + 1 : at + 2] or "0")) if layout[at] in ".," else 0
+        if fraction and layout[at + 1] in "09":
+            digits = f"{_nanoseconds(value):09d}"[:fraction]
+            digits = digits.rstrip("0") if layout[at + 1] == "9" else digits
+            out, at = out + (layout[at] + digits if digits else ""), at + 1 + fraction
+            continue
+        word, code = next((pair for pair in _LAYOUT if layout.startswith(pair[0], at)), (layout[at], ""))
+        out, at = out + (moment.strftime(code) if code else word), at + len(word)
+    return out
+
+
+_FIELDS: dict[str, Callable[[Moment], Any]] = {
+    "Day": lambda value: _parsed(value).day,
+    "Format": lambda value: lambda layout: _format(value, layout),
+    "Hour": lambda value: _parsed(value).hour,
+    "IsZero": lambda value: value.startswith("0001-01-01T00:00:00"),
+    "Minute": lambda value: _parsed(value).minute,
+    "Month": lambda value: _parsed(value).strftime("%B"),
+    "Nanosecond": _nanoseconds,
+    "Second": lambda value: _parsed(value).second,
+    "String": lambda value: value.go(),
+    "Unix": lambda value: int(_parsed(value).timestamp()),
+    "UnixMilli": lambda value: int(_parsed(value).timestamp()) * 1000 + _nanoseconds(value) // 1_000_000,
+    "UnixNano": lambda value: int(_parsed(value).timestamp()) * 10**9 + _nanoseconds(value),
+    "UTC": lambda value: value,
+    "Weekday": lambda value: _parsed(value).strftime("%A"),
+    "Year": lambda value: _parsed(value).year,
+}
+
+
+def method(value: Moment, name: str) -> Any:
+    """What time.Time gives under that name. KeyError if it is not known here, ValueError for what is no time."""
+    return _FIELDS[name](value)
+
+
+def known() -> str:
+    """The names of the methods, for an error."""
+    return ", ".join(sorted(_FIELDS))
+
+
+def moment(seconds: float) -> Moment:
+    """A time since 1970 as such a value; the zero time for 0."""
+    from pyman.cli import output
+
+    return Moment(output.rfc3339(seconds))
