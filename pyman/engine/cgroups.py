@@ -175,6 +175,8 @@ def _split(cgroup: Any, container_id: str) -> str:
     top = cgroup.hierarchy()
     if not base or not own():
         raise UsageError("cannot use --cgroups=split", "your own control group is not delegated to you", "in the unit: Delegate=yes")
+    if os.path.basename(base) == "supervisor":  # a monitor that starts its container again, or a further container of the unit
+        base = os.path.dirname(base)
     supervisor = os.path.join(base, "supervisor")
     os.makedirs(supervisor, exist_ok=True)
     for pid in (store.read_text(os.path.join(base, "cgroup.procs")) or "").split():
@@ -182,6 +184,11 @@ def _split(cgroup: Any, container_id: str) -> str:
             cgroup.write(supervisor, "cgroup.procs", pid)
         except OSError:
             continue  # it has just ended
+    try:
+        # All of them: memory.events tells of out-of-memory kills and stats counts without a limit, too.
+        cgroup.enable(base, (store.read_text(os.path.join(base, "cgroup.controllers")) or "").split())
+    except OSError:
+        pass  # a process was just forked there; a limit that needs a controller says so
     return f"{base[len(top) :]}/pyman-payload-{container_id}"
 
 
