@@ -200,7 +200,7 @@ def test_owner_of_a_tmpfs_and_options_that_contradict(pyman: Run, image: str, tr
         ("--mount", "type=tmpfs,dst=/m,noswap", "privileged"),
         ("--mount", "type=tmpfs,src=x,dst=/m", "no source"),
         ("--mount", "type=ramfs,dst=/m,U=true", "takes no owner"),
-        ("--mount", "type=artifact,src=x,dst=/m", "artifacts"),
+        ("--mount", "type=artifact,src=x,dst=/m", "artifact does not exist"),
         ("--mount", "type=nfs,dst=/m", "known are"),
         ("--mount", "type=volume,src=vol", "destination="),
         ("--mount", "type=volume,src=vol,dst=/m,ro=true,readonly=false", "ro twice"),
