@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
+from tests.integration.test_bridge import until
 from tests.integration.test_network_killed import helper, monitor
 
 
@@ -240,7 +241,6 @@ def test_options_survive_the_helpers_death(pyman: Run, image: str) -> None:
     own = monitor(pyman, "opt")
     first = helper(own, "pasta", "passt")
     os.kill(first, signal.SIGKILL)
-    while helper(own, "pasta", "passt") in (0, first):
-        pass
+    until(lambda: helper(own, "pasta", "passt") not in (0, first))
     pyman("network", "reload", "opt")
     assert "1400" in pyman("exec", "opt", "sh", "-c", "until cat /sys/class/net/*/mtu | grep -v 65536; do :; done").stdout
