@@ -168,12 +168,12 @@ def test_sessions_of_exec(pyman: Run, image: str) -> None:
         **{"privileged": False, "tty": False, "user": "1000"},
     }
     pyman("exec", "box", "kill", "-9", "-1", rc=None)
-    for _ in range(500):
-        if not json.loads(pyman("inspect", "box").stdout)[0]["ExecIDs"]:
-            break
-        time.sleep(0.01)
-    assert "no container, image, volume" in pyman("inspect", session, rc=125).stderr
+    while json.loads(pyman("inspect", session).stdout)[0]["Running"]:
+        time.sleep(0.05)
+    ended = json.loads(pyman("inspect", session).stdout)[0]
+    assert (ended["ExitCode"], ended["Pid"], ended["CanRemove"]) == (137, 0, True)
     pyman("rm", "-f", "-t", "0", "box")
+    assert "no container, image, volume" in pyman("inspect", session, rc=125).stderr
 
 
 def test_several_at_once(pyman: Run, image: str) -> None:

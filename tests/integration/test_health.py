@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.integration.test_hostile_config import inner, variant  # noqa: F401
-from tests.integration.test_restart_policies import directory, field, until
+from tests.integration.test_restart_policies import directory, ended, field, until
 
 SLEEP = ("sleep", "600")
 
@@ -351,8 +351,8 @@ def test_a_checker_that_is_killed_is_made_again(pyman: Run, image: str, base: Pa
     pyman("healthcheck", "run", "h")
     assert status(pyman) == "healthy"
     pyman("kill", "h")
-    until(lambda: not Path(f"/proc/{monitor}").exists())
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    until(lambda: ended(int(monitor)))
+    until(lambda: all(ended(int(pid)) for pid in children))
 
 
 def test_the_monitor_killed_after_a_check(pyman: Run, image: str) -> None:

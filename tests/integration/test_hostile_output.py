@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run, command, environment
+from tests.integration.test_events import until
 from tests.integration.test_pull_resumed import write_layout
 
 NONE = ("--network", "none")
@@ -94,10 +95,8 @@ def test_secrets_stay_where_the_user_put_them(pyman: Run, image: str, base: Path
 def test_a_line_of_ten_megabytes(pyman: Run, image: str) -> None:
     script = "head -c 10000000 /dev/zero | tr '\\0' x; sleep 600"
     pyman("run", "-d", "--name", "long", *NONE, image, "sh", "-c", script)
-    for _ in range(200):
-        text = pyman("logs", "long").stdout
-        if len(text) >= 10000000:
-            break
+    until(lambda: len(pyman("logs", "long").stdout) >= 10000000)
+    text = pyman("logs", "long").stdout
     assert text.strip("\n") == "x" * 10000000
     monitor = pyman("inspect", "long", "--format", "{{.State.ConmonPid}}").stdout.strip()
     peak = next(line for line in Path(f"/proc/{monitor}/status").read_text().split("\n") if line.startswith("VmHWM"))

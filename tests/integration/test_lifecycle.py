@@ -13,16 +13,14 @@ import time
 from pathlib import Path
 
 from tests.conftest import Run, command, environment
+from tests.integration.test_events import until
 
 SLEEPER = ("sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done")
 
 
 def wait_for(run: Run, name: str, text: str) -> None:
     """Until the container's log holds `text` (the follower ends with the container at the latest)."""
-    for _ in range(200):
-        if text in run("logs", name).stdout:
-            return
-    raise AssertionError(f"{name} never wrote {text}")
+    until(lambda: text in run("logs", name).stdout)
 
 
 def test_detached_container_from_run_to_rm(pyman: Run, image: str) -> None:

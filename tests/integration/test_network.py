@@ -9,6 +9,7 @@ import urllib.request
 import pytest
 
 from tests.conftest import Run
+from tests.integration.test_events import until
 from tests.integration.test_registry import free_port
 
 SERVER = ("sh", "-c", "mkdir /w; echo served > /w/index.html; httpd -f -p 80 -h /w")
@@ -18,12 +19,14 @@ SERVER = ("sh", "-c", "mkdir /w; echo served > /w/index.html; httpd -f -p 80 -h 
 def test_published_port(pyman: Run, image: str, mode: str) -> None:
     port = free_port()
     pyman("run", "-d", "--name", "srv", "--network", mode, "-p", f"127.0.0.1:{port}:80", image, *SERVER)
-    for attempt in range(200):
+
+    def served() -> bool:
         try:
-            assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read() == b"served\n"
-            break
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read() == b"served\n"
         except OSError:
-            assert attempt < 199
+            return False
+
+    until(served)
     assert f"127.0.0.1:{port}->80/tcp" in pyman("ps").stdout
     helpers = pyman("exec", "srv", "cat", "/etc/resolv.conf").stdout
     assert "nameserver" in helpers

@@ -21,7 +21,7 @@ import pytest
 from pyman import stages
 from tests.bench import soak
 from tests.conftest import Run, command, environment
-from tests.integration.test_restart_policies import directory, field, until
+from tests.integration.test_restart_policies import directory, ended, field, until
 
 NONE = ("--network", "none")
 
@@ -138,7 +138,7 @@ def test_a_recycled_number_is_never_believed(base: Path, pyman: Run, image: str)
     path = directory(pyman, base, "r") / "state.json"
     state = json.loads(path.read_text())
     os.kill(state["monitor_pid"], signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{state['pid']}").exists() and not Path(f"/proc/{state['monitor_pid']}").exists())
+    until(lambda: ended(state["pid"]) and ended(state["monitor_pid"]))
     for waiter in ({}, {"status": "exited", "waiter_pid": stranger.pid, "waiter_start": state["monitor_start"]}):
         path.write_text(json.dumps({**state, "pid": stranger.pid, "monitor_pid": stranger.pid, **waiter}))
         assert pyman("ps", "-q").stdout == ""

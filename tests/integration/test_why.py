@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,8 @@ def test_who_ended_it(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "w-kill", image, "sleep", "600")
     pyman("run", "-d", "--name", "w-host", image, "sleep", "600")
     pyman("run", "--name", "w-timeout", "--timeout", "1", image, "sleep", "600", rc=137)
-    for _ in range(500):  # the shell has set its trap
-        if int(Path(f"/proc/{pid_of(pyman, 'w-stop')}/status").read_text().split("SigCgt:\t")[1].split("\n")[0], 16) & 1 << 14:
-            break
-        time.sleep(0.01)
+    stat = Path(f"/proc/{pid_of(pyman, 'w-stop')}/status")
+    until(lambda: bool(int(stat.read_text().split("SigCgt:\t")[1].split("\n")[0], 16) & 1 << 14))  # the shell has set its trap
     pyman("stop", "w-stop")
     pyman("stop", "-t", "1", "w-deaf")
     pyman("kill", "w-kill")
