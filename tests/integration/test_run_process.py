@@ -129,5 +129,6 @@ def test_limits_of_files_and_processes(pyman: Run, image: str) -> None:
 
     assert limits() == [most, most]
     assert limits("--ulimit", "nofile=100:-1") == [100, hard]
-    assert limits("--ulimit", "host") == [few, hard]
+    # runc is a program in Go, which raises its own limit, and older ones leave it so.
+    assert limits("--ulimit", "host") in ([[few, hard]] if OTHER_RUNTIME != "runc" else [[few, hard], [hard, hard]])
     assert limits("--ulimit", "nofile=77:88") == [77, 88]

@@ -171,7 +171,8 @@ def test_names_on_the_list_of_images(pyman: Run, image: str) -> None:
 def test_platforms(pyman: Run, image: str, layout: str, base: Path) -> None:
     assert "OS/ARCH" in pyman("run", *NONE, "--platform", "bogus", image, "true", rc=125).stderr
     assert "cannot pull" in pyman("run", *NONE, "--platform", "linux/s390x", image, "true", rc=125).stderr
-    assert "for windows" in pyman("pull", "-q", "--os", "windows", f"oci:{layout}:latest", rc=125).stderr
+    done = pyman("pull", "-q", "--os", "windows", f"oci:{layout}:latest")
+    assert "does not match the expected platform (windows/" in done.stderr
 
 
 def _changed(layout: str, target: Path, change: object) -> str:
