@@ -71,6 +71,8 @@ def test_cidfile(pyman: Run, two: Path) -> None:
     assert pyman("kill", "--cidfile", str(two), "-s", "TERM").stdout == ident + "\n"
     assert pyman("wait", "one").stdout == "7\n" and running(pyman) == ["two"]
     assert pyman("stop", "--cidfile", str(two)).stdout == pyman("rm", "--cidfile", str(two)).stdout == ident + "\n"
+    assert not two.exists(), "it goes with its container"
+    two.write_text(ident)
     for verb in ("stop", "kill", "rm"):
         assert "no such container" in pyman(verb, "--cidfile", str(two), rc=1 if verb == "rm" else 125).stderr.lower()
         assert "cannot read" in pyman(verb, "--cidfile", "/nonexistent", rc=125).stderr
@@ -113,11 +115,10 @@ def test_signals_of_an_attached_command(pyman: Run, base: Path, two: Path, proxy
         if line[0] == "start":
             assert child.stdout.readline() == "up\n"
         else:
-            pyman("kill", "-s", "HUP", "one")  # once its answer is seen, the client is attached
-            while True:
+            # Once an answer is seen, the client is attached; what was written before it was is not for it.
+            while not select.select([child.stdout], [], [], 0.5)[0]:
                 pyman("kill", "-s", "HUP", "one")
-                if child.stdout.readline() == "hup\n":
-                    break
+            assert child.stdout.readline() == "hup\n"
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == (7 if proxy else -signal.SIGTERM)
         child.stdout.close()

@@ -64,7 +64,7 @@ class Machine:
 
     def reboot(self) -> None:
         """Restart the guest (its disk stays) and wait until `dev`'s services have started."""
-        before = self("cat /proc/sys/kernel/random/boot_id").stdout
+        before = self("cat /proc/sys/kernel/random/boot_id").stdout.strip()
         self("systemctl reboot", user="root", rc=None)
         self._disconnect()
         self._wait(f"test $(cat /proc/sys/kernel/random/boot_id) != {before}")
