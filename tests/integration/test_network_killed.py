@@ -124,7 +124,9 @@ def test_everything_killed_at_once(pyman: Run, image: str, base: Path, again: st
             os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it has ended with the one before
-    assert pyman("ps", "-a", "--format", "{{.State}}").stdout == "exited\nexited\n"
+    until(
+        lambda: pyman("ps", "-a", "--format", "{{.State}}").stdout == "exited\nexited\n"
+    )  # the kernel has yet to end who follows a monitor
     until(lambda: not processes(base) and not processes(base, "pasta"))
     assert not leases(base) and not named(base)
     if again == "start":
