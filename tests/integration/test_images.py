@@ -71,7 +71,10 @@ def test_fields(pyman: Run, tagged: str) -> None:
     template = "{{.Id}} {{.Containers}} {{.VirtualSize}} {{.ParentId}} {{.SharedSize}} {{.IsDangling}} {{.IsReadOnly}} {{.RepoTags}} {{.Labels.title}}"
     (line, *_) = pyman("images", "--format", template).stdout.splitlines()
     assert line == f"{value['Id']} 0 {value['Size']}  0 false false [{' '.join(value['RepoTags'])}] demo"
-    assert row["RepoDigests"] == value["RepoDigests"] and len(row["RepoDigests"]) == 3
+    # Archives of this image that were read before may have added digests.
+    assert row["RepoDigests"] == value["RepoDigests"]
+    assert {f"{name.rpartition(':')[0]}@{value['Digest']}" for name in ALL} <= set(value["RepoDigests"])
+    assert {entry.partition("@")[0] for entry in value["RepoDigests"]} == {name.rpartition(":")[0] for name in ALL}
     assert row["CreatedAt"] == value["Created"] == "2026-01-01T00:00:00Z"
     assert pyman("images", "--format", "{{.CreatedAt}}", tagged).stdout.startswith("2026-01-01 00:00:00 +0000 UTC\n")
     assert pyman("images", "--format", "table {{.ID}} {{.Repository}}").stdout.startswith("IMAGE ID      REPOSITORY")
