@@ -43,8 +43,6 @@ def test_trust(pyman: Run, layout: str, base: Path, tmp_path: Path) -> None:
 
 def test_what_is_refused_says_what_does_it(pyman: Run) -> None:
     assert "cosign" in pyman("image", "sign", "--sign-by", "me", "x", rc=125).stderr
-    assert "pyman save x | ssh me@far.example pyman load" in pyman("image", "scp", "x", "me@far.example::", rc=125).stderr
-    assert "ssh far.example pyman save x | pyman load" in pyman("image", "scp", "far.example::x", rc=125).stderr
     assert "sudo -iu other pyman load" in pyman("image", "scp", "-q", "x", "other@localhost::", rc=125).stderr
-    assert "pyman tag" in pyman("image", "scp", "x", "y", rc=125).stderr
+    assert "must specify a destination" in pyman("image", "scp", "x", "y", rc=125).stderr
     assert "needs a term" in pyman("image", "search", rc=125).stderr

@@ -17,6 +17,10 @@ from tests.conftest import ROOT, command, environment
 Manager = Callable[[str], list[str]]
 SETUP = r"""
 [ ! -d /sys/fs/cgroup/unified ] || mount --bind /sys/fs/cgroup/unified /sys/fs/cgroup
+# A manager takes over the whole group in which it starts: one of its own, or the tests themselves would be moved.
+group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/manager
+mkdir -p $group
+echo $$ >$group/cgroup.procs
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/journal /run/systemd/system /run/log/journal $XDG_RUNTIME_DIR/systemd ~/bin
 printf '#!/bin/sh\nexec %s "$@"\n' >~/bin/pyman
