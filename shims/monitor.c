@@ -945,6 +945,12 @@ int main(int argc, char **argv)
     look_at_memory(cgroup, kills);
     note_end(status, oom); /* before the record: whoever finds no record, and no monitor, looks whether the event was written */
     reach("monitor:noted");
+    /* Before the record as well: whoever has read it may start the container again, and its new group and socket have these names. */
+    if (cgroup)
+        cgroup_remove(cgroup);
+    unlinkat(run_dir_fd, "attach", 0);
+    if (!cleanup_alone)
+        write_event("cleanup", "");
     write_exit(status, oom, wait_ms);
     reach("monitor:recorded");
     char code_option[32];
@@ -952,16 +958,11 @@ int main(int argc, char **argv)
     if (!pending_len)
         clients_end(code, 1);
     clients_end(code, 0);
-    if (cgroup)
-        cgroup_remove(cgroup);
-    unlinkat(run_dir_fd, "attach", 0);
-    if (!cleanup_alone)
-        write_event("cleanup", "");
     /* The monitor's own end tells that the published ports are free again; nobody else has to wait for the helpers. */
     for (int h = 0; h < n_helpers; h++)
         if (helpers[h] >= 0) {
             struct pollfd one = {helpers[h], POLLIN, 0};
-            poll(&one, 1, 1000);
+            poll(&one, 1, 10000);
         }
     /* The container's end is on record: only now a client that is stopped, or whose reader is, may keep this process. */
     primary_wait();

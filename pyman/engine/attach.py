@@ -44,7 +44,8 @@ def open_attach(container: Container) -> Any:
     os.kill(state["monitor_pid"], SIGHUP)
     import time
 
-    for _ in range(200):
+    end = time.monotonic() + 30
+    while process.alive(state["monitor_pid"], state["monitor_start"]) and time.monotonic() < end:
         try:
             return client.connect(container.run_dir)
         except OSError:

@@ -238,7 +238,7 @@ def discard(container: Container) -> None:
 
         try:
             cgroup.kill(directory, 9)
-            cgroup.delete(directory, 1.0)
+            cgroup.delete(directory, 10.0)
         except (RuntimeFailure, OSError):
             return  # the next command tries again
     os.unlink(mark)

@@ -85,10 +85,10 @@ def stop_locked(
     if not sent or not wait_gone(pid, started, seconds):
         killed = True
         kill.send(container, SIGKILL)
-        if not wait_gone(pid, started, 10):
+        if not wait_gone(pid, started, 30):
             raise StateError(
                 f"cannot stop container {container.name}",
-                f"its process {pid} did not end within 10 seconds of SIGKILL (it waits inside the kernel)",
+                f"its process {pid} did not end within 30 seconds of SIGKILL (it waits inside the kernel)",
                 "look at the file system or device it uses, then try again",
             )
     monitor = state["monitor_pid"], state["monitor_start"]
@@ -156,12 +156,12 @@ def wait_gone(pid: int, started: int, seconds: float) -> bool:
 def wait_ports_free(container: Container, monitor_pid: int, monitor_start: int) -> None:
     """Published ports are free once the monitor has seen its network helper end."""
     if container.state["ports"] and monitor_pid:
-        wait_gone(monitor_pid, monitor_start, 1)
+        wait_gone(monitor_pid, monitor_start, 10)
 
 
 def wait_recorded(container: Container) -> None:
     """After init's end: wait for the monitor's exit record (it still drains the output), then sync."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     pause = 0.0005
     while container.state["status"] in RUNNING:
         container.sync()

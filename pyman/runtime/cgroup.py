@@ -300,7 +300,7 @@ def join(directory: str, pid: int) -> None:
         raise RuntimeFailure(f"cannot enter the cgroup {directory}", why, stage="cgroup", errno=err.errno or 0) from err
 
 
-def freeze(directory: str, frozen: bool, timeout: float = 10.0) -> None:
+def freeze(directory: str, frozen: bool, timeout: float = 30.0) -> None:
     """Freeze or thaw, and wait (at most `timeout` seconds) until it has happened. RuntimeFailure."""
     if not directory:
         raise RuntimeFailure("cannot pause the container", "it has no cgroup, which is what pausing needs", stage="cgroup")
@@ -340,7 +340,7 @@ def kill(directory: str, signal: int) -> None:
             continue
 
 
-def delete(directory: str, timeout: float = 5.0) -> None:
+def delete(directory: str, timeout: float = 30.0) -> None:
     """Remove the cgroup and those made below it; its last processes get `timeout` seconds to go. RuntimeFailure."""
     end = time.monotonic() + timeout
     for top, _, _ in os.walk(directory, topdown=False):

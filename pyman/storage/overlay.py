@@ -132,7 +132,7 @@ def _mount_fuse(program: str, lowers: list[str], upper: str, work: str, merged: 
     code = process.wait(pid)  # it goes to the background once it is mounted
     if code == 0:
         os.close(read_end)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while os.stat(merged).st_dev == before and time.monotonic() < deadline:
             time.sleep(0.001)
         if os.stat(merged).st_dev == before:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
+from pyman.runtime import cgroup
+from tests.conftest import Run, command, environment, until
 
 NONE = ("--rm", "--network", "none")
 HUGE = "hugetlb.2MB.max=4194304"
 
 
 def groups(own: Path) -> set[str]:
-    """The control groups of containers below the tests' own."""
-    return {path.name for path in own.rglob("pyman-*") if path.is_dir()}
+    """The control groups of containers below the tests' own (which come and go while they are listed)."""
+    return {os.path.basename(place) for place, _, _ in os.walk(own) if os.path.basename(place).startswith("pyman-")}
 
 
 @pytest.mark.parametrize("runtime", ["", "crun", "runc"])
 def test_a_limit_is_in_the_kernels_file_and_goes_with_the_container(pyman: Run, image: str, own: Path, runtime: str) -> None:
-    made = pyman("run", "-d", "--runtime", runtime, "--network", "none", "--cgroup-conf", HUGE, image, "sleep", "60").stdout.strip()
+    made = pyman("run", "-d", "--runtime", runtime, "--network", "none", "--cgroup-conf", HUGE, image, "sleep", "600").stdout.strip()
     place = own / f"pyman-{made}"
     assert (place / "hugetlb.2MB.max").read_text() == "4194304\n"
     pid = pyman("inspect", "--format", "{{.State.Pid}}", made).stdout.strip()
@@ -46,10 +48,10 @@ def test_the_container_sees_itself_at_the_top_of_its_own_group(pyman: Run, image
 def test_init_is_born_in_its_group(pyman: Run, image: str, own: Path, base: Path) -> None:
     """No process is moved: a move stops every fork of the machine for a moment."""
     log = base / "group.strace"
-    alive = pyman("run", "-d", "--network", "none", image, "sleep", "60").stdout.strip()  # its user namespace is joined: a traced
+    alive = pyman("run", "-d", "--network", "none", image, "sleep", "600").stdout.strip()  # its user namespace is joined: a traced
     # newuidmap has no privileges
     argv = ["strace", "-f", "-e", "trace=clone3,openat,write", "-o", str(log), *command(), "run", *NONE, image, "true"]
-    subprocess.run(argv, env=environment(base), check=True, stdin=subprocess.DEVNULL, timeout=60)
+    subprocess.run(argv, env=environment(base), check=True, stdin=subprocess.DEVNULL)
     pyman("rm", "-f", "-t", "0", alive)
     text = log.read_text()
     assert "CLONE_INTO_CGROUP" in text and "cgroup.procs" not in text
@@ -65,7 +67,7 @@ def test_a_controller_that_is_not_delegated_is_named_with_what_mends_it(pyman: R
 
 
 def test_no_group_is_made_where_none_is_wanted(pyman: Run, image: str, own: Path) -> None:
-    made = pyman("run", "-d", "--network", "none", "--cgroups", "disabled", image, "sleep", "60").stdout.strip()
+    made = pyman("run", "-d", "--network", "none", "--cgroups", "disabled", image, "sleep", "600").stdout.strip()
     assert groups(own) == set()
     assert pyman("inspect", "--format", "{{.State.CgroupPath}}|{{.HostConfig.Cgroups}}", made).stdout == "|disabled\n"
     pyman("rm", "-f", "-t", "0", made)
@@ -73,8 +75,8 @@ def test_no_group_is_made_where_none_is_wanted(pyman: Run, image: str, own: Path
 
 
 def test_the_parent_can_be_chosen(pyman: Run, image: str, own: Path) -> None:
-    parent = f"/{own.name}/chosen"
-    made = pyman("run", "-d", "--network", "none", "--cgroup-parent", parent, image, "sleep", "60").stdout.strip()
+    parent = str(own / "chosen").removeprefix(cgroup.hierarchy())
+    made = pyman("run", "-d", "--network", "none", "--cgroup-parent", parent, image, "sleep", "600").stdout.strip()
     assert (own / "chosen" / f"pyman-{made}" / "cgroup.procs").read_text().strip()
     pyman("rm", "-f", "-t", "0", made)
     assert list((own / "chosen").glob("pyman-*")) == []
@@ -87,14 +89,13 @@ def test_a_unit_is_divided_into_its_supervisor_and_the_container(pyman: Run, ima
     """A group with processes can give no controllers to its children, so --cgroups=split moves them aside."""
     unit = own / "unit"
     unit.mkdir()
-    argv = [*command(), "run", "-d", "--network", "none", "--cgroups", "split", "--cgroup-conf", HUGE, image, "sleep", "60"]
+    argv = [*command(), "run", "-d", "--network", "none", "--cgroups", "split", "--cgroup-conf", HUGE, image, "sleep", "600"]
     done = subprocess.run(
         argv,
         env=environment(base),
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
         stdin=subprocess.DEVNULL,
         preexec_fn=lambda: (unit / "cgroup.procs").write_text("0") and None,
     )
@@ -104,12 +105,13 @@ def test_a_unit_is_divided_into_its_supervisor_and_the_container(pyman: Run, ima
     assert (unit / f"pyman-payload-{made}" / "hugetlb.2MB.max").read_text() == "4194304\n"
     pyman("rm", "-f", "-t", "0", made)
     assert groups(own) == set()
+    until(lambda: not (unit / "supervisor/cgroup.procs").read_text(), "the monitor ends after the container")
     (unit / "supervisor").rmdir()
     unit.rmdir()
 
 
 def test_a_killed_monitor_leaves_no_group_to_the_next_start(pyman: Run, image: str, own: Path) -> None:
-    made = pyman("run", "-d", "--network", "none", image, "sleep", "60").stdout.strip()
+    made = pyman("run", "-d", "--network", "none", image, "sleep", "600").stdout.strip()
     monitor = pyman("inspect", "--format", "{{.State.ConmonPid}}", made).stdout.strip()
     os.kill(int(monitor), signal.SIGKILL)
     pyman("wait", made)
@@ -119,14 +121,30 @@ def test_a_killed_monitor_leaves_no_group_to_the_next_start(pyman: Run, image: s
     assert groups(own) == set()
 
 
+def test_nothing_is_left_to_do_once_the_end_is_on_record(pyman: Run, image: str, own: Path, base: Path) -> None:
+    """Whoever reads the record may start the container again at once: no late monitor takes the new group or socket away."""
+    made = pyman("run", "-d", "--network", "none", image, "true", env={"PYMAN_KILL_AT": "monitor:recorded"}).stdout.strip()
+    until((base / "home/.local/share/pyman/containers" / made / "exit.json").exists)
+    assert groups(own) == set() and not (base / "run/pyman/containers" / made / "attach").exists()
+    told = pyman("events", "--stream=false", "--filter", f"container={made}", "--format", "{{.Status}}").stdout.split()
+    assert told == ["create", "init", "start", "died", "cleanup"]
+    pyman("start", "-a", made)
+    pyman("rm", made)
+
+
 def test_what_outlives_init_ends_with_the_group(pyman: Run, image: str, own: Path) -> None:
     """With the host's process ids no kernel ends the other processes when init does."""
-    made = pyman("run", "-d", "--network", "none", "--pid", "host", image, "sh", "-c", "sleep 4242 & sleep 0.2").stdout.strip()
+    script = "sleep 4242 & echo $!; until [ -e /end ]; do sleep 0.05; done"
+    made = pyman("run", "-d", "--network", "none", "--pid", "host", image, "sh", "-c", script).stdout.strip()
+    other = int(until(lambda: pyman("logs", made).stdout))
+    fd = os.pidfd_open(other)
+    assert not select.select([fd], [], [], 0)[0], "it lives"
+    pyman("exec", made, "touch", "/end", rc=None)  # it may be ended with the container
     pyman("wait", made)
     pyman("rm", made)
     assert groups(own) == set()
-    found = subprocess.run(["pgrep", "-f", "sleep 4242"], capture_output=True, text=True, check=False).stdout
-    assert found == ""
+    assert select.select([fd], [], [], 60)[0], "it has ended"
+    os.close(fd)
 
 
 def test_limits_are_shown_as_given(pyman: Run, image: str) -> None:
