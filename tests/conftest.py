@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,15 @@ TOOLS = (
 )
 OTHER_RUNTIME = os.environ.get("PYMAN_TEST_RUNTIME", "")  # crun or runc: the same tests with it, see test_other_runtimes.py
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def until(condition: Callable[[], Any], why: str = "", seconds: float = 120) -> Any:
+    """Ask again until the answer is true, and give it; the time is for machines that stand still, not for what is slow."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, why or "it did not come"
+        time.sleep(0.01)
+    return found
 
 
 def pytest_report_header() -> list[str]:
@@ -88,7 +100,7 @@ def environment(base: Path, **extra: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def pyman(base: Path) -> Run:
-    """pyman(*args, rc=0, input=None, timeout=60, env={}) runs the command and checks its exit code (rc=None: any).
+    """pyman(*args, rc=0, input=None, timeout=300, env={}) runs the command and checks its exit code (rc=None: any).
 
     text=False: its input and output are bytes.
     """
@@ -97,7 +109,7 @@ def pyman(base: Path) -> Run:
         *args: str,
         rc: int | None = 0,
         input: str | bytes | None = None,
-        timeout: float = 60,
+        timeout: float = 300,
         env: dict[str, str] | None = None,
         text: bool = True,
     ) -> subprocess.CompletedProcess[str]:
@@ -135,16 +147,28 @@ def image(pyman: Run, layout: str) -> str:
     return "localhost/demo:latest"
 
 
-def _is_mine(path: Path) -> bool:
-    try:
-        return path.stat().st_uid == os.getuid()
-    except FileNotFoundError:
-        return False  # another user's, who has just taken it away
+def _groups() -> set[str]:
+    """The control groups of containers below the tests' own. Others' come and go while they are listed."""
+    found = set()
+    for place, _, _ in os.walk(os.path.dirname(cgroup.path_of() or "/nowhere/at-all")):
+        try:
+            if re.search(r"/pyman-[0-9a-f]{64}$", place) and os.stat(place).st_uid == os.getuid():
+                found.add(place)
+        except FileNotFoundError:
+            pass
+    return found
+
+
+@pytest.fixture(scope="session")
+def groups_before() -> set[str]:
+    """Control groups of containers that were there before the first test: those of other stores, or of a run that was killed."""
+    return _groups()
 
 
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """After an integration test no container is left, so no process, mount or directory of one can be."""
+    before = request.getfixturevalue("groups_before") if "integration" in str(request.node.fspath) else set()
     yield
     if "integration" not in str(request.node.fspath) or "pyman" not in request.fixturenames:
         return
@@ -153,9 +177,17 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     left = run("ps", "-aq").stdout.split()
     if left:
         run("rm", "-f", "-t", "0", *left, rc=None)
-    for path in (where / "home/.local/share/pyman/containers", where / "run/pyman/containers"):
-        entries = os.listdir(path) if path.exists() else []
-        assert not entries, f"{request.node.name} left {entries} in {path}"
-    top = Path(cgroup.path_of() or "/nowhere").parent
-    groups = [path.name for path in top.rglob("pyman-" + "?" * 64) if _is_mine(path)]
-    assert not groups, f"{request.node.name} left control groups {groups} below {top}"
+
+    def nothing() -> bool:
+        """(Whoever was asked to end may need a moment.)"""
+        kept.clear()
+        for path in (where / "home/.local/share/pyman/containers", where / "run/pyman/containers"):
+            kept.extend(f"{path}/{entry}" for entry in (os.listdir(path) if path.exists() else []))
+        kept.extend(_groups() - before)
+        return not kept
+
+    kept: list[str] = []
+    try:
+        until(nothing, seconds=30)
+    except AssertionError:
+        pytest.fail(f"{request.node.name} left {kept}")

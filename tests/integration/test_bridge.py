@@ -24,8 +24,8 @@ SERVER = ("sh", "-c", "mkdir /w; echo $0 > /w/index.html; exec httpd -f -v -p 80
 
 
 def until(what: Callable[[], Any], why: str = "") -> Any:
-    """Ask again for at most half a minute, until the answer is true."""
-    deadline = time.monotonic() + 30
+    """Ask again for at most two minutes, until the answer is true."""
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             found = what()

@@ -6,10 +6,12 @@ import base64
 import http.server
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +21,30 @@ from tests.conftest import Run
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody has, below those that the kernel gives to connections: until it is used nobody gets it by chance, and
+    who tries to reach it meanwhile never meets himself."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    among = range(lowest // 2, lowest) if lowest > 8192 else range(8192, 65536)
+    while True:
+        port = random.SystemRandom().choice(among)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
+
+
+_GIVEN: set[int] = set()
 
 
 def start_registry(directory: Path, settings: dict[str, object]) -> tuple[subprocess.Popen[bytes], str]:
-    """Debian's docker-registry with a configuration; (process, host:port) once it answers."""
+    """Debian's docker-registry with a configuration; (process, host:port) once it listens."""
     directory.mkdir(exist_ok=True)
-    address = f"127.0.0.1:{free_port()}"
+    port = free_port()
+    address = f"127.0.0.1:{port}"
     config = {
         "version": "0.1",
         "log": {"level": "error"},
@@ -39,13 +56,11 @@ def start_registry(directory: Path, settings: dict[str, object]) -> tuple[subpro
     process = subprocess.Popen(
         ["docker-registry", "serve", str(directory / "config.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    host, port = address.split(":")
     while process.poll() is None:
-        try:
-            socket.create_connection((host, int(port)), 1).close()
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        if any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows):  # it listens
             return process, address
-        except OSError:
-            continue
+        time.sleep(0.01)
     raise AssertionError("docker-registry ended at once")
 
 
