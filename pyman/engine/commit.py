@@ -19,7 +19,7 @@ from pyman.image.manifest import host_platform
 from pyman.linux import process
 from pyman.rootless import userns
 from pyman.state import fastjson, store
-from pyman.storage import images, intents, layers, sharing, tarwriter, trash, unpacker
+from pyman.storage import images, intents, layers, sharing, tarsink, tarwriter, trash, unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _pack(made: Plan, squash: bool, out_fd: int, report_fd: int) -> int:
     answer: dict[str, Any] = {"notes": left_out}
     upper = os.path.join(container.dir, "upper")
     writer = tarwriter.TreeWriter(
-        tarwriter.FdSink(out_fd), layer=True, marker_files=container.state.get("driver") == "fuse-overlayfs", note=left_out.append
+        tarsink.FdSink(out_fd), layer=True, marker_files=container.state.get("driver") == "fuse-overlayfs", note=left_out.append
     )
     try:
         if squash or made.rootfs == container.config["rootfs"]:

@@ -15,7 +15,7 @@ from pyman.errors import ImageError, NoSuchObject, PymanError, StateError, Stora
 from pyman.linux import libc
 from pyman.rootless import userns
 from pyman.state import fastjson
-from pyman.storage import tarwriter, untar
+from pyman.storage import tarsink, tarwriter, untar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
     content = directory and (source.path.rpartition("/")[2] in (".", "") and os.path.basename(source.path.rstrip("/")) in ("", "."))
     name = _base(source, fd)
     left_out: list[str] = []
-    sink = tarwriter.FdSink(out_fd)
+    sink = tarsink.FdSink(out_fd)
     _, inwards = root_access.id_maps(source.container) if source.container is not None else (None, None)
     writer = tarwriter.TreeWriter(sink, ids=inwards, note=left_out.append)
     try:

@@ -6,7 +6,7 @@ from pyman.engine import root_access
 from pyman.engine.container import Container
 from pyman.errors import StorageError
 from pyman.rootless import userns
-from pyman.storage import tarwriter
+from pyman.storage import tarsink, tarwriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _export(made: Plan, out_fd: int) -> list[str]:
 
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)  # an error says more than a killed child
     left_out: list[str] = []
-    writer = tarwriter.TreeWriter(tarwriter.FdSink(out_fd), note=left_out.append)
+    writer = tarwriter.TreeWriter(tarsink.FdSink(out_fd), note=left_out.append)
     try:
         writer.tree(root_access.mount_read_only(made))
         writer.close()

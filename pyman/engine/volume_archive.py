@@ -15,7 +15,7 @@ from pyman.errors import ImageError, PymanError, StateError, StorageError
 from pyman.linux import fs, libc, merge
 from pyman.rootless import idmap, userns
 from pyman.state.lock import Lock
-from pyman.storage import tarwriter, trash, untar, workers
+from pyman.storage import tarsink, tarwriter, trash, untar, workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def export(name: str, fd: int) -> list[str]:
     def body() -> list[str]:
         _confine_process()
         root = _open(record)
-        writer = tarwriter.TreeWriter(tarwriter.FdSink(fd), note=lambda text: notes.append(text) if len(notes) < 20 else None)
+        writer = tarwriter.TreeWriter(tarsink.FdSink(fd), note=lambda text: notes.append(text) if len(notes) < 20 else None)
         writer.tree(root)
         writer.close()
         return notes

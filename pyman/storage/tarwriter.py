@@ -11,150 +11,24 @@ import os
 import stat
 
 from pyman.linux import trees
+from pyman.storage.tarheader import header
+from pyman.storage.tarsink import PIECE
 from pyman.storage.tarstream import BLOCK, Member, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
-    from typing import Any
+
+    from pyman.storage.tarsink import CallSink, FdSink
 
     Ids = Callable[[int, int], tuple[int, int]]
 
-_BUFFER = 1 << 18  # small pieces are collected up to this size
-_BIG = 1 << 16  # files from this size on go past the buffer
-_PIECE = 1 << 20
 _LINKS = 200_000  # inodes with several names that are remembered; those beyond are written as files of their own
 _PATH = 4096  # what readers take
-_ZEROS = bytes(_PIECE)
+_ZEROS = bytes(PIECE)
 _WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
 _OPAQUE_XATTRS = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
 _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.")
-
-
-class FdSink:
-    """Writes to a descriptor: a pipe, a file, a socket. Large files are handed to the kernel (sendfile(2))."""
-
-    __slots__ = ("_buffer", "_send", "fd")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self._buffer = bytearray()
-        self._send = True
-
-    def write(self, data: bytes) -> None:
-        """Append bytes. OSError."""
-        self._buffer += data
-        if len(self._buffer) >= _BUFFER:
-            self.flush()
-
-    def flush(self) -> None:
-        """Pass on what is collected. OSError."""
-        view = memoryview(self._buffer)
-        try:
-            while view:
-                view = view[os.write(self.fd, view) :]
-        finally:
-            view.release()
-        self._buffer = bytearray()
-
-    def copy(self, fd: int, at: int, size: int) -> int:
-        """Append up to `size` bytes of file `fd` from offset `at`; how many there were. OSError."""
-        if size < _BIG or not self._send:
-            return _copy_by_hand(self.write, fd, at, size)
-        self.flush()
-        done = 0
-        while done < size:
-            try:
-                sent = os.sendfile(self.fd, fd, at + done, min(size - done, 1 << 30))
-            except OSError as err:
-                if err.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOVERFLOW) or done:
-                    raise
-                self._send = False  # a file opened to append, or a file system that cannot
-                return _copy_by_hand(self.write, fd, at, size)
-            if not sent:
-                break
-            done += sent
-        return done
-
-
-class CallSink:
-    """Gives the bytes to a function, for whoever hashes or compresses them."""
-
-    __slots__ = ("write",)
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self.write = write
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
-
-    def copy(self, fd: int, at: int, size: int) -> int:
-        """See FdSink."""
-        return _copy_by_hand(self.write, fd, at, size)
-
-
-def _copy_by_hand(write: Callable[[bytes], object], fd: int, at: int, size: int) -> int:
-    done = 0
-    while done < size:
-        data = os.pread(fd, min(size - done, _PIECE), at + done)
-        if not data:
-            break
-        write(data)
-        done += len(data)
-    return done
-
-
-def _record(key: str, value: bytes) -> bytes:
-    """One PAX record, which begins with its own length."""
-    rest = b" " + key.encode("utf-8", "surrogateescape") + b"=" + value + b"\n"
-    length = len(rest) + 1
-    while len(str(length)) + len(rest) != length:
-        length = len(str(length)) + len(rest)
-    return str(length).encode() + rest
-
-
-def _block(name: bytes, kind: str, mode: int, uid: int, gid: int, size: int, mtime: int, link: bytes, major: int, minor: int) -> bytes:
-    """One ustar header; the numbers fit their fields."""
-    head = b"".join(
-        (
-            name.ljust(100, b"\0"),
-            b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, uid, gid, size, mtime),
-            b"        ",
-            kind.encode(),
-            link.ljust(100, b"\0"),
-            b"ustar\x0000",
-            bytes(64),
-            b"%07o\0%07o\0" % (major, minor),
-            bytes(167),
-        )
-    )
-    return head[:148] + b"%06o\0 " % sum(head) + head[156:]
-
-
-def header(member: Member) -> bytes:
-    """The header of an entry, with a PAX header before it for what ustar cannot hold. Directories' names get their slash."""
-    name, link = member.name, member.link
-    if member.type == "5" and not name.endswith(b"/"):
-        name += b"/"
-    seconds = member.mtime_ns // 10**9
-    records: dict[str, bytes] = {f"SCHILY.xattr.{key}": value for key, value in member.xattrs.items()}
-    fits = {"uid": member.uid, "gid": member.gid, "size": member.size, "mtime": seconds}
-    for key, limit in (("uid", 8**7), ("gid", 8**7), ("size", 8**11), ("mtime", 8**11)):
-        if not 0 <= fits[key] < limit:
-            records[key] = str(fits[key]).encode()
-            fits[key] = 0
-    if len(name) > 100:
-        records["path"] = name
-    if len(link) > 100:
-        records["linkpath"] = link
-    before = b""
-    if records:
-        data = b"".join(_record(key, records[key]) for key in sorted(records))
-        before = _block(b"PaxHeaders.0/" + name.rstrip(b"/").rpartition(b"/")[2][:80], "x", 0o644, 0, 0, len(data), 0, b"", 0, 0)
-        before += data + bytes(-len(data) % BLOCK)
-    return before + _block(
-        name[:100], member.type, member.mode, fits["uid"], fits["gid"], fits["size"], fits["mtime"], link[:100], member.major, member.minor
-    )
 
 
 class TreeWriter:
@@ -169,7 +43,7 @@ class TreeWriter:
 
     def __init__(
         self,
-        sink: Any,
+        sink: FdSink | CallSink,
         *,
         layer: bool = False,
         marker_files: bool = False,
@@ -358,8 +232,8 @@ class TreeWriter:
 
     def _zeros(self, count: int) -> None:
         while count > 0:
-            part = min(count, _PIECE)
-            self.sink.write(_ZEROS if part == _PIECE else bytes(part))
+            part = min(count, PIECE)
+            self.sink.write(_ZEROS if part == PIECE else bytes(part))
             count -= part
 
     def _xattrs(self, fd: int) -> dict[str, bytes]:

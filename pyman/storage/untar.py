@@ -12,7 +12,7 @@ import stat
 
 from pyman.errors import ImageError, StateError, StorageError
 from pyman.linux import libc, trees
-from pyman.storage import tarstream, unpack
+from pyman.storage import tarsource, tarstream, tartree, unpack
 from pyman.storage.tarstream import Member, show
 
 TYPE_CHECKING = False
@@ -47,8 +47,8 @@ def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None
 
     ImageError (damaged or hostile), StateError (something is in the way), StorageError (disk).
     """
-    source = unpack.Source(fd, "", progress, hashing=False)
-    tree = unpack.Tree(dest, rules.single)
+    source = tarsource.Source(fd, "", progress, hashing=False)
+    tree = tartree.Tree(dest, rules.single)
     old_mask = os.umask(0)
     try:
         stream = tarstream.TarStream(source.read, source.at_end, some=source.some)
@@ -71,7 +71,7 @@ def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None
     return tree.notes
 
 
-def _put_safely(tree: unpack.Tree, member: Member, source: unpack.Source, stream: tarstream.TarStream, rules: Rules) -> None:
+def _put_safely(tree: tartree.Tree, member: Member, source: tarsource.Source, stream: tarstream.TarStream, rules: Rules) -> None:
     shown = show(member.name)
 
     def write(fd: int) -> None:
@@ -103,7 +103,7 @@ def _renamed(name: bytes, rules: Rules) -> bytes:
     return rules.first + (slash + rest if rules.first else rest)
 
 
-def _put(tree: unpack.Tree, member: Member, write: Callable[[int], None], rules: Rules) -> None:
+def _put(tree: tartree.Tree, member: Member, write: Callable[[int], None], rules: Rules) -> None:
     member.name = _renamed(member.name, rules)
     if not member.name:
         return
@@ -133,7 +133,7 @@ def _put(tree: unpack.Tree, member: Member, write: Callable[[int], None], rules:
         _set_meta(tree, os.open(base, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent), member)
 
 
-def _set_meta(tree: unpack.Tree, fd: int, member: Member) -> None:
+def _set_meta(tree: tartree.Tree, fd: int, member: Member) -> None:
     """Owner, mode, attributes, times of what was just made, by its descriptor, which is closed: the name may lead elsewhere by now."""
     try:
         if not tree.single:
@@ -157,7 +157,7 @@ def _adapt(member: Member, rules: Rules) -> None:
         member.xattrs.pop("security.capability", None)
 
 
-def _make_directory(tree: unpack.Tree, parent: int, base: bytes, member: Member, rules: Rules) -> bool:
+def _make_directory(tree: tartree.Tree, parent: int, base: bytes, member: Member, rules: Rules) -> bool:
     """Whether the directory is new. One that is there, also behind a symlink that stays inside, is used as it is."""
     try:
         os.mkdir(base, 0o700, dir_fd=parent)
@@ -179,7 +179,7 @@ def _in_the_way(member: Member, what: str) -> StateError:
     return StateError(f"cannot write {show(member.name)}", what, "use --overwrite to replace it")
 
 
-def _make_way(tree: unpack.Tree, parent: int, base: bytes, member: Member, rules: Rules) -> int:
+def _make_way(tree: tartree.Tree, parent: int, base: bytes, member: Member, rules: Rules) -> int:
     """Remove what has the member's name. A descriptor of it if it is a regular file something is mounted on: it is written in place."""
     try:
         os.unlink(base, dir_fd=parent)
@@ -199,7 +199,7 @@ def _make_way(tree: unpack.Tree, parent: int, base: bytes, member: Member, rules
 _NO_LINKS = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS | libc.RESOLVE_NO_SYMLINKS
 
 
-def _write(tree: unpack.Tree, in_place: int, parent: int, base: bytes, member: Member, write: Callable[[int], None]) -> None:
+def _write(tree: tartree.Tree, in_place: int, parent: int, base: bytes, member: Member, write: Callable[[int], None]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = in_place if in_place >= 0 else os.open(base, flags, 0o600, dir_fd=parent)
     try:
@@ -213,7 +213,7 @@ def _write(tree: unpack.Tree, in_place: int, parent: int, base: bytes, member: M
         _set_meta(tree, fd, member)
 
 
-def _link(tree: unpack.Tree, parent: int, base: bytes, member: Member, rules: Rules) -> None:
+def _link(tree: tartree.Tree, parent: int, base: bytes, member: Member, rules: Rules) -> None:
     target = _renamed(member.link, rules)
     directory, _, name = target.rpartition(b"/")
     if not name:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from pyman.storage import tarstream
+from pyman.storage.tarheader import header
+from pyman.storage.tarsink import CallSink, FdSink
 from pyman.storage.tarstream import Member
-from pyman.storage.tarwriter import CallSink, FdSink, TreeWriter, header
+from pyman.storage.tarwriter import TreeWriter
 
 
 def written(root: Path, prefix: bytes = b"", **options: object) -> bytes:
