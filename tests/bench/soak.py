@@ -14,9 +14,9 @@ import threading
 import time
 from pathlib import Path
 
-LIMIT = 120.0  # seconds after which a run hangs
+LIMIT = 300.0  # seconds after which a run hangs
 MARK = "PYMAN_SOAK"  # a variable of what is started here
-SETTLED = 60.0  # seconds in which the last monitors and helpers of networks have ended
+SETTLED = 120.0  # seconds in which the last monitors and helpers of networks have ended
 # Directories of the store that hold an entry per container, or of unfinished work.
 PLACES = ("containers", "names", "tmp", "trash", "intents", "volumes")
 
@@ -56,14 +56,16 @@ def survey(command: list[str]) -> dict[str, set[str]]:
     """What there is of each kind of thing that a run could leave behind."""
     form = "{{.Store.GraphRoot}}\n{{.Store.RunRoot}}"
     graphroot, runroot = subprocess.run([*command, "info", "--format", form], capture_output=True, text=True, check=True).stdout.split()
-    group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+    # The group beside which containers get theirs; those of others come and go while it is looked into.
+    top = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+    group = top + os.path.dirname(Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip())
     places = [Path(graphroot) / name for name in PLACES] + [Path(runroot) / "containers"]
     processes = _processes(runroot)
     pids = {item.split()[0] for item in processes}
     return {
         "processes": processes,
-        "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "control groups": {str(path) for path in group.glob("**/pyman-*")},
+        "mounts": {line for line in Path("/proc/self/mountinfo").read_text().splitlines() if graphroot in line or runroot in line},
+        "control groups": {place for place, _, _ in os.walk(group) if os.path.basename(place).startswith("pyman-")},
         "locks": {line.split()[5] for line in Path("/proc/locks").read_text().splitlines() if line.split()[4] in pids},
         "entries": {str(entry) for place in places if place.is_dir() for entry in place.iterdir()},
     }

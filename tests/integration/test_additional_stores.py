@@ -28,7 +28,7 @@ def store() -> Iterator[Path]:
 @pytest.fixture
 def own(store: Path) -> Own:
     def run(*args: str, rc: int = 0, **env: str) -> str:
-        done = subprocess.run([*command(), *args], env=environment(store, **env), capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*command(), *args], env=environment(store, **env), capture_output=True, text=True, timeout=300)
         assert done.returncode == rc, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + (done.stderr if rc else "")

@@ -26,7 +26,7 @@ ip addr add 198.51.100.1/24 dev h0; ip addr add fd51::1/64 dev h0 nodad; ip link
 in_peer() { nsenter -t $peer -n "$@"; }
 in_peer sh -c 'ip link set lo up; ip addr add 198.51.100.2/24 dev p0; ip addr add fd51::2/64 dev p0 nodad; ip link set p0 up'
 pyman() { setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all $PYMAN "$@"; }
-ask() { in_peer curl -s --retry 20 --retry-connrefused --retry-delay 1 --max-time 20 "$1"; }
+ask() { in_peer curl -s --retry 100 --retry-all-errors --retry-delay 1 "$1"; }
 pyman pull -q oci:$LAYOUT:latest >/dev/null
 pyman network create --ipv6 six >/dev/null
 pyman network create --internal inner >/dev/null
@@ -38,9 +38,11 @@ pyman run -d --name inner --network inner -p 18092:80 localhost/demo sh -c "$ser
 pyman run -d --name udp --network six -p 18093:90/udp -v /:/host:ro localhost/demo chroot /host $PYTHON -c "$ANSWER" >/dev/null
 for port in 18090 18091 18092; do ask http://198.51.100.1:$port/; done
 ask "http://[fd51::1]:18091/"
-curl -s http://127.0.0.1:18091/; curl -s http://198.51.100.1:18091/
+for address in 127.0.0.1 198.51.100.1; do curl -s --retry 100 --retry-all-errors --retry-delay 1 http://$address:18091/; done
 echo udp $(in_peer $PYTHON -c "$DATAGRAM")
-for name in pasta bridge inner; do echo "log $name"; pyman logs $name 2>&1; done
+# What a server has written is in its log a moment later.
+logged() { until [ "$(pyman logs $1 2>&1 | grep -c response:200)" -ge $2 ]; do sleep 0.1; done; echo "log $1"; pyman logs $1 2>&1; }
+logged pasta 1; logged bridge 4; logged inner 1
 pyman network test bridge || true
 pyman rm -f -t 0 pasta bridge inner udp >/dev/null; pyman network rm six inner >/dev/null
 """
@@ -48,9 +50,14 @@ pyman rm -f -t 0 pasta bridge inner udp >/dev/null; pyman network rm six inner >
 DATAGRAM = """
 import socket
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(10)
-sock.sendto(b"x", ("198.51.100.1", 18093))
-print(sock.recv(100).decode())
+sock.settimeout(1)
+while True:  # until the server is there
+    sock.sendto(b"x", ("198.51.100.1", 18093))
+    try:
+        print(sock.recv(100).decode())
+        break
+    except OSError:
+        pass
 """
 
 ANSWER = """
@@ -79,7 +86,7 @@ def test_servers_see_the_peers_own_address(base: Path, layout: str) -> None:
         "LAYOUT": layout,
     }
     args = ["unshare", "--map-current-user", "--keep-caps", "--mount", "--net", "sh", "-c", SCRIPT]
-    done = subprocess.run(args, env=env, cwd=base, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(args, env=env, cwd=base, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL, check=False)
     text = done.stdout
     assert done.returncode == 0 and text.startswith("served\n" * 6), text + done.stderr
     logs = {part.split("\n")[0]: part for part in text.split("log ")[1:]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, until
 
 CHANGE = """
 rm /etc/group; rm -r /usr; mkdir -p /usr/new; echo x >> /etc/passwd; mkdir /tmp/d; echo 1 > /tmp/d/one
@@ -38,8 +38,8 @@ def changed(request: pytest.FixtureRequest, pyman: Run, image: str) -> str:
     script = CHANGE + ("echo done; exec sleep 600" if request.param == "running" else "")
     args = ("--name", "box", "--network", "none", "-v", "/vol", "-e", "A=1", "--label", "x=y", "-w", "/tmp", image, "sh", "-c", script)
     pyman("run", *(["-d"] if request.param == "running" else []), *args)
-    while request.param == "running" and "done" not in pyman("logs", "box").stdout:
-        pass
+    if request.param == "running":
+        until(lambda: "done" in pyman("logs", "box").stdout)
     return "box"
 
 
@@ -122,7 +122,10 @@ def test_the_configuration_of_a_commit(pyman: Run, changed: str, base: Path) -> 
 
 
 def test_pause(pyman: Run, image: str) -> None:
-    pyman("run", "-d", "--name", "box", "--network", "none", image, "sh", "-c", "while :; do date +%N > /time; sleep 0.01; done")
+    pyman(
+        "run", "-d", "--name", "box", "--network", "none", image, "sh", "-c", "while :; do date +%N > /new; mv /new /time; sleep 0.01; done"
+    )
+    until(lambda: pyman("exec", "box", "test", "-e", "/time", rc=None).returncode == 0)
     assert pyman("pause", "box").stdout == "box\n"
     first = pyman("cp", "box:/time", "-").stdout
     assert pyman("ps", "-a", "--format", "{{.Status}}").stdout == "Paused\n"
@@ -138,8 +141,7 @@ def test_pause(pyman: Run, image: str) -> None:
     pyman("commit", "-q", "--pause", "box")
     assert pyman("cp", "box:/time", "-").stdout == first
     pyman("unpause", "--all")
-    while pyman("cp", "box:/time", "-").stdout == first:
-        pass
+    until(lambda: pyman("cp", "box:/time", "-").stdout != first)
     assert "is not paused" in pyman("unpause", "box", rc=125).stderr
     pyman("commit", "-q", "--pause", "box")
     assert pyman("ps", "--format", "{{.State}}").stdout == "running\n"

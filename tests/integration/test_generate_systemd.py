@@ -60,9 +60,7 @@ def test_units(pyman: Run, image: str, base: Path) -> None:
     for name in ("container-gs.service", "container-old.service"):
         path = base / name
         path.write_text(path.read_text().replace(exec_start(path.read_text())[0], "/bin/true"))
-        done = subprocess.run(
-            ["systemd-analyze", "verify", "--user", "--man=no", path], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(["systemd-analyze", "verify", "--user", "--man=no", path], capture_output=True, text=True, check=False)
         ours = [line for line in done.stderr.splitlines() if name in line]
         assert not ours, done.stderr
     for args, why in ((["nope"], "no container"), (["--restart-policy", "xx", "gs"], "restart policy"), (["--format", "x", "gs"], "json"),

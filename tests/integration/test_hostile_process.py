@@ -165,11 +165,11 @@ def test_a_command_that_is_no_file(pyman: Run, base: Path, kind: str) -> None:
         (root / "bin/fifo").chmod(0o755)
         path.symlink_to("fifo") if kind == "link to a fifo" else (root / "bin/fifo").rename(path)
     for program in ("/bin/odd", "odd"):
-        done = pyman("run", "--rm", *NONE, "--rootfs", str(root), program, rc=None, timeout=20)
+        done = pyman("run", "--rm", *NONE, "--rootfs", str(root), program, rc=None)
         assert done.returncode in (126, 127) and "Error: " in done.stderr, done
     (root / "bin/script").write_text("#!/bin/odd\n")
     (root / "bin/script").chmod(0o755)
-    done = pyman("run", "--rm", *NONE, "--rootfs", str(root), "/bin/script", rc=None, timeout=20)
+    done = pyman("run", "--rm", *NONE, "--rootfs", str(root), "/bin/script", rc=None)
     assert done.returncode in (126, 127) and "Error: " in done.stderr, done
 
 
@@ -247,7 +247,7 @@ def test_nothing_is_looked_up_inside_but_the_command(pyman: Run, image: str, run
     hostile = ("-e", "LD_PRELOAD=/evil.so", "-e", "PYTHONPATH=/evil", "-e", "PYTHONHOME=/evil", "-e", "PATH=/tmp:/bin", "-u", "user")
     terminal = ["-t"] if "terminal" in verb else []
     args = ["exec", *hostile, running, "true"] if verb == "exec" else ["run", *NONE, *terminal, *hostile, image, "true"]
-    subprocess.run([*argv, *args], env=environment(base), check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    subprocess.run([*argv, *args], env=environment(base), check=True, stdin=subprocess.DEVNULL, capture_output=True)
     by_process: dict[str, list[str]] = {}
     for line in trace.read_text().splitlines():
         pid, _, call = line.partition(" ")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, until
 
 # FIFOs that nobody writes to, where processes of the kernel's or of the image's are looked for; links to other files of the container.
 PROC = (
@@ -24,10 +23,9 @@ DEV = (
 @pytest.fixture(params=[PROC, DEV], ids=["proc", "dev and etc"])
 def hostile(pyman: Run, image: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """The container; gives what it has exchanged."""
-    script = request.param + "echo exchanged; while :; do sleep 1; done"
+    script = request.param + "echo exchanged; exec sleep 600"
     pyman("run", "-d", "--name", "odd", "--network", "none", "--privileged", image, "sh", "-c", script)
-    while "exchanged" not in pyman("logs", "odd").stdout:
-        time.sleep(0.05)
+    until(lambda: "exchanged" in pyman("logs", "odd").stdout)
     yield str(request.param)
     pyman("rm", "-f", "-t", "0", "odd")
 
@@ -42,7 +40,7 @@ def test_commands_on_it_end(pyman: Run, hostile: str, tmp_path: Path) -> None:
     else:
         assert named.returncode == 125 and "no such user" in named.stderr
         assert terminal.returncode == 125 and "/dev/pts is not devpts" in terminal.stderr
-    assert "sleep" in pyman("top", "odd").stdout
+    until(lambda: "sleep" in pyman("top", "odd").stdout)
     (tmp_path / "file").write_text("text")
     pyman("cp", str(tmp_path / "file"), "odd:/tmp/file")
     assert pyman("exec", "odd", "cat", "/tmp/file").stdout == "text"

@@ -10,6 +10,12 @@ import pytest
 from tests.conftest import Run
 
 
+@pytest.fixture(scope="module", autouse=True)
+def empty(pyman: Run) -> None:
+    """Only what these tests put into the store is in the lists."""
+    pyman("rmi", "-af")
+
+
 @pytest.fixture
 def tagged(pyman: Run, image: str) -> Iterator[str]:
     pyman("tag", image, "registry.example/team/app:1", "app2")

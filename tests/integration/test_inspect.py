@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, until
 
 NONE = ("--network", "none")
 
@@ -22,7 +22,7 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
         "-v",
         "/tmp:/host:ro",
         "-v",
-        "data:/data",
+        "inspected:/data",
         "--cap-add",
         "net_raw",
         "--cap-drop",
@@ -38,7 +38,7 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
     assert created["State"]["Status"] == "created" and created["State"]["StartedAt"] == "0001-01-01T00:00:00Z"
     pyman("start", "c")
     running = inspect(pyman, "c")
-    binds = ["/tmp:/host:ro,rprivate,nosuid,nodev,rbind", "data:/data:rprivate,nosuid,nodev,rbind"]
+    binds = ["/tmp:/host:ro,rprivate,nosuid,nodev,rbind", "inspected:/data:rprivate,nosuid,nodev,rbind"]
     for value in (created, running):
         config, host = value["Config"], value["HostConfig"]
         assert sorted(host["Binds"]) == binds
@@ -62,8 +62,11 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
     pyman("stop", "-t", "0", "c")
     stopped = inspect(pyman, "c")
     assert stopped["State"]["Status"] == "exited" and stopped["State"]["Pid"] == 0 and stopped["State"]["ExitCode"] == 137
-    assert stopped["State"]["FinishedAt"] > stopped["State"]["StartedAt"] > created["Created"]
-    pyman("rm", "c")
+    times = (created["Created"], stopped["State"]["StartedAt"], stopped["State"]["FinishedAt"])
+    first, second, third = ((when[:19], when[20:-1].ljust(9, "0")) for when in times)  # as few digits as are needed
+    assert third > second > first
+    pyman("rm", "-v", "c")
+    pyman("volume", "rm", "inspected")
 
 
 def test_other_objects(pyman: Run, image: str) -> None:
@@ -120,7 +123,11 @@ def test_types(pyman: Run, image: str) -> None:
 
 @pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
 def test_times_of_the_log(pyman: Run, image: str, driver: str) -> None:
-    pyman("run", *NONE, "--log-driver", driver, "--name", "c", image, "sh", "-c", "echo one; sleep 0.1; echo two")
+    script = "echo one; until [ -e /go ]; do sleep 0.05; done; echo two"
+    pyman("run", "-d", *NONE, "--log-driver", driver, "--name", "c", image, "sh", "-c", script)
+    until(lambda: pyman("logs", "c").stdout)  # else both lines may be noted in one moment
+    pyman("exec", "c", "touch", "/go", rc=None)  # it may be ended with the container
+    pyman("wait", "c")
     first, second = pyman("logs", "-t", "c").stdout.splitlines()
     when = second.split()[0]
     assert when.endswith("Z") and not when.endswith("ZZ") and second.endswith(" two")

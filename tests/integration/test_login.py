@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.integration.test_registry import copy, free_port, start_registry
+from tests.integration.test_registry import copy, start_registry
 
 
 class Secure:
@@ -52,6 +53,14 @@ def plain(base: Path, layout: str) -> Iterator[str]:
     yield address
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """An address of this machine where nobody listens, and nobody else can."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -152,7 +161,7 @@ def test_certificates_of_a_directory(pyman: Run, base: Path, secure: Secure) -> 
     assert "not a directory" in pyman("pull", *creds, "--cert-dir", "/nonexistent", f"{secure.address}/other:1", rc=125).stderr
 
 
-def test_rewrites_mirrors_and_blocked_registries(pyman: Run, base: Path, plain: str) -> None:
+def test_rewrites_mirrors_and_blocked_registries(pyman: Run, base: Path, plain: str, dead: str) -> None:
     file = base / "registries.conf"
     env = {"CONTAINERS_REGISTRIES_CONF": str(file)}
 
@@ -163,7 +172,6 @@ def test_rewrites_mirrors_and_blocked_registries(pyman: Run, base: Path, plain: 
     conf('[[registry]]\nprefix = "example.test/work"\nlocation = "PLAIN/mirrored"\ninsecure = true\n')
     pyman("pull", "-q", "example.test/work/team/demo:1", env=env)
     assert pyman("images", "--format", "{{.Repository}}").stdout == "example.test/work/team/demo\n"
-    dead = f"127.0.0.1:{free_port()}"
     mirrors = (
         '[[registry.mirror]]\nlocation = "DEAD/x"\ninsecure = true\n[[registry.mirror]]\nlocation = "PLAIN/mirrored"\ninsecure = true\n'
     )
@@ -186,10 +194,9 @@ def test_rewrites_mirrors_and_blocked_registries(pyman: Run, base: Path, plain: 
         assert complaint in pyman("pull", "a.test/b", rc=125, env=env).stderr
 
 
-def test_short_names_by_mode(pyman: Run, base: Path, plain: str) -> None:
+def test_short_names_by_mode(pyman: Run, base: Path, plain: str, dead: str) -> None:
     file = base / "short.conf"
     env = {"CONTAINERS_REGISTRIES_CONF": str(file)}
-    dead = f"127.0.0.1:{free_port()}"
     search = f'unqualified-search-registries = ["{dead}", "{plain}"]\n'
     insecure = "".join(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in (dead, plain))
     file.write_text(search + insecure)
@@ -205,8 +212,7 @@ def test_short_names_by_mode(pyman: Run, base: Path, plain: str) -> None:
     pyman("pull", "-q", "thing:1", env=env)
 
 
-def test_proxies_are_used(pyman: Run, plain: str) -> None:
-    dead = f"http://127.0.0.1:{free_port()}"
-    done = pyman("pull", "--retry", "0", "registry.test/x:1", rc=125, env={"HTTPS_PROXY": dead})
+def test_proxies_are_used(pyman: Run, plain: str, dead: str) -> None:
+    done = pyman("pull", "--retry", "0", "registry.test/x:1", rc=125, env={"HTTPS_PROXY": f"http://{dead}"})
     assert "proxy" in done.stderr.lower()
-    pyman("pull", "-q", "--tls-verify=false", f"{plain}/demo:1", env={"HTTP_PROXY": dead, "NO_PROXY": "127.0.0.1"})
+    pyman("pull", "-q", "--tls-verify=false", f"{plain}/demo:1", env={"HTTP_PROXY": f"http://{dead}", "NO_PROXY": "127.0.0.1"})

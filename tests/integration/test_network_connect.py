@@ -59,13 +59,15 @@ def test_the_table_of_a_network(pyman: Run, image: str, base: Path) -> None:
             found.setdefault(row["check"], []).append(row["result"])
         return found
 
-    good = rows()
-    for check in ("keeper", "forwarder", "link", "address", "route", "gateway", "dns", "sibling", "port"):
+    checks = ("keeper", "forwarder", "link", "address", "route", "gateway", "dns", "sibling", "port")
+    good = until(lambda: (lambda found: found if all(set(found[check]) == {"ok"} for check in checks) else None)(rows()))
+    for check in checks:
         assert set(good[check]) == {"ok"}, (check, good)
     assert "mate" in pyman("network", "test", "srv", rc=None).stdout
     # Each loss has its row, and reload mends it.
-    os.kill(helpers(base, "pyman-network keep")[0], signal.SIGKILL)
-    lost = until(lambda: (lambda found: found if set(found["keeper"]) == {"fail"} else None)(rows()))
+    (keeper,) = helpers(base, "pyman-network keep")
+    os.kill(keeper, signal.SIGKILL)
+    lost = until(lambda: (lambda found: found if set(found["keeper"]) == set(found["dns"]) == {"fail"} else None)(rows()))
     assert set(lost["dns"]) == {"fail"} and set(lost["sibling"]) == {"ok"}
     assert pyman("network", "reload", "mate").stdout.strip() == pyman("inspect", "-f", "{{.Id}}", "mate").stdout.strip()
     assert set(until(lambda: (lambda found: found if set(found["dns"]) == {"ok"} else None)(rows()))["keeper"]) == {"ok"}
@@ -81,4 +83,4 @@ def test_name_servers_of_a_running_network(pyman: Run, image: str, base: Path) -
     assert known.read_text().splitlines()[1].endswith(" 192.0.2.9")
     pyman("network", "update", "--dns-drop", "192.0.2.9", "net")
     assert "192.0.2.9" not in known.read_text()
-    assert "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout
+    until(lambda: "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout)

@@ -21,6 +21,11 @@ def monitor(pyman: Run, name: str) -> int:
 
 
 def helper(parent: int, *names: str) -> int:
+    """The child of a monitor that has one of these names, once it has it."""
+    return int(until(lambda: child(parent, *names)))
+
+
+def child(parent: int, *names: str) -> int:
     """The child of a monitor that has one of these names, or 0."""
     for entry in os.listdir("/proc"):
         try:
@@ -42,7 +47,7 @@ def test_the_monitor_starts_its_helper_again(pyman: Run, image: str) -> None:
         own = monitor(pyman, name)
         first = helper(own, *called)
         os.kill(first, signal.SIGKILL)
-        until(lambda own=own, called=called, first=first: helper(own, *called) not in (0, first))  # type: ignore[misc]
+        until(lambda own=own, called=called, first=first: child(own, *called) not in (0, first))  # type: ignore[misc]
         assert fetch(port) == name + "\n"
         assert "default" in pyman("exec", name, "ip", "route").stdout
     own, port = monitor(pyman, "bridged"), cases["bridged"][2]
@@ -53,8 +58,8 @@ def test_the_monitor_starts_its_helper_again(pyman: Run, image: str) -> None:
         until(lambda: sock.bind(("0.0.0.0", port)) is None)
         sock.listen()
         os.kill(own, signal.SIGCONT)
-        until(lambda: not helper(own, "pyman"))
-        assert "reload mends it" in pyman("network", "test", "bridged", rc=1).stdout
+        until(lambda: "reload mends it" in pyman("network", "test", "bridged", rc=1).stdout)
+        assert not child(own, "pyman")
         assert f"(pid {os.getpid()})" in pyman("network", "reload", "bridged", rc=125).stderr
         # A container that has a port is named as well.
     assert "by container pasta" in pyman("run", "--rm", "-p", f"{cases['pasta'][2]}:80", image, "true", rc=125).stderr
@@ -66,7 +71,7 @@ def test_a_helper_that_cannot_come_back_is_named(pyman: Run, image: str) -> None
     """slirp4netns is told of its ports by the start, not by its command line."""
     pyman("run", "-d", "--name", "s", "--network", "slirp4netns", image, "sleep", "600")
     os.kill(helper(monitor(pyman, "s"), "slirp4netns"), signal.SIGKILL)
-    until(lambda: not helper(monitor(pyman, "s"), "slirp4netns"))
+    until(lambda: not child(monitor(pyman, "s"), "slirp4netns"))
     rows = json.loads(pyman("network", "test", "--format", "json", "s", rc=1).stdout)
     assert "killed" in next(row["detail"] for row in rows if row["check"] == "slirp4netns")
     assert "pyman restart s" in pyman("network", "reload", "s", rc=125).stderr
@@ -87,6 +92,7 @@ def inside(base: Path) -> tuple[int, int]:
 def test_monitors_killed_beside_others_leak_nothing(pyman: Run, image: str, base: Path) -> None:
     pyman("network", "create", "-o", "isolate=true", "crowd")
     pyman("run", "-d", "--name", "stay", "--network", "crowd", image, *SERVER, "stay")
+    until(lambda: len(processes(base)) == 1)  # what made the namespace has ended
     before = (inside(base), leases(base), named(base), len(processes(base)))
     for round_number in range(2):
         names = [f"c{round_number}{number}" for number in range(4)]
@@ -98,8 +104,8 @@ def test_monitors_killed_beside_others_leak_nothing(pyman: Run, image: str, base
         until(lambda names=names: all("exited" in pyman("ps", "-a", "--filter", f"name={name}").stdout.lower() for name in names))  # type: ignore[misc]
         pyman("rm", *names)
         until(lambda: (inside(base), leases(base), named(base), len(processes(base))) == before)
-    known = (base / "run/pyman/networks/dns/crowd").read_text().splitlines()
-    assert len(known) == 2 and " stay," in known[1]
+    known = base / "run/pyman/networks/dns/crowd"
+    until(lambda: len(known.read_text().splitlines()) == 2 and " stay," in known.read_text().splitlines()[1])
 
 
 @pytest.mark.parametrize("again", ["start", "run"])
@@ -128,7 +134,7 @@ def test_everything_killed_at_once(pyman: Run, image: str, base: Path, again: st
         lambda: pyman("ps", "-a", "--format", "{{.State}}").stdout == "exited\nexited\n"
     )  # the kernel has yet to end who follows a monitor
     until(lambda: not processes(base) and not processes(base, "pasta"))
-    assert not leases(base) and not named(base)
+    until(lambda: not leases(base) and not named(base))
     if again == "start":
         pyman("start", "one", "two")
         assert fetch(port) == "one\n" and fetch(other) == "two\n"

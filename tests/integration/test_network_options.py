@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.integration.test_bridge import until
-from tests.integration.test_network_killed import helper, monitor
+from tests.integration.test_network_killed import child, helper, monitor
 
 
 def sh(pyman: Run, image: str, script: str, *args: str, env: dict[str, str] | None = None) -> str:
@@ -241,6 +241,6 @@ def test_options_survive_the_helpers_death(pyman: Run, image: str) -> None:
     own = monitor(pyman, "opt")
     first = helper(own, "pasta", "passt")
     os.kill(first, signal.SIGKILL)
-    until(lambda: helper(own, "pasta", "passt") not in (0, first))
+    until(lambda: child(own, "pasta", "passt") not in (0, first))
     pyman("network", "reload", "opt")
     assert "1400" in pyman("exec", "opt", "sh", "-c", "until cat /sys/class/net/*/mtu | grep -v 65536; do :; done").stdout

@@ -21,6 +21,6 @@ def test_the_same_tests_pass_with(runtime: str) -> None:
     assert not OTHER_RUNTIME, "this test is not for a run with another runtime"
     args = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/integration/{name}" for name in FILES)]
     done = subprocess.run(
-        args, cwd=ROOT, env={**os.environ, "PYMAN_TEST_RUNTIME": runtime}, capture_output=True, text=True, timeout=600, check=False
+        args, cwd=ROOT, env={**os.environ, "PYMAN_TEST_RUNTIME": runtime}, capture_output=True, text=True, timeout=2400, check=False
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

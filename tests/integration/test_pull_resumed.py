@@ -83,7 +83,7 @@ class Halting(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(data[start:half])
                 self.wfile.flush()
                 self.stopped.set()
-                self.go_on.wait(60)
+                self.go_on.wait(600)
                 return
         self.wfile.write(data[start:])
 
@@ -106,11 +106,11 @@ def killed_half_way(base: Path, name: str) -> Path:
     child = subprocess.Popen(
         [*command(), "pull", "-q", "--tls-verify=false", name], env=environment(base), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    assert Halting.stopped.wait(60)
+    assert Halting.stopped.wait(300)
     blobs = Halting.layout / "blobs/sha256"
     digest = next(path.name for path in blobs.iterdir() if path.stat().st_size > SIZE)
     left = base / "home/.local/share/pyman/partial" / digest
-    for _ in range(6000):
+    for _ in range(30000):
         if left.exists() and left.stat().st_size > SIZE // 3:
             break
         time.sleep(0.01)

@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import socket
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import until
 from tests.integration.conftest import Bundle, Runtime
 
 
@@ -74,7 +74,7 @@ def test_home_comes_from_the_containers_own_passwd(bundle: Bundle, runtime: Runt
         os.truncate(passwd, 1 << 40)
         expected = "/inside"
     assert runtime("run", "--bundle", bundle.sh("echo $HOME"), "home").stdout.strip() == expected
-    runtime("run", "--detach", "--bundle", bundle.save(args=["/bin/sleep", "60"]), "home")
+    runtime("run", "--detach", "--bundle", bundle.save(args=["/bin/sleep", "600"]), "home")
     assert runtime("exec", "home", "/bin/sh", "-c", "echo $HOME").stdout.strip() == expected
     assert runtime("exec", "-e", "HOME=/asked", "home", "/bin/sh", "-c", "echo $HOME").stdout.strip() == "/asked"
 
@@ -111,7 +111,7 @@ def test_readiness_is_passed_on_and_nothing_else(bundle: Bundle, runtime: Runtim
     path = base / "sd"
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(path))
-    manager.settimeout(30)
+    manager.settimeout(300)
     # busybox speaks no AF_UNIX datagrams: the message comes from here, through the directory that the container sees.
     bundle.sh("echo $NOTIFY_SOCKET >/socket; while [ ! -e /end ]; do /bin/sleep 0.02; done")
     try:
@@ -124,9 +124,7 @@ def test_readiness_is_passed_on_and_nothing_else(bundle: Bundle, runtime: Runtim
             finally:
                 os._exit(code)
         inner = tmp_path / "rootfs" / "socket"
-        end = time.monotonic() + 30
-        while not (inner.exists() and inner.read_text()) and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: inner.exists() and inner.read_text())
         assert inner.read_text() == f"{path}/notify\n"
         container = json.loads(runtime("state", "ready").stdout)["pid"]
         sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

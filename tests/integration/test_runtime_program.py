@@ -11,14 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, environment, until
 from tests.integration.conftest import Bundle, Runtime
 
 
@@ -43,7 +42,7 @@ def console(base: Path) -> Iterator[Any]:
 
 def read_until(fd: int, text: str) -> str:
     found = ""
-    while text not in found and select.select([fd], [], [], 30)[0]:
+    while text not in found and select.select([fd], [], [], 300)[0]:
         try:
             found += os.read(fd, 4096).decode()
         except OSError:
@@ -56,10 +55,7 @@ def status(runtime: Runtime, name: str) -> str:
 
 
 def wait_for(runtime: Runtime, name: str, wanted: str) -> None:
-    end = time.monotonic() + 30
-    while status(runtime, name) != wanted and time.monotonic() < end:
-        time.sleep(0.01)
-    assert status(runtime, name) == wanted
+    until(lambda: status(runtime, name) == wanted)
 
 
 def test_life_of_a_bundle(bundle: Bundle, runtime: Runtime) -> None:
@@ -206,7 +202,7 @@ def test_a_pidfd_goes_over_its_socket(bundle: Bundle, runtime: Runtime, console:
     runtime("run", "--detach", "--bundle", bundle.path, "--pidfd-socket", path, "pidfd")
     pidfd = receive()
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    assert select.select([pidfd], [], [], 30)[0]
+    assert select.select([pidfd], [], [], 300)[0]
     os.close(pidfd)
 
 
@@ -216,20 +212,17 @@ def test_signals_reach_the_program_in_the_foreground(bundle: Bundle, base: Path)
     running = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(base))
     assert running.stdout is not None and running.stdout.readline() == b"ready\n"
     running.terminate()
-    assert running.stdout.read() == b"got it\n" and running.wait(30) == 6
+    assert running.stdout.read() == b"got it\n" and running.wait(300) == 6
 
 
 def test_kill_knows_signals_by_name_and_number(bundle: Bundle, runtime: Runtime) -> None:
     bundle.sh('for s in USR1 USR2 HUP; do trap "echo $s >>/got" $s; done; touch /up; while :; do /bin/sleep 0.02; done')
     runtime("run", "-d", "--bundle", bundle.path, "sig")
-    end = time.monotonic() + 30
-    while not (bundle.root / "up").exists() and time.monotonic() < end:
-        time.sleep(0.01)
+    until((bundle.root / "up").exists)
     got = bundle.root / "got"
     for count, name in enumerate(("SIGUSR1", "usr2", "1"), 1):
         runtime("kill", "sig", name)
-        while (not got.exists() or got.read_text().count("\n") < count) and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda count=count: got.exists() and got.read_text().count("\n") == count)  # type: ignore[misc]
     assert got.read_text().split() == ["USR1", "USR2", "HUP"]
     for name in ("NOSIG", "0", "65", "-1", "RTMIN+99"):
         assert "invalid signal" in runtime("kill", "sig", "--" if name == "-1" else name, rc=1).stderr or name == "-1"

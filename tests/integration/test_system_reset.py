@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pyman import stages
-from tests.conftest import command, environment
+from tests.conftest import command, environment, until
 
 Own = Callable[..., str]
 
@@ -31,7 +30,7 @@ def own(store: Path, layout: str) -> Own:
     """own(*args, rc=0) runs pyman in a store that has one of everything; its output."""
 
     def run(*args: str, rc: int = 0, input: str = "", **env: str) -> str:
-        done = subprocess.run([*command(), *args], env=environment(store, **env), input=input, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*command(), *args], env=environment(store, **env), input=input, capture_output=True, text=True, timeout=300)
         assert done.returncode == rc, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
@@ -42,10 +41,7 @@ def own(store: Path, layout: str) -> Own:
     script = "chown 7:8 /v; touch /v/f; chown 9:9 /v/f; chmod 0 /v; mkdir -m 0 /x; trap '' TERM; echo up; sleep 10000"
     run("run", "-d", "--name", "box", "--network", "none", "-v", "vol:/v", "demo", "sh", "-c", script)
     run("create", "--name", "idle", "demo")
-    for _ in range(6000):
-        if "up" in run("logs", "box"):
-            break
-        time.sleep(0.01)
+    until(lambda: "up" in run("logs", "box"))
     return run
 
 
@@ -65,11 +61,7 @@ def processes(store: Path) -> list[str]:
 def gone(store: Path) -> None:
     """Nothing is left on disk, and soon no process."""
     assert not (store / "home/.local/share/pyman").exists() and not (store / "run/pyman").exists()
-    for _ in range(6000):
-        if not processes(store):
-            return
-        time.sleep(0.01)
-    raise AssertionError(processes(store))
+    until(lambda: not processes(store))
 
 
 def test_reset(own: Own, store: Path, layout: str) -> None:
@@ -142,7 +134,7 @@ def test_reset_refuses_what_is_not_its_own(own: Own, store: Path) -> None:
         "reset",
         "--force",
     ]
-    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 125 and "is mounted at" in done.stderr, done.stdout + done.stderr
     assert (store / "other/file").read_text() == "keep" and own("ps", "-q").count("\n") == 1
     own("system", "reset", "--force")

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.conftest import Run, command, environment
+from tests.conftest import Run, command, environment, until
 
 
 def cells(text: str) -> list[list[str]]:
@@ -16,6 +16,8 @@ def cells(text: str) -> list[list[str]]:
 
 def test_descriptors(pyman: Run, image: str) -> None:
     pyman("run", "-d", "--name", "t", "--network", "none", image, "sh", "-c", "sleep 1001 & exec sleep 1000")
+    rows = [["STATE", "COMMAND"], ["S", "sleep", "1000"], ["S", "sleep", "1001"]]
+    until(lambda: [line.split() for line in pyman("top", "t", "state", "args").stdout.splitlines()] == rows)
     default = cells(pyman("top", "t").stdout)
     assert [cell.strip() for cell in default[0]] == ["USER", "PID", "PPID", "%CPU", "ELAPSED", "TTY", "TIME", "COMMAND"]
     assert default[1][0] == "root" and default[1][-1].strip() == "sleep 1000" and default[2][-1].strip() == "sleep 1001"
@@ -40,6 +42,7 @@ def test_descriptors(pyman: Run, image: str) -> None:
 
 def test_arguments_of_ps(pyman: Run, image: str) -> None:
     pyman("run", "-d", "--name", "t", "--network", "none", image, "sh", "-c", "sleep 1001 & exec sleep 1000")
+    until(lambda: pyman("top", "t", "args").stdout.split() == ["COMMAND", "sleep", "1000", "sleep", "1001"])
     assert pyman("top", "t", "-ef").stdout.splitlines()[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     aux = pyman("top", "t", "--", "aux").stdout.splitlines()
     assert aux[0].split() == ["USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TT", "STAT", "START", "TIME", "COMMAND"]
@@ -64,13 +67,12 @@ def test_a_hostile_container(pyman: Run, image: str, base: Path) -> None:
     script = "rm -f /etc/passwd; mkfifo /etc/passwd; cp /trap /bin/ps; echo ready; exec sleep 1003"
     args = ["-v", f"{trap}:/trap:ro", "--network", "none", image, "sh", "-c", script]
     pyman("run", "-d", "--name", "t", *args)
-    while "ready" not in pyman("logs", "t").stdout:
-        os.sched_yield()
+    until(lambda: "ready" in pyman("logs", "t").stdout)
     evil = "sleep\x1b]0;title\x07\n99999"
     pyman("exec", "-d", "t", "sh", "-c", f"ln -s /bin/busybox '/tmp/{evil}'; PATH=/tmp:$PATH; '{evil}' 1004 || sh -c 'sleep 1004' '{evil}'")
     trace = base / "top.trace"
     calls = ["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=execve,openat,openat2", *command(), "top", "t", "aux"]
-    done = subprocess.run(calls, env=environment(base), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(calls, env=environment(base), capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stdout and not any(line.strip().startswith("99999") for line in done.stdout.splitlines())
     assert done.stdout.splitlines()[1].split()[:2] == ["0", "1"], "there is no passwd to give a name"
     launched = 2 if len(command()) == 1 else 1  # the launcher executes the interpreter

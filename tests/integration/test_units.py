@@ -35,7 +35,7 @@ until_true() {
     n=0
     until "$@"; do
         n=$((n + 1))
-        [ $n -lt 600 ] || { echo "never: $*" >&2; systemctl --user status --no-pager -l >&2; journalctl -n 40 --no-pager >&2; exit 1; }
+        [ $n -lt 2400 ] || { echo "never: $*" >&2; systemctl --user status --no-pager -l >&2; journalctl -n 40 --no-pager >&2; exit 1; }
         sleep 0.1
     done
 }
@@ -59,7 +59,7 @@ def manager(base: Path, image: str) -> Manager:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=300,
+            timeout=1800,
             check=False,
         )
         assert done.returncode == 0, done.stderr + done.stdout
@@ -154,6 +154,7 @@ client.connect(os.environ["XDG_RUNTIME_DIR"] + "/act.sock")
 client.sendall(b"the first")
 print(client.recv(100).decode())
 EOF
+        until_true is act.service active  # the manager hears of it a moment after the client
         state act.service
         until_true sh -c "pyman logs act | grep -q serving"
         pyman logs act
@@ -182,7 +183,7 @@ def test_update_with_a_way_back(manager: Manager) -> None:
         pyman rm up >/dev/null
         systemctl --user daemon-reload
         systemctl --user start container-up
-        look() { pyman logs up; pyman inspect --format '{{index .Config.Labels "PODMAN_SYSTEMD_UNIT"}}' up; }
+        look() { until_true sh -c 'pyman logs up | grep -q .'; pyman logs up; pyman inspect --format '{{index .Config.Labels "PODMAN_SYSTEMD_UNIT"}}' up; }
         look
         update() { pyman auto-update --format '{{.ContainerName}} {{.Policy}} {{.Updated}}' "$@" || echo "exit code $?"; }
         update --dry-run

@@ -134,7 +134,7 @@ def test_input_that_is_no_terminal(pyman: Run, image: str) -> None:
     done = pyman("run", "-it", *NONE, image, "cat", input="")
     assert "input device is not a TTY" in done.stderr
     assert pyman("run", "-it", *NONE, image, "cat", input="begun").stdout.endswith("begun")
-    pyman("run", "-d", "--name", "tty", *NONE[1:], image, "sleep", "60")
+    pyman("run", "-d", "--name", "tty", *NONE[1:], image, "sleep", "600")
     assert "input device is not a TTY" in pyman("exec", "-it", "tty", "cat", input="").stderr
     caps = json.loads(pyman("inspect", "tty").stdout)[0]["EffectiveCaps"]
     assert caps == sorted(caps) != []

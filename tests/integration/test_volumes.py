@@ -120,7 +120,7 @@ def test_filters(pyman: Run, image: str) -> None:
 
 
 def test_volumes_in_use_are_protected(pyman: Run, image: str) -> None:
-    pyman("run", "-d", "--name", "holder", "--network", "none", "-v", "kept:/x", image, "sleep", "60")
+    pyman("run", "-d", "--name", "holder", "--network", "none", "-v", "kept:/x", image, "sleep", "600")
     pyman("create", "--name", "sharer", "--volumes-from", "holder", image)
     refused = pyman("volume", "rm", "kept", rc=2).stderr
     assert "holder" in refused and "sharer" in refused and "is being used" in refused
@@ -137,7 +137,7 @@ def test_prune_asks(pyman: Run) -> None:
     assert "The following volumes will be removed:\none\ntwo\n" in asked and names(pyman) == ["one", "two"]
     assert pyman("volume", "prune", "-f", "--filter", "label!=keep").stdout == "two\n"
     assert pyman("volume", "prune", input="y\n").stdout.endswith("one\n") and not names(pyman)
-    events = pyman("events", "--stream=false", "--filter", "type=volume", "--since", "1m", "--format", "{{.Status}} {{.Name}}").stdout
+    events = pyman("events", "--stream=false", "--filter", "type=volume", "--since", "1h", "--format", "{{.Status}} {{.Name}}").stdout
     assert "create two\nremove two\nprune" in events
 
 
@@ -180,7 +180,7 @@ def test_first_use(pyman: Run, image: str, base: Path) -> None:
 def test_memory_volume_is_shared_while_it_is_used(pyman: Run, image: str, base: Path) -> None:
     pyman("volume", "create", "-o", "type=tmpfs", "-o", "o=size=1M", "mem")
     assert "memory" in pyman("volume", "import", "mem", "-", rc=125, input="").stderr
-    pyman("run", "-d", "--name", "one", "--network", "none", "-v", "mem:/m", image, "sleep", "60")
+    pyman("run", "-d", "--name", "one", "--network", "none", "-v", "mem:/m", image, "sleep", "600")
     pyman("run", *NONE, "-v", "mem:/m", image, "sh", "-c", "echo shared > /m/f")
     # The last container to start has ended; the others, and their user namespace, are found all the same.
     assert pyman("exec", "one", "cat", "/m/f").stdout == "shared\n"
