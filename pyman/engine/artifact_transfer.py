@@ -34,7 +34,7 @@ def pull(name: str, *, reporter: Any = None, **access: Any) -> str:
 
     wanted = _full(name, "pull")
     paths.ensure_private(paths.graphroot())
-    policy.check("docker", policy.docker_scopes(wanted), f"artifact {wanted.name()}")
+    demands = policy.check("docker", policy.docker_scopes(wanted), f"artifact {wanted.name()}", verifies=policy.SIGNED)
     source = registry_source.RegistrySource(wanted, registry.Access(**access))
     blobs: list[Blob] = []
     try:
@@ -42,6 +42,10 @@ def pull(name: str, *, reporter: Any = None, **access: Any) -> str:
         value = formats.loads(data, source.label, formats.MAX_MANIFEST)
         if formats.kind_of(value, media_type, source.label) != "manifest":
             raise ImageError(f"cannot use {source.label}", "it is a list of images, not an artifact")
+        if demands:
+            from pyman.image import signatures
+
+            signatures.verify(source, demands, [digest], policy.path())
         if not isinstance(value["layers"], list) or len(value["layers"]) > _MOST:
             raise ImageError(f"refused {source.label}", f"its files are no list, or more than {_MOST}")
         for entry in [*value["layers"], value["config"]]:
@@ -96,13 +100,19 @@ class _Local:
                 view = view[os.write(fd, view) :]
 
 
-def push(name: str, *, reporter: Any = None, **access: Any) -> str:
-    """Bring an artifact to the registry its name says; its digest. NoSuchObject, RegistryError, ImageError."""
+def push(name: str, *, signer: Any = None, reporter: Any = None, **access: Any) -> str:
+    """Bring an artifact to the registry its name says; its digest. NoSuchObject, RegistryError, ImageError.
+
+    signer: sign.Signer or None.
+    """
     from pyman.image import registry, upload
 
     found = artifacts.find(artifacts.load(), name)
+    if signer:
+        signer.check(found.name)
     target = upload.RegistryTarget(_full(found.name, "push"), registry.Access(**access))
     source = _Local(f"artifact {found.name}")
+    digest = "sha256:" + hashlib.sha256(found.data).hexdigest()
     try:
         for entry in [*found.blobs(), found.value["config"]]:
             descriptor = formats.descriptor(entry, source.label)
@@ -112,7 +122,9 @@ def push(name: str, *, reporter: Any = None, **access: Any) -> str:
             if reporter:
                 reporter.finish(descriptor["digest"], "done")
         target.put_manifest(found.data, str(found.value.get("mediaType") or formats.MANIFESTS[0]))
+        if signer:
+            signer.sign(target.reference, [digest])
     finally:
         target.close()
     events.emit("artifact", "push", found.digest, found.name)
-    return "sha256:" + hashlib.sha256(found.data).hexdigest()
+    return digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 from pyman.engine import images as engine_images
@@ -47,17 +48,20 @@ def push_list(
     everything: bool = True,
     add_compression: list[str] | None = None,
     remove: bool = False,
+    signer: Any = None,
     reporter: Any = None,
     conf: dict[str, Any] | None = None,
     **access: Any,
 ) -> str:
     """Bring a list, and with `everything` its images, to `destination`; the list's digest there.
 
-    add_compression: further compressions in which each image is pushed and listed. ImageError, RegistryError, UsageError.
+    add_compression: further compressions in which each image is pushed and listed; signer: sign.Signer or None. ImageError, RegistryError, UsageError.
     """
     record = manifests.find(name)
     destination = destination or own_name(record, name)
     index = manifests.document(record)
+    if signer:
+        signer.check(destination)
     target = targets.open_target(destination, **access)
     parallel = int(((conf or {}).get("engine") or {}).get("image_parallel_copies", 3))
     made = []
@@ -75,14 +79,15 @@ def push_list(
         data = images.read_blob(record["manifest"], f"list {name}") if pushed == index else indexes.dump(pushed)
         target.put_manifest(data, pushed["mediaType"])
         target.finish()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if signer:
+            signer.sign(target.reference, [digest, *(entry["digest"] for entry in made if everything)])
     finally:
         target.close()
-    import hashlib
-
     events.emit("image", "push", record["id"], destination.removeprefix("docker://"))
     if remove:
         engine_images.remove(record["id"], force=True)
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return digest
 
 
 def _image(

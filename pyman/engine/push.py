@@ -21,13 +21,14 @@ def push(
     *,
     compress: bool = False,
     everything: bool = True,
+    signer: Any = None,
     reporter: Any = None,
     conf: dict[str, Any] | None = None,
     **access: Any,
 ) -> str:
     """Bring the image `name` to `destination` (its own name if empty); the digest of its manifest there.
 
-    everything: of a list, push its images too; access: see registry.Access. NoSuchImage, ImageError, RegistryError, StorageError, UsageError.
+    everything: of a list, push its images too; signer: sign.Signer or None; access: see registry.Access. NoSuchImage, ImageError, RegistryError, StorageError, UsageError.
     """
     from pyman.image import push as pushing
     from pyman.image import targets
@@ -41,13 +42,19 @@ def push(
     if "list" in record:
         from pyman.engine import manifest_push
 
-        return manifest_push.push_list(record["id"], where, choice, everything=everything, reporter=reporter, conf=conf, **access)
+        return manifest_push.push_list(
+            record["id"], where, choice, everything=everything, signer=signer, reporter=reporter, conf=conf, **access
+        )
     paths.ensure_private(paths.graphroot())
+    if signer:
+        signer.check(where)
     target = targets.open_target(where, compress=compress, **access)
     try:
         parallel = int(((conf or {}).get("engine") or {}).get("image_parallel_copies", 3))
         descriptor = pushing.push(record, target, choice, reporter=reporter, parallel=parallel)
         target.finish()
+        if signer:
+            signer.sign(target.reference, [descriptor["digest"]])
     finally:
         target.close()
     events.emit("image", "push", record["id"], where.removeprefix("docker://"))

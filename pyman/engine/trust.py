@@ -6,6 +6,7 @@ import json
 import os
 
 from pyman import paths
+from pyman.config import registries_d
 from pyman.errors import StorageError, UsageError
 from pyman.image import policy
 from pyman.state import store
@@ -27,7 +28,7 @@ def in_force() -> dict[str, Any]:
 
 
 def rows(scope: str = "") -> list[dict[str, str]]:
-    """One row per requirement: transport, name, repo_name, type, id (key files), the default first; only those of `scope` if given."""
+    """One row per requirement: transport, name, repo_name, type, gpg_id (key files), sigstore (where signatures lie), the default first; only those of `scope` if given."""
     value = in_force()
     found = [_row("all", "default", entry) for entry in value["default"]]
     for transport, scopes in value.get("transports", {}).items():
@@ -39,7 +40,8 @@ def rows(scope: str = "") -> list[dict[str, str]]:
 def _row(transport: str, name: str, entry: dict[str, Any]) -> dict[str, str]:
     keys = entry.get("keyPaths") or [entry["keyPath"]] if entry.get("keyPath") or entry.get("keyPaths") else []
     row = {"transport": transport, "name": "* (default)" if name == "default" else name, "repo_name": name, "type": _SHOWN[entry["type"]]}
-    return {**row, "gpg_id": ", ".join(os.path.basename(str(key)) for key in keys)}
+    store = registries_d.configured([] if name == "default" else [name], write=False) if transport in ("all", "repository") else ""
+    return {**row, "gpg_id": ", ".join(os.path.basename(str(key)) for key in keys), "sigstore": store}
 
 
 def change(registry: str, kind: str, keys: list[str]) -> str:

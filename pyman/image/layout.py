@@ -125,8 +125,10 @@ class DirSource(LayoutSource):
 
     transport = "dir"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, demands: list[dict[str, Any]] | None = None) -> None:
         self.path, self.tag, self.entry = path, "", None
+        self.demands = demands or []  # what the policy wants verified before anything is used
+        self.reference = None
         self.label = f"image dir:{path}"
         self.index = {}
 
@@ -145,6 +147,13 @@ class DirSource(LayoutSource):
     def names(self) -> list[str]:
         """None: the format has no names."""
         return []
+
+    def simple_signatures(self, digest: str) -> list[bytes]:
+        """The signatures of a manifest. ImageError."""
+        from pyman.image import lookaside
+
+        top = digest == self.manifest()[2]
+        return lookaside.files(self.path, f"cannot read the signatures of {self.label}", "" if top else f"{digest[7:]}.")
 
 
 def tag_of(entry: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyman.image.reference import Reference
 
 _MAX = 4 << 20  # bytes of a policy: keys may be in it
-_UNVERIFIED = {"signedBy": "simple signing (OpenPGP)", "sigstoreSigned": "sigstore here"}
+SIGNED = ("signedBy", "sigstoreSigned")
 _TRANSPORTS = (
     "atomic",
     "containers-storage",
@@ -67,7 +67,7 @@ def _requirements(value: Any, what: str, scope: str) -> None:
         raise ConfigError(what, f"{scope} has no list of requirements")
     for entry in value:
         kind = entry.get("type") if isinstance(entry, dict) else None
-        if kind not in ("insecureAcceptAnything", "reject", *_UNVERIFIED):
+        if kind not in ("insecureAcceptAnything", "reject", *SIGNED):
             raise ConfigError(what, f"{scope} asks for {kind!r}, which is no type of a requirement")
 
 
@@ -96,10 +96,11 @@ def path_scopes(text: str) -> list[str]:
     return [*scopes, "/", ""]
 
 
-def check(transport: str, scopes: list[str], label: str, *, verifies: bool = False) -> list[dict[str, Any]]:
+def check(transport: str, scopes: list[str], label: str, *, verifies: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Nothing if the policy accepts the image without looking at it, or if there is no policy. ImageError, ConfigError.
 
-    verifies: the caller has what is returned (requirements of type sigstoreSigned) verified before it uses anything of the image.
+    verifies: the kinds of requirements which the caller has verified (signatures.verify) before it uses anything of the image; those of the
+    scope are returned.
     """
     file = path()
     if not file:
@@ -113,12 +114,12 @@ def check(transport: str, scopes: list[str], label: str, *, verifies: bool = Fal
         place = "its default" if scope is None else f"the scope {transport}:{scope}"
         if kind == "reject":
             raise ImageError(f"refused {label}", f"{place} in {file} rejects it", "ask whoever wrote the policy")
-        if kind == "sigstoreSigned" and verifies:
+        if kind in verifies:
             demands.append(entry)
-        elif kind in _UNVERIFIED:
+        elif kind in SIGNED:
             raise ImageError(
                 f"refused {label}",
-                f"{place} in {file} wants it signed ({kind}), and pyman cannot verify signatures of {_UNVERIFIED[kind]}",
+                f"{place} in {file} wants it signed ({kind}), and pyman cannot verify such signatures here",
                 "verify and copy it with skopeo: skopeo copy docker://IMAGE oci:DIRECTORY, then pyman pull oci:DIRECTORY",
             )
     return demands

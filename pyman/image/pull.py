@@ -153,8 +153,8 @@ def sources(name: str, *, verifies: bool = False, **options: Any) -> list[Callab
     if colon and transport == "dir":
         from pyman.image import layout
 
-        trust.check(transport, trust.path_scopes(rest), f"image {name}")
-        return [lambda: layout.DirSource(rest)]
+        demands = trust.check(transport, trust.path_scopes(rest), f"image {name}", verifies=("signedBy",) if verifies else ())
+        return [lambda: layout.DirSource(rest, demands)]
     if transport in ("docker-daemon", "containers-storage", "sif", "ostree"):
         raise UsageError(
             f"cannot pull {name}",
@@ -174,7 +174,7 @@ def sources(name: str, *, verifies: bool = False, **options: Any) -> list[Callab
 
     def opened(one: str) -> Any:
         parsed = reference.parse(one)
-        demands = trust.check("docker", trust.docker_scopes(parsed), f"image {parsed.name()}", verifies=verifies)
+        demands = trust.check("docker", trust.docker_scopes(parsed), f"image {parsed.name()}", verifies=trust.SIGNED if verifies else ())
         source = registry_source.RegistrySource(parsed, access)
         source.demands = demands
         return source
@@ -195,10 +195,10 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
         value = manifests.loads(data, what, manifests.MAX_MANIFEST)
         if manifests.kind_of(value, media_type, what) != "manifest":
             raise ImageError(f"cannot use {what}", "its index points to another index")
-    if source.remote and source.demands:
-        from pyman.image import sigstore
+    if getattr(source, "demands", None):
+        from pyman.image import signatures
 
-        sigstore.verify(source, source.demands, [digest, top_digest], trust.path())
+        signatures.verify(source, source.demands, [digest, top_digest], trust.path())
     config_descriptor, layer_descriptors = manifests.parse_manifest(value, what)
     config_data = source.small_blob(config_descriptor, manifests.MAX_CONFIG)
     config, diff_ids = manifests.parse_config(config_data, len(layer_descriptors), what)

@@ -62,6 +62,12 @@ class RegistrySource:
         """Another tag of the same repository."""
         return RegistrySource(Reference(self.reference.registry, self.reference.repository, tag, ""), self.access)
 
+    def simple_signatures(self, digest: str) -> list[bytes]:
+        """The simple signatures of a manifest, which lie beside the registry. ImageError, RegistryError, ConfigError."""
+        from pyman.image import lookaside
+
+        return lookaside.read(self.reference, digest)
+
     def close(self) -> None:
         """Close the connections."""
         for connection in self._ready:

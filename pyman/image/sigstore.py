@@ -11,6 +11,7 @@ import binascii
 import os
 
 from pyman.errors import ConfigError, ImageError, NoSuchImage
+from pyman.image import identities
 from pyman.image import manifest as manifests
 from pyman.image.reference import Reference, check_digest
 from pyman.state import fastjson
@@ -44,7 +45,7 @@ def keys(entry: dict[str, Any], what: str) -> list[bytes]:
     values = [entry[given[0]]] if given[0] in _ONE else entry[given[0]]
     if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
         raise ConfigError(what, f"{given[0]} of sigstoreSigned has the wrong type")
-    _identity(entry, what)
+    identities.of(entry, what)
     return [_key(given[0], value, what) for value in values]
 
 
@@ -63,22 +64,6 @@ def _key(name: str, value: str, what: str) -> bytes:
         raise ConfigError(what, f"the key {shown} cannot be used: {getattr(err, 'strerror', None) or err}") from err
 
 
-def _identity(entry: dict[str, Any], what: str) -> dict[str, str]:
-    value = entry.get("signedIdentity", {"type": "matchRepoDigestOrExact"})
-    fields = {
-        "matchExact": (),
-        "matchRepoDigestOrExact": (),
-        "matchRepository": (),
-        "exactReference": ("dockerReference",),
-        "exactRepository": ("dockerRepository",),
-        "remapIdentity": ("prefix", "signedPrefix"),
-    }
-    kind = value.get("type") if isinstance(value, dict) else None
-    if kind not in fields or set(value) != {"type", *fields[kind]} or not all(isinstance(text, str) for text in value.values()):
-        raise ConfigError(what, f"signedIdentity of sigstoreSigned is not understood: {str(kind)[:40]!r}")
-    return dict(value)
-
-
 def verify(source: Any, demands: list[dict[str, Any]], digests: list[str], policy: str) -> None:
     """Nothing if each demand is met by a signature of one of `digests` (the image's manifest, the list it is from). ImageError, ConfigError.
 
@@ -87,7 +72,7 @@ def verify(source: Any, demands: list[dict[str, Any]], digests: list[str], polic
     found = [signed for digest in dict.fromkeys(digests) for signed in _signatures(source, digest)]
     for entry in demands:
         what = f"cannot use {policy}"
-        trusted, identity = keys(entry, what), _identity(entry, what)
+        trusted, identity = keys(entry, what), identities.of(entry, what)
         reasons = []
         for digest, payload, signature in found:
             why = _wrong(payload, signature, digest, trusted, identity, source.reference)
@@ -139,40 +124,9 @@ def _wrong(payload: bytes, signature: bytes, digest: str, trusted: list[bytes], 
         return "a signature of it signs something else"
     if set(value) - {"critical", "optional"} or kind != _KIND or signed != digest or not isinstance(name, str):
         return "a signature of it is for another image"
-    if not _fits(name, identity, wanted):
+    if not identities.fits(name, identity, wanted):
         return f"a signature of it is for the name {name[:200]}"
     return ""
-
-
-def _parts(name: str) -> tuple[str, str]:
-    """(repository, :tag or @digest) of a full name."""
-    base, at, digest = name.partition("@")
-    if at:
-        return base.rpartition(":")[0] if ":" in base.rsplit("/", 1)[-1] else base, at + digest
-    repository, colon, tag = base.rpartition(":")
-    return (repository, colon + tag) if colon and "/" not in tag else (base, "")
-
-
-def _fits(signed: str, identity: dict[str, str], wanted: Reference) -> bool:
-    """Whether a name that was signed is good for the image asked for (containers-policy.json(5), signedIdentity)."""
-    kind, repository = identity["type"], f"{wanted.registry}/{wanted.repository}"
-    if kind == "exactReference":
-        return signed == identity["dockerReference"]
-    if kind == "exactRepository":
-        return _parts(signed)[0] == identity["dockerRepository"]
-    if kind == "remapIdentity":
-        prefix = identity["prefix"]
-        if repository == prefix or repository.startswith(prefix + "/"):
-            repository = identity["signedPrefix"] + repository[len(prefix) :]
-        kind = "matchRepoDigestOrExact"
-    base, mark = _parts(signed)
-    if base != repository:
-        return False
-    if kind == "matchRepository":
-        return True
-    if wanted.digest:
-        return kind != "matchExact" or mark == "@" + wanted.digest
-    return mark == f":{wanted.tag}"
 
 
 def _good(key: bytes, payload: bytes, signature: bytes) -> bool:

@@ -112,7 +112,7 @@ def test_names_and_errors(pyman: Run, image: str, registry: str) -> None:
         (("add", "--annotation", "novalue", "names:1", image), "KEY=VALUE"),
         (("annotate", "--arch", "x", "names:1", "sha256:" + "0" * 64), "no image"),
         (("remove", "names:1", "nodigest"), "not sha256"),
-        (("push", "--sign-by", "x", "names:1", "oci:x"), "no signatures"),
+        (("push", "--sign-by", "x", "names:1", "oci:x"), "only what lies in a registry"),
         (("push", "names:1", f"docker-archive:{registry}"), "no lists"),
     ):
         assert why in pyman("manifest", *args, rc=125).stderr, args

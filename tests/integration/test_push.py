@@ -157,7 +157,7 @@ def test_formats_and_levels(pyman: Run, image: str, registry: str) -> None:
         (("--compression-format", "lz4"), "gzip or zstd"),
         (("--compression-format", "zstd", "--format", "v2s2"), "only has gzip"),
         (("--compression-level", "99"), "levels 1 to 9"),
-        (("--sign-by", "me"), "no signatures"),
+        (("--sign-by-sq-fingerprint", "me"), "by cosign or skopeo"),
         (("--encryption-key", "jwe:x"), "encrypted images"),
         (("--compress",), "target dir"),
     ):

@@ -21,7 +21,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("no artifact given", "push needs a name", "pyman artifact push NAME")
     reporter = lazy_reporter(opts["quiet"])
     try:
-        digest = artifact_transfer.push(args[0], reporter=reporter, **access.of(opts))
+        digest = artifact_transfer.push(args[0], signer=push.signer(opts), reporter=reporter, **access.of(opts))
     finally:
         reporter.close()
     push.write_digest(opts["digestfile"], digest)

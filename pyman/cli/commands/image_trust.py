@@ -37,8 +37,8 @@ def main(opts: Any, args: list[str]) -> int:
     if opts["json"]:
         output.print_json([{key: value for key, value in row.items() if value} for row in rows])
         return 0
-    columns = ("transport", "repo_name", "type", "gpg_id")
+    columns = ("transport", "repo_name", "type", "gpg_id", "sigstore")
     output.print_table(
-        ["TRANSPORT", "NAME", "TYPE", "ID", "STORE"], [[*(row[column] for column in columns), ""] for row in rows], not opts["noheading"]
+        ["TRANSPORT", "NAME", "TYPE", "ID", "STORE"], [[row[column] for column in columns] for row in rows], not opts["noheading"]
     )
     return 0

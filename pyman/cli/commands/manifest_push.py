@@ -26,6 +26,7 @@ def main(opts: Any, args: list[str]) -> int:
             args[1] if len(args) > 1 else "",
             pushing.choice(opts),
             everything=opts["all"],
+            signer=pushing.signer(opts),
             add_compression=kinds,
             remove=opts["rm"],
             reporter=reporter,

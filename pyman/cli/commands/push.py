@@ -27,6 +27,17 @@ def choice(opts: Any) -> Any:
     )
 
 
+def signer(opts: Any) -> Any:
+    """Who signs by the options that all pushes share; None if nobody does. UsageError."""
+    if not opts["sign_by"]:
+        if opts["sign_passphrase_file"]:
+            raise UsageError("cannot use --sign-passphrase-file", "there is no key to sign with", "--sign-by KEY")
+        return None
+    from pyman.engine import sign
+
+    return sign.Signer(opts["sign_by"], opts["sign_passphrase_file"])
+
+
 def write_digest(path: str, digest: str) -> None:
     """--digestfile. UsageError."""
     if path:
@@ -49,6 +60,7 @@ def main(opts: Any, args: list[str]) -> int:
             choice(opts),
             compress=opts["compress"],
             everything=opts["all"],
+            signer=signer(opts),
             reporter=reporter,
             conf=containers.load(),
             **access.of(opts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli.table import Command
-from pyman.cli.tables.images import SIGN
+from pyman.cli.tables.images import SIGN_BY
 
 _ACCESS = """
 authfile str File with the registry credentials
@@ -32,11 +32,7 @@ noheading,n bool Print no heading
 """
 PUSH = f"""
 digestfile str Write the digest of what was pushed into this file
-sign-by str Sign with this key !! {SIGN}
-sign-by-sigstore str Sign with this parameter file !! {SIGN}
-sign-by-sigstore-private-key str Sign with this sigstore key !! {SIGN}
-sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {SIGN}
-sign-passphrase-file str Pass phrase of the signing key !! {SIGN}{_ACCESS}"""
+{SIGN_BY}{_ACCESS.lstrip()}"""
 RM = """
 all,a bool Remove all artifacts
 ignore,i bool No error for artifacts that do not exist

@@ -22,7 +22,13 @@ retry-delay str Time between two tries
 tls-verify bool=true Require a verified TLS connection
 variant str Use this variant of the architecture
 """
-SIGN = "pyman makes no signatures yet: sign with skopeo copy or cosign after the push"
+SIGN = "of signatures, pyman makes OpenPGP's by gpg (--sign-by): make others after the push, by cosign or skopeo"
+SIGN_BY = f"""sign-by str Sign with this key of gpg's
+sign-by-sigstore str Sign with this parameter file !! {SIGN}
+sign-by-sigstore-private-key str Sign with this sigstore key !! {SIGN}
+sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {SIGN}
+sign-passphrase-file str File with the pass phrase of the signing key
+"""
 PUSH = f"""
 all bool=true Push the images of a list too, not the list alone
 authfile str File with the registry credentials
@@ -41,12 +47,7 @@ quiet,q bool Print no progress
 remove-signatures bool Accepted: the store keeps no signatures
 retry uint Times a failed request is tried again
 retry-delay str Time between two tries
-sign-by str Sign with this key !! {SIGN}
-sign-by-sigstore str Sign with this parameter file !! {SIGN}
-sign-by-sigstore-private-key str Sign with this sigstore key !! {SIGN}
-sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {SIGN}
-sign-passphrase-file str Pass phrase of the signing key !! {SIGN}
-tls-verify bool=true Require a verified TLS connection
+{SIGN_BY}tls-verify bool=true Require a verified TLS connection
 """
 SAVE = """
 compress bool Compress the layers (--format docker-dir only)
@@ -87,11 +88,11 @@ no-trunc bool Do not shorten ids and commands
 quiet,q bool Print ids only
 """
 SIGNATURE = """
-all,a bool Sign all images of a list
+all,a bool Sign all images of a list, instead of the list
 authfile str File with the registry credentials
 cert-dir str Directory with the registry's certificates
-directory,d str Directory for the signatures
-sign-by str Name of the signing key
+directory,d str Directory for the signatures (default: that of registries.d)
+sign-by str Sign with this key of gpg's
 """
 TRUST = """
 json,j bool show: print JSON
@@ -208,7 +209,16 @@ _IMAGE = {
         most=2,
     ),
     "search": _REGISTRIES[("search",)],
-    "sign": _C("image_sign", "IMAGE...", "Sign images: says what does it", SIGNATURE, ("pyman image sign --sign-by me app",)),
+    "sign": _C(
+        "image_sign",
+        "IMAGE...",
+        "Sign what a registry has, into the directory of its signatures",
+        SIGNATURE,
+        (
+            "pyman image sign --sign-by me@example.com docker://quay.io/me/app:1",
+            "pyman image sign --sign-by me -d ./signatures quay.io/me/app",
+        ),
+    ),
     "trust": _C(
         "image_trust",
         "show|set [REGISTRY]",

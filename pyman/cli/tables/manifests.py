@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli.table import Command
-from pyman.cli.tables.images import SIGN
+from pyman.cli.tables.images import SIGN_BY
 
 _PLATFORM = """
 annotation list KEY=VALUE: note at the image
@@ -55,11 +55,7 @@ remove-signatures bool Accepted: the store keeps no signatures
 retry int Times a failed request is tried again
 retry-delay str Time between two tries
 rm bool Remove the list after the push
-sign-by str Sign with this key !! {SIGN}
-sign-by-sigstore str Sign with this parameter file !! {SIGN}
-sign-by-sigstore-private-key str Sign with this sigstore key !! {SIGN}
-sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {SIGN}
-sign-passphrase-file str Pass phrase of the signing key !! {SIGN}{_ACCESS}"""
+{SIGN_BY}{_ACCESS.lstrip()}"""
 _C = Command
 _MANIFEST = {
     "add": _C(

@@ -1,0 +1,324 @@
+"""Simple signatures: made by pyman and by skopeo, verified by pyman and by skopeo; what is not good in every respect is refused."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+from tests.integration.test_push import digest, raw
+from tests.integration.test_registry import copy, start_registry
+
+ME, OTHER, LOCKED, OLD = "me@signing.test", "other@signing.test", "locked@signing.test", "old@signing.test"
+WORD = "a pass phrase"
+OCI = "application/vnd.oci.image"
+
+
+class Place:
+    """A registry, keys, and the configuration under which pyman runs."""
+
+    def __init__(self, registry: str, gnupg: Path, home: Path, run: Run) -> None:
+        self.registry, self.gnupg, self.home, self._run = registry, gnupg, home, run
+        self.store = home / "signatures"
+        self.conf = home / "containers"
+        self.env = {"GNUPGHOME": str(gnupg), "XDG_CONFIG_HOME": str(home), "CONTAINERS_REGISTRIES_CONF": str(home / "registries.conf")}
+        (home / "registries.conf").write_text(f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n')
+        (self.conf / "registries.d").mkdir(parents=True, exist_ok=True)
+        self.looks(f"file://{self.store}")
+
+    def looks(self, lookaside: str, staging: str = "") -> None:
+        """Where registries.d says that signatures lie."""
+        more = f"    lookaside-staging: {staging}\n" if staging else ""
+        (self.conf / "registries.d/a.yaml").write_text(f"# signatures\ndocker:\n  {self.registry}:\n    lookaside: {lookaside}\n{more}")
+
+    def wants(self, *entries: dict[str, Any], **scopes: list[dict[str, Any]]) -> None:
+        """The policy of the registry's images, and of what dir: has."""
+        made = [{"type": "signedBy", "keyType": "GPGKeys", **entry} for entry in entries]
+        value = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {self.registry: made}, **({"dir": {"": made}})}}
+        (self.conf / "policy.json").write_text(json.dumps(value))
+
+    def __call__(self, *args: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return self._run(*args, env=self.env, **more)
+
+    def key(self, name: str) -> str:
+        """The file with a public key."""
+        return str(self.gnupg / name)
+
+    def gpg(self, *args: str, data: bytes = b"") -> bytes:
+        """What gpg answers."""
+        env = {**os.environ, "GNUPGHOME": str(self.gnupg)}
+        return subprocess.run(["gpg", "--batch", "--quiet", *args], input=data, stdout=subprocess.PIPE, env=env, check=True).stdout
+
+    def signatures(self, repository: str, data: bytes) -> list[Path]:
+        """The signatures of a manifest."""
+        return sorted((self.store / f"{repository}@{digest(data).replace(':', '=')}").glob("signature-*"))
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[Path]:
+    """A keyring with several keys, and their public halves in files. The path is short: gpg's agent has a socket there."""
+    place = Path(tempfile.mkdtemp(prefix="g-", dir="/tmp"))
+    env = {**os.environ, "GNUPGHOME": str(place)}
+    for name, word, until, more in (
+        (ME, "", "never", []),
+        (OTHER, "", "never", []),
+        (LOCKED, WORD, "never", []),
+        (OLD, "", "20010401T000000", ["--faked-system-time", "20010101T000000"]),
+    ):
+        made = ["--passphrase", word, "--pinentry-mode", "loopback", *more, "--quick-generate-key", name, "rsa2048", "sign", until]
+        subprocess.run(["gpg", "--batch", "--quiet", *made], env=env, check=True)
+        armour = ["--armor"] if name == OTHER else []
+        data = subprocess.run(["gpg", "--batch", *armour, "--export", name], env=env, check=True, stdout=subprocess.PIPE).stdout
+        (place / name).write_bytes(data)
+    yield place
+    subprocess.run(["gpgconf", "--kill", "all"], env=env, check=False)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def registry(base: Path, layout: str) -> Iterator[str]:
+    process, address = start_registry(base / "signing-registry", {})
+    for name in ("team/demo:1", "other/demo:1", "bare/demo:1"):
+        copy(layout, f"docker://{address}/{name}", "--dest-tls-verify=false")
+    yield address
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def place(registry: str, keys: Path, tmp_path: Path, pyman: Run) -> Place:
+    return Place(registry, keys, tmp_path, pyman)
+
+
+def text_of(name: str, manifest: str, **changes: Any) -> dict[str, Any]:
+    """What a signature signs."""
+    critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": manifest}, "type": "atomic container signature"}
+    return {"critical": {**critical, **changes}, "optional": {"creator": "a test", "timestamp": 1}}
+
+
+def test_signed_images_are_pulled(place: Place, tmp_path: Path) -> None:
+    """`image sign` makes what pull and skopeo accept, by keys in all forms; nothing of another key, name or digest does."""
+    name = f"{place.registry}/team/demo:1"
+    place.wants({"keyPath": place.key(ME)})
+    assert "no simple signature" in place("pull", name, rc=125).stderr
+    place("image", "sign", "--sign-by", ME, f"docker://{name}")
+    for source in (
+        {"keyPath": place.key(ME)},
+        {"keyPaths": [place.key(OTHER), place.key(ME)]},
+        {"keyData": base64.b64encode(Path(place.key(ME)).read_bytes()).decode()},
+        {"keyPath": place.key(ME), "signedIdentity": {"type": "matchExact"}},
+        {"keyPath": place.key(ME), "signedIdentity": {"type": "exactRepository", "dockerRepository": f"{place.registry}/team/demo"}},
+    ):
+        place.wants(source)
+        place("pull", "-q", name)
+    place("pull", "-q", f"{place.registry}/team/demo@{digest(raw(f'docker://{name}'))}")
+    skopeo = ["skopeo", "--policy", str(place.conf / "policy.json"), "--registries.d", str(place.conf / "registries.d")]
+    place.wants({"keyPath": place.key(ME)})
+    subprocess.run([*skopeo, "copy", "-q", "--src-tls-verify=false", f"docker://{name}", f"dir:{tmp_path}/signed"], check=True)
+    place.wants({"keyPath": place.key(OTHER)})
+    assert "by another key" in place("pull", name, rc=125).stderr
+    place.wants({"keyPath": place.key(ME)}, {"keyPath": place.key(OTHER)})  # all are asked for
+    assert "by another key" in place("run", "--rm", "--pull=always", name, "true", rc=125).stderr
+    place("image", "sign", "--sign-by", OTHER, name)
+    place("pull", "-q", name)
+    assert [path.name for path in place.signatures("team/demo", raw(f"docker://{name}"))] == ["signature-1", "signature-2"]
+    place.wants({"keyPath": place.key(ME), "signedIdentity": {"type": "exactReference", "dockerReference": "quay.io/x:1"}})
+    assert "for the name" in place("pull", name, rc=125).stderr
+    # dir: has no name: only one that the policy names can fit.
+    place.wants({"keyPath": place.key(ME), "signedIdentity": {"type": "exactReference", "dockerReference": name}})
+    place("pull", "-q", f"dir:{tmp_path}/signed")
+    place.wants({"keyPath": place.key(ME)})
+    assert "for the name" in place("pull", f"dir:{tmp_path}/signed", rc=125).stderr
+    place("rmi", "-af")
+
+
+def test_signatures_of_others(place: Place, tmp_path: Path) -> None:
+    """skopeo signs, pyman verifies, also where an http server has the signatures."""
+    name = f"{place.registry}/skopeo/demo:1"
+    argv = ["skopeo", "--registries.d", str(place.conf / "registries.d"), "copy", "-q", "--insecure-policy", "--sign-by", ME]
+    argv += ["--dest-tls-verify=false", "--src-tls-verify=false", f"docker://{place.registry}/team/demo:1", f"docker://{name}"]
+    subprocess.run(argv, check=True, env={**os.environ, "GNUPGHOME": str(place.gnupg)})
+    place.wants({"keyPath": place.key(ME)})
+    place("pull", "-q", name)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(place.store))
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        place.looks(f"http://127.0.0.1:{server.server_address[1]}", f"file://{place.store}")
+        place("pull", "-q", name)
+        assert "no simple signature" in place("pull", f"{place.registry}/other/demo:1", rc=125).stderr
+        place("image", "sign", "--sign-by", ME, f"{place.registry}/other/demo:1")  # into the staging directory
+        place("pull", "-q", f"{place.registry}/other/demo:1")
+        place.looks(f"http://127.0.0.1:{server.server_address[1]}")
+        assert "lookaside-staging" not in place("pull", "-q", name).stderr
+        assert "a directory can be written" in place("image", "sign", "--sign-by", ME, name, rc=125).stderr
+    finally:
+        server.shutdown()
+        server.server_close()
+    place("rmi", "-af")
+
+
+def bad(place: Place) -> list[tuple[str, Callable[[str, str], bytes]]]:
+    """(word of the refusal, maker of a signature that is not good for NAME and DIGEST)."""
+
+    def signed(value: Any, *more: str, key: str = ME) -> bytes:
+        return place.gpg(*more, f"--local-user={key}", "--sign", data=value if isinstance(value, bytes) else json.dumps(value).encode())
+
+    zero = "sha256:" + "0" * 64
+    return [
+        ("for another image", lambda name, manifest: signed(text_of(name, zero))),
+        ("for another image", lambda name, manifest: signed(text_of(name, manifest, type="cosign container image signature"))),
+        ("for another image", lambda name, manifest: signed({**text_of(name, manifest), "more": 1})),
+        ("for another image", lambda name, manifest: signed(text_of(name, manifest, more=1))),
+        ("for the name", lambda name, manifest: signed(text_of("quay.io/x:1", manifest))),
+        ("for the name", lambda name, manifest: signed(text_of(name.rpartition(":")[0], manifest))),
+        ("something else", lambda name, manifest: signed(b"not json")),
+        ("something else", lambda name, manifest: signed(b"[1]")),
+        ("by another key", lambda name, manifest: signed(text_of(name, manifest), key=OTHER)),
+        ("has expired", lambda name, manifest: signed(text_of(name, manifest), "--faked-system-time", "20010201T000000", key=OLD)),
+        ("no OpenPGP signature", lambda name, manifest: b"rubbish"),
+        ("no OpenPGP signature", lambda name, manifest: b""),
+        ("no OpenPGP signature", lambda name, manifest: place.gpg("--store", data=json.dumps(text_of(name, manifest)).encode())),
+        ("refused", lambda name, manifest: signed(text_of(name, manifest), "-z0") * 2),
+        ("by another key", lambda name, manifest: signed(text_of(name, manifest), f"--local-user={OTHER}")),
+        ("another kind", lambda name, manifest: b"\0sigstore-json\n{}"),
+        ("more than", lambda name, manifest: signed(b" " * (1 << 26))),  # a small signature of much
+    ]
+
+
+def test_what_is_not_good_in_every_respect_is_refused(place: Place) -> None:
+    name = f"{place.registry}/bare/demo:1"
+    manifest = digest(raw(f"docker://{name}"))
+    directory = place.store / f"bare/demo@{manifest.replace(':', '=')}"
+    directory.mkdir(parents=True)
+    place.wants({"keyPaths": [place.key(ME), place.key(OLD)]})
+    for number, (word, make) in enumerate(bad(place)):
+        print(number, word)  # shown where it fails
+        (directory / "signature-1").write_bytes(make(name, manifest))
+        assert word in place("pull", name, rc=125).stderr, word
+    good = place.gpg(f"--local-user={ME}", "--sign", data=json.dumps(text_of(name, manifest)).encode())
+    (directory / "signature-1").write_bytes(good[:60] + bytes([good[60] ^ 1]) + good[61:])
+    assert "refused" in place("pull", name, rc=125).stderr
+    (directory / "signature-1").write_bytes(b"x" * (1 << 19))
+    assert "is no signature" in place("pull", name, rc=125).stderr
+    (directory / "signature-1").unlink()
+    os.mkfifo(directory / "signature-1")
+    assert "is no signature" in place("pull", name, rc=125).stderr
+    (directory / "signature-1").unlink()
+    (directory / "signature-1").write_bytes(b"rubbish")  # one that is good among others is enough
+    (directory / "signature-2").write_bytes(good)
+    place("pull", "-q", name)
+    assert "cannot verify such signatures" in place("manifest", "create", "--all", "l", f"docker://{name}", rc=125).stderr
+    place("rmi", "-af")
+
+
+def test_policies_and_registries_d_that_are_not_understood_allow_nothing(place: Place) -> None:
+    name = f"{place.registry}/team/demo:1"
+    good = {"keyPath": place.key(ME)}
+    for wrong in (
+        {},
+        {"keyPath": "/nonexistent"},
+        {"keyPath": "/etc/passwd"},
+        {"keyPath": 1},
+        {"keyPaths": []},
+        {"keyData": "not base64!"},
+        {**good, "keyData": "x"},
+        {**good, "keyType": "signedByGPGKeys"},
+        {**good, "other": 1},
+        {**good, "signedIdentity": {"type": "any"}},
+    ):
+        place.wants(wrong)
+        assert "policy.json" in place("pull", name, rc=125).stderr, wrong
+    place.wants(good)
+    file = place.conf / "registries.d/a.yaml"
+    for text in (
+        "docker: [x]\n",
+        "dockers:\n  a:\n    lookaside: file:///x\n",
+        "docker:\n  a:\n    lookasides: file:///x\n",
+        "docker:\n  a: &x\n",
+        "docker:\n  a:\n   lookaside: file:///x\n  a:\n",
+        f"docker:\n  {place.registry}:\n    lookaside: ftp://x/y\n",
+    ):
+        file.write_text(text)
+        assert "registries.d" in place("pull", name, rc=125).stderr, text
+    place.looks(f"file://{place.store}")
+    (place.conf / "registries.d/b.yaml").write_text(file.read_text())
+    assert "stands in" in place("pull", name, rc=125).stderr
+    (place.conf / "registries.d/b.yaml").write_text("default-docker:\n  sigstore: 'file:///nonexistent' # not used\n")
+    place("image", "sign", "--sign-by", ME, name)
+    place("pull", "-q", name)
+    place("rmi", "-af")
+
+
+def test_pushes_sign(place: Place, layout: str) -> None:
+    """push, manifest push and artifact push --sign-by: what they put is signed, and nothing is sent if it could not be."""
+    place("pull", "-q", f"oci:{layout}:latest")
+    image, one, many = "localhost/demo:latest", f"{place.registry}/pushed/demo:1", f"{place.registry}/pushed/list:1"
+    place.wants({"keyPath": place.key(LOCKED)})
+    word = place.home / "word"
+    word.write_text(WORD + "\nmore\n")
+    locked = ("--sign-by", LOCKED, "--sign-passphrase-file", str(word))
+    place("push", "-q", *locked, image, one)
+    place("pull", "-q", one)
+    place("manifest", "create", "signed-list", image)
+    place("manifest", "push", "-q", *locked, "signed-list", f"docker://{many}")
+    index = raw(f"docker://{many}")
+    inner = json.loads(index)["manifests"][0]["digest"].replace(":", "=")
+    assert len(place.signatures("pushed/list", index)) == 1 and (place.store / f"pushed/list@{inner}/signature-1").exists()
+    place("pull", "-q", many)
+    (place.home / "file").write_text("x")
+    artifact = f"{place.registry}/pushed/artifact:1"
+    place("artifact", "add", artifact, str(place.home / "file"))
+    place("artifact", "push", "-q", *locked, artifact)
+    place("artifact", "rm", artifact)
+    place("artifact", "pull", "-q", artifact)
+    place.wants({"keyPath": place.key(ME)})
+    assert "by another key" in place("artifact", "pull", artifact, rc=125).stderr
+    # --all: the images, not the list
+    before = len(place.signatures("pushed/list", index))
+    place("image", "sign", "--all", "--sign-by", ME, "-d", str(place.store), f"docker://{many}")
+    assert (place.store / f"pushed/list@{inner}/signature-2").exists() and len(place.signatures("pushed/list", index)) == before
+    unsent = f"{place.registry}/unsent/demo:1"
+    (place.home / "wrong").write_text("another\n")
+    for args, why in (
+        (("push", "--sign-by", "nobody@signing.test", image, unsent), "no secret key"),
+        (("push", "--sign-passphrase-file", str(word), image, unsent), "no key to sign with"),
+        (("push", "--sign-by", ME, "--sign-passphrase-file", "/nonexistent", image, unsent), "pass phrase"),
+        (("push", "--sign-by", ME, image, f"oci:{place.home}/out:1"), "only what lies in a registry"),
+        (("image", "sign", one), "no key given"),
+        (("image", "sign", "--sign-by", ME), "no image given"),
+        (("image", "sign", "--sign-by", ME, "short"), "does not say its registry"),
+        (("image", "sign", "--sign-by", ME, "oci:/x"), "only what lies in a registry"),
+        (("image", "sign", "--sign-by", ME, f"{place.registry}/none:1"), "no such image"),
+        (("image", "sign", "--all", "--sign-by", ME, one), "not a list"),
+        (("image", "sign", "--sign-by", ME, "-d", "/proc/nowhere", one), "cannot write a signature"),
+    ):
+        assert why in place(*args, rc=125).stderr, args
+    assert subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{unsent}"], capture_output=True, check=False).returncode
+    subprocess.run(
+        ["gpgconf", "--kill", "gpg-agent"], env={**os.environ, "GNUPGHOME": str(place.gnupg)}, check=True
+    )  # it remembers the word
+    assert (
+        "gpg cannot sign"
+        in place("push", "-q", "--sign-by", LOCKED, "--sign-passphrase-file", str(place.home / "wrong"), image, one, rc=125).stderr
+    )
+    place("rmi", "-af")
+    place("artifact", "rm", "-a")
