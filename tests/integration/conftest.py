@@ -1,4 +1,4 @@
-"""Fixtures of the tests of `pyman-runtime`: a bundle with busybox in it, and the program as a manager would call it."""
+"""Fixtures of the tests of `pyman-runtime`: a bundle with busybox in it, and the program as a manager would call it. A store for one test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 import pytest
 
 from pyman.runtime import cgroup
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, command, environment
 
 Runtime = Callable[..., "subprocess.CompletedProcess[str]"]
+Own = Callable[..., str]
 
 
 def _sweep(top: Path) -> None:
@@ -134,3 +136,25 @@ def own() -> Path:
     if path.name != "runner" or not os.access(path.parent, os.W_OK):
         pytest.fail("no delegated cgroup: run the tests by tests/run, or below tests/delegate ACCOUNT")
     return path.parent
+
+
+@pytest.fixture
+def store() -> Iterator[Path]:
+    """A store that nothing else uses; the directory of its home and runtime directories."""
+    path = Path(tempfile.mkdtemp(prefix="pm-"))
+    environment(path)
+    yield path
+    subprocess.run([*command(), "system", "reset", "-f"], env=environment(path), check=True)
+    subprocess.run(["rm", "-rf", str(path)], check=True)
+
+
+def runner(store: Path, errors: bool = False) -> Own:
+    """run(*args, rc=0, input="", **env) runs pyman in that store; its output, with stderr's if it fails or `errors` are asked for."""
+
+    def run(*args: str, rc: int = 0, input: str = "", **env: str) -> str:
+        done = subprocess.run([*command(), *args], env=environment(store, **env), input=input, capture_output=True, text=True, timeout=300)
+        assert done.returncode == rc, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + (done.stderr if rc or errors else "")
+
+    return run

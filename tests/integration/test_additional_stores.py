@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import command, environment
-
-Own = Callable[..., str]
+from tests.integration.conftest import Own, runner
 
 
 @pytest.fixture
-def store() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="pm-"))
-    environment(path)
-    yield path
-    subprocess.run([*command(), "system", "reset", "-f"], env=environment(path), check=True)
-    subprocess.run([*command(), "unshare", "rm", "-rf", str(path / "far"), str(path / "away")], env=environment(path), check=True)
-    subprocess.run(["rm", "-rf", str(path)], check=True)
+def store(store: Path) -> Iterator[Path]:
+    yield store
+    runner(store)("unshare", "rm", "-rf", str(store / "far"), str(store / "away"))
 
 
 @pytest.fixture
 def own(store: Path) -> Own:
-    def run(*args: str, rc: int = 0, **env: str) -> str:
-        done = subprocess.run([*command(), *args], env=environment(store, **env), capture_output=True, text=True, timeout=300)
-        assert done.returncode == rc, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + (done.stderr if rc else "")
-
-    return run
+    return runner(store)
 
 
 def state(store: Path) -> str:

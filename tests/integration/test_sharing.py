@@ -6,36 +6,18 @@ import json
 import os
 import subprocess
 import tarfile
-import tempfile
-from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import command, environment
+from tests.integration.conftest import Own, runner
 from tests.integration.test_system import disk
-
-Own = Callable[..., str]
-
-
-@pytest.fixture
-def store() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="pm-"))
-    environment(path)
-    yield path
-    subprocess.run([*command(), "system", "reset", "-f"], env=environment(path), check=True)
-    subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
 @pytest.fixture
 def own(store: Path) -> Own:
-    def run(*args: str) -> str:
-        done = subprocess.run([*command(), *args], env=environment(store), capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+    return runner(store)
 
 
 def archive(path: Path, second: bool) -> None:

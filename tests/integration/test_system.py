@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import command, environment
-
-Own = Callable[..., str]
-
-
-@pytest.fixture
-def store() -> Iterator[Path]:
-    """A store that nothing else uses; where it is on disk."""
-    path = Path(tempfile.mkdtemp(prefix="pm-"))
-    environment(path)
-    yield path
-    subprocess.run([*command(), "system", "reset", "-f"], env=environment(path), check=True)
-    subprocess.run(["rm", "-rf", str(path)], check=True)
+from tests.integration.conftest import Own, runner
 
 
 @pytest.fixture
 def own(store: Path, layout: str) -> Own:
     """own(*args, rc=0) runs pyman in that store, which has two images, a volume and a container; its output."""
-
-    def run(*args: str, rc: int = 0, input: str = "") -> str:
-        done = subprocess.run([*command(), *args], env=environment(store), input=input, capture_output=True, text=True, timeout=300)
-        assert done.returncode == rc, done.stderr
-        return done.stdout + (done.stderr if rc else "")
-
+    run = runner(store)
     run("pull", "-q", f"oci:{layout}:latest")
     script = "dd if=/dev/zero of=/big bs=1M count=9; ln /big /bigger; dd if=/dev/zero of=/v/x bs=1M count=2"
     run("run", "--name", "box", "--network", "none", "-v", "vol:/v", "demo", "sh", "-c", script)

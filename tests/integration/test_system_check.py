@@ -6,42 +6,22 @@ import json
 import os
 import shlex
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import command, environment
+from tests.integration.conftest import Own, runner
 from tests.integration.test_registry import copy, start_registry
 
-Own = Callable[..., str]
 EVIL = "cp -p bin/busybox new; printf evil | dd of=new conv=notrunc status=none; mv new bin/busybox"
-
-
-@pytest.fixture
-def store() -> Iterator[Path]:
-    """A store that nothing else uses; where it is on disk."""
-    path = Path(tempfile.mkdtemp(prefix="pm-"))
-    environment(path)
-    yield path
-    subprocess.run([*command(), "system", "reset", "-f"], env=environment(path), check=True)
-    subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
 @pytest.fixture
 def own(store: Path) -> Own:
     """own(*args, rc=0) runs pyman in that store; its output, with what it says on stderr where it fails."""
-
-    def run(*args: str, rc: int = 0, **env: str) -> str:
-        done = subprocess.run(
-            [*command(), *args], env=environment(store, **env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == rc, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + (done.stderr if rc else "")
-
-    return run
+    return runner(store)
 
 
 @pytest.fixture(scope="module")

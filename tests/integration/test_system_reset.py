@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pyman import stages
 from tests.conftest import command, environment, until
-
-Own = Callable[..., str]
-
-
-@pytest.fixture
-def store() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="pm-"))
-    environment(path)
-    yield path
-    subprocess.run([*command(), "system", "reset", "-f"], env=environment(path), check=True)
-    subprocess.run(["rm", "-rf", str(path)], check=True)
+from tests.integration.conftest import Own, runner
 
 
 @pytest.fixture
 def own(store: Path, layout: str) -> Own:
     """own(*args, rc=0) runs pyman in a store that has one of everything; its output."""
-
-    def run(*args: str, rc: int = 0, input: str = "", **env: str) -> str:
-        done = subprocess.run([*command(), *args], env=environment(store, **env), input=input, capture_output=True, text=True, timeout=300)
-        assert done.returncode == rc, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
+    run = runner(store, errors=True)
     run("pull", "-q", f"oci:{layout}:latest")
     run("network", "create", "extra")
     run("secret", "create", "word", "-", input="x")
