@@ -15,13 +15,9 @@ from pyman import fastimport  # noqa: E402
 fastimport.install(next((word for word in sys.argv[1:] if word[:1] != "-"), ""))
 
 if sys.stdin is None or sys.stdout is None or sys.stderr is None:
-    # Closed by the caller: the next file that is opened would take the number, and get what is meant for the stream.
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open("/dev/null", os.O_RDWR)
-    sys.stdin, sys.stdout, sys.stderr = sys.stdin or open(0), sys.stdout or open(1, "w"), sys.stderr or open(2, "w")
+    from pyman.linux import streams
+
+    streams.fill()
 
 from pyman.cli.dispatch import main  # noqa: E402 (the finder must stand before)
 

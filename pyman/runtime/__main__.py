@@ -13,6 +13,11 @@ from pyman import fastimport  # noqa: E402
 
 fastimport.install("runtime-" + next((word for word in sys.argv[1:] if word[:1] != "-"), ""))
 
+if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+    from pyman.linux import streams
+
+    streams.fill()
+
 from pyman.runtime.main import main  # noqa: E402 (the finder must stand before)
 
 main(sys.argv[1:])

@@ -6,6 +6,7 @@ from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 # option -> whether it takes a value; short names beside their long ones
@@ -189,7 +190,7 @@ def parse(argv: list[str], known: dict[str, bool]) -> tuple[dict[str, Any], list
         if name not in known and "-" + name in known:
             name = "-" + name  # Go's flag package takes one dash for two
         if name not in known and name not in ("--help", "-h"):
-            raise UsageError(f"unknown option {name}", "pyman-runtime does not have it")
+            raise UsageError(f"unknown option {name}", near(name, known) or "pyman-runtime does not have it")
         takes_value = known.get(name, False)
         if takes_value and not equals:
             if at >= len(argv):
@@ -209,6 +210,14 @@ def parse(argv: list[str], known: dict[str, bool]) -> tuple[dict[str, Any], list
         else:
             found[key] = value if takes_value else value != "false"
     return found, argv[at:]
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """What a mistyped word may have meant, as a sentence; empty if it is like none."""
+    import difflib  # for mistakes only
+
+    found = difflib.get_close_matches(word, [name for name in known if name[:2] == "--" or name[:1] != "-"], 1)
+    return f"did you mean {found[0]}?" if found else ""
 
 
 def number(opts: dict[str, Any], key: str, default: int = 0) -> int:

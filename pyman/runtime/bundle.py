@@ -34,6 +34,9 @@ def load(directory: str, name: str = "config.json") -> dict[str, Any]:
     except RuntimeFailure as err:
         raise RuntimeFailure(f"cannot use bundle {directory}: {err.what}", err.why, err.hint, stage=err.stage or "config") from None
     spec["root"]["path"] = os.path.join(directory, spec["root"]["path"])
+    for mount in spec["mounts"]:
+        if mount.get("type") == "bind":  # config.md "Mounts": relative to the bundle
+            mount["source"] = os.path.join(directory, mount["source"])
     if not os.path.isdir(spec["root"]["path"]):
         raise RuntimeFailure(
             f"cannot use bundle {directory}: root.path {spec['root']['path']}", "there is no such directory", stage="config"

@@ -79,6 +79,7 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
     if foreground.listen_fds():
         spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={foreground.listen_fds()}", "LISTEN_PID=1"]
     entry = root.make(container_id, directory, spec)
+    spec["process"]["oomScoreMust"] = True  # not of the spec
     if not detached:
         foreground.hold_signals()
     created: Created | None = None

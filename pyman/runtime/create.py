@@ -5,6 +5,8 @@ Called by process C (uid 0 with all capabilities in U1) or by the pyman-runtime 
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 
 from pyman.errors import RuntimeFailure
@@ -29,6 +31,7 @@ _FLAGS = {
     "user": libc.CLONE_NEWUSER,
     "time": libc.CLONE_NEWTIME,
 }
+_NS_GET_NSTYPE = 0xB703  # the CLONE_NEW* flag of a namespace (Linux 4.11)
 
 
 def syscall_filter(spec: dict[str, Any]) -> bytes:
@@ -59,14 +62,13 @@ def begin(
     netns_fd: a fresh network namespace made ahead, used where `spec` asks for a new one; the descriptor stays open.
     extras: what only some specs ask for, see runtime/extras.py. bpf: what `syscall_filter` gave for this spec, if that was called before.
     cgroup: directory of the cgroup v2 that init is born in (Linux 5.7), or empty for the caller's.
-    RuntimeFailure; FileNotFoundError for a namespace path that does not exist.
+    RuntimeFailure.
     """
-    namespaces = spec["linux"]["namespaces"]
     root = spec["root"]["path"]
     if not root.startswith("/"):
         spec["root"]["path"] = os.path.join(bundle, root)
     bpf = syscall_filter(spec) if bpf is None else bpf
-    flags, pid_ns, user_ns, join, premade = _sort(namespaces, netns_fd)
+    flags, pid_ns, user_ns, join, premade = _sort(spec["linux"]["namespaces"], netns_fd)
     new_user = bool(flags & libc.CLONE_NEWUSER)
     made_here = -1
     if pid_ns >= 0 and user_ns < 0 and flags & libc.CLONE_NEWNET and not new_user:
@@ -101,24 +103,29 @@ def begin(
             if fd >= 0:
                 os.close(fd)
     theirs.close()
-    if gate:
-        os.close(init.gate_fd)
-    for fd in join:
-        os.close(fd)
-    if extras is not None:
-        extras.parent_close()
     created = Created(pid, ours, bool(spec["process"].get("terminal")))
     created.netns_fd = made_here
+    _set_up(created, init, flags)
+    return created
+
+
+def _set_up(created: Created, init: Init, flags: int) -> None:
+    """The caller's part while init waits: copies of descriptors closed, ids mapped, init let go. RuntimeFailure."""
+    if init.gate_fd >= 0:
+        os.close(init.gate_fd)
+    for fd in init.join:
+        os.close(fd)
+    if init.extras is not None:
+        init.extras.parent_close()
     if flags & libc.CLONE_NEWNET:
         # While init is held it is dumpable: later nobody may look into its /proc entry.
-        created.netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    if new_user:
+        created.netns_fd = os.open(f"/proc/{created.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    if init.new_user:
         from pyman.runtime import id_maps  # containers with a user namespace of their own only
 
-        id_maps.write(pid, spec["linux"])
-    created.extras = extras
+        id_maps.write(created.pid, init.spec["linux"])
+    created.extras = init.extras
     _let_go(created, init)
-    return created
 
 
 def _born(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int, cgroup_fd: int) -> int:
@@ -166,7 +173,7 @@ def _sort(namespaces: list[dict[str, Any]], netns_fd: int) -> tuple[int, int, in
             else:
                 flags |= _FLAGS[kind]
             continue
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # what is a FIFO there must not make us wait
+        fd = _open_namespace(kind, path)
         if kind == "pid":
             pid_ns = fd
         elif kind == "user":
@@ -174,6 +181,22 @@ def _sort(namespaces: list[dict[str, Any]], netns_fd: int) -> tuple[int, int, in
         else:
             join.append(fd)
     return flags, pid_ns, user_ns, join, premade
+
+
+def _open_namespace(kind: str, path: str) -> int:
+    """Descriptor of the namespace at `path`. RuntimeFailure if there is none of this kind."""
+    what, fd = f"cannot join the {kind} namespace {path}", -1
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # what is a FIFO there must not make us wait
+        found = fcntl.ioctl(fd, _NS_GET_NSTYPE) & 0xFFFFFFFF
+        if found == _FLAGS[kind]:
+            return fd
+        why, number = f"it is a {next((name for name in _FLAGS if _FLAGS[name] == found), 'different')} namespace", errno.EINVAL
+    except OSError as err:
+        why, number = "it is no namespace" if err.errno == errno.ENOTTY else err.strerror or str(err), err.errno or 0
+    if fd >= 0:
+        os.close(fd)
+    raise RuntimeFailure(what, why, stage="namespaces", errno=number)
 
 
 def _refused(err: OSError) -> RuntimeFailure:

@@ -105,15 +105,7 @@ def exec_process(
         from pyman.linux import seccomp
 
         bpf = seccomp.program(seccomp_spec)
-    try:
-        pidfd = libc.pidfd_open(init_pid)
-    except ProcessLookupError:
-        raise StateError("cannot execute a command in the container", "it has ended") from None
-    flags = 0
-    for kind, flag in _KINDS.items():
-        # Joining a namespace one already is in is refused for user namespaces, and useless for the others.
-        if os.stat(f"/proc/{init_pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
-            flags |= flag
+    pidfd, flags = _target(init_pid)
     ours, theirs = channels.pair()
     init = ExecInit(process_spec, theirs, stdio, bpf, preserve)
     if process_spec.get("terminal"):
@@ -122,16 +114,43 @@ def exec_process(
         init.tty = tty
     init.extras = extras
     more = extras.parent_prepare() if extras is not None else ()
+    pid = _join(init, pidfd, flags, (theirs.fileno(), *stdio, *preserve, *more))
+    os.close(pidfd)
+    theirs.close()
+    if extras is not None:
+        extras.parent_close()
+        if not pid:
+            ours.receive()  # raises what it reports
+    if not pid:
+        raise RuntimeFailure("cannot execute a command in the container", "joining its namespaces failed; did it just end?", stage="join")
+    return _executed(Created(pid, ours, bool(process_spec.get("terminal"))))
+
+
+def _target(init_pid: int) -> tuple[int, int]:
+    """(pidfd of init, the namespaces of its that are not ours). StateError if it has ended."""
+    try:
+        pidfd = libc.pidfd_open(init_pid)
+        flags = 0
+        for kind, flag in _KINDS.items():
+            # Joining a namespace one already is in is refused for user namespaces, and useless for the others.
+            if os.stat(f"/proc/{init_pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
+                flags |= flag
+    except (ProcessLookupError, FileNotFoundError):  # the second: it is dead, but processes of its namespace still end
+        raise StateError("cannot execute a command in the container", "it has ended") from None
+    return pidfd, flags
+
+
+def _join(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -> int:
+    """Clone the process inside the namespaces, from one that joins them; its pid, 0 if that failed."""
     read_end, write_end = os.pipe()
-    keep = (theirs.fileno(), *stdio, *preserve, *more)
 
     def joiner() -> int:
-        set_oom_score(process_spec)
-        if extras is not None:
+        set_oom_score(init.process)
+        if init.extras is not None:
             try:
-                extras.before_join()
+                init.extras.before_join()
             except PymanError as err:
-                theirs.send("error", error=err.to_record())
+                init.channel.send("error", error=err.to_record())
                 return 1
         # Before the container's processes can see this one: its memory and descriptors must not be theirs to open.
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
@@ -144,30 +163,26 @@ def exec_process(
         os.write(write_end, b"%d" % pid)
         return 0
 
-    helper = _fork_joiner(joiner, (*keep, pidfd, write_end), extras)
+    helper = _fork_joiner(joiner, (*keep, pidfd, write_end), init.extras)
     os.close(write_end)
-    os.close(pidfd)
-    theirs.close()
     text = os.read(read_end, 32)
     os.close(read_end)
     process.wait(helper)
-    if extras is not None:
-        extras.parent_close()
-        if not text:
-            ours.receive()  # raises what it reports
-    if not text:
-        raise RuntimeFailure("cannot execute a command in the container", "joining its namespaces failed; did it just end?", stage="join")
-    created = Created(int(text), ours, bool(process_spec.get("terminal")))
+    return int(text or b"0")
+
+
+def _executed(created: Created) -> Created:
+    """Wait until the process executes its program; its error is raised here."""
     try:
         if created.terminal:
-            _, created.console = ours.expect("console", "console")
-        message, _ = ours.receive()
+            _, created.console = created.channel.expect("console", "console")
+        message, _ = created.channel.receive()
     except PymanError:
         process.wait(created.pid)
         raise
     if message is not None:
         raise RuntimeFailure("cannot execute a command in the container", f"unexpected message {message['kind']}", stage="exec")
-    ours.close()
+    created.channel.close()
     return created
 
 

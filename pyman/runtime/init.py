@@ -10,7 +10,7 @@ import _socket
 import fcntl
 import os
 
-from pyman.errors import PymanError
+from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import libc, tty
 from pyman.runtime import channel as channels
 from pyman.runtime import program, rootfs
@@ -90,7 +90,6 @@ class Init:
     def _run(self) -> None:
         spec, process = self.spec, self.spec["process"]
         linux = spec.get("linux") or {}
-        program.set_oom_score(process)
         self._enter_namespaces()
         os.setsid()
         if self.extras is None or not self.extras.no_new_keyring:
@@ -135,12 +134,17 @@ class Init:
             message, _ = self.channel.expect("go", "userns")
             if self.extras is not None:
                 self.extras.state["pid"] = message["pid"]
+        program.set_oom_score(self.spec["process"])
         self.stage = "join"
         if self.joins_others and not self.new_user:
             # Before another container's processes can see this one: its memory and descriptors must not be theirs to open.
             libc.prctl(libc.PR_SET_DUMPABLE, 0)
         for fd in self.join:
-            libc.setns(fd)
+            try:
+                libc.setns(fd)
+            except OSError as err:
+                what = f"cannot join the namespace {os.readlink(f'/proc/self/fd/{fd}')}"
+                raise RuntimeFailure(what, err.strerror or str(err), stage="join", errno=err.errno or 0) from err
             os.close(fd)
         if self.new_user:
             try:

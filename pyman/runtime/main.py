@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from pyman.errors import PymanError, UsageError
+from pyman.errors import PymanError, RuntimeFailure, UsageError
 from pyman.runtime import arguments
 from pyman.state import fastjson
 
@@ -36,7 +36,7 @@ global options:
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run the command line and end the process. 1 for an error, as runc; the container's code for run and exec."""
+    """Run the command line and end the process. 1 for an error, 255 for one of exec, as runc; the program's code for run and exec."""
     code = 1
     settings: dict[str, Any] = {}
     try:
@@ -53,19 +53,23 @@ def main(argv: list[str]) -> NoReturn:
             code = _run(settings, rest)
     except PymanError as err:
         log(settings, "error", _text(err))
-        # runc and crun end a failed run and exec with 126 and 127 for a program that cannot be executed
-        verb = next((word for word in argv if word in arguments.VERBS), "")
-        if verb in ("run", "exec"):
-            code = err.exit_code if err.exit_code in (126, 127) else 255 if verb == "exec" else 1
+        code = _failed(argv)
     except OSError as err:
         log(settings, "error", f"{err.filename or ''}: {err.strerror or err}".strip(": "))
+        code = _failed(argv)
     except (ValueError, TypeError, KeyError, RecursionError) as err:  # a configuration no check foresaw: one line, no traceback
         log(settings, "error", f"cannot use the configuration: {type(err).__name__}: {err}")
+        code = _failed(argv)
     try:
         sys.stdout.flush()
     except OSError:
         pass
     os._exit(code)
+
+
+def _failed(argv: list[str]) -> int:
+    """The exit code of an error, which for exec must not look like one of the program's own."""
+    return 255 if next((word for word in argv if word in arguments.VERBS), "") == "exec" else 1
 
 
 def _text(err: PymanError) -> str:
@@ -99,15 +103,30 @@ def log(settings: dict[str, Any], level: str, text: str) -> None:
         sys.stderr.write(f"pyman-runtime: cannot write the log {path}: {err.strerror}\n")
 
 
+def _try_log(settings: dict[str, Any]) -> None:
+    """A log that cannot be written is found before anything is done, not with the first error. RuntimeFailure."""
+    path = str(settings["log"]).removeprefix("file:")
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644))
+    except OSError as err:
+        if err.errno != 6:  # ENXIO: a FIFO that nobody reads yet
+            del settings["log"]
+            raise RuntimeFailure(
+                f"cannot write the log {path}", err.strerror or str(err), "give a file in a directory that exists"
+            ) from None
+
+
 def _run(settings: dict[str, Any], rest: list[str]) -> int:
     verb = rest[0]
     if verb not in arguments.VERBS:
-        raise UsageError(f"unknown command {verb!r}", "known are " + ", ".join(arguments.VERBS))
+        raise UsageError(f"unknown command {verb!r}", arguments.near(verb, arguments.VERBS) or "known are " + ", ".join(arguments.VERBS))
     if settings.get("log_format") not in (None, "json", "text"):
         raise UsageError(f"invalid --log-format {settings['log_format']!r}", "json and text are known")
     kind, colon, _ = str(settings.get("log") or "").partition(":")
     if colon and kind.isalpha() and kind != "file":
         raise UsageError(f"invalid --log {settings.pop('log')!r}", "the log is a file: give its path, or file:PATH")
+    if settings.get("log"):
+        _try_log(settings)
     opts, args = arguments.parse(rest[1:], arguments.VERBS[verb])
     if opts.get("help"):
         sys.stdout.write(f"Usage: {NAME} [OPTION...] {verb} {arguments.POSITIONALS.get(verb, '')}\n")

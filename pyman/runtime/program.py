@@ -106,8 +106,14 @@ def set_oom_score(process: dict[str, Any]) -> None:
                 os.write(fd, str(process["oomScoreAdj"]).encode())
         finally:
             os.close(fd)
-    except OSError:
-        pass  # lowering needs privilege; the caller's value stays, as with other rootless runtimes
+    except OSError as err:
+        # Lowering needs privilege. The caller's value stays, which suits managers that know that; others are told.
+        if process.get("oomScoreMust"):
+            raise RuntimeFailure(
+                f"cannot set process.oomScoreAdj {process['oomScoreAdj']}",
+                f"{err.strerror}; a value below the caller's own needs privileges on the host",
+                stage="process",
+            ) from err
 
 
 def _limit(value: int) -> int:

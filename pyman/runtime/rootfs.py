@@ -162,6 +162,10 @@ def mount_all(root: Root, mounts: list[dict[str, Any]]) -> None:
                 why = "the image has a symbolic link there"
             elif err.errno == 20:
                 why = "the image has something there that is not a directory"
+            elif err.errno == 19:
+                why = f"this kernel has no file system {kind}"
+            elif err.errno == 22 and kind != "bind" and entry.get("options"):
+                why = f"the file system {kind} refuses the options {','.join(entry['options'])}"
             raise RuntimeFailure(f"cannot mount {target}{source}", why, stage="mounts", errno=err.errno or 0) from err
 
 

@@ -26,6 +26,7 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
     """
     found = []
     new_user = any(entry["type"] == "user" and not entry.get("path") for entry in spec["linux"]["namespaces"])
+    label_mounts(spec)
     for entry in spec["mounts"]:
         options = entry.get("options") or []
         if "copy-symlink" in options and os.path.islink(entry.get("source") or ""):
@@ -56,6 +57,14 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
         if maps is not None:
             _idmap(tree, entry, idmap, maps)
     return found
+
+
+def label_mounts(spec: dict[str, Any]) -> None:
+    """linux.mountLabel becomes an option of the mounts whose files SELinux lets a user namespace label."""
+    label = spec["linux"].get("mountLabel")
+    for entry in spec["mounts"] if label else []:
+        if entry.get("type") in ("tmpfs", "ramfs", "devpts", "overlay"):
+            entry["options"] = [*(entry.get("options") or []), f'context="{label}"']
 
 
 def leaves_out_caller(linux: dict[str, Any]) -> bool:

@@ -29,9 +29,9 @@ _KILL_WAIT = 10  # seconds for init to end after SIGKILL
 
 
 def signal_number(text: str) -> int:
-    """A signal by number or name (with or without SIG; RTMIN+n). UsageError."""
+    """A signal by number (0 only asks whether there is somebody) or name (with or without SIG; RTMIN+n). UsageError."""
     name = text.upper().removeprefix("SIG")
-    if name.isdigit() and 0 < int(name) < 65:
+    if name.isdecimal() and name.isascii() and len(name) < 4 and int(name) < 65:
         return int(name)
     if name in _SIGNALS:
         return _SIGNALS[name]

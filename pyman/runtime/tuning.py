@@ -92,6 +92,8 @@ def check(process: dict[str, Any], linux: dict[str, Any] | None = None) -> None:
         raise _failed(f"the AppArmor profile {process['apparmorProfile']}", "AppArmor is not enabled on this host")
     if process.get("selinuxLabel") and not has_selinux():
         raise _failed(f"the SELinux label {process['selinuxLabel']}", "SELinux is not enabled on this host")
+    if (linux or {}).get("mountLabel") and not has_selinux():
+        raise _failed(f"the SELinux label {(linux or {})['mountLabel']} of mounts", "SELinux is not enabled on this host")
 
 
 def has_apparmor() -> bool:

@@ -245,6 +245,7 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
         "linux.rootfsPropagation",
         f"{linux.get('rootfsPropagation')!r} is not private, slave, shared or unbindable",
     )
+    _need("memoryPolicy" not in linux or linux["memoryPolicy"].get("mode"), "linux.memoryPolicy.mode", "it is missing")
     domain = (linux.get("personality") or {}).get("domain")
     _need(not linux.get("personality") or domain in ("LINUX", "LINUX32"), "linux.personality.domain", f"{domain!r} is not LINUX or LINUX32")
     _need(not (linux.get("personality") or {}).get("flags"), "linux.personality.flags", "no flags are defined")

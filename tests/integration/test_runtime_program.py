@@ -80,10 +80,23 @@ def test_life_of_a_bundle(bundle: Bundle, runtime: Runtime) -> None:
 def test_run_returns_the_exit_code(bundle: Bundle, runtime: Runtime) -> None:
     assert runtime("run", "--bundle", bundle.sh("echo out; exit 9"), "once", rc=9).stdout == "out\n"
     runtime("run", "--bundle", bundle.sh("kill -USR1 $$"), "once", rc=0)  # init of a pid namespace has no default actions
-    assert "no such file or directory" in runtime("run", "--bundle", bundle.save(args=["/nope"]), "once", rc=127).stderr
-    assert "executable file not found" in runtime("run", "--bundle", bundle.save(args=["nope"]), "once", rc=127).stderr
-    assert "permission denied" in runtime("run", "--bundle", bundle.save(args=["/bin"]), "once", rc=126).stderr
+    assert "no such file or directory" in runtime("run", "--bundle", bundle.save(args=["/nope"]), "once", rc=1).stderr
+    assert "executable file not found" in runtime("run", "--bundle", bundle.save(args=["nope"]), "once", rc=1).stderr
+    assert "permission denied" in runtime("run", "--bundle", bundle.save(args=["/bin"]), "once", rc=1).stderr
     assert runtime("list", "-q").stdout == ""
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams_are_the_null_device_inside(bundle: Bundle, base: Path, closed: str) -> None:
+    """Otherwise the next file that is opened would be the program's standard input, output or error."""
+    bundle.sh('for n in 0 1 2; do streams="$streams $(/bin/busybox readlink /proc/1/fd/$n)"; done; echo $streams >/streams; exit 4')
+    command = [sys.executable, "-SI", str(ROOT / "pyman/runtime/__main__.py"), "run", "--bundle", str(bundle.path), "closed"]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *command], env=environment(base), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", "")
+    found = (bundle.root / "streams").read_text().split()
+    assert len(found) == 3 and all(found[int(word[0])] == "/dev/null" for word in closed.split()), found
 
 
 def test_create_says_that_the_program_is_missing(bundle: Bundle, runtime: Runtime) -> None:
@@ -128,7 +141,7 @@ def test_exec_takes_its_options(bundle: Bundle, runtime: Runtime) -> None:
     extra = 1 << 21 | 1 << 13
     assert values["CapEff"] & extra == extra and values["CapInh"] == values["CapAmb"] == 0
     assert runtime("exec", "ex", "sh", "-c", "exit 5", rc=5).returncode == 5
-    assert "executable file not found" in runtime("exec", "ex", "nope", rc=127).stderr
+    assert "executable file not found" in runtime("exec", "ex", "nope", rc=255).stderr
     for options in (["--user", "1x"], ["--user", "-1"], ["--user", "4294967295"], ["--cap", "CAP_NO"], ["--cwd", "bin"], ["--user", "0x1"]):
         runtime("exec", *options, "ex", "true", rc=255)
     assert "AppArmor" in runtime("exec", "--apparmor", "x", "ex", "true", rc=255).stderr
@@ -224,7 +237,8 @@ def test_kill_knows_signals_by_name_and_number(bundle: Bundle, runtime: Runtime)
         runtime("kill", "sig", name)
         until(lambda count=count: got.exists() and got.read_text().count("\n") == count)  # type: ignore[misc]
     assert got.read_text().split() == ["USR1", "USR2", "HUP"]
-    for name in ("NOSIG", "0", "65", "-1", "RTMIN+99"):
+    runtime("kill", "sig", "0")  # sends none: whether there is somebody
+    for name in ("NOSIG", "00000", "65", "-1", "RTMIN+99"):
         assert "invalid signal" in runtime("kill", "sig", "--" if name == "-1" else name, rc=1).stderr or name == "-1"
 
 
@@ -247,6 +261,10 @@ def test_features_list_what_there_is(runtime: Runtime) -> None:
     ("args", "word"),
     [
         (["dance"], "unknown command"),
+        (["chekpoint"], "did you mean checkpoint?"),
+        (["exec", "--preserve-fd", "1"], "did you mean --preserve-fds?"),
+        (["create", "--bundl", "x", "y"], "did you mean --bundle?"),
+        (["--log", "/nowhere/at/all", "list"], "cannot write the log /nowhere/at/all"),
         (["state"], "wrong number"),
         (["state", "--no-such"], "unknown option"),
         (["state", "a/b"], "invalid container ID"),
@@ -261,7 +279,7 @@ def test_features_list_what_there_is(runtime: Runtime) -> None:
 def test_bad_command_lines(bundle: Bundle, runtime: Runtime, args: list[str], word: str) -> None:
     if args[0] == "run":
         args = ["run", "--bundle", str(bundle.path), *args[1:]]
-    text = runtime(*args, rc=1).stderr
+    text = runtime(*args, rc=255 if args[0] == "exec" else 1).stderr
     assert word in text and text.count("\n") == 1
 
 

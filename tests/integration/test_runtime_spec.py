@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 from tests.integration.conftest import Bundle, Runtime
 
 NAMESPACES = ("pid", "ipc", "uts", "mount", "cgroup", "user")
+OWN = [{"type": "mount"}, {"type": "user"}, {"type": "uts"}]
 
 
 def out(bundle: Bundle, runtime: Runtime, script: str, **process: object) -> str:
@@ -112,6 +113,12 @@ def test_propagation_of_mounts_and_root(bundle: Bundle, runtime: Runtime) -> Non
     lines = {line.split(" ")[4]: line.split(" - ")[0] for line in out(bundle, runtime, "cat /proc/self/mountinfo").splitlines()}
     assert "shared:" in lines["/shared"] and "unbindable" in lines["/unbindable"] and "shared:" in lines["/"]
     assert "shared:" not in lines["/private"] and "shared:" not in lines["/rprivate"]
+
+
+def test_sources_are_relative_to_the_bundle(bundle: Bundle, runtime: Runtime) -> None:
+    (bundle.path / "beside").write_text("beside the root")
+    bundle.spec["mounts"].append({"destination": "/tmp/file", "source": "beside", "options": ["bind"]})
+    assert out(bundle, runtime, "cat /tmp/file") == "beside the root"
 
 
 def test_tmpcopyup(bundle: Bundle, runtime: Runtime) -> None:
@@ -218,6 +225,24 @@ def test_bad_processes_are_refused_with_one_clear_error(bundle: Bundle, runtime:
         (("linux", "namespaces"), [{"type": "pid"}], "mount namespace"),
         (("linux", "namespaces"), [{"type": "mount"}, {"type": "mount"}], "twice"),
         (("linux", "namespaces"), [{"type": "mount"}, {"type": "dream"}], "dream"),
+        (
+            ("linux", "namespaces"),
+            [*OWN, {"type": "network", "path": "/no"}],
+            "cannot join the network namespace /no: No such",
+        ),
+        (
+            ("linux", "namespaces"),
+            [*OWN, {"type": "ipc", "path": "/etc/passwd"}],
+            "/etc/passwd: it is no namespace",
+        ),
+        (
+            ("linux", "namespaces"),
+            [*OWN, {"type": "ipc", "path": "/proc/self/ns/uts"}],
+            "it is a uts namespace",
+        ),
+        (("linux", "mountLabel"), "a:b:c:s0", "SELinux is not enabled"),
+        (("process", "oomScoreAdj"), -1000, "cannot set process.oomScoreAdj -1000"),
+        (("linux", "memoryPolicy"), {}, "linux.memoryPolicy.mode"),
         (("linux", "netDevices"), {"eth7": {}}, "network namespace"),
         (("linux", "sysctl"), {"kernel.core_pattern": "|/x"}, "belongs to no namespace"),
         (("linux", "sysctl"), {"net.ipv4.ip_forward": "1"}, "network namespace"),
@@ -228,6 +253,8 @@ def test_bad_processes_are_refused_with_one_clear_error(bundle: Bundle, runtime:
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_Z80"]}, "SCMP_ARCH_Z80"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_NO"]}, "seccomp.flags"),
         (("mounts",), [{"destination": "/x"}], "source"),
+        (("mounts",), [{"destination": "/x", "type": "dreamfs"}], "this kernel has no file system dreamfs"),
+        (("mounts",), [{"destination": "/x", "type": "tmpfs", "options": ["size=x"]}], "tmpfs refuses the options size=x"),
         (("mounts",), "none", "mounts"),
         (("hostname",), 5, "hostname"),
         (("annotations",), {"a": 1}, "annotations.a"),

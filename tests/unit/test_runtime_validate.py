@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pyman.errors import RuntimeFailure
-from pyman.runtime import hooks, template, tuning, validate
+from pyman.runtime import hooks, rootfs_more, template, tuning, validate
 
 
 def full() -> dict[str, Any]:
@@ -73,3 +73,11 @@ def test_unknown_capabilities_are_taken_out() -> None:
     process = {"capabilities": {"bounding": ["CAP_CHOWN", "CAP_X"], "effective": None}}
     assert validate.unknown_capabilities(process) == ["CAP_X"]
     assert process["capabilities"]["bounding"] == ["CAP_CHOWN"]
+
+
+def test_the_label_of_mounts_is_an_option_of_those_that_take_one() -> None:
+    spec = template.template(rootless=True)
+    spec["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0:c1,c2"
+    rootfs_more.label_mounts(spec)
+    labelled = {entry["destination"]: entry["options"][-1] for entry in spec["mounts"] if "context=" in entry["options"][-1]}
+    assert labelled == dict.fromkeys(("/dev", "/dev/pts", "/dev/shm"), 'context="system_u:object_r:container_file_t:s0:c1,c2"')
