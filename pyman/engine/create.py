@@ -387,7 +387,7 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: di
 
     mounts: more of the state; sealed: the values of its secrets.
     """
-    container_id = os.urandom(32).hex()
+    container_id = names.random_id()
     container = Container(container_id)
     try:
         os.makedirs(container.dir, 0o700)

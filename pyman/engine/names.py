@@ -32,6 +32,15 @@ def check(name: str) -> None:
         raise UsageError(f"invalid container name {name!r}", "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*", "choose another --name")
 
 
+def random_id() -> str:
+    """A container's id, 64 hexadecimal digits. The first twelve become its host name: who looks up one of decimal digits alone takes
+    it for an address, and finds nobody."""
+    while True:
+        found = os.urandom(32).hex()
+        if not found[:12].isdigit():
+            return found
+
+
 def random_name() -> str:
     """Two words; not reserved yet."""
     number = int.from_bytes(os.urandom(4), "little")

@@ -6,7 +6,7 @@ import pytest
 
 from pyman.cli import parse
 from pyman.config import schema
-from pyman.engine import create, id_maps, option_checks
+from pyman.engine import create, id_maps, names, option_checks
 from pyman.errors import UsageError
 from pyman.monitor import logs
 
@@ -121,3 +121,8 @@ def test_times_keep_their_nanoseconds() -> None:
     assert logs.stamp_of("2026-11-26T09:13:36.5+01:00", "--since") == "2026-11-26T08:13:36.500000000"
     assert logs.stamp_of("1795680816.000000007", "--since").endswith(":36.000000007")
     assert logs.stamp_of("1.5m", "--since") < logs.stamp_of("1m", "--since") < logs.stamp_of("0.5s", "--since")
+
+
+def test_a_host_name_is_never_a_number() -> None:
+    """One id in 280 would begin with twelve decimal digits."""
+    assert not any(names.random_id()[:12].isdigit() for _ in range(5000))
