@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pyman.runtime import cgroup
 
@@ -34,6 +35,11 @@ TOOLS = (
     "gpg",
     "ssh",
 )
+# The same examples in every run, however long one takes; PYMAN_TEST_RANDOM=1 looks for others.
+settings.register_profile(
+    "pyman", deadline=None, database=None, derandomize=not os.environ.get("PYMAN_TEST_RANDOM"), suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("pyman")
 OTHER_RUNTIME = os.environ.get("PYMAN_TEST_RUNTIME", "")  # crun or runc: the same tests with it, see test_other_runtimes.py
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
