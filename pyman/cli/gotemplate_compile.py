@@ -174,7 +174,8 @@ class Compiler:
 
     def _command(self, at: int, first: bool) -> tuple[Callable[[Scope, Any], Any], int]:
         if at >= len(self._tokens) or self._tokens[at].kind in (")", "|"):
-            raise error(self._tokens[at].position if at < len(self._tokens) else self._position, "missing value for command")
+            word = str(self._tokens[0].value) if self._tokens and self._tokens[0].kind == "word" and first else "command"
+            raise error(self._tokens[at].position if at < len(self._tokens) else self._position, f"missing value for {word}")
         head = self._tokens[at]
         name = str(head.value) if head.kind == "word" and head.value not in ("true", "false", "nil") else ""
         if name:

@@ -166,7 +166,8 @@ def index(value: Any, *keys: Any) -> Any:
     """index X 1 "a": an element, or what a map gives for a key it does not have."""
     for key in keys:
         if isinstance(value, dict):
-            value = value.get(key, ABSENT)
+            texts = all(isinstance(item, str) for item in value.values())
+            value = value.get(key, "" if texts else ABSENT)  # the zero value of what the map holds
         elif isinstance(value, (list, tuple, str)):
             if type(key) is not int:
                 raise TypeError(f"cannot index a list with type {kind(key)}")

@@ -82,10 +82,27 @@ def exposed(state: State) -> dict[str, list[str]]:
     """{port: [protocols]} of the image's and --expose's ports."""
     config = _config(state)
     found: dict[str, list[str]] = {}
-    for name in [*(config["image_config"].get("ExposedPorts") or {}), *(config["options"].get("expose") or [])]:
-        port, _, protocol = str(name).partition("/")
-        found.setdefault(port, []).append(protocol or "tcp")
+    if config["image_config"].get("ExposedPorts") or config["options"].get("expose"):
+        from pyman.engine import exposed as listed  # with such ports only
+
+        for protocol, number in listed.ports(listed.names(config["image_config"], config["options"])):
+            found.setdefault(str(number), []).append(protocol)
     return found
+
+
+def ports(state: State) -> str:
+    """0.0.0.0:8080->80/tcp, 99/tcp: the published ports, and those that are only exposed."""
+    published = ps.port_text(state["ports"])
+    if not state.get("exposed"):
+        return published
+    from pyman.engine import exposed as listed  # with such ports only
+
+    return ", ".join(text for text in (published, listed.text(state["exposed"], state["ports"])) if text)
+
+
+def mounts(state: State) -> list[str]:
+    """Where volumes and paths of the host are mounted; before the first start, where they will be."""
+    return sorted(state["mounts"] or {**(state.get("binds") or {}), **(state.get("volume_at") or {})})
 
 
 def cid_file(state: State) -> str:
@@ -121,14 +138,14 @@ _FIELDS: dict[str, Callable[[State], Any]] = {
     "IsInfra": lambda s: False,
     "Label": lambda s: lambda name: s["labels"].get(str(name), ""),
     "Labels": lambda s: s["labels"],
-    "Mounts": lambda s: sorted(s["mounts"]),
+    "Mounts": mounts,
     "Names": lambda s: s["name"],
     "Namespaces": namespaces,
     "Networks": lambda s: ",".join(s["networks"]),
     "Pid": lambda s: s["pid"],
     "Pod": lambda s: "",
     "PodName": lambda s: "",
-    "Ports": lambda s: ps.port_text(s["ports"]),
+    "Ports": ports,
     "Restarts": lambda s: s["restarts"],
     "RunningFor": lambda s: output.ago(s["created"]),
     "Size": size_text,
@@ -171,7 +188,7 @@ def json_row(state: State, size: bool = False, with_namespaces: bool = False) ->
         "ImageID": state["image_id"],
         "IsInfra": False,
         "Labels": state["labels"] or None,
-        "Mounts": sorted(state["mounts"]),
+        "Mounts": mounts(state),
         "Names": [state["name"]],
         "Namespaces": namespaces(state) if with_namespaces else {},
         "Networks": state["networks"],

@@ -34,6 +34,8 @@ def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError
         chosen = _filtered(everything, opts["filter"]) if opts.get("filter") else everything
         return [(container.id, container) for container in chosen]
     if opts.get("latest"):
+        if names:
+            raise UsageError("cannot use --latest together with container names", "--latest means the newest container")
         container = containers.latest()
         return [(container.id, container)]
     if not names and not opts.get("cidfile"):

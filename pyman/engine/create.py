@@ -108,6 +108,10 @@ def create_container(
         from pyman.engine import network_options  # with ports only
 
         more = {**more, "ports": network_options.choose_ports(opts, config["image_config"], conf)}
+    if opts.get("expose") or config["image_config"].get("ExposedPorts"):
+        from pyman.engine import exposed  # with such ports only
+
+        more = {**more, "exposed": exposed.names(config["image_config"], opts)}
     container = _write(config, opts, owned, more, sealed)
     if warn and not opts.get("quiet") and str(opts.get("restart") or "").startswith(("always", "unless-stopped")):
         from pyman.engine import reboot  # these policies only

@@ -76,7 +76,8 @@ def compile_filters(filters: list[str]) -> Callable[[Event], bool]:
     for item in filters:
         key, separator, value = item.partition("=")
         if not separator or key.lower() not in FILTERS:
-            raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE", "keys are " + ", ".join(FILTERS))
+            why = f"there is no filter {key!r} of events" if separator else "the form is KEY=VALUE"
+            raise UsageError(f"invalid filter {item!r}", why, "keys are " + ", ".join(FILTERS))
         groups.setdefault(key.lower(), []).append(value)
 
     def passes(event: Event) -> bool:

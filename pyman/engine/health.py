@@ -132,9 +132,14 @@ def _count(option: str, value: Any, least: int) -> int:
 
 
 def _command(text: str, option: str) -> list[str]:
-    """The command of an option: a JSON list, or a line for the shell; none switches a check off. UsageError."""
-    if text == "none":
+    """The command of an option: a JSON list, words after CMD, or a line for the shell; none switches a check off. UsageError."""
+    first, _, rest = text.strip().partition(" ")
+    if first.upper() == "NONE":
         return ["NONE"]
+    if first.upper() in ("CMD", "CMD-SHELL"):  # as in a Containerfile
+        if not rest.strip():
+            raise UsageError(f"invalid value {text!r} for option {option}", "it names no command")
+        return ["CMD", *rest.split()] if first.upper() == "CMD" else ["CMD-SHELL", rest.strip()]
     if text.lstrip().startswith("["):
         try:
             words = fastjson.loads(text)
@@ -154,6 +159,8 @@ def _override(check: Check, opts: dict[str, Any], prefix: str, pairs: tuple[tupl
             option = "--" + (prefix + name).replace("_", "-")
             text = str(opts[prefix + name])
             check[key] = 0 if name == "interval" and text == "disable" else duration(option, text)
+            if name == "timeout" and not check[key]:
+                raise UsageError(f"invalid value {text!r} for option {option}", "a check that has no time fails always", "for example 30s")
 
 
 def _startup(opts: dict[str, Any]) -> Check | None:

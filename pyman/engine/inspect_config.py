@@ -80,8 +80,12 @@ def _rate(text: str) -> int:
 
 def exposed_ports(container: Container) -> list[str]:
     """PORT/PROTOCOL of what the image and --expose expose."""
-    names = [*(container.config["image_config"].get("ExposedPorts") or {}), *(container.config["options"].get("expose") or [])]
-    return [str(name) if "/" in str(name) else f"{name}/tcp" for name in names]
+    config = container.config
+    if not config["image_config"].get("ExposedPorts") and not config["options"].get("expose"):
+        return []
+    from pyman.engine import exposed  # with such ports only
+
+    return [f"{number}/{protocol}" for protocol, number in exposed.ports(exposed.names(config["image_config"], config["options"]))]
 
 
 def _published(container: Container) -> list[str]:

@@ -114,7 +114,8 @@ def listing(filters: list[str]) -> tuple[list[Record], list[PymanError]]:
 def _filter(item: str) -> tuple[str, Any]:
     key, equals, value = item.partition("=")
     if not equals or key not in ("driver", "id", "label", "label!", "name", "until", "dangling"):
-        raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE", "keys are driver, id, label, label!, name, until, dangling")
+        why = f"there is no filter {key!r} of networks" if equals else "the form is KEY=VALUE"
+        raise UsageError(f"invalid filter {item!r}", why, "keys are driver, id, label, label!, name, until, dangling")
     if key == "driver":
         return key, lambda record: record["driver"] == value
     if key == "id":

@@ -34,7 +34,8 @@ def check(filters: list[str]) -> None:
     for item in filters:
         key, separator, _ = item.partition("=")
         if not separator or key.rstrip("!") not in _KNOWN:
-            raise UsageError(f"invalid filter {item!r}", "the form is KEY=VALUE", "keys are " + ", ".join(_KNOWN))
+            why = f"there is no filter {key!r} of containers" if separator else "the form is KEY=VALUE"
+            raise UsageError(f"invalid filter {item!r}", why, "keys are " + ", ".join(_KNOWN))
 
 
 def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str, Any]] | None = None) -> bool:

@@ -7,10 +7,13 @@ import select
 import time
 
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import NoSuchContainer
+from pyman.errors import NoSuchContainer, StateError
 from pyman.linux import libc, process
 
-CONDITIONS = ("configured", "created", "exited", "paused", "running", "stopped", "removing", "stopping", "initialized")
+CONDITIONS = (
+    *("configured", "created", "exited", "healthy", "initialized", "paused", "removing", "running", "stopped", "stopping", "unhealthy"),
+)
+_HEALTH = {"healthy", "unhealthy"}
 
 
 def wait_first(containers: list[Container], conditions: list[str], interval: float = 0.25) -> int:
@@ -33,9 +36,28 @@ def _met(container: Container, conditions: list[str]) -> int | None:
     except NoSuchContainer:
         return _last_code(container)
     state = container.state
-    if state["status"] in wanted or ("stopped" in wanted and state["status"] == "created" and not conditions):
-        return int(state["exit_code"]) if state["status"] == "exited" else (0 if state["status"] == "created" else -1)
-    return None
+    if state["status"] == "created" and not conditions:
+        return 0
+    if state["status"] in wanted:
+        return int(state["exit_code"]) if state["status"] == "exited" else -1
+    if state["status"] == "created" and "configured" in wanted:
+        return -1
+    return -1 if wanted & _HEALTH and _healthy(container, wanted) else None
+
+
+def _healthy(container: Container, wanted: set[str]) -> bool:
+    """Whether the last health check has found what is wanted. StateError where none will come any more."""
+    from pyman.engine import health_state, restart_policy  # with such a condition only
+
+    state = container.state
+    what = f"cannot wait until container {container.name} is {' or '.join(sorted(wanted & _HEALTH))}"
+    if not state.get("health"):
+        raise StateError(what, "it has no health check", f"give it one: pyman update --health-cmd COMMAND {container.name}")
+    if state["status"] in RUNNING:
+        return health_state.status(state) in wanted
+    if state["status"] == "exited" and wanted <= _HEALTH and not restart_policy.waiting(state):
+        raise StateError(what, f"it has ended with exit code {state['exit_code']}", f"pyman why {container.name}")
+    return False
 
 
 def wait_container(container: Container, conditions: list[str], interval: float = 0.25) -> int:

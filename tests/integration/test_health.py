@@ -381,6 +381,33 @@ def test_ended_while_being_checked(pyman: Run, image: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "test"),
+    [
+        ("CMD test -e  /ok", ["CMD", "test", "-e", "/ok"]),
+        ("CMD-SHELL test -e /ok", ["CMD-SHELL", "test -e /ok"]),
+        ("test -e /ok", ["CMD-SHELL", "test -e /ok"]),
+        ('["test", "-e", "/ok"]', ["CMD", "test", "-e", "/ok"]),
+        ("none", ["NONE"]),
+    ],
+)
+def test_forms_of_the_command(pyman: Run, image: str, text: str, test: list[str]) -> None:
+    pyman("create", "--name", "h", "--health-cmd", text, image, "true")
+    assert json.loads(field(pyman, "h", "{{json .Config.Healthcheck.Test}}")) == test
+
+
+def test_waiting_for_health(pyman: Run, image: str) -> None:
+    start(pyman, image, "--health-cmd", "CMD test -e /ok", "--health-interval", "1s", "--health-retries", "1")
+    assert pyman("wait", "--condition", "unhealthy", "h").stdout == "-1\n" and status(pyman) == "unhealthy"
+    pyman("exec", "h", "touch", "/ok")
+    assert pyman("wait", "--condition=healthy", "h").stdout == "-1\n" and status(pyman) == "healthy"
+    pyman("stop", "-t", "0", "h")
+    assert "it has ended with exit code 137" in pyman("wait", "--condition=unhealthy", "h", rc=125).stderr
+    assert pyman("wait", "--condition=unhealthy", "--condition=exited", "h").stdout == "137\n"
+    start(pyman, image, name="none")
+    assert "it has no health check" in pyman("wait", "--condition=healthy", "none", rc=125).stderr
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--health-cmd", "x", "--health-retries", "0"), "from 1 on"),
@@ -392,7 +419,9 @@ def test_ended_while_being_checked(pyman: Run, image: str) -> None:
         (("--health-cmd", "x", "--health-timeout", "-3s"), "0 seconds or more"),
         (("--health-cmd", "x", "--health-log-destination", "/nosuch"), "neither local"),
         (("--health-cmd", "x", "--health-max-log-count", "-1"), "from 0 on"),
+        (("--health-cmd", "x", "--health-timeout", "0s"), "fails always"),
         (("--health-cmd", "[]"), "names no command"),
+        (("--health-cmd", "CMD "), "names no command"),
         (("--health-cmd", "x", "--health-on-failure", "restart", "--rm"), "--rm"),
     ],
 )

@@ -70,7 +70,9 @@ def test_ps_filters(pyman: Run, wanted: str, found: str) -> None:
 def test_bad_filters_are_explained(pyman: Run) -> None:
     for bad, text in (("status=up", "must be one of"), ("name=[", "regular expression"), ("until=soon", "duration")):
         assert text in pyman("ps", "-a", "--filter", bad, rc=125).stderr
-    assert "keys are" in pyman("ps", "--filter", "colour=red", rc=125).stderr
+    refused = pyman("ps", "--filter", "colour=red", rc=125).stderr
+    assert "there is no filter 'colour' of containers" in refused and "keys are" in refused
+    assert "there is no filter 'colour' of events" in pyman("events", "--stream=false", "--filter", "colour=red", rc=125).stderr
 
 
 @pytest.mark.usefixtures("two")
@@ -100,7 +102,7 @@ def test_logs_of_several(pyman: Run, base: Path) -> None:
 @pytest.mark.usefixtures("two")
 def test_wait_inspect_and_exec(pyman: Run, base: Path) -> None:
     child = subprocess.Popen(
-        [*command(), "wait", "--exit-first-match", "one", "two"], env=environment(base), stdout=subprocess.PIPE, text=True
+        [*command(), "wait", "--return-on-first", "one", "two"], env=environment(base), stdout=subprocess.PIPE, text=True
     )
     pyman("kill", "two")
     assert child.communicate(timeout=30)[0] == "137\n"

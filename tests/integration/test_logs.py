@@ -155,6 +155,10 @@ def test_drivers(pyman: Run, image: str, base: Path) -> None:
         assert pyman("run", "--name", "ld", "--log-driver", driver, image, "echo", "seen").stdout == "seen\n"
         assert f"log driver {driver} keeps no log" in pyman("logs", "ld", rc=125).stderr
         pyman("rm", "ld")
+    line = f"exec {' '.join(command())} run -d --name ld --log-driver passthrough {image} sleep 600 > {base}/ld.out"
+    subprocess.run(["sh", "-c", line], env=environment(base), check=True, timeout=60)
+    assert not (base / "ld.out").read_bytes(), "the file is the container's"
+    pyman("rm", "-f", "-t", "0", "ld")
     assert b"cannot use log driver passthrough on a terminal" in on_a_terminal(base, "run", "--log-driver", "passthrough", image, "true")
     assert on_a_terminal(base, "run", "--rm", "--log-driver", "passthrough-tty", image, "tty") == b"not a tty\n"
     assert "invalid log driver" in pyman("create", "--log-driver", "x", image, rc=125).stderr

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,40 @@ def test_last_and_latest(pyman: Run, web: str, done: str) -> None:
 def test_orders(pyman: Run, web: str, done: str, sort: str) -> None:
     assert sorted(pyman("ps", "-a", "--sort", sort, "--format", "{{.Names}}").stdout.split()) == ["done", "web"]
     assert sort != "names" or pyman("ps", "-a", "--sort", sort, "--format", "{{.Names}}").stdout == "done\nweb\n"
+
+
+def test_equal_ones_stand_as_created(pyman: Run, image: str) -> None:
+    for name in ("b", "a", "c"):
+        pyman("create", "--name", name, *NONE, image, "true")
+    for sort in ("created", "image", "command", "status"):
+        assert pyman("ps", "-a", "--sort", sort, "--format", "{{.Names}}").stdout.split() == ["b", "a", "c"]
+    pyman("rm", "a", "b", "c")
+
+
+def test_ports_and_mounts_before_the_start(pyman: Run, image: str, base: Path) -> None:
+    options = (
+        "--expose",
+        "99",
+        "--expose",
+        "20-22",
+        "--expose",
+        "23/tcp",
+        "--expose",
+        "7/udp",
+        "-p",
+        "127.0.0.1:18230:99",
+        "-p",
+        "18231:22",
+    )
+    pyman("create", "--name", "early", *options, "-v", "early:/data", "-v", f"{base}:/host", image, "true")
+    published = "127.0.0.1:18230->99/tcp, 0.0.0.0:18231->22/tcp"
+    assert one(pyman, "early", "{{.Ports}}|{{.Mounts}}") == f"{published}, 20-21/tcp, 23/tcp, 7/udp|[/data /host]"
+    exposed = {"7": ["udp"], **{port: ["tcp"] for port in ("20", "21", "22", "23", "99")}}
+    assert json.loads(pyman("ps", "-a", "--format", "json").stdout)[0]["ExposedPorts"] == exposed
+    ports = json.loads(pyman("inspect", "early", "--format", "{{json .Config.ExposedPorts}}").stdout)
+    assert set(ports) == {"7/udp", *(f"{port}/tcp" for port in (20, 21, 22, 23, 99))}
+    pyman("rm", "-v", "early")
+    pyman("volume", "rm", "early")
 
 
 @pytest.mark.parametrize("line", ["-l -n 2", "-q --size", "-q --namespace", "--size --ns", "-l -w 1"])

@@ -80,9 +80,17 @@ def test_cidfile(pyman: Run, two: Path) -> None:
         assert pyman(verb, "--ignore", "--cidfile", "/nonexistent", "--cidfile", str(two)).stdout == ""
 
 
+def test_latest_and_names(pyman: Run, two: Path) -> None:
+    for verb in ("start", "stop", "rm", "kill", "pause", "wait", "init"):
+        assert "cannot use --latest together with" in pyman(verb, "--latest", "one", rc=125).stderr
+    pyman("start", "one")
+    assert "BAD" in pyman("exec", "--detach-keys", "BAD", "one", "true", rc=125).stderr
+
+
 def test_filter(pyman: Run, two: Path) -> None:
     ident = two.read_text() + "\n"
     assert pyman("start", "--filter", "label=n").stdout == ident and running(pyman) == ["one"]
+    assert pyman("start", "--all", "--filter", "status=running").stdout == pyman("start", "--all", "--filter", "status=exited").stdout == ""
     assert pyman("stop", "-f", "name=one", "-t", "0").stdout == ident
     assert pyman("rm", "--filter", "status=exited").stdout == ident
     assert pyman("rm", "--filter", "status=exited").stdout == ""

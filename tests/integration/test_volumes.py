@@ -131,8 +131,10 @@ def test_volumes_in_use_are_protected(pyman: Run, image: str) -> None:
 
 
 def test_prune_asks(pyman: Run) -> None:
+    assert pyman("volume", "ls").stdout == "DRIVER      VOLUME NAME\n"
     pyman("volume", "create", "-l", "keep", "one")
     pyman("volume", "create", "two")
+    assert "stdin has ended" in pyman("volume", "prune", input="", rc=125).stderr and names(pyman) == ["one", "two"]
     asked = pyman("volume", "prune", input="n\n").stdout
     assert "The following volumes will be removed:\none\ntwo\n" in asked and names(pyman) == ["one", "two"]
     assert pyman("volume", "prune", "-f", "--filter", "label!=keep").stdout == "two\n"

@@ -36,8 +36,9 @@ def main(opts: Any, args: list[str]) -> int:
             "no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls"
         )
     warn_of_input(opts)
+    attach.parse_detach_keys(opts.get("detach_keys") or "")  # a mistake is found before the command runs
     keys = engine_attach.detach_keys(opts, {}) if opts.get("tty") else ""
-    attach.parse_detach_keys(keys)  # a mistake is found before the command runs
+    attach.parse_detach_keys(keys)
     try:
         if opts.get("detach"):
             from pyman.engine import exec_detached  # these only

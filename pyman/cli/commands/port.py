@@ -24,16 +24,13 @@ def main(opts: Any, args: list[str]) -> int:
     port, _, protocol = (wanted[0] if wanted else "").partition("/")
     if wanted and not port.isdigit():
         raise UsageError(f"invalid port {wanted[0]!r}", "it is a number, and perhaps /tcp or /udp", "for example: 80/tcp")
-    for label, container in selection.select(opts, names):
+    for _, container in selection.select(opts, names):
         if isinstance(container, PymanError):
             print_error(container)
             return 125
         container.sync()
         found = _mappings(container)
-        if opts["all"] and not found:
-            continue
-        if opts["all"]:
-            sys.stdout.write(label + "\n")
+        owner = f"{container.id[:12]}\t" if opts["all"] else ""
         chosen = [line for line in found if not wanted or (line[0] == int(port) and line[1] == (protocol or "tcp"))]
         if wanted and not chosen:
             raise NoSuchObject(
@@ -41,7 +38,7 @@ def main(opts: Any, args: list[str]) -> int:
                 "it is not published" if container.state["status"] in RUNNING else f"the container is {container.state['status']}",
             )
         for inner, kind, outer in chosen:
-            sys.stdout.write(f"{outer}\n" if wanted else f"{inner}/{kind} -> {outer}\n")
+            sys.stdout.write(f"{outer}\n" if wanted else f"{owner}{inner}/{kind} -> {outer}\n")
     return 0
 
 

@@ -54,7 +54,8 @@ def main(opts: Any, args: list[str]) -> int:
     write_cidfile(opts, container)
 
     def detached(started: Container) -> None:
-        sys.stdout.write(started.id + "\n")
+        if not str(opts.get("log_driver") or "").startswith("passthrough"):  # there stdout is the container's
+            sys.stdout.write(started.id + "\n")
 
     code = run.start_attached(container, opts, detached, print_warning, made=True)
     if opts.get("rmi") and opts.get("rm"):

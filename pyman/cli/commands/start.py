@@ -22,16 +22,15 @@ def main(opts: Any, args: list[str]) -> int:
         return _attached(opts, args)
 
     def action(container: Container) -> bool:
+        if opts.get("all") and container.state["status"] not in ("created", "initialized", "exited"):
+            return False
         try:
             return start.start_container(container, warn=print_warning) or not opts.get("all")
         except PymanError:
             _remove_failed(container)
             raise
 
-    chosen = dict(opts)
-    if opts.get("all"):
-        chosen["filter"] = [*(opts.get("filter") or []), "status=created", "status=initialized", "status=exited"]
-    return selection.each(chosen, args, action)
+    return selection.each(opts, args, action)
 
 
 def _remove_failed(container: Container) -> None:

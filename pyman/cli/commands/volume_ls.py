@@ -46,7 +46,7 @@ def main(opts: Any, args: list[str]) -> int:
         sys.stdout.write("".join(record["name"] + "\n" for record in found))
     elif template and template.strip() != "table":
         print_template(template, found, not opts["noheading"])
-    elif found:
+    else:
         output.print_table(["DRIVER", "VOLUME NAME"], [[record["driver"], record["name"]] for record in found], not opts["noheading"])
     for err in errors:
         print_error(err)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pyman.cli import confirm
 from pyman.cli.dispatch import print_error
 from pyman.engine import volume_remove
 from pyman.storage import trash
@@ -18,10 +19,7 @@ def main(opts: Any, args: list[str]) -> int:
     records = volume_remove.candidates(opts["filter"])
     if not opts["force"]:
         text = "WARNING! This will remove all volumes not used by at least one container. The following volumes will be removed:\n"
-        sys.stdout.write(text + "".join(record["name"] + "\n" for record in records))
-        sys.stdout.write("Are you sure you want to continue? [y/N] ")
-        sys.stdout.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not confirm.confirmed((text + "".join(record["name"] + "\n" for record in records)).rstrip("\n")):
             return 0
     removed, failed = volume_remove.prune(records)
     sys.stdout.write("".join(name + "\n" for name in removed))

@@ -34,7 +34,9 @@ def main(opts: Any, args: list[str]) -> int:
     interval = _seconds(str(opts.get("interval") or "250ms"))
     code = 0
     chosen = selection.select({**opts, "ignore": False}, args)  # those that do not exist are answered too
-    if opts.get("exit_first_match") and not any(isinstance(container, PymanError) for _, container in chosen):
+    if (opts.get("exit_first_match") or opts.get("return_on_first")) and not any(
+        isinstance(container, PymanError) for _, container in chosen
+    ):
         found = wait.wait_first([container for _, container in chosen if not isinstance(container, PymanError)], conditions, interval)
         sys.stdout.write(f"{found}\n")
         return 0
@@ -46,6 +48,10 @@ def main(opts: Any, args: list[str]) -> int:
                 print_error(container)
                 code = 125
             continue
-        sys.stdout.write(f"{wait.wait_container(container, conditions, interval)}\n")
+        try:
+            sys.stdout.write(f"{wait.wait_container(container, conditions, interval)}\n")
+        except PymanError as err:
+            print_error(err)
+            code = 125
         sys.stdout.flush()
     return code

@@ -47,6 +47,7 @@ exit-first-match bool End when the first container meets the condition
 ignore bool Print -1 for containers that do not exist
 interval,i str=250ms Time between two looks
 latest,l bool The newest container
+return-on-first bool The same as --exit-first-match
 """
 EXEC = """
 cidfile str Read the container's id from this file
@@ -490,11 +491,8 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
 }
 ALIASES = {
-    ("container", "ls"): ("ps",),
-    ("container", "list"): ("ps",),
     ("container", "remove"): ("rm",),
     ("container", "umount"): ("unmount",),
     ("umount",): ("unmount",),
-    ("list",): ("ps",),
-    ("ls",): ("ps",),
+    **dict.fromkeys((("list",), ("ls",), ("container", "ls"), ("container", "list")), ("ps",)),
 }
