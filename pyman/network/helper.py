@@ -103,24 +103,50 @@ def refusal(port: dict[str, Any], number: int, code: int) -> NetworkError:
     )
 
 
-def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError:
-    """The helper's failure in the user's terms: port taken, port too low, no interface."""
-    what = f"cannot connect the container's network with {helper}"
+def check_ports(ports: list[dict[str, Any]]) -> None:
+    """NetworkError for a host port that cannot be had. This process is in the host's network.
+
+    A mapping without an address is for all of them: pasta is content with the half of it that it gets.
+    """
     for port in ports:
+        stream = port["protocol"] == "tcp"
         for offset in range(port["range"]):
             number = port["host_port"] + offset
             if number < _limit():
-                return refusal(port, number, 13)
-            family = _socket.AF_INET6 if ":" in port["host_ip"] else _socket.AF_INET
-            sock = _socket.socket(family, _socket.SOCK_STREAM if port["protocol"] == "tcp" else _socket.SOCK_DGRAM)
-            if port["protocol"] == "tcp":
-                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that have ended are in nobody's way
-            try:
-                sock.bind((port["host_ip"], number))
-            except OSError as err:
-                return refusal(port, number, err.errno or 0)
-            finally:
-                sock.close()
+                raise refusal(port, number, 13)
+            for address in [port["host_ip"]] if port["host_ip"] else ["0.0.0.0", "::"]:
+                code = _taken(address, number, stream)
+                if code and (port["host_ip"] or code in (98, 13)):  # with neither, the host has no such version of IP
+                    raise refusal(port, number, code)
+
+
+def _taken(address: str, number: int, stream: bool) -> int:
+    """The errno with which a port cannot be bound, or 0."""
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    try:
+        sock = _socket.socket(family, _socket.SOCK_STREAM if stream else _socket.SOCK_DGRAM)
+    except OSError as err:
+        return err.errno or 1
+    try:
+        if stream:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that have ended are in nobody's way
+        if family == _socket.AF_INET6:
+            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+        sock.bind((address, number))
+    except OSError as err:
+        return err.errno or 1
+    finally:
+        sock.close()
+    return 0
+
+
+def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError:
+    """The helper's failure in the user's terms: port taken, port too low, no interface."""
+    what = f"cannot connect the container's network with {helper}"
+    try:
+        check_ports(ports)
+    except NetworkError as err:
+        return err
     hint = "look at what it says; run with --network none to do without a network"
     if "tun" in text.lower():
         hint = "as root: modprobe tun; chmod 0666 /dev/net/tun"

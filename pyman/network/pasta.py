@@ -147,6 +147,8 @@ def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[st
     program = helper.find("pasta")
     given = merged(list(conf["network"].get("pasta_options") or []), helper.options(setup.mode))
     argv = [*arguments(setup.info, given, ports, program), helper.bind_netns(netns)]
+    if ports:
+        helper.check_ports(ports)
     setup.info.again = [program, *argv]
     setup.log_fd, write_end = os.pipe()
     # What it says later fills the pipe, which the monitor keeps open, and then gets lost: it must neither wait nor die of it.

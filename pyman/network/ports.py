@@ -141,11 +141,26 @@ def _refuse_overlaps(ports: list[dict[str, Any]]) -> None:
 
 
 def _bindable(address: str, protocol: str, port: int) -> int:
-    """The port bound (chosen by the kernel for 0), or 0 if it is taken."""
+    """The port bound (chosen by the kernel for 0), or 0 if it is taken. Without an address it has to be free for both versions of IP."""
+    if address:
+        return _bind(address, protocol, port)
+    for _ in range(1 if port else 20):
+        found = _bind("", protocol, port)
+        if not found or _bind("::", protocol, found):
+            return found
+    return 0
+
+
+def _bind(address: str, protocol: str, port: int) -> int:
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
-    sock = _socket.socket(family, _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM)
+    try:
+        sock = _socket.socket(family, _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM)
+    except OSError:
+        return port  # no such version of IP: in nobody's way
     if protocol == "tcp":
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that have ended are in nobody's way
+    if family == _socket.AF_INET6:
+        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
     try:
         sock.bind((address, port))
         return int(sock.getsockname()[1])

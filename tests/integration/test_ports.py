@@ -58,6 +58,9 @@ def test_all_exposed_ports(pyman: Run, image: str) -> None:
     pyman("create", "--name", "c", "-P", "--expose", "70", "--expose", "71-72/udp", "-p", "28090:70", image, "true")
     found = bindings(pyman, "c")
     assert found.pop("70/tcp") == ["0.0.0.0|28090"] and sorted(found) == ["71/udp", "72/udp"]
+    pyman("create", "--name", "r", "-P", "--expose", "70-72", "--expose", "71", "-p", "28091:71", image, "true")
+    found = bindings(pyman, "r")
+    assert found.pop("71/tcp") == ["0.0.0.0|28091"] and sorted(found) == ["70/tcp", "72/tcp"]
 
 
 def neighbours() -> tuple[socket.socket, socket.socket, int]:
@@ -121,6 +124,18 @@ def test_conflicts_are_named(pyman: Run, image: str, mode: str, base: Path) -> N
         port = sock.getsockname()[1]
         said = pyman("run", "--rm", "--network", mode, "-p", f"127.0.0.1:{port}:80", image, "true", rc=125).stderr
         assert f"pid {os.getpid()}" in said and f"{port}" in said
+    # For a mapping without an address the port has to be free on all of them.
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        if mode == "slirp4netns" and family == socket.AF_INET6:
+            continue  # it listens on IPv4 addresses only
+        with socket.socket(family) as sock:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((address, 0))
+            sock.listen()
+            port = sock.getsockname()[1]
+            said = pyman("run", "--rm", "--network", mode, "-p", f"{port}:80", image, "true", rc=125).stderr
+            assert f"cannot publish port {port}/tcp" in said and f"pid {os.getpid()}" in said
     port = free_port()
     pyman("run", "-d", "--name", "holder", "--network", mode, "-p", f"{port}:80", image, "sleep", "600")
     said = pyman("run", "--rm", "--network", mode, "-p", f"{port}:80", image, "true", rc=125).stderr
