@@ -131,8 +131,8 @@ def _filter(item: str) -> tuple[str, Any]:
     if key == "dangling":
         if value not in ("true", "false", "1", "0"):
             raise UsageError(f"invalid filter {item!r}", "its value is true or false")
-        used = uses()
-        return key, lambda record: (record["name"] not in used) == (value in ("true", "1"))
+        used, default = uses(), config.default_name(containers_conf.load())  # which is never too much
+        return key, lambda record: (record["name"] not in used and record["name"] != default) == (value in ("true", "1"))
     if key == "until":
         from pyman.monitor.logs import parse_time
 

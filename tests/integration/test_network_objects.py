@@ -66,10 +66,10 @@ def test_fields_and_filters(pyman: Run) -> None:
 
     assert names("label=a") == names("label=a=b") == names("name=^we") == names("id=" + record["id"][:5]) == ["web"]
     assert names("label!=a") == names("name=inner", "name=podman") == ["inner", "podman"]
-    assert names("driver=bridge", "dangling=true") == names("until=2100-01-01T00:00:00") == ["inner", "podman", "web"]
-    assert names("dangling=false") == names("until=1h") == []
-    assert "invalid filter" in pyman("network", "ls", "--filter", "size=1", rc=125).stderr
-    pyman("network", "update", "--dns-drop", "9.9.9.9", "--dns-add", "1.1.1.1,8.8.8.8", "web")
+    assert names("driver=bridge") == names("until=2100-01-01T00:00:00") == ["inner", "podman", "web"]
+    assert names("dangling=true") == ["inner", "web"] and names("dangling=false") == ["podman"] and names("until=1h") == []
+    assert "there is no filter 'size' of networks" in pyman("network", "ls", "--filter", "size=1", rc=125).stderr
+    assert pyman("network", "update", "--dns-drop", "9.9.9.9", "--dns-add", "1.1.1.1,8.8.8.8", "web").stdout == "web\n"
     assert inspect(pyman, record["id"][:12])["network_dns_servers"] == ["1.1.1.1", "8.8.8.8"]
     pyman("network", "exists", "web")
     pyman("network", "exists", "nosuch", rc=1)
@@ -77,6 +77,24 @@ def test_fields_and_filters(pyman: Run) -> None:
     assert not pyman("network", "rm", "-f", "nosuch").stdout
     log = pyman("events", "--stream=false", "--filter", "type=network", rc=None)
     assert log.returncode or "network create" in log.stdout
+
+
+def test_templates_print_json_as_the_file_has_it(pyman: Run) -> None:
+    pyman("network", "create", "--subnet", "10.7.0.0/24", "--ip-range", "10.7.0.128/25", "--route", "10.1.0.0/16,10.7.0.3", "web")
+    record = inspect(pyman, "web")
+
+    def shown(template: str) -> str:
+        return pyman("network", "inspect", "web", "-f", template).stdout.rstrip("\n")
+
+    assert json.loads(shown("{{json .}}")) == record
+    assert json.loads(shown("{{json .Network}}")) == {key: value for key, value in record.items() if key != "containers"}
+    assert json.loads(shown("{{json .Subnets}}")) == record["subnets"] and json.loads(shown("{{json .Routes}}")) == record["routes"]
+    assert json.loads(shown("{{range .Subnets}}{{json .LeaseRange}}{{end}}")) == record["subnets"][0]["lease_range"]
+    assert shown("{{json .Labels}} {{json .NetworkDNSServers}} {{json .Containers}}") == "null null {}"
+    assert shown("{{range .Subnets}}{{.LeaseRange.StartIP}}{{end}}") == "10.7.0.128"
+    day, clock = record["created"].split("T")
+    assert shown("{{.Created}}") == f"{day} {clock[:-1]} +0000 UTC" and shown('{{.Created.Format "2006"}}') == day[:4]
+    assert pyman("network", "ls", "--filter", "name=web", "--format", "{{.Created}}").stdout == shown("{{.Created}}") + "\n"
 
 
 @pytest.mark.parametrize(

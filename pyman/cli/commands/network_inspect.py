@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.cli import gotemplate_time
 from pyman.cli.commands import inspect
 from pyman.cli.dispatch import print_error
 from pyman.cli.output import print_text
@@ -29,26 +30,57 @@ _FIELDS = {
     "IPAMOptions": "ipam_options",
     "Containers": "containers",
 }
-_EMPTY: dict[str, Any] = {"Subnets": [], "Routes": [], "NetworkDNSServers": [], "Labels": {}, "Options": {}, "Containers": {}}
+
+
+class _Map(dict):  # type: ignore[type-arg]
+    """Fields by the names that templates use; {{json .}} prints them by those of the network's file."""
+
+    def __init__(self, named: dict[str, Any], record: Any) -> None:
+        super().__init__(named)
+        self._record = record
+
+    def plain(self) -> Any:
+        """What {{json .}} prints."""
+        return self._record
+
+
+class _List(list):  # type: ignore[type-arg]
+    """As _Map."""
+
+    def __init__(self, named: list[Any], record: Any) -> None:
+        super().__init__(named)
+        self._record = record
+
+    def plain(self) -> Any:
+        """What {{json .}} prints."""
+        return self._record
+
+
+def _subnet(entry: dict[str, Any]) -> _Map:
+    leased = entry.get("lease_range")
+    named = _Map({"StartIP": leased.get("start_ip", ""), "EndIP": leased.get("end_ip", "")}, leased) if leased else None
+    return _Map({"Subnet": entry["subnet"], "Gateway": entry.get("gateway", ""), "LeaseRange": named}, entry)
+
+
+def _route(entry: dict[str, Any]) -> _Map:
+    return _Map({"Destination": entry["destination"], "Gateway": entry["gateway"], "Metric": entry.get("metric")}, entry)
 
 
 def fields(record: dict[str, Any]) -> dict[str, Any]:
     """A network by the names that templates use."""
-    named = {name: record.get(key, _EMPTY.get(name, "")) for name, key in _FIELDS.items()}
-    named["Subnets"] = [
-        {
-            "Subnet": entry["subnet"],
-            "Gateway": entry.get("gateway", ""),
-            "LeaseRange": {"StartIP": entry["lease_range"].get("start_ip", ""), "EndIP": entry["lease_range"].get("end_ip", "")}
-            if entry.get("lease_range")
-            else None,
-        }
-        for entry in named["Subnets"]
-    ]
-    named["Routes"] = [
-        {"Destination": route["destination"], "Gateway": route["gateway"], "Metric": route.get("metric")} for route in named["Routes"]
-    ]
-    return {**named, "Network": named}
+    named: dict[str, Any] = {name: record.get(key, "") for name, key in _FIELDS.items()}
+    named["Created"] = gotemplate_time.Moment(named["Created"])
+    named["Subnets"] = _List([_subnet(entry) for entry in record.get("subnets") or []], record.get("subnets"))
+    named["Routes"] = _List([_route(entry) for entry in record.get("routes") or []], record.get("routes"))
+    named["NetworkDNSServers"] = _List(record.get("network_dns_servers") or [], record.get("network_dns_servers"))
+    for name in ("Labels", "Options", "Containers"):
+        named[name] = _Map(record.get(_FIELDS[name]) or {}, record.get(_FIELDS[name]))
+    network = _Map({name: value for name, value in named.items() if name != "Containers"}, _without_containers(record))
+    return _Map({**named, "Network": network}, record)
+
+
+def _without_containers(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "containers"}
 
 
 def main(opts: Any, args: list[str]) -> int:
