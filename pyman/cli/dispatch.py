@@ -13,6 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+# Commands that show or use networks, by their modules. `network test` tells of what was killed, reload and connect mend it anyway.
+_LOOKING = frozenset(
+    "attach container_inspect exec healthcheck_run inspect logs network_exists network_inspect network_ls port ps stats top why".split()
+)
+
 
 def escape(text: str) -> str:
     """Text from untrusted sources for a terminal: control, bidi and formatting characters as visible escapes."""
@@ -100,6 +105,10 @@ def _run(argv: list[str]) -> int:
         from pyman.rootless import userns
 
         userns.begin()
+    if parsed.command.module in _LOOKING:
+        from pyman.engine import network_watch
+
+        network_watch.look(print_warning)
     if parsed.command.module in ("run", "create"):
         parsed.options["_argv"] = _without_secrets(argv)  # inspect shows how a container was made
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])

@@ -161,6 +161,7 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
             return userns.userns_of(keeper["pid"], keeper["start"])
         except OSError:
             pass  # killed just now
+    uplink.await_end([state["keeper"] for state in states])
     for state in states:
         owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
         if owner < 0:
@@ -342,6 +343,6 @@ def release(container: Container) -> None:
             if status["dns"]:
                 names.forget(status, container.id)
     if any(status["dns"] for status in attached):
-        keeper = container.state.get("keeper") or {}
-        if isinstance(keeper.get("pid"), int) and process.alive(keeper["pid"], keeper.get("start", 0)):
+        keeper = uplink.find([container.state.get("keeper")])
+        if keeper:
             names.announce(keeper)

@@ -54,7 +54,8 @@ def _helpers(state: dict[str, Any]) -> list[Row]:
     name = living.expected(state)
     if name:
         pid = living.find(state)
-        rows.append(_row(name, f"pid {pid}" if pid else "-", "" if pid else "it was killed; pyman network reload mends it"))
+        mends = "restart the container" if name == "slirp4netns" else "pyman network reload mends it"
+        rows.append(_row(name, f"pid {pid}" if pid else "-", "" if pid else f"it was killed; {mends}"))
     return rows
 
 

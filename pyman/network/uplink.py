@@ -9,6 +9,7 @@ runroot/networks/uplink.json only says where to look first. Under the lock of th
 from __future__ import annotations
 
 import os
+import time
 
 from pyman import paths, stages
 from pyman.errors import MissingProgram, NetworkError, PymanError
@@ -65,6 +66,14 @@ def find(noted: list[Any]) -> Keeper | None:
                 remember(keeper)
             return dict(keeper)
     return None
+
+
+def await_end(noted: list[Any]) -> None:
+    """Wait for keepers that are being killed just now: until they have ended, their pasta has the device that a successor's needs."""
+    deadline = time.monotonic() + 10
+    for keeper in noted:
+        while not _alive(keeper) and process.alive(keeper.get("pid", 0), keeper.get("start", 0)) and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 def remember(keeper: Keeper) -> None:

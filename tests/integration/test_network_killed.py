@@ -67,6 +67,52 @@ def test_the_monitor_starts_its_helper_again(pyman: Run, image: str) -> None:
     assert fetch(port) == "bridged\n"
 
 
+def test_commands_that_show_or_use_networks_mend_them(pyman: Run, image: str, base: Path) -> None:
+    """Whichever comes first after the keeper was killed."""
+    pyman("network", "create", "net")
+    pyman("run", "-d", "--name", "a", "--network", "net", image, "sleep", "600")
+    hint = base / "run/pyman/networks/uplink.json"
+
+    def living() -> list[int]:
+        return processes(base, "pyman-network keep")
+
+    def kill() -> int:
+        """Until it has let go of its descriptors: so long nobody can tell that it is about to end."""
+        (keeper,) = until(living)
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: not os.path.exists(f"/proc/{keeper}/fd/9"))
+        return int(keeper)
+
+    for line in (
+        "ps",
+        "inspect a",
+        "port a",
+        "logs a",
+        "top a",
+        "stats --no-stream a",
+        "network ls",
+        "network inspect net",
+        "network exists net",
+    ):
+        keeper = kill()
+        pyman(*line.split())
+        assert living() and living() != [keeper], line
+    kill()
+    assert "Address: 10.89." in pyman("exec", "a", "nslookup", "a").stdout
+    # Where it cannot come back, that is said, and the command does what it is for.
+    kill()
+    record = base / "home/.local/share/pyman/networks/net.json"
+    text = record.read_text()
+    record.write_text("{")
+    done = pyman("ps", "--format", "{{.Names}}")
+    assert done.stdout == "a\n" and "have lost their way out" in done.stderr and "net" in done.stderr
+    record.write_text(text)
+    pyman("rm", "-f", "-t", "0", "a")
+    until(lambda: not living())
+    pyman("ps")
+    assert not hint.exists()
+
+
 def test_a_helper_that_cannot_come_back_is_named(pyman: Run, image: str) -> None:
     """slirp4netns is told of its ports by the start, not by its command line."""
     pyman("run", "-d", "--name", "s", "--network", "slirp4netns", image, "sleep", "600")
