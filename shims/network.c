@@ -161,7 +161,8 @@ static void start_server(struct server *server)
     close(NETNS);
     close(LIFE);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    char *env[] = {(char *)"PATH=/usr/bin:/bin", NULL};
+    /* The second one serves internal networks: what it does not know, nobody does. Without a word it would ask on and on. */
+    char *env[] = {(char *)"PATH=/usr/bin:/bin", server == &servers[1] ? (char *)"AARDVARK_NO_PROXY=1" : NULL, NULL};
     execle(dns_program, "aardvark-dns", "--config", server->directory, "-p", dns_port, "run", (char *)NULL, env);
     _exit(127);
 }

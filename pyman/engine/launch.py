@@ -311,8 +311,12 @@ def _write_files(plan: Plan, info: Any) -> None:
     """/etc/hosts, /etc/resolv.conf and /etc/hostname, in place: they are bound into the rootfs already."""
     run_dir = plan.container.run_dir
     names, mode = (plan.ctx.hostname, plan.container.name), plan.network_mode
-    hosts.write_hosts(os.path.join(run_dir, "hosts"), names, info, plan.opts, mode, plan.conf, plan.ctx.image_hosts)
-    hosts.write_resolv_conf(os.path.join(run_dir, "resolv.conf"), info, plan.opts, plan.conf, mode)
+    path = os.path.join(run_dir, "hosts")
+    if not plan.neighbour or not hosts.copy(os.path.join(plan.neighbour, "hosts"), path, names):
+        hosts.write_hosts(path, names, info, plan.opts, mode, plan.conf, plan.ctx.image_hosts)
+    path = os.path.join(run_dir, "resolv.conf")
+    if not plan.neighbour or not hosts.copy_resolv_conf(os.path.join(plan.neighbour, "resolv.conf"), path):
+        hosts.write_resolv_conf(path, info, plan.opts, plan.conf, mode)
     with open(os.path.join(run_dir, "hostname"), "w") as file:
         file.write(plan.ctx.hostname + "\n")
     if plan.opts.get("privileged"):  # for others its being there says enough

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import bridges, networks, port_conflict
+from pyman.engine import bridges, dependencies, networks, port_conflict
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
@@ -94,21 +94,37 @@ def _event(status: str, record: dict[str, Any], container: Container) -> None:
 def _follow(container: Container, added: dict[str, Any] | None = None, removed: dict[str, Any] | None = None) -> None:
     """/etc/hosts, /etc/resolv.conf and the port forwarder of a running container follow its networks."""
     state = container.state
-    own = [status["address"] for status in (removed or {}).get("addresses", [])]
-    lines = [line for line in _lines(container, "hosts") if line.split("\t")[0] not in own]
     names = f"{container.config['options'].get('hostname') or container.id[:12]} {container.name}"
-    lines += [f"{entry['address']}\t{names}" for entry in (added or {}).get("addresses", [])]
-    _write(container, "hosts", lines)
-    gone = [f"nameserver {entry['gateway']}" for entry in (removed or {}).get("addresses", []) if (removed or {}).get("dns")]
-    lines = [line for line in _lines(container, "resolv.conf") if line not in gone]
-    lines += [f"nameserver {entry['gateway']}" for entry in (added or {}).get("addresses", []) if (added or {})["dns"] and entry["gateway"]]
-    _write(container, "resolv.conf", lines)
+    for other in (container, *_sharers(container)):
+        _follow_in(other, names, added or {}, removed or {})
     if state.get("forwarder"):
         forward.note_targets(container.run_dir, state["ports"], state["attached"])
         try:
             os.kill(_helper(container), 1)
         except ProcessLookupError:
             pass  # it has just died; the next one reads them at its start
+
+
+def _follow_in(container: Container, names: str, added: dict[str, Any], removed: dict[str, Any]) -> None:
+    own = [status["address"] for status in removed.get("addresses", [])]
+    lines = [line for line in _lines(container, "hosts") if line.split("\t")[0] not in own]
+    lines += [f"{entry['address']}\t{names}" for entry in added.get("addresses", [])]
+    _write(container, "hosts", lines)
+    gone = [f"nameserver {entry['gateway']}" for entry in removed.get("addresses", []) if removed.get("dns")]
+    lines = [line for line in _lines(container, "resolv.conf") if line not in gone]
+    lines += [f"nameserver {entry['gateway']}" for entry in added.get("addresses", []) if added["dns"] and entry["gateway"]]
+    _write(container, "resolv.conf", lines)
+
+
+def _sharers(container: Container) -> list[Container]:
+    """The running containers that share this one's network, and those that share theirs."""
+    found: list[Container] = []
+    for other in dependencies.dependents(container):
+        given = other.config["options"].get("network") or [""]
+        mode = given if isinstance(given, str) else given[0]
+        if mode.startswith("container:") and other.state["status"] in RUNNING:
+            found += [other, *_sharers(other)]
+    return found
 
 
 def _lines(container: Container, name: str) -> list[str]:

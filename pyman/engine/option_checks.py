@@ -45,6 +45,10 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     for server in opts.get("dns") or []:
         if server != "none" and not is_address(server):
             raise _invalid(server, "dns", "it is neither an IP address nor none")
+    for option, least, why in (("dns_search", "!", "blanks and control characters"), ("dns_option", " ", "control characters")):
+        for item in opts.get(option) or []:
+            if not item or any(char < least or char == "\x7f" for char in item):
+                raise _invalid(item, option.replace("_", "-"), f"{why} cannot be in it")
     for item in opts.get("annotation") or []:
         if "=" not in item.lstrip("="):
             raise _invalid(item, "annotation", "the form is KEY=VALUE")
@@ -56,6 +60,8 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
             raise _invalid(item, "sysctl", "the form is NAME=VALUE")
     if not -1000 <= int(opts.get("oom_score_adj") or 0) <= 1000:
         raise _invalid(str(opts["oom_score_adj"]), "oom-score-adj", "it must be -1000 to 1000")
+    if any(char <= " " or char == "\x7f" for char in opts.get("hostname") or ""):
+        raise _invalid(opts["hostname"], "hostname", "a host name has no blanks and no control characters")
     if len((opts.get("hostname") or "").encode()) > 64:
         raise _invalid(opts["hostname"], "hostname", "a host name has 64 bytes at most")
     hosts = opts.get("hosts_file") or conf["containers"].get("base_hosts_file") or "none"
@@ -107,6 +113,8 @@ def _contradictions(opts: dict[str, Any]) -> None:
     if dns and (network == "none" or network.startswith("container:")):
         why = "the container has no network" if network == "none" else "the other container's resolv.conf counts"
         raise UsageError(f"cannot use --{dns[0].replace('_', '-')} with --network {network}", why)
+    if opts.get("add_host") and network.startswith("container:"):
+        raise UsageError(f"cannot use --add-host with --network {network}", "the other container's /etc/hosts counts", "add the name there")
     if opts.get("no_hosts") and opts.get("hosts_file"):
         raise UsageError("cannot use --hosts-file and --no-hosts together", "there is no file to base it on")
     if "none" in (opts.get("dns") or []) and (len(dns) > 1 or len(opts["dns"]) > 1):

@@ -78,6 +78,7 @@ class Plan:
         "journal",
         "life_fd",
         "locks",
+        "neighbour",
         "net",
         "netns_fd",
         "network_mode",
@@ -133,6 +134,7 @@ class Plan:
         self.secret_env: list[str] = []
         self.warnings: list[str] = []
         self.network_mode = self.rootfs = self.gate = ""
+        self.neighbour = ""  # run directory of the container whose network is shared
         self.preserve: tuple[int, ...] = ()
         self.terminal = self.interactive = False
         self.health = False  # whether there is a health check
@@ -178,6 +180,19 @@ def published(opts: dict[str, Any], image_config: dict[str, Any]) -> list[str]:
     specs = list(opts.get("publish") or [])
     if opts.get("publish_all"):
         exposed = list(opts.get("expose") or []) + list(image_config.get("ExposedPorts") or {})
-        taken = {spec.rsplit(":", 1)[-1] for spec in specs}
-        specs += [port for port in exposed if port not in taken and port.removesuffix("/tcp") not in taken]
+        taken = {port for spec in specs for port in _each(spec.rsplit(":", 1)[-1])}
+        for port in dict.fromkeys(exposed):
+            each = _each(port)
+            left = [one for one in each if one not in taken]
+            specs += [port] if left == each else left
+            taken.update(left)
     return specs
+
+
+def _each(ports: str) -> list[str]:
+    """The single ports of a range, with their protocol: 80-81 -> 80/tcp, 81/tcp. What is no range stays as it is."""
+    numbers, _, protocol = ports.partition("/")
+    first, _, last = numbers.partition("-")
+    if not (first.isdigit() and (last or first).isdigit() and len(first + last) < 11):
+        return [ports]
+    return [f"{number}/{protocol.lower() or 'tcp'}" for number in range(int(first), min(int(last or first), 65535) + 1)]

@@ -147,6 +147,8 @@ def _plan(container: Container) -> plans.Plan:
         if plan.network_mode.split(":")[0] in plans.WITH_PORTS
         else []
     )
+    if plan.network_mode.startswith("container:"):
+        plan.neighbour = lookup(plan.network_mode[10:]).run_dir
     if plan.network_mode == "bridge":
         from pyman.engine import bridges  # bridge networks only
 

@@ -96,8 +96,11 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     libc.setns(theirs, libc.CLONE_NEWNET)
     inside = netlink.open_socket()
     netlink.set_up(inside, 1)
+    given = {attachment["interface"] for attachment in job.attachments}
+    free = (f"eth{number}" for number in range(job.first, 1 << 16) if f"eth{number}" not in given)
     for number, (attachment, master) in enumerate(zip(job.attachments, masters) if not job.statuses else ()):
-        statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number))
+        device = attachment["interface"] or next(free)
+        statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number, device))
     stages.reach("bridge:attached")
     warning = announce(job, keeper, job.statuses or statuses)
     stages.reach("bridge:named")
@@ -138,21 +141,19 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any]) -> None:
 
 
 def attach(
-    sock: _socket.socket, inside: _socket.socket, netns_fd: int, attachment: dict[str, Any], master: int, number: int
+    sock: _socket.socket, inside: _socket.socket, netns_fd: int, attachment: dict[str, Any], master: int, number: int, device: str
 ) -> dict[str, Any]:
     """One pair of devices, with addresses and routes; the caller is in the container's network namespace, `sock` in the bridges'.
 
     attachment: as network/attachments.py's, with "record" and "addresses". Returns what the container got.
     """
     record = attachment["record"]
-    device = attachment["interface"] or f"eth{number}"
     mac = subnets.parse_mac(attachment["mac"]) if attachment["mac"] else bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
     try:
         netlink.new_veth(sock, master, mtu(record), netns_fd, device, mac, attachment["host_interface"])
     except OSError as err:
-        why = (
-            f"the name of its device, {device} or {attachment['host_interface']}, is taken" if err.errno == 17 else err.strerror or str(err)
-        )
+        names = " or ".join(name for name in (device, attachment["host_interface"]) if name)
+        why = f"the name of its device, {names}, is taken" if err.errno == 17 else err.strerror or str(err)
         raise NetworkError(f"cannot attach the container to network {record['name']}", why) from err
     index = _socket.if_nametoindex(device)
     peer = netlink.peer_of(inside, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import os
 
 from pyman.errors import UsageError
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.network.setup import NetInfo
+
+DOMAIN = "dns.podman"  # below which the networks' name servers know the containers, too
 
 
 def _read(path: str) -> list[str]:
@@ -98,6 +101,39 @@ def write_hosts(
         file.write("".join(f"{address}\t{' '.join(known)}\n" for address, known in entries if known))
 
 
+def copy(theirs: str, path: str, names: tuple[str, str]) -> bool:
+    """The /etc/hosts of the container whose network is shared, with this one's own names at loopback; whether it could be read.
+
+    theirs: path of a file that the other container may write to.
+    """
+    lines = _shared(theirs)
+    if lines is None:
+        return False
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("".join(line + "\n" for line in lines) + f"127.0.0.1\t{' '.join(dict.fromkeys(names))}\n")
+    return True
+
+
+def copy_resolv_conf(theirs: str, path: str) -> bool:
+    """As `copy`, for /etc/resolv.conf."""
+    lines = _shared(theirs)
+    if lines is None:
+        return False
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("".join(line + "\n" for line in lines))
+    return True
+
+
+def _shared(path: str) -> list[str] | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None  # the runtime directory was wiped
+    with open(fd, encoding="utf-8", errors="replace") as file:
+        text = file.read(1 << 20)
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict[str, Any], mode: str) -> None:
     """--dns and friends, else containers.toml's, else the helper's forwarder, else the host's name servers."""
     table = conf["containers"]
@@ -112,7 +148,8 @@ def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict
         servers = [] if mode == "none" else info.dns + reachable if info.private else theirs
     searches = list(opts.get("dns_search") or table.get("dns_searches") or [])
     if not searches:
-        searches = [word for words in host if words and words[0] in ("search", "domain") for word in words[1:]]
+        searches = [DOMAIN] if info.only_dns else []
+        searches += [word for words in host if words and words[0] in ("search", "domain") for word in words[1:]]
     options = list(opts.get("dns_option") or table.get("dns_options") or [])
     if not options:
         options = [word for words in host if words and words[0] == "options" for word in words[1:]]

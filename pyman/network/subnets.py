@@ -95,7 +95,10 @@ def parse_mac(text: str) -> bytes:
     parts = text.replace("-", ":").split(":")
     try:
         if len(parts) == 6 and all(1 <= len(part) <= 2 for part in parts):
-            return bytes(int(part, 16) for part in parts)
+            found = bytes(int(part, 16) for part in parts)
+            if found[0] & 1 or not any(found):
+                raise UsageError(f"invalid MAC address {text!r}", "no device can have it: it is zero, or of a group", "begin it with 02")
+            return found
     except ValueError:
         pass
     raise UsageError(f"invalid MAC address {text!r}", "it has six bytes in hexadecimal", "for example: 92:d0:c6:0a:29:33")

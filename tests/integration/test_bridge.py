@@ -159,6 +159,48 @@ def test_addresses_asked_for(pyman: Run, image: str) -> None:
     assert attached(pyman, "fixed")["st"]["IPAddress"] == "10.98.3.40"
 
 
+def test_devices_with_names_and_without(pyman: Run, image: str) -> None:
+    """A name that one network was given is not taken by the next one's device."""
+    pyman("network", "create", "one")
+    args = ("--network", "one:interface_name=eth1", "--network", "podman")
+    assert pyman("run", "--rm", *args, image, "ls", "/sys/class/net").stdout == "eth0\neth1\nlo\n"
+    args = ("--network", "one:interface_name=eth0", "--network", "podman:interface_name=eth0")
+    assert "the name of its device, eth0, is taken" in pyman("run", "--rm", *args, image, "true", rc=125).stderr
+
+
+def test_names_below_the_domain(pyman: Run, image: str) -> None:
+    pyman("network", "create", "net")
+    pyman("network", "create", "--internal", "inner")
+    text = pyman("run", "--rm", "--name", "a", "--network", "net", image, "sh", "-c", "cat /etc/resolv.conf; nslookup a.dns.podman").stdout
+    assert text.startswith("search dns.podman") and "Address: 10.89." in text
+    # A name that nobody knows is told at once, on an internal network too.
+    said = pyman("run", "--rm", "--network", "inner", image, "nslookup", "no.such.example", rc=1)
+    assert "NXDOMAIN" in said.stdout + said.stderr
+
+
+def test_files_of_a_shared_network(pyman: Run, image: str) -> None:
+    """Who shares a container's network finds by name what that one finds, also after a connect."""
+    pyman("network", "create", "net")
+    pyman("run", "-d", "--name", "a", "--network", "net", "--add-host", "db:192.0.2.7", image, "sleep", "600")
+    pyman("run", "-d", "--name", "b", "--network", "container:a", image, "sleep", "600")
+    pyman("run", "-d", "--name", "c", "--network", "container:b", image, "sleep", "600")
+
+    def file(name: str, path: str) -> str:
+        return pyman("exec", name, "cat", path).stdout
+
+    for name in ("b", "c"):
+        assert file(name, "/etc/resolv.conf") == file("a", "/etc/resolv.conf")
+        own = pyman("inspect", "-f", "{{.Id}}", name).stdout[:12]
+        text = file(name, "/etc/hosts")
+        assert text.startswith(file("a", "/etc/hosts")) and text.endswith(f"127.0.0.1\t{own} {name}\n") and "192.0.2.7\tdb\n" in text
+        assert "Address: 10.89." in pyman("exec", name, "nslookup", "a").stdout
+    pyman("network", "connect", "podman", "a")
+    address = attached(pyman, "a")["podman"]["IPAddress"]
+    assert all(f"{address}\t" in file(name, "/etc/hosts") for name in ("a", "b", "c"))
+    pyman("network", "disconnect", "podman", "a")
+    assert not any(f"{address}\t" in file(name, "/etc/hosts") for name in ("a", "b", "c"))
+
+
 @pytest.mark.parametrize(
     ("args", "why"),
     [
@@ -168,6 +210,7 @@ def test_addresses_asked_for(pyman: Run, image: str) -> None:
         (("--network", "none", "--network", "podman"), "only networks"),
         (("--network", "podman:colour=red"), "known are"),
         (("--network", "podman:mac=zz"), "invalid MAC"),
+        (("--network", "podman:mac=01:00:5e:00:00:01"), "of a group"),
         (("--network", "podman:alias=a\nb"), "invalid network alias"),
         (("--network", "podman", "--network-alias", "a b"), "invalid network alias"),
         (("--network", "podman:interface_name=lo"), "invalid interface name"),

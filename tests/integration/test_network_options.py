@@ -147,6 +147,11 @@ def test_resolver_options(pyman: Run, image: str) -> None:
         (("--dns", "x"), "neither an IP"),
         (("--network", "none", "--dns", "9.9.9.9"), "no network"),
         (("--no-hosts", "--add-host", "a:1.2.3.4"), "no file"),
+        (("--dns-search", "a b"), "blanks"),
+        (("--dns-search", "a\nnameserver 192.0.2.66"), "control characters"),
+        (("--dns-option", "a\nnameserver 192.0.2.66"), "control characters"),
+        (("--hostname", "a\n192.0.2.66 b"), "control characters"),
+        (("--network", "container:a", "--add-host", "a:1.2.3.4"), "other container's"),
     ):
         assert why in pyman("create", *args, image, "true", rc=125).stderr
 
