@@ -21,7 +21,7 @@ def test_connect_and_disconnect(pyman: Run, image: str, base: Path) -> None:
     pyman("exec", "cli", "nslookup", "srv", rc=1)
     subnet = json.loads(pyman("network", "inspect", "second").stdout)[0]["subnets"][0]["subnet"].rsplit(".", 1)[0]
     pyman("network", "connect", "--alias", "other", "--ip", f"{subnet}.77", "--mac-address", "92:d0:c6:0a:29:34", "second", "srv")
-    assert pyman("exec", "cli", "wget", "-qO-", "http://other/").stdout == "here\n"
+    until(lambda: pyman("exec", "cli", "wget", "-qO-", "http://other/", rc=None).stdout == "here\n")
     assert attached(pyman, "srv")["second"]["IPAddress"] == f"{subnet}.77"
     assert pyman("exec", "srv", "cat", "/sys/class/net/eth1/address").stdout == "92:d0:c6:0a:29:34\n"
     assert "already" in pyman("network", "connect", "second", "srv", rc=125).stderr
