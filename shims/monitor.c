@@ -423,6 +423,14 @@ static void attach_listen(void)
     umask(mask);
 }
 
+/* All who wait: the socket does not block. */
+static void attach_accept(void)
+{
+    int fd;
+    while (listen_fd >= 0 && (fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+        client_add(fd, 0);
+}
+
 /* ---- streams ---- */
 
 /* Reads once; 0: nothing more for now or ever. */
@@ -662,10 +670,10 @@ static void cgroup_remove(const char *path)
     char file[4200];
     snprintf(file, sizeof file, "%s/cgroup.kill", path);
     int fd = open(file, O_WRONLY | O_CLOEXEC);
-    for (int try = 0; try < 50 && rmdir(path) < 0 && (errno == EBUSY || errno == ENOTEMPTY); try++) {
+    for (int try = 0; try < 2500 && rmdir(path) < 0 && (errno == EBUSY || errno == ENOTEMPTY); try++) {
         struct timespec pause = {0, 2 * 1000 * 1000};
         if (fd >= 0 && write(fd, "1", 1) < 0)
-            try = 50;
+            try = 2500;
         cgroup_remove_below(path, 0);
         nanosleep(&pause, NULL);
     }
@@ -879,17 +887,16 @@ int main(int argc, char **argv)
         }
         if (at_input >= 0 && fds[at_input].revents)
             input_flush();
+        /* Whoever has connected before the container wrote is to see it: `start --attach` lets it begin once it has connected. */
+        if ((at_listen >= 0 && fds[at_listen].revents) || (at_stream[0] >= 0 && fds[at_stream[0]].revents) ||
+            (at_stream[1] >= 0 && fds[at_stream[1]].revents))
+            attach_accept();
         for (int s = 0; s < 2; s++)
             if (at_stream[s] >= 0 && fds[at_stream[s]].revents && !stream_read(s) && console_fd >= 0 && fds[at_stream[s]].revents & POLLHUP) {
                 /* A pty without slaves hangs up for good only when init has ended; until then do not spin on it. */
                 struct timespec pause = {0, 20 * 1000 * 1000};
                 nanosleep(&pause, NULL);
             }
-        if (at_listen >= 0 && fds[at_listen].revents) {
-            int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-            if (fd >= 0)
-                client_add(fd, 0);
-        }
         if (at_timer >= 0 && fds[at_timer].revents) {
             kill(init_pid, SIGKILL);
             close(timer_fd);
@@ -931,6 +938,7 @@ int main(int argc, char **argv)
 
     /* The pid namespace died with init, so nobody writes any more: take what lies in the pipes, then stop. With
      * --pid=host left-over processes may hold them open; what they write later is theirs to lose. */
+    attach_accept();
     for (int s = 0; s < 2; s++)
         while (stream_read(s))
             ;

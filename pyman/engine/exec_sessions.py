@@ -32,7 +32,11 @@ def _directory(container: Container) -> str:
 
 
 def note(container: Container, session: str, pid: int, spec: dict[str, Any], opts: dict[str, Any]) -> None:
-    """Write down a session that has just begun. spec: its OCI process. A full disk does not stop it."""
+    """Write down a session that has just begun. spec: its OCI process. A full disk does not stop it.
+
+    The caller of a detached one is the process that becomes its parent.
+    """
+    watcher = os.getpid() if opts.get("detach") else 0
     record = {
         "id": session,
         "pid": pid,
@@ -44,6 +48,8 @@ def note(container: Container, session: str, pid: int, spec: dict[str, Any], opt
         "user": str(opts.get("user") or ""),
         "privileged": bool(opts.get("privileged")),
         "detach_keys": str(opts.get("detach_keys") or ""),
+        "watcher": watcher,
+        "watcher_start": process.start_time(watcher) if watcher else 0,
     }
     path = os.path.join(_directory(container), session)
     data = fastjson.dumps(record).encode("utf-8", "surrogateescape")
@@ -86,7 +92,7 @@ def known(container: Container) -> list[dict[str, Any]]:
         if not record:
             continue
         alive = process.alive(record.get("pid", 0), record.get("start", 0))
-        record["end"] = None if alive or record.get("output") else _end(container, entry)
+        record["end"] = None if alive or record.get("output") else _end(container, record)
         if alive or (record["end"] and time.time() - record["end"].get("time", 0) < KEPT):
             found.append(record)
         else:
@@ -94,17 +100,18 @@ def known(container: Container) -> list[dict[str, Any]]:
     return found
 
 
-def _end(container: Container, session: str) -> dict[str, Any] | None:
-    """What the parent of a detached session wrote at its end; it does so in the moment after the end."""
-    for _ in range(20):
+def _end(container: Container, record: dict[str, Any]) -> dict[str, Any] | None:
+    """What the parent of a detached session wrote at its end; it does so in the moment after the end, if it lives."""
+    deadline = time.monotonic() + 30
+    while True:
+        comes = process.alive(record.get("watcher", 0), record.get("watcher_start", 0)) and time.monotonic() < deadline
         try:
-            record = store.read_json(end_path(container, session))
+            end = store.read_json(end_path(container, record["id"]))
         except PymanError:
             return None
-        if record:
-            return record
+        if end or not comes:
+            return end
         time.sleep(0.005)
-    return None
 
 
 def find(session: str) -> dict[str, Any]:

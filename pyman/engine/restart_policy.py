@@ -106,7 +106,7 @@ def cancel(container: Container) -> bool:
 
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
-            poll.poll(5000)
+            poll.poll(30_000)
     except ProcessLookupError:
         pass
     finally:

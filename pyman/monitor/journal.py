@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 18  # bytes read at a time
 _FIELDS = "MESSAGE,PRIORITY,CONTAINER_PARTIAL_MESSAGE,_SOURCE_REALTIME_TIMESTAMP"
 _STREAMS = {b"6": b" stdout ", b"3": b" stderr "}
-_PATIENCE = 2.0  # seconds for journald to have worked through its socket
+_PATIENCE = 30.0  # seconds for journald to have worked through its socket
 _MAX_ENTRY = 64 << 20  # bytes
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Mode -> what the kernel calls the process. pasta executes a variant of passt that fits the processor.
 _NAMES = {"bridge": ("pyman:[ports]",), "pasta": ("pasta", "passt"), "slirp4netns": ("slirp4netns",)}
 _USR2 = 12
-_WAIT = 10.0  # seconds
+_WAIT = 30.0  # seconds
 
 
 def expected(state: dict[str, Any]) -> str:

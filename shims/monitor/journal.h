@@ -4,7 +4,7 @@
  * a slow journal makes the container slower and loses nothing. A journal that takes nothing at all for JOURNAL_PATIENCE (its socket gone,
  * or nobody behind it) must not stop a container for ever: from then on lines are dropped and counted until it answers again.
  */
-enum { JOURNAL_LINE = 16384, JOURNAL_QUEUE = 8 * CHUNK, JOURNAL_PATIENCE = 30000, JOURNAL_LAST_PATIENCE = 5000, JOURNAL_AGAIN = 100 };
+enum { JOURNAL_LINE = 16384, JOURNAL_QUEUE = 8 * CHUNK, JOURNAL_PATIENCE = 30000, JOURNAL_LAST_PATIENCE = 10000, JOURNAL_AGAIN = 100 };
 
 static const char *const journal_address = "/run/systemd/journal/socket";
 static char *journal_head; /* the fields that all entries have */

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, command, environment, until
+from tests.integration.test_restart_policies import ended
 
 
 def state(pyman: Run, name: str) -> dict[str, object]:
@@ -57,6 +60,21 @@ def test_init(pyman: Run, image: str, network: str) -> None:
     assert len(pyman("container", "prune", "-f").stdout.split()) == 1, "what is only initialized does not run"
     pyman("create", "--name", "box", "--network", "none", image, "/nothing")
     assert "/nothing" in pyman("init", "box", rc=125).stderr
+    pyman("rm", "box")
+
+
+def test_whoever_has_connected_before_the_start_sees_all_of_it(pyman: Run, image: str, base: Path) -> None:
+    """Also if the monitor comes to its socket when the container has ended already."""
+    pyman("create", "--name", "box", "--network", "none", image, "sh", "-c", "echo hello; exit 3")
+    pyman("init", "box")
+    monitor, init = (int(word) for word in pyman("inspect", "-f", "{{.State.ConmonPid}} {{.State.Pid}}", "box").stdout.split())
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        client = subprocess.Popen([*command(), "start", "-a", "box"], env=environment(base), stdout=subprocess.PIPE, text=True)
+        until(lambda: ended(init))
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    assert client.communicate(timeout=300)[0] == "hello\n" and client.returncode == 3
     pyman("rm", "box")
 
 
@@ -118,7 +136,8 @@ def test_mount(pyman: Run, image: str, base: Path) -> None:
     )
     pyman("create", "--name", "box", "--network", "none", image, "sleep", "600")
     assert "must execute `pyman unshare` first" in pyman("mount", "box", rc=125).stderr
-    tool = " ".join(_command())
+    until(lambda: pyman("exec", "runs", "test", "-s", "/vol/x", rc=None).returncode == 0)
+    tool = " ".join(command())
     script = f"""set -e
         pyman() {{ {tool} "$@"; }}
         pyman mount box; pyman mount runs > /dev/null; pyman mount --no-trunc; pyman mount --format json > {base}/mounts.json
@@ -133,12 +152,6 @@ def test_mount(pyman: Run, image: str, base: Path) -> None:
     pyman("start", "box")
     assert pyman("exec", "box", "cat", "/made").stdout == "made\n"
     pyman("rm", "-f", "-v", "-t", "0", "box", "runs")
-
-
-def _command() -> list[str]:
-    from tests.conftest import command
-
-    return command()
 
 
 def test_cleanup_exists_and_checkpoint(pyman: Run, image: str) -> None:
@@ -168,8 +181,7 @@ def test_sessions_of_exec(pyman: Run, image: str) -> None:
         **{"privileged": False, "tty": False, "user": "1000"},
     }
     pyman("exec", "box", "kill", "-9", "-1", rc=None)
-    while json.loads(pyman("inspect", session).stdout)[0]["Running"]:
-        time.sleep(0.05)
+    until(lambda: not json.loads(pyman("inspect", session).stdout)[0]["Running"])
     ended = json.loads(pyman("inspect", session).stdout)[0]
     assert (ended["ExitCode"], ended["Pid"], ended["CanRemove"]) == (137, 0, True)
     pyman("rm", "-f", "-t", "0", "box")
@@ -177,23 +189,19 @@ def test_sessions_of_exec(pyman: Run, image: str) -> None:
 
 
 def test_several_at_once(pyman: Run, image: str) -> None:
-    """stop and rm of several containers wait for all of them together: the last has got its signal before the first has ended."""
+    """stop and rm of several containers wait for all of them together: each ends only when the last has got its signal, too."""
     names = [f"box{number}" for number in range(6)]
+    meet = "trap 'touch /met/$HOSTNAME; until [ $(ls /met | wc -l) = 6 ]; do sleep 0.02; done; exit 5' TERM; echo up; while :; do sleep 0.02; done"
     for name in names:
-        pyman("run", "-d", "--name", name, "--network", "none", image, "sleep", "600")  # heeds no SIGTERM
-    assert pyman("stop", "-t", "1", *names, "nobody", rc=125).stdout.split() == names
-    assert _order(pyman) == ["stop"] * 6 + ["died"] * 6
-    assert all(state(pyman, name)["ExitCode"] == 137 for name in names)
+        pyman("run", "-d", "--name", name, "-h", name, "--network", "none", "-v", "met:/met", image, "sh", "-c", meet)
+    until(lambda: all(pyman("logs", name).stdout == "up\n" for name in names))
+    assert pyman("stop", "-t", "600", *names, "nobody", rc=125).stdout.split() == names
+    assert all(state(pyman, name)["ExitCode"] == 5 for name in names)
+    pyman("run", "--rm", "--network", "none", "-v", "met:/met", image, "sh", "-c", "rm /met/*")
     pyman("start", *names)
-    assert pyman("rm", "-f", "-t", "1", *names).stdout.split() == names
-    assert _order(pyman) == ["stop"] * 6 + ["died"] * 6
-
-
-def _order(pyman: Run) -> list[str]:
-    """The last ends of six containers, as the log of events has them."""
-    events = pyman("events", "--stream=false", "--format", "{{.Name}} {{.Status}}").stdout.splitlines()
-    found = [line.split()[1] for line in events if line.startswith("box") and line.split()[1] in ("stop", "died")]
-    return found[-12:]
+    until(lambda: all(pyman("logs", name).stdout == "up\n" * 2 for name in names))
+    assert pyman("rm", "-f", "-t", "600", *names).stdout.split() == names
+    pyman("volume", "rm", "met")
 
 
 def test_dependents(pyman: Run, image: str) -> None:
@@ -213,9 +221,21 @@ def test_dependents(pyman: Run, image: str) -> None:
     pyman("rm", "-f", "-t", "0", "base", "first")
 
 
-def test_wait_for_a_container_that_is_removed_at_its_end(pyman: Run, image: str) -> None:
-    pyman("run", "-d", "--rm", "--name", "box", "--network", "none", image, "sh", "-c", "sleep 0.5; exit 7")
-    assert pyman("wait", "box").stdout == "7\n"
+def test_wait_for_a_container_that_is_removed_at_its_end(pyman: Run, image: str, base: Path) -> None:
+    script = "until test -e /go; do sleep 0.02; done; exit 7"
+    pyman("run", "-d", "--rm", "--name", "box", "--network", "none", image, "sh", "-c", script)
+    waiting = subprocess.Popen([*command(), "wait", "box"], env=environment(base), stdout=subprocess.PIPE, text=True)
+    until(lambda: _holds_a_pidfd(waiting.pid))
+    pyman("exec", "box", "touch", "/go", rc=None)  # it may be killed with the container before it can say that all is well
+    assert waiting.communicate(timeout=300)[0] == "7\n"
+
+
+def _holds_a_pidfd(pid: int) -> bool:
+    """Whether the command has come to its wait."""
+    try:
+        return any("[pidfd]" in os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+    except FileNotFoundError:
+        return False  # of one that was just closed
 
 
 def test_runlabel(pyman: Run, image: str) -> None:

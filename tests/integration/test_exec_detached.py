@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 
 from pyman import stages
-from tests.conftest import Run, command, environment
-from tests.integration.test_events import until
+from tests.conftest import Run, command, environment, until
+from tests.integration.test_restart_policies import ended
 from tests.integration.test_stages import kill_at, settled
 
 
@@ -35,7 +36,7 @@ def test_the_end_is_recorded(pyman: Run, image: str, base: Path) -> None:
     given = subprocess.run(
         [*command(), "exec", "-d", "--preserve-fds", "1", "ed", "sh", "-c", "echo preserved >&3"],
         env=environment(base), stdout=subprocess.PIPE, preexec_fn=lambda: os.dup2(os.open("preserved", os.O_WRONLY | os.O_CREAT), 3, True),
-        close_fds=False, cwd=base, text=True, check=True, timeout=60,
+        close_fds=False, cwd=base, text=True, check=True, timeout=300,
     ).stdout.strip()  # fmt: skip
     long = pyman("exec", "-d", "ed", "sleep", "600").stdout.strip()
     until(lambda: len(deaths(pyman, "ed")) == 4)
@@ -52,6 +53,26 @@ def test_the_end_is_recorded(pyman: Run, image: str, base: Path) -> None:
     until(lambda: deaths(pyman, "ed").get(long) == 137)
     pyman("rm", "ed")
     settled(base, str(base / "home"))
+
+
+def test_an_end_that_is_not_recorded_yet_is_awaited(pyman: Run, image: str, base: Path) -> None:
+    """Between the end of a session and what its parent writes of it nobody takes it for one that left nothing."""
+    pyman("run", "-d", "--name", "ed", "--network", "none", image, "sleep", "600")
+    identifier = pyman("exec", "-d", "ed", "sleep", "600").stdout.strip()
+    pid = session(pyman, identifier)["Pid"]
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGSTOP)
+    try:
+        pyman("exec", "ed", "kill", "-9", "-1", rc=None)
+        until(lambda: ended(pid))
+        argv = [*command(), "inspect", "-f", "{{.Running}} {{.ExitCode}}", identifier]
+        asked = subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            asked.wait(1)
+    finally:
+        os.kill(parent, signal.SIGCONT)
+    assert asked.communicate(timeout=300)[0] == "false 137\n"
+    pyman("rm", "-f", "-t", "0", "ed")
 
 
 @pytest.mark.parametrize("stage", stages.EXEC + stages.EXEC_DETACHED)
