@@ -55,7 +55,9 @@ def _processes(runroot: str) -> set[str]:
 def survey(command: list[str]) -> dict[str, set[str]]:
     """What there is of each kind of thing that a run could leave behind."""
     form = "{{.Store.GraphRoot}}\n{{.Store.RunRoot}}"
-    graphroot, runroot = subprocess.run([*command, "info", "--format", form], capture_output=True, text=True, check=True).stdout.split()
+    env = dict(os.environ)  # said aloud: whoever has put another mapping there means that one
+    told = subprocess.run([*command, "info", "--format", form], capture_output=True, text=True, check=True, env=env).stdout
+    graphroot, runroot = told.split()
     # The group beside which containers get theirs; those of others come and go while it is looked into.
     top = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
     group = top + os.path.dirname(Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip())

@@ -41,6 +41,7 @@ echo "== list and stop"
 for i in 1 2; do p run -d --name "full$i" --network none demo sleep 100 >/dev/null; done
 fill 0
 kill -9 "$(p inspect -f '{{.State.Pid}}' full1)"
+n=0; until [ "$(p inspect -f '{{.State.Status}}' full1)" = exited ] || [ $((n += 1)) = 600 ]; do sleep 0.1; done
 p ps -a --format '{{.Names}}' | sort | xargs; echo "code $?"
 p stop -t 0 full2; echo "code $?"
 p rm full1 full2; echo "code $? left $(state)"
@@ -48,7 +49,7 @@ rm "$STORE/filler"
 echo "== room again"
 p run --rm --network none demo echo fine; echo "code $? left $(state)"
 p images -q | wc -l
-umount "$STORE"
+umount -l "$STORE"
 """
 
 
@@ -89,7 +90,7 @@ export PYMAN_GRAPHROOT="$STORE"
 head -c 200000000 /dev/zero > "$STORE/filler" 2>/dev/null
 truncate -s -9000k "$STORE/filler"
 %s pull -q oci:"$BIG":latest; echo "code $?"; ls "$STORE/tmp"
-umount "$STORE"
+umount -l "$STORE"
 """
 
 
@@ -124,7 +125,7 @@ done
 head -c 30000000 /dev/zero > "$STORE/filler" 2>/dev/null
 p rmi -f demo; echo "rmi $?"
 rm "$STORE/filler"; p image prune -f; p images -q; p system check; left | grep -v ':$' | grep .
-umount "$STORE"
+umount -l "$STORE"
 """
 
 
@@ -137,7 +138,7 @@ def test_full_at_any_point(pyman: Run, layout: str, base: Path) -> None:
     write_layout(big, 2 << 20)
     subprocess.run(["tar", "-C", str(big), "-cf", str(archive), "."], check=True)
     env = {"STORE": str(store), "DEMO": layout, "BIG": str(big), "ARCHIVE": str(archive)}
-    done = pyman("unshare", "sh", "-c", POINTS % {"command": shlex.join(command())}, env=env, rc=0, timeout=300)
+    done = pyman("unshare", "sh", "-c", POINTS % {"command": shlex.join(command())}, env=env, rc=0, timeout=1200)
     lines, rest = done.stdout.splitlines()[:28], done.stdout.splitlines()[28:]
     assert lines.count("good 125") + lines.count("good 0") == 28 and lines.count("good 125") >= 10 and lines.count("good 0") >= 3, (
         done.stdout

@@ -52,7 +52,7 @@ def root(base: Path) -> Path:
 def run(python: Path, base: Path, *args: str) -> subprocess.CompletedProcess[str]:
     argv = [str(python), "-SI", str(ROOT / "pyman/__main__.py"), *args]
     env = {**environment(base), "PYTHONHOME": "/usr"}
-    return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_an_interpreter_of_the_user_runs_sealed(pyman: Run, base: Path, own_python: Path, root: Path) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
-from tests.integration.test_events import until
+from tests.conftest import Run, command, environment, until
 from tests.integration.test_pull_resumed import write_layout
 
 NONE = ("--network", "none")

@@ -27,7 +27,7 @@ def loaded(pyman: Run, base: Path, *args: str, rc: int | None = 0) -> set[str]:
     "verb", ["version", "ps", "images", "inspect", "logs", "exec", "run", "create", "stop", "start", "kill", "wait", "rm"]
 )
 def test_hot_commands_stay_lean(pyman: Run, image: str, base: Path, verb: str) -> None:
-    pyman("run", "-d", "--name", "hot", "--network", "none", image, "sleep", "60")
+    pyman("run", "-d", "--name", "hot", "--network", "none", image, "sleep", "600")
     args = {
         "version": (),
         "images": (),

@@ -14,7 +14,7 @@ from tests.conftest import Run, command, environment
 Journal = Callable[[str], str]
 SETUP = """
 pyman() { %s "$@"; }
-until_true() { n=0; until "$@"; do n=$((n + 1)); [ $n -lt 3000 ]; sleep 0.02; done; }
+until_true() { n=0; until "$@"; do n=$((n + 1)); [ $n -lt 6000 ]; sleep 0.02; done; }
 journald() { /lib/systemd/systemd-journald >>journald.err 2>&1 & pid=$!; until_true test -S /run/systemd/journal/socket; }
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/journal /run/log/journal "$XDG_RUNTIME_DIR"
@@ -36,7 +36,7 @@ def journal(base: Path, image: str) -> Journal:
             capture_output=True,
             text=True,
             errors="surrogateescape",
-            timeout=300,
+            timeout=1200,
             check=False,
         )
         assert done.returncode == 0, done.stderr + done.stdout
@@ -125,6 +125,7 @@ def test_slow_and_lost_journal(journal: Journal) -> None:
         until_true pyman exec slow test -e /done
         until_true sh -c "journalctl -o cat CONTAINER_NAME=slow -n 1 | grep -qx 40000"
         kill -9 $pid
+        wait $pid || :
         rm /run/systemd/journal/socket
         pyman exec slow sh -c 'seq 40001 60000 >/proc/1/fd/1' &
         writer=$!
@@ -136,6 +137,7 @@ def test_slow_and_lost_journal(journal: Journal) -> None:
         pyman rm slow >/dev/null
         pyman run -d --name lost --network none --log-driver journald $image sh -c 'while [ ! -e /go ]; do sleep 0.02; done; seq 1 10; exit 7' >/dev/null
         kill -9 $pid
+        wait $pid || :
         rm /run/systemd/journal/socket
         pyman exec lost touch /go || :
         pyman wait lost

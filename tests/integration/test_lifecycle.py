@@ -9,11 +9,9 @@ import re
 import struct
 import subprocess
 import termios
-import time
 from pathlib import Path
 
-from tests.conftest import Run, command, environment
-from tests.integration.test_events import until
+from tests.conftest import Run, command, environment, until
 
 SLEEPER = ("sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done")
 
@@ -40,7 +38,7 @@ def test_detached_container_from_run_to_rm(pyman: Run, image: str) -> None:
 
 
 def test_exec(pyman: Run, image: str) -> None:
-    pyman("run", "-d", "--name", "e", "--network", "none", image, "sleep", "60")
+    pyman("run", "-d", "--name", "e", "--network", "none", image, "sleep", "600")
     assert pyman("exec", "e", "sh", "-c", "echo o; echo e >&2; exit 5", rc=5).stdout == "o\n"
     assert pyman("exec", "-i", "e", "cat", input="in").stdout == "in"
     assert pyman("exec", "-e", "X=1", "-u", "1000", "-w", "/etc", "e", "sh", "-c", "echo $X $(id -u) $PWD").stdout == "1 1000 /etc\n"
@@ -115,7 +113,7 @@ def test_cidfile_and_pidfile(pyman: Run, image: str, base: Path) -> None:
     cid, pid = base / "cid", base / "pid"
     for path in (cid, pid):
         path.unlink(missing_ok=True)
-    pyman("run", "-d", "--name", "f", "--network", "none", "--cidfile", str(cid), "--pidfile", str(pid), image, "sleep", "60")
+    pyman("run", "-d", "--name", "f", "--network", "none", "--cidfile", str(cid), "--pidfile", str(pid), image, "sleep", "600")
     assert cid.read_text() == pyman("inspect", "f", "--format", "{{.Id}}").stdout.strip()
     assert pid.read_text() == pyman("inspect", "f", "--format", "{{.State.Pid}}").stdout.strip()
     pyman("run", "--cidfile", str(cid), image, rc=125)
@@ -154,21 +152,32 @@ def test_terminal(base: Path, pyman: Run, image: str) -> None:
             output += os.read(ours, 4096)
         except OSError:
             break
-    assert child.wait(timeout=30) == 6
+    assert child.wait(timeout=300) == 6
     assert b"33 77" in output and b"/dev/pts/0" in output and b"console typed" in output
 
 
 def test_attach_sees_the_end(pyman: Run, image: str) -> None:
-    pyman("run", "-d", "--name", "a", "--network", "none", image, "sh", "-c", "trap 'echo bye; exit 4' TERM; while :; do sleep 0.05; done")
+    pyman(
+        "run",
+        "-d",
+        "--name",
+        "a",
+        "--network",
+        "none",
+        image,
+        "sh",
+        "-c",
+        "trap 'echo bye; exit 4' TERM; echo up; while :; do sleep 0.05; done",
+    )
+    wait_for(pyman, "a", "up\n")
     attached = subprocess.Popen(
         [*command(), "attach", "--no-stdin", "a"],
         stdout=subprocess.PIPE,
         text=True,
         env=environment(Path(pyman("info", "--format", "{{.store.graphRoot}}").stdout.split("/home/")[0])),
     )
-    while "attach" not in pyman("events", "--stream=false", "--filter", "container=a", "--format", "{{.Status}}").stdout.split():
-        time.sleep(0.02)
+    until(lambda: "attach" in pyman("events", "--stream=false", "--filter", "container=a", "--format", "{{.Status}}").stdout.split())
     pyman("stop", "a")
-    output, _ = attached.communicate(timeout=30)
+    output, _ = attached.communicate(timeout=300)
     assert attached.returncode == 4
     assert output in ("bye\n", "")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
+from tests.conftest import Run, command, environment, until
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def two(pyman: Run, image: str, base: Path) -> Iterator[None]:
     run = ("run", "-d", "--network", "none")
     pyman(*run, "--name", "one", "-h", "one", "--cidfile", str(base / "cid"), "-l", "k=v", "--expose", "80", image, "sh", "-c", write)
     pyman(*run, "--name", "two", "-h", "two", image, "sleep", "600")
-    pyman("exec", "one", "sh", "-c", "while ! test -e /again; do sleep 0.01; done")
+    until(lambda: pyman("logs", "one").stdout == "from-one\n")  # what it has done before is done
     yield
     pyman("rm", "-f", "-t", "0", "one", "two", rc=None)
 
@@ -96,7 +96,7 @@ def test_logs_of_several(pyman: Run, base: Path) -> None:
     pyman("exec", "two", "sh", "-c", "echo late > /proc/1/fd/1")
     assert child.stdout.readline() == "two late\n"
     pyman("stop", "-t", "0", "one", "two")
-    assert child.wait(20) == 0
+    assert child.wait(300) == 0
 
 
 @pytest.mark.usefixtures("two")
@@ -105,7 +105,7 @@ def test_wait_inspect_and_exec(pyman: Run, base: Path) -> None:
         [*command(), "wait", "--return-on-first", "one", "two"], env=environment(base), stdout=subprocess.PIPE, text=True
     )
     pyman("kill", "two")
-    assert child.communicate(timeout=30)[0] == "137\n"
+    assert child.communicate(timeout=300)[0] == "137\n"
     assert pyman("inspect", "--size", "--format", "{{.SizeRw}}", "one").stdout == "100000\n"
     assert pyman("exec", "--cidfile", str(base / "cid"), "hostname").stdout == "one\n"
     assert "cannot read" in pyman("exec", "--cidfile", "/nonexistent", "hostname", rc=125).stderr

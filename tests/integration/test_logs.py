@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
-from tests.integration.test_events import until
+from tests.conftest import Run, command, environment, until
 
 
 def log_dir(base: Path, name: str) -> Path:
@@ -34,13 +33,13 @@ def test_following_over_rotations(pyman: Run, image: str, base: Path, driver: st
     reader.send_signal(19)
     time.sleep(0.1)  # the container rotates on
     reader.send_signal(18)
-    assert reader.wait(60) == 0
+    assert reader.wait(600) == 0
     numbers = b"".join(b"%d\n" % number for number in range(1, lines + 1))
     assert out.read_bytes() == b"ready\n" + numbers + b"end\n"
     assert err.read_bytes() == b"".join(b"%d\n" % number for number in range(1, 51))
     # Without a reader the files are as many, and as large, as was asked for; the end of the log is there.
     pyman("start", "lf")
-    pyman("wait", "lf")
+    pyman("wait", "lf", timeout=600)
     logs = sorted(path for path in log_dir(base, "lf").iterdir() if path.name.startswith("ctr.log"))
     assert len(logs) == files and all(path.stat().st_size <= 200 << 10 for path in logs)
     everything = pyman("logs", "lf")
@@ -85,12 +84,13 @@ def test_several_containers(pyman: Run, image: str, base: Path) -> None:
 
 def test_following_ends(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "le", "--network", "none", image, "sh", "-c", "echo one; sleep 600")
+    until(lambda: pyman("logs", "le").stdout == "one\n")
     assert pyman("logs", "-f", "--until", "100ms", "le").stdout == "one\n"
     with (base / "le.out").open("w") as out:
         reader = subprocess.Popen([*command(), "logs", "-f", "--tail", "1", "le"], env=environment(base), stdout=out, stderr=2)
     until(lambda: (base / "le.out").read_text() == "one\n")
     pyman("rm", "-f", "-t", "0", "le")
-    assert reader.wait(10) == 0
+    assert reader.wait(300) == 0
 
 
 def on_a_terminal(base: Path, *args: str) -> bytes:

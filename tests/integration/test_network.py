@@ -8,8 +8,7 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import Run
-from tests.integration.test_events import until
+from tests.conftest import Run, until
 from tests.integration.test_registry import free_port
 
 SERVER = ("sh", "-c", "mkdir /w; echo served > /w/index.html; httpd -f -p 80 -h /w")
@@ -108,12 +107,13 @@ def test_doctor_and_info(pyman: Run) -> None:
 
 
 def test_port(pyman: Run, image: str) -> None:
-    pyman("run", "-d", "--name", "p", "-p", "127.0.0.1:18211:80", "-p", "18212-18213:90-91/udp", image, "sleep", "600")
-    assert pyman("port", "p").stdout == "80/tcp -> 127.0.0.1:18211\n90/udp -> 0.0.0.0:18212\n91/udp -> 0.0.0.0:18213\n"
-    assert pyman("port", "p", "80").stdout == pyman("container", "port", "p", "80/tcp").stdout == "127.0.0.1:18211\n"
-    assert pyman("port", "-l", "91/udp").stdout == "0.0.0.0:18213\n"
+    tcp, udp = free_port(), free_port()
+    pyman("run", "-d", "--name", "p", "-p", f"127.0.0.1:{tcp}:80", "-p", f"{udp}-{udp + 1}:90-91/udp", image, "sleep", "600")
+    assert pyman("port", "p").stdout == f"80/tcp -> 127.0.0.1:{tcp}\n90/udp -> 0.0.0.0:{udp}\n91/udp -> 0.0.0.0:{udp + 1}\n"
+    assert pyman("port", "p", "80").stdout == pyman("container", "port", "p", "80/tcp").stdout == f"127.0.0.1:{tcp}\n"
+    assert pyman("port", "-l", "91/udp").stdout == f"0.0.0.0:{udp + 1}\n"
     short = pyman("inspect", "p", "--format", "{{.Id}}").stdout[:12]
-    assert pyman("port", "-a").stdout.splitlines()[0] == f"{short}\t80/tcp -> 127.0.0.1:18211"
+    assert pyman("port", "-a").stdout.splitlines()[0] == f"{short}\t80/tcp -> 127.0.0.1:{tcp}"
     assert "not published" in pyman("port", "p", "90/tcp", rc=125).stderr
     assert "invalid port" in pyman("port", "p", "http", rc=125).stderr
     pyman("stop", "-t", "0", "p")

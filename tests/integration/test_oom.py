@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Run, until
 
 
 @pytest.mark.parametrize(
@@ -36,9 +35,7 @@ def test_the_monitor_compares_the_counter(base: Path, counted: int, number: int,
         args = ["--init", str(child), "--run-dir", str(place), "--exit-file", str(record), "--oom", str(counter)]
         args += ["--cgroup", str(group), "--events", str(log), "--event", '"ID":"abc","Name":"n"']
         os.execv(monitor, [monitor, *args])
-    while not (place / "attach").exists():  # it listens: the first count is taken
-        os.sched_yield()
-    subprocess.run(["sleep", "0.1"], check=True)
+    until((place / "exit.json.tmp").exists)  # there is room for the record: the first count is taken
     counter.write_text(f"oom_kill {4 + counted}\n")
     os.kill(int((place / "init").read_text()), number)
     os.waitpid(parent, 0)

@@ -40,7 +40,7 @@ def proxy(registry: str) -> Iterator[Proxy]:
 
 def skopeo(*args: str) -> str:
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    done = subprocess.run(["skopeo", *args], env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["skopeo", *args], env=env, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -32,7 +32,8 @@ def attached(base: Path, *args: str, **streams: int) -> subprocess.Popen[bytes]:
 
 def test_every_run_ends_with_its_own_code_and_output(base: Path, pyman: Run, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", environment(base))
-    assert soak.soak(command(), 60, 4) == []
+    wrong = soak.soak(command(), 60, 4)
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_a_stopped_client_stops_nobody_else(base: Path, pyman: Run, image: str) -> None:

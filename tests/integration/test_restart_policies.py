@@ -7,24 +7,14 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, until
 
 FAIL = ("sh", "-c", "echo run; exit 3")
 MONITOR_STAGES = ("monitor:ended", "monitor:recorded", "monitor:again")
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a state, however long the machine takes; a minute means that it never comes."""
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it never came to that")
 
 
 def field(pyman: Run, name: str, template: str) -> str:

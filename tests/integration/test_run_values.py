@@ -33,7 +33,7 @@ def test_groups_without_a_user_and_with_further_ones(pyman: Run, image: str) -> 
 
 def test_exec_as_another_user(pyman: Run, image: str) -> None:
     pyman(
-        "run", "-d", "--name", "as", "--network", "none", image, "sh", "-c", "echo bob:x:77:78::/home/bob:/bin/sh >> /etc/passwd; sleep 60"
+        "run", "-d", "--name", "as", "--network", "none", image, "sh", "-c", "echo bob:x:77:78::/home/bob:/bin/sh >> /etc/passwd; sleep 600"
     )
     script = "until grep -q bob /etc/passwd; do :; done"
     pyman("exec", "as", "sh", "-c", script)
@@ -69,7 +69,7 @@ def test_a_user_namespace_without_the_caller(pyman: Run, image: str, base: Path,
     script = "id -u; cat /v/file; head -1 /etc/hosts; touch /new; echo done"
     done = pyman("run", *NONE, *option, "-v", f"{volume}:/v:ro", image, "sh", "-c", script)
     assert done.stdout.split("\n")[0] == "0" and "data" in done.stdout and done.stdout.endswith("done\n")
-    pyman("run", "-d", "--name", "strange", *option, "--network", "none", image, "sleep", "60")
+    pyman("run", "-d", "--name", "strange", *option, "--network", "none", image, "sleep", "600")
     assert (
         "tree_fd"
         not in (base / "home/.local/share/pyman/containers")
@@ -81,7 +81,7 @@ def test_a_user_namespace_without_the_caller(pyman: Run, image: str, base: Path,
 
 
 def test_the_user_namespace_of_a_container_that_has_none_of_its_own(pyman: Run, image: str) -> None:
-    pyman("run", "-d", "--name", "plain", "--network", "none", image, "sleep", "60")
+    pyman("run", "-d", "--name", "plain", "--network", "none", image, "sleep", "600")
     done = pyman("run", *NONE, "--userns", "container:plain", image, "id", "-u")
     assert done.stdout == "0\n" and done.stderr == ""
     pyman("rm", "-f", "-t", "0", "plain")
@@ -126,7 +126,7 @@ def test_signals_that_are_none(pyman: Run, image: str, base: Path, layout: str) 
     for bad in ("BOGUS", "99", "0", "-1"):
         assert "invalid signal" in pyman("create", f"--stop-signal={bad}", image, "true", rc=125).stderr
     # A store of before this was checked: the container can be stopped and removed.
-    made = pyman("run", "-d", "--network", "none", "--stop-timeout", "0", image, "sleep", "60").stdout.strip()
+    made = pyman("run", "-d", "--network", "none", "--stop-timeout", "0", image, "sleep", "600").stdout.strip()
     path = base / "home/.local/share/pyman/containers" / made / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "stop_signal": "BOGUS"}))
     pyman("stop", made)

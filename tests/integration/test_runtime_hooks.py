@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tests.conftest import until
 from tests.integration.conftest import Bundle, Runtime
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
@@ -35,6 +36,7 @@ def test_each_hook_runs_at_its_moment_in_its_place(bundle: Bundle, runtime: Runt
     assert seen == ["prestart", "createRuntime", "createContainer"]
     pid = json.loads(runtime("state", "hooked").stdout)["pid"]
     runtime("start", "hooked")
+    until(lambda: "program" in log.read_text())
     runtime("delete", "--force", "hooked")
     lines = [line.split(" ", 2) for line in log.read_text().splitlines()]
     names = [line[0] for line in lines]
@@ -107,7 +109,7 @@ def test_a_hook_without_an_environment_finds_its_programs(bundle: Bundle, runtim
 
 def test_a_hook_has_a_time_limit(bundle: Bundle, runtime: Runtime) -> None:
     mark = bundle.path / "mark"
-    path = script(bundle, "hook", f"sleep 60; touch {mark}")
+    path = script(bundle, "hook", f"sleep 600; touch {mark}")
     bundle.spec["hooks"] = {"createRuntime": [{"path": path, "timeout": 1}]}
     assert "not done after 1 s" in runtime("run", "--bundle", bundle.save(), "slow", rc=1).stderr
     assert not mark.exists()

@@ -43,7 +43,7 @@ def test_the_same_container(bundle: Bundle, base: Path, tmp_path: Path, kernel: 
         capture_output=True,
         text=True,
         env=environment(base),
-        timeout=60,
+        timeout=300,
         check=False,
     )
     text = done.stdout
@@ -58,7 +58,7 @@ def test_the_same_container(bundle: Bundle, base: Path, tmp_path: Path, kernel: 
         capture_output=True,
         text=True,
         env=environment(base),
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 1 and "Linux 5.12" in done.stderr and done.stderr.count("\n") == 1

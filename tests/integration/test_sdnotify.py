@@ -21,7 +21,7 @@ class Manager:
     def __init__(self, path: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("\0" + path[1:] if path.startswith("@") else path)
-        self.socket.settimeout(30)
+        self.socket.settimeout(300)
         self.env = {"NOTIFY_SOCKET": path}
 
     def hear(self) -> list[str]:
@@ -36,7 +36,7 @@ class Manager:
         except BlockingIOError:
             return True
         finally:
-            self.socket.settimeout(30)
+            self.socket.settimeout(300)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_conmon_and_the_watchdog(pyman: Run, image: str, manager: Manager) -> No
     pyman("run", "-d", "--name", "n", "--network", "none", "--sdnotify", "conmon", image, "sh", "-c", script, env=env)
     assert manager.hear() == [f"MAINPID={field(pyman, 'n', '{{.State.ConmonPid}}')}", "READY=1"]
     assert [manager.hear() for _ in range(3)] == [["WATCHDOG=1"]] * 3
-    assert pyman("logs", "n").stdout == "socket=\n"
+    until(lambda: pyman("logs", "n").stdout == "socket=\n")
     pyman("rm", "-f", "-t", "0", "n")
 
 
@@ -177,7 +177,7 @@ def test_the_main_process_ends_with_the_containers_exit_code(
         env=environment(base, **manager.env),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     main = int(manager.hear()[0].removeprefix("MAINPID="))
@@ -211,10 +211,10 @@ c.close()
     process = subprocess.Popen(
         ["/usr/bin/python3", "-c", start, *argv], env=environment(base), pass_fds=(server.fileno(), read), stdout=subprocess.PIPE, text=True
     )
-    with socket.create_connection(server.getsockname(), 30) as client:
+    with socket.create_connection(server.getsockname(), 300) as client:
         client.sendall(b"the manager's socket")
         assert client.recv(100) == b"hello from the manager's socket"
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 0 and out == "b'extra' ['0', '1', '2', '3', '4', '5']\n"
     # Not meant for this process: not passed.
     env = {"LISTEN_PID": "1", "LISTEN_FDS": "1"}

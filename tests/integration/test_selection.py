@@ -6,13 +6,12 @@ import os
 import select
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
+from tests.conftest import Run, command, environment, until
 
 NONE = ("--network", "none")
 LOOP = ("sh", "-c", "trap 'echo hup' HUP; trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done")
@@ -35,8 +34,7 @@ def running(pyman: Run) -> list[str]:
 
 def up(pyman: Run, name: str) -> None:
     """Wait until the container's program is ready for signals."""
-    while "up" not in pyman("logs", name).stdout:
-        time.sleep(0.01)
+    until(lambda: "up" in pyman("logs", name).stdout)
 
 
 def test_all(pyman: Run, two: Path) -> None:
@@ -104,7 +102,7 @@ def test_wait_for_a_condition(pyman: Run, base: Path, two: Path) -> None:
         text=True,
     )
     pyman("start", "one")
-    assert child.communicate(timeout=30)[0] == "-1\n"
+    assert child.communicate(timeout=300)[0] == "-1\n"
     pyman("stop", "-t", "0", "one")
     assert pyman("wait", "--condition", "exited", "--interval", "1s", "one").stdout == "137\n"
     assert "invalid interval" in pyman("wait", "--interval", "soon", "one", rc=125).stderr
@@ -128,7 +126,7 @@ def test_signals_of_an_attached_command(pyman: Run, base: Path, two: Path, proxy
                 pyman("kill", "-s", "HUP", "one")
             assert child.stdout.readline() == "hup\n"
         child.send_signal(signal.SIGTERM)
-        assert child.wait(30) == (7 if proxy else -signal.SIGTERM)
+        assert child.wait(300) == (7 if proxy else -signal.SIGTERM)
         child.stdout.close()
         if not proxy:
             assert running(pyman) == ["one"]
@@ -154,7 +152,7 @@ def on_terminal(base: Path, line: list[str], keys: bytes, ready: bytes) -> tuple
             os.write(ours, keys)
             typed = True
     os.close(ours)
-    return child.wait(30), seen
+    return child.wait(300), seen
 
 
 def test_detach_keys(pyman: Run, image: str, base: Path) -> None:

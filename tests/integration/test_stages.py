@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pyman import stages
-from tests.conftest import ROOT, Run, command, environment
+from tests.conftest import ROOT, Run, command, environment, until
 from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_restart_policies import ended
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +28,25 @@ def registry(base: Path, layout: str) -> Iterator[str]:
 def kill_at(base: Path, stage: str, *args: str, **extra: str) -> int:
     """Run pyman in a process group of its own, to be killed at `stage`; its exit code."""
     env = environment(base, PYMAN_KILL_AT=stage, **extra)
-    return subprocess.run(
-        [*command(), *args], env=env, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, timeout=60, check=False
-    ).returncode
+    child = subprocess.Popen(
+        [*command(), *args], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    code = child.wait(300)
+    group_ended(child.pid)
+    return code
+
+
+def group_ended(group: int) -> None:
+    """Wait for what was killed with a command, or ends since it has gone: it may hold locks until then."""
+    until(lambda: not any(_in_group(entry, group) for entry in os.listdir("/proc")), f"processes of the group {group} are left")
+
+
+def _in_group(entry: str, group: int) -> bool:
+    try:
+        fields = Path(f"/proc/{entry}/stat").read_text(errors="replace").rpartition(")")[2].split() if entry.isdigit() else ["Z"]
+    except OSError:
+        return False
+    return fields[0] not in "ZX" and int(fields[2]) == group
 
 
 def settled(base: Path, store: str) -> None:
@@ -62,17 +79,13 @@ def test_run(pyman: Run, image: str, base: Path, stage: str, whole: str) -> None
     code = kill_at(base, stage + ("!" if whole == "group" else ""), "run", "--rm", "--name", "killed", image, "true")
     assert code != 0, f"{stage} was not reached"
     pyman("ps", "-a")
-    for _ in range(200):  # a container whose init has just been killed takes a moment to end
-        if not pyman("ps", "-aq").stdout:
-            break
-        time.sleep(0.01)
+    until(lambda: not pyman("ps", "-aq").stdout)  # a container whose init has just been killed takes a moment to end
     assert pyman("run", "--rm", "--name", "killed", image, "echo", "fine").stdout == "fine\n"
     assert not pyman("ps", "-aq").stdout
     settled(base, str(base / "home"))
     store = base / "home/.local/share/pyman"
-    for place in ("containers", "names", "trash"):
-        assert not contents(store / place), place
-    assert not contents(base / "run/pyman/containers")
+    for place in (store / "containers", store / "names", store / "trash", base / "run/pyman/containers"):
+        until(lambda place=place: not contents(place), f"{place} is not empty")  # type: ignore[misc] # the killed one's monitor tidies up itself
 
 
 @pytest.mark.parametrize("stage", [stage for stage in stages.RUN if stage.startswith("create:")])
@@ -93,8 +106,13 @@ def test_detached_run_and_restart(pyman: Run, image: str, base: Path, stage: str
     pyman("create", "--name", "kept", image, "sleep", "600")
     kill_at(base, stage + "!", "start", "kept")
     pyman("rm", "-f", "-t", "0", "probe", rc=None)
-    state = pyman("ps", "-a", "--format", "{{.State}}").stdout.strip()
-    assert state in ("created", "running", "exited")
+
+    def state() -> str:
+        return pyman("ps", "-a", "--format", "{{.State}}").stdout.strip()
+
+    # A container whose monitor was killed is about to end.
+    until(lambda: state() != "running" or not ended(int(pyman("inspect", "-f", "{{.State.ConmonPid}}", "kept").stdout)))
+    assert state() in ("created", "running", "exited")
     pyman("start", "kept")
     assert pyman("exec", "kept", "echo", "alive").stdout == "alive\n"
     pyman("rm", "-f", "-t", "0", "kept")
@@ -280,10 +298,7 @@ def test_volumes(pyman: Run, image: str, base: Path, stage: str, whole: str) -> 
     }.get(stage, made)
     code = kill_at(base, stage + ("!" if whole == "group" else ""), *action)
     assert code != 0, f"{stage} was not reached"
-    for _ in range(200):  # a container whose init has just been killed takes a moment to end
-        if not pyman("ps", "-aq").stdout:
-            break
-        time.sleep(0.01)
+    until(lambda: not pyman("ps", "-aq").stdout)  # a container whose init has just been killed takes a moment to end
     if action[1] == "import":
         before = sorted(os.listdir(base / "home/.local/share/pyman/volumes/old/_data"))
         assert before in ([], ["one"], ["one", "two"]) and (stage == "volume:importing" or not before)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import command, environment
 from tests.integration.conftest import Own, runner
 from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_stages import kill_at
 
 EVIL = "cp -p bin/busybox new; printf evil | dd of=new conv=notrunc status=none; mv new bin/busybox"
 
@@ -196,10 +195,7 @@ def test_leftovers_and_killed_repairs(own: Own, store: Path, layout: str, insecu
     own("pull", "-q", insecure)
     for stage in ("pull:manifest", "pull:unpacked", "pull:commit", "pull:layers", "pull:blobs"):
         in_layer(own, store, EVIL)
-        done = subprocess.run(
-            [*command(), "system", "check", "--repair"], env=environment(store, PYMAN_KILL_AT=stage + "!"), start_new_session=True
-        )
-        assert done.returncode == -9, stage
+        assert kill_at(store, stage + "!", "system", "check", "--repair") == -9, stage
         own("system", "check", "--repair")
         assert own("system", "check") == ""
         assert own("run", "--rm", "--network", "none", insecure, "echo", "fine") == "fine\n"

@@ -6,8 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.conftest import Run
-from tests.integration.test_events import until
+from tests.conftest import Run, until
 
 LOOK = """
 for place in /run /run/lock /tmp /var/log/journal; do grep -c " $place tmpfs rw,nosuid,nodev" /proc/mounts; done
@@ -91,11 +90,11 @@ def test_systemd_boots(pyman: Run, base: Path, tmp_path: Path) -> None:
         return pyman("exec", "sdb", "systemctl", "is-system-running", rc=None).stdout.strip()
 
     # Which units another version of systemd has that cannot work here is not this test's business.
-    until(lambda: system() in ("running", "degraded"))
+    until(lambda: system() in ("running", "degraded"), seconds=600)
     look = "cat /proc/1/comm /probe; systemctl is-active systemd-journald probe; systemd-detect-virt --container"
     assert pyman("exec", "sdb", "sh", "-c", look).stdout.split() == ["systemd", "served", "active", "active", "podman"]
-    assert "probe.service" in pyman("exec", "sdb", "journalctl", "--no-pager", "-u", "probe").stdout
-    pyman("stop", "-t", "60", "sdb")
+    until(lambda: "probe.service" in pyman("exec", "sdb", "journalctl", "--no-pager", "-u", "probe").stdout)
+    pyman("stop", "-t", "600", "sdb", timeout=900)
     assert pyman("inspect", "--format", "{{.State.ExitCode}} {{.State.Status}}", "sdb").stdout == "0 exited\n"
     pyman("rm", "sdb")
     pyman("unshare", "rm", "-rf", str(root))

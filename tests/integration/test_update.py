@@ -163,7 +163,7 @@ def test_who(pyman: Run, running: str) -> None:
 @pytest.mark.parametrize("stage", stages.UPDATE)
 def test_kill(pyman: Run, running: str, base: Path, stage: str) -> None:
     argv = [*command(), "update", "--health-cmd", "true", "--health-interval", "disable", "--env", "A=2", "u"]
-    done: Any = subprocess.run(argv, env=environment(base, PYMAN_KILL_AT=stage), check=False, timeout=60)
+    done: Any = subprocess.run(argv, env=environment(base, PYMAN_KILL_AT=stage), check=False, timeout=300)
     assert done.returncode == -9
     assert pyman("ps", "--format", "{{.Names}}").stdout == "u\n"
     pyman("update", "--health-cmd", "true", "--health-interval", "disable", "--env", "A=2", "u")

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Run
-from tests.integration.test_events import until
+from tests.conftest import Run, until
 
 Answer = dict[str, Any]
 
@@ -132,6 +131,7 @@ def test_a_lost_monitor(pyman: Run, image: str, base: Path) -> None:
     state = json.loads((store / "containers" / os.readlink(store / "names/w-lost") / "state.json").read_text())
     os.kill(state["monitor_pid"], signal.SIGKILL)
     until(lambda: why(pyman, "w-lost")["Cause"] == "monitor-killed")
+    until(lambda: pyman("ps", "-a", "--format", "{{.State}}").stdout == "exited\n")
     pyman("rm", "w-lost")
 
 
