@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import stages
+from pyman import paths, stages
 from pyman.engine import caps, cgroups, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
@@ -85,18 +85,18 @@ def _group(container: Container, process: dict[str, Any]) -> Any:
         return None
     from pyman.runtime import exec_extras  # only where there is a group
 
-    extras = exec_extras.ExecExtras(process, {}, {}, directory)
+    extras = exec_extras.ExecExtras(process, {}, {}, directory, container.state["pid"])
     extras.limited = False
-    if directory.endswith(f"/pyman-{container.id}.scope/container") and not cgroups.own():
+    if "/user@" in directory and not cgroups.own():
         extras.attach = _by_manager(directory)
     return extras
 
 
-def _by_manager(directory: str) -> Callable[[int], object]:
-    """What has the service manager move a process into a scope's group. Its modules are loaded before the process is forked."""
+def _by_manager(directory: str) -> Callable[[str, int], object] | None:
+    """What has the service manager move a process into a group of its units; None where it cannot. Its modules are loaded before the fork."""
     from pyman.runtime import scopes
 
-    return lambda pid: scopes.attach(directory, pid)
+    return scopes.attach if scopes.unit_of(directory)[0] and paths.service_manager() else None
 
 
 def read_spec(container: Container) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
         stdio=(0, 1, 2),
         preserve=foreground.preserved(opts),
         seccomp_spec=linux.get("seccomp"),
-        extras=ExecExtras(process, linux, entry.state(), place),
+        extras=ExecExtras(process, linux, entry.state(), place, entry.pid),
     )
     try:
         if any(opts.get(name) for name in foreground.HANDED_OVER):

@@ -17,22 +17,26 @@ _TUNED = ("scheduler", "ioPriority", "execCPUAffinity", "apparmorProfile", "seli
 
 
 class ExecExtras:
-    """cgroup: directory to join, or ""; limited: whether leaving it out would escape limits; state: the container's.
+    """cgroup: directory to join, or ""; init: pid of the container's first process; limited: whether leaving it out would escape limits.
 
-    attach: moves a process (its pid) there where the kernel does not let this one; None if nobody can.
+    attach: moves a process into a directory where the kernel does not let this one; None if nobody can. state: the container's.
     """
 
-    __slots__ = ("_description", "_listener", "_listeners", "_process", "_tuning", "attach", "born_in_cgroup", "cgroup", "limited", "state")
+    __slots__ = (
+        *("_description", "_listener", "_listeners", "_process", "_tuning"),
+        *("attach", "born_in_cgroup", "cgroup", "init", "limited", "state"),
+    )
 
-    def __init__(self, process: dict[str, Any], linux: dict[str, Any], state: dict[str, Any], cgroup: str = "") -> None:
+    def __init__(self, process: dict[str, Any], linux: dict[str, Any], state: dict[str, Any], cgroup: str = "", init: int = 0) -> None:
         self._process = process
+        self.init = init
         self._description = linux.get("seccomp") or {}
         self._listener = -1
         # Modules loaded before the fork if they are needed: afterwards nothing is imported.
         self._listeners: ModuleType | None = None
         self._tuning: ModuleType | None = None
         self.cgroup = cgroup
-        self.attach: Callable[[int], object] | None = None
+        self.attach: Callable[[str, int], object] | None = None
         self.born_in_cgroup = False  # the fork put the process there
         self.limited = bool({key for key, value in (linux.get("resources") or {}).items() if value} - {"devices"})
         self.state = state
@@ -69,18 +73,33 @@ class ExecExtras:
             self._tuning.set_labels(self._process)
             self._tuning.set_affinity(self._process, "initial")
         if self.cgroup and not self.born_in_cgroup:
-            from pyman.runtime import cgroup
-
-            try:
-                cgroup.join(self.cgroup, os.getpid())
-            except RuntimeFailure as err:
-                # The cgroups above may belong to somebody else, for example another login session.
-                if err.errno not in (1, 13) or (self.limited and self.attach is None):
-                    raise
-                if self.attach is not None:
-                    self.attach(os.getpid())
+            self._enter_cgroup()
         if self._tuning is not None:
             self._tuning.set_affinity(self._process, "final")
+
+    def _enter_cgroup(self) -> None:
+        """Into the container's cgroup; where systemd in the container has divided that, into the one its first process is in. RuntimeFailure."""
+        from pyman.runtime import cgroup
+
+        try:
+            self._move_to(self.cgroup)
+        except RuntimeFailure:
+            inner = cgroup.path_of(self.init) if self.init else ""
+            if not inner.startswith(self.cgroup + "/"):
+                raise
+            self._move_to(inner)
+
+    def _move_to(self, directory: str) -> None:
+        from pyman.runtime import cgroup
+
+        try:
+            cgroup.join(directory, os.getpid())
+        except RuntimeFailure as err:
+            # The cgroups above may belong to somebody else, for example another login session.
+            if err.errno not in (1, 13) or (self.limited and self.attach is None):
+                raise
+            if self.attach is not None:
+                self.attach(directory, os.getpid())
 
     def before_program(self) -> None:
         """In the container, with all privileges. RuntimeFailure."""

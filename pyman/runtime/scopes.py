@@ -161,14 +161,23 @@ def of_spec(text: str, container_id: str) -> str:
         raise RuntimeFailure("cannot reach the service manager", f"{address}: {err.strerror or err}", stage="cgroup") from err
 
 
+def unit_of(directory: str) -> tuple[str, str]:
+    """(unit of the user's service manager, group below it) that a cgroup directory lies in; both empty if it is in none."""
+    below = directory.partition("/user@")[2].partition("/")[2].split("/")
+    for index, name in enumerate(below):
+        if name.endswith((".service", ".scope")):
+            return name, "/" + "/".join(below[index + 1 :])
+    return "", ""
+
+
 def attach(directory: str, pid: int) -> None:
     """Have the manager move a process into a container's group: from another login session the kernel lets nobody else do it.
 
-    directory: .../pyman-ID.scope/container. OSError, RuntimeFailure.
+    directory: in a unit of the manager that has delegated its groups, such as .../pyman-ID.scope/container. OSError, RuntimeFailure.
     """
-    above, _, name = directory.rpartition("/")
+    unit, group = unit_of(directory)
     manager = sdbus.Manager(paths.service_manager())
     try:
-        manager.answer(manager.send("AttachProcessesToUnit", "ssau", os.path.basename(above), "/" + name, [pid]))
+        manager.answer(manager.send("AttachProcessesToUnit", "ssau", unit, group, [pid]))
     finally:
         manager.close()

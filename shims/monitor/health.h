@@ -677,6 +677,31 @@ static void checker_serve(void)
     }
 }
 
+/* The group of the first process where that lies below the container's own: systemd in a container divides its group, which then takes
+ * no processes itself. -1: there is none. */
+static int inner_group(void)
+{
+    char text[4096], path[40], *group;
+    snprintf(path, sizeof path, "/proc/%d/cgroup", health_init);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    group = strncmp(text, "0::/", 4) ? strstr(text, "\n0::/") : text;
+    if (!group)
+        return -1;
+    group = strchr(group, '/');
+    group[strcspn(group, "\n")] = 0;
+    /* The directory has the hierarchy's place before the name that the kernel tells. */
+    for (const char *name = health_cgroup; name && *name; name = strchr(name + 1, '/')) {
+        size_t length = strlen(name);
+        if (!strncmp(group, name, length) && group[length] == '/')
+            return openat(health_cgroup_fd, group + length + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    return -1;
+}
+
 /* 0, or the error's number. */
 static int checker_start(void)
 {
@@ -688,6 +713,11 @@ static int checker_start(void)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return errno;
     long pid = health_cgroup_fd >= 0 ? syscall(SYS_clone3, &how, sizeof how) : -1;
+    int inner = pid < 0 && health_cgroup_fd >= 0 && errno == EBUSY ? inner_group() : -1;
+    if (inner >= 0) {
+        how.cgroup = (uint64_t)inner;
+        pid = syscall(SYS_clone3, &how, sizeof how);
+    }
     if (pid < 0 && (health_cgroup_fd < 0 || !plan.limited))
         pid = fork(); /* without limits to escape from, another group's rules are no reason to be unhealthy */
     if (pid == 0) {
@@ -697,6 +727,8 @@ static int checker_start(void)
     }
     int error = errno;
     close(ends[1]);
+    if (inner >= 0)
+        close(inner);
     if (pid < 0) {
         close(ends[0]);
         return error;

@@ -10,6 +10,7 @@ import pytest
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import sdbus
+from pyman.runtime import scopes
 
 
 def answering(path: Path, *messages: bytes) -> threading.Thread:
@@ -91,3 +92,11 @@ def test_nonsense_and_silence_are_errors(tmp_path: Path, bad: bytes) -> None:
         manager.answer(manager.send("Nothing", ""))
     manager.close()
     thread.join()
+
+
+def test_the_unit_of_a_group() -> None:
+    top = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
+    assert scopes.unit_of(f"{top}/user.slice/pyman-1.scope/container/init.scope") == ("pyman-1.scope", "/container/init.scope")
+    assert scopes.unit_of(f"{top}/app.slice/app-web.slice/web.service/pyman-payload-1") == ("web.service", "/pyman-payload-1")
+    assert scopes.unit_of(f"{top}/app.slice/web.service") == ("web.service", "/")
+    assert scopes.unit_of("/sys/fs/cgroup/user.slice/user-1000.slice/session-3.scope/x") == ("", "")
