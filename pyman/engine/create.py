@@ -113,10 +113,10 @@ def create_container(
 
         more = {**more, "exposed": exposed.names(config["image_config"], opts)}
     container = _write(config, opts, owned, more, sealed)
-    if warn and not opts.get("quiet") and str(opts.get("restart") or "").startswith(("always", "unless-stopped")):
-        from pyman.engine import reboot  # these policies only
+    if warn and opts.get("restart") and not opts.get("quiet"):
+        from pyman.engine import reboot  # with a policy only
 
-        reboot.tell_once(warn)
+        reboot.tell_once(opts["restart"], warn)
     if needed:
         from pyman.engine import dependencies
 

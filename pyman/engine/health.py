@@ -62,20 +62,13 @@ def action(opts: dict[str, Any]) -> str:
 
 def check(opts: dict[str, Any], image: dict[str, Any]) -> bool:
     """UsageError or ImageError for what create and update must refuse; true if there is a check to run."""
-    found, startup = of(opts, image)
+    found, _ = of(opts, image)
     what = action(opts)
     if found is None and what != "none":
         raise UsageError(f"cannot use --health-on-failure={what}", "the container has no health check", "give one: --health-cmd")
     if opts.get("health_startup_cmd") and not active(found):
         raise UsageError(
             "cannot use --health-startup-cmd", "a startup check comes before a health check, and there is none", "give one: --health-cmd"
-        )
-    restarts = active(found) and (what == "restart" or bool(startup and startup.get("Retries")))
-    if restarts and opts.get("rm"):
-        raise UsageError(
-            "cannot use --rm with a health check that restarts the container",
-            "a container that is removed cannot be restarted",
-            "use --health-on-failure=kill",
         )
     log(opts)
     return active(found)

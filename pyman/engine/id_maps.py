@@ -27,6 +27,23 @@ def explicit(uidmap: list[str], gidmap: list[str], idmap: Any) -> tuple[list[dic
     return _maps(users, idmap.uids), _maps(groups, idmap.gids)
 
 
+def of_names(user: str, group: str) -> tuple[list[str], list[str]]:
+    """The maps of --subuidname and --subgidname (one stands for both): the ranges of these names, one after the other. UsageError."""
+    from pyman.rootless import idmap
+
+    found = []
+    for name, path in ((user or group, "/etc/subuid"), (group or user, "/etc/subgid")):
+        ranges = idmap.read_ranges(path, -1, name)
+        if not ranges:
+            raise UsageError(f"cannot map the ids of {name!r}", f"{path} has no range of that name", f"a line NAME:FIRST:COUNT, see {path}")
+        inside, items = 0, []
+        for first, count in ranges:
+            items.append(f"{inside}:@{first}:{count}")
+            inside += count
+        found.append(items)
+    return found[0], found[1]
+
+
 def _flags(item: str) -> str:
     return item[: len(item) - len(item.lstrip("+ug"))]
 

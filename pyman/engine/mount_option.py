@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.config import fields
 from pyman.engine import mounts
 from pyman.engine.mounts import FLAGS, NO_IDMAP, Mount, bind, clean_destination
 from pyman.errors import UsageError
@@ -67,31 +68,14 @@ _ALIASES = {
 _KINDS = ("artifact", "bind", "devpts", "glob", "image", "ramfs", "tmpfs", "volume")
 
 
-def _split(spec: str) -> list[str]:
-    """The parts between commas; one in double quotes may hold commas, and two quotes for one. UsageError."""
-    parts, part, at, quoted = [], "", 0, False
-    while at < len(spec):
-        char = spec[at]
-        if quoted and char == '"' and spec[at + 1 : at + 2] == '"':
-            part += char
-            at += 1
-        elif char == '"' and (quoted or not part):
-            quoted = not quoted
-        elif char == "," and not quoted:
-            parts.append(part)
-            part = ""
-        else:
-            part += char
-        at += 1
-    if quoted:
-        raise UsageError(f"invalid mount {spec!r}", "a double quote is not closed")
-    return [*parts, part]
-
-
 def _keys(spec: str) -> dict[str, str]:
     """The keys of a specification under their first names. UsageError for one that is given twice."""
     keys: dict[str, str] = {}
-    for item in _split(spec):
+    try:
+        items = fields.split(spec)
+    except ValueError as err:
+        raise UsageError(f"invalid mount {spec!r}", str(err)) from err
+    for item in items:
         name, separator, value = item.partition("=")
         name = _ALIASES.get(name, name)
         if name in keys or (name in ("ro", "rw") and {"ro", "rw"} & set(keys)):

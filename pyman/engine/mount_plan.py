@@ -98,7 +98,8 @@ def of_user(opts: dict[str, Any], volumes: Any, look: bool = True) -> dict[str, 
 
 def _check_idmap(opts: dict[str, Any]) -> None:
     """Between the container and its files nothing needs to be mapped (idmap) unless it has ids of its own. UsageError for that."""
-    if str(opts.get("userns") or "host") == "host" and not (opts.get("uidmap") or opts.get("gidmap")):
+    own = any(opts.get(option) for option in ("uidmap", "gidmap", "subuidname", "subgidname"))
+    if str(opts.get("userns") or "host") == "host" and not own:
         return
     for spec in [*(opts.get("volume") or []), *(opts.get("mount") or [])]:
         if "idmap" in (word.partition("=")[0] for part in spec.split(":") for word in part.split(",")):

@@ -68,14 +68,18 @@ def _network(result: Namespaces, ctx: SpecContext) -> None:
 def _user(result: Namespaces, opts: dict[str, Any], ctx: SpecContext) -> None:
     mode = str(opts.get("userns") or ctx.conf["containers"].get("userns") or "host")
     name, _, rest = mode.partition(":")
-    if opts.get("uidmap") or opts.get("gidmap"):
+    given = [f"--{option}" for option in ("uidmap", "gidmap", "subuidname", "subgidname") if opts.get(option)]
+    if given:
         if opts.get("userns"):
-            raise UsageError(f"cannot use --userns {mode} with --uidmap or --gidmap", "both say which ids the container has")
+            raise UsageError(f"cannot use --userns {mode} with {given[0]}", "both say which ids the container has")
         from pyman.engine import id_maps  # with these options only
 
-        result.uid_mappings, result.gid_mappings = id_maps.explicit(
-            list(opts.get("uidmap") or []), list(opts.get("gidmap") or []), ctx.idmap
-        )
+        users, groups = list(opts.get("uidmap") or []), list(opts.get("gidmap") or [])
+        if opts.get("subuidname") or opts.get("subgidname"):
+            if users or groups:
+                raise UsageError(f"cannot use {given[0]} with {given[-1]}", "both say which ids the container has")
+            users, groups = id_maps.of_names(opts.get("subuidname") or "", opts.get("subgidname") or "")
+        result.uid_mappings, result.gid_mappings = id_maps.explicit(users, groups, ctx.idmap)
     elif name in ("host", "private", ""):
         return
     elif name == "keep-id":

@@ -40,8 +40,10 @@ def lingers() -> bool:
     return os.path.exists(f"/var/lib/systemd/linger/{idmap.user_name(os.getuid())}")
 
 
-def tell_once(warn: Callable[[str], None]) -> None:
+def tell_once(policy: object, warn: Callable[[str], None]) -> None:
     """At the first restart policy that would outlast a reboot: say what is missing for it, once per store, or nothing if all is there."""
+    if not str(policy or "").startswith(("always", "unless-stopped")):
+        return
     mark = os.path.join(paths.graphroot(), "restart-told")
     if os.path.exists(mark):
         return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyman import stages
 from pyman.config import containers as containers_conf
-from pyman.engine import attach, logopts, remove, start, stop
-from pyman.engine.container import Container
+from pyman.engine import attach, logopts, remove, restart_policy, start, stop
+from pyman.engine.container import RUNNING, Container
 from pyman.errors import NoSuchContainer, PymanError
 
 TYPE_CHECKING = False
@@ -67,10 +67,16 @@ def start_attached(
         stop.wait_ports_free(container, container.state["monitor_pid"], container.state["monitor_start"])
         if auto_remove:
             with container:
-                remove.discard_container(container)
+                if not _goes_on(container):
+                    remove.discard_container(container)
     except NoSuchContainer:
         pass  # a listing has seen its end first, and removed it
     return code
+
+
+def _goes_on(container: Container) -> bool:
+    """Whether a health check restarts the container: the monitor removes it after its last end."""
+    return container.state["status"] in RUNNING or restart_policy.waiting(container.state)
 
 
 def write_pidfiles(container: Container, opts: dict[str, Any]) -> None:

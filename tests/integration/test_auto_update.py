@@ -58,7 +58,12 @@ def test_a_restart_policy_tells_what_is_missing(pyman: Run, image: str, base: Pa
     pyman("pull", "-q", f"oci:{base}/demo:latest", env=store)
     quiet = pyman("create", "-q", "--restart=always", image, "true", env=store).stderr
     other = pyman("create", "--restart=on-failure", image, "true", env=store).stderr
-    first = pyman("create", "--restart=always", image, "true", env=store).stderr
+    pyman("create", "--name", "changed", image, "true", env=store)
+    quiet += pyman("update", "--restart=on-failure", "changed", env=store).stderr
+    first = pyman("update", "--restart=always", "changed", env=store).stderr
+    mark = base / "reboot-store/restart-told"
+    mark.unlink(missing_ok=True)
+    assert pyman("create", "--restart=always", image, "true", env=store).stderr == first
     again = pyman("create", "--restart=unless-stopped", image, "true", env=store).stderr
     assert (quiet, other, again) == ("", "", "")
     # A machine where containers are back after a reboot has nothing to tell.

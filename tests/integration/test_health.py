@@ -185,6 +185,21 @@ def test_restart_on_failure(pyman: Run, image: str) -> None:
     assert pyman("logs", "h").stdout.count("run") == runs
 
 
+def test_restart_comes_before_removal(pyman: Run, image: str) -> None:
+    """With --rm too: what the check ends is started again, detached or not, and removed after its last end."""
+    check = ("--health-cmd", "test ! -e /bad", "--health-interval", "50ms", "--health-retries", "1", "--health-on-failure", "restart")
+    script = "[ ! -e /gone ] || exit 0; [ -e /second ] || { touch /second /bad; exec sleep 600; }; rm -f /bad; exec sleep 600"
+    for detach in (("-d",), ()):
+        options = ("--rm", "--name", "h", "--network", "none", "--stop-timeout", "0", *check)
+        done = pyman("run", *detach, *options, image, "sh", "-c", script, rc=None)
+        assert done.returncode == (0 if detach else 137), done.stderr
+        until(lambda: field(pyman, "h", "{{.RestartCount}} {{.State.Status}}") == "1 running")
+        until(lambda: status(pyman) == "healthy")
+        pyman("exec", "h", "sh", "-c", "touch /gone; kill 1; :")
+        pyman("stop", "-t", "0", "h", rc=None)
+        until(lambda: not pyman("ps", "-aq").stdout)
+
+
 def test_the_startup_check_comes_first(pyman: Run, image: str) -> None:
     options = ("--health-startup-cmd", "echo up; test -e /up", "--health-startup-interval", "disable", "--health-startup-success", "2")
     start(pyman, image, *by_hand("echo regular"), *options)
@@ -425,7 +440,6 @@ def test_waiting_for_health(pyman: Run, image: str) -> None:
         (("--health-cmd", "x", "--health-timeout", "0s"), "fails always"),
         (("--health-cmd", "[]"), "names no command"),
         (("--health-cmd", "CMD "), "names no command"),
-        (("--health-cmd", "x", "--health-on-failure", "restart", "--rm"), "--rm"),
     ],
 )
 def test_refused(pyman: Run, image: str, options: tuple[str, ...], message: str) -> None:

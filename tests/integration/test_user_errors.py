@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +179,18 @@ def test_id_maps(pyman: Run, image: str, options: tuple[str, ...], users: str, g
         options = (*options, "--gidmap", "0:0:1")
     shown = pyman("run", *NONE, *options, image, "sh", "-c", "cat /proc/self/uid_map; echo /; cat /proc/self/gid_map").stdout
     assert [part.split() for part in shown.split("/")] == [users.split(), groups.split()]
+
+
+def test_ids_of_a_name(pyman: Run, image: str) -> None:
+    """The container's ids are the caller's subordinate ones, without the caller; a name that is not his gives none."""
+    name = pwd.getpwuid(os.getuid()).pw_name
+    maps = "cat /proc/self/uid_map; echo /; cat /proc/self/gid_map"
+    shown = [pyman("run", *NONE, option, name, image, "sh", "-c", maps).stdout.split("/") for option in ("--subuidname", "--subgidname")]
+    for part in (part.split() for parts in shown for part in parts):
+        assert part[:2] == ["0", "1"] and int(part[2]) > 1000
+    assert "nobodys" in pyman("run", *NONE, "--subuidname", "nobodys", image, "true", rc=125).stderr
+    assert "both say" in pyman("run", *NONE, "--subuidname", name, "--uidmap", "0:1:5", image, "true", rc=125).stderr
+    assert "both say" in pyman("run", *NONE, "--subuidname", name, "--userns", "keep-id", image, "true", rc=125).stderr
 
 
 def test_a_directory_of_a_group_that_the_container_lacks(pyman: Run, image: str, base: Path) -> None:

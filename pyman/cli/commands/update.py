@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pyman.cli.dispatch import print_warning
 from pyman.engine import container as containers
 from pyman.engine import update
 from pyman.errors import NoSuchContainer, UsageError
@@ -24,4 +25,8 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError(err.what, err.why) from err
     update.update_container(container, opts, dict(os.environ))
     sys.stdout.write(container.id + "\n")
+    if opts.get("restart"):
+        from pyman.engine import reboot  # with a policy only
+
+        reboot.tell_once(opts["restart"], print_warning)
     return 0

@@ -136,8 +136,8 @@ shm-size-systemd str Size of each of systemd's temporary file systems: /run, /ru
 sig-proxy bool=true Pass signals on to the container
 stop-signal str Signal that stops the container
 stop-timeout uint Seconds from that signal to SIGKILL
-subgidname str Name in /etc/subgid !! only your own ranges can be used
-subuidname str Name in /etc/subuid !! only your own ranges can be used
+subgidname str Map groups to the ranges of this name in /etc/subgid, which must be yours
+subuidname str Map users to the ranges of this name in /etc/subuid, which must be yours
 sysctl list Set a namespaced kernel parameter: NAME=VALUE
 systemd str Prepare the container for systemd: true (if its command is systemd), always or false (true)
 timeout uint Seconds after which the container is killed

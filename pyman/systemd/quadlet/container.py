@@ -34,7 +34,6 @@ def translate(unit: UnitFile, service: Service, quadlets: Quadlets) -> None:
     command.append(option("cgroups", unit.text(SECTION, "CgroupsMode") or "split"))
     command += _entrypoint(unit)
     command += _notification(unit, service)
-    _health(unit)
     command += commandline.by_table(unit)
     command += _security(unit)
     command += mounts.networks(unit, service, quadlets)
@@ -116,20 +115,6 @@ def _notification(unit: UnitFile, service: Service) -> list[str]:
     if notify == "healthy":
         return ["--sdnotify=healthy", "-d"]
     return ["--sdnotify=container" if notify and unit.boolean(SECTION, "Notify") else "--sdnotify=conmon", "-d"]
-
-
-def _health(unit: UnitFile) -> None:
-    """The container goes with its end: a check cannot restart it, but the manager does."""
-    retries, action = unit.last(SECTION, "HealthStartupRetries"), unit.last(SECTION, "HealthOnFailure")
-    for entry in (
-        retries if retries and retries.value not in ("", "0") else None,
-        action if action and action.value.lower() == "restart" else None,
-    ):
-        if entry:
-            unit.complain(
-                entry,
-                f"{entry.key}={entry.value[:40]}: a unit's container is not restarted by its checks; use HealthOnFailure=kill and Restart=always",
-            )
 
 
 def _security(unit: UnitFile) -> list[str]:

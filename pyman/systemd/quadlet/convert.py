@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.systemd import names
-from pyman.systemd.quadlet import artifact, container, image, keys, network, service, volume
+from pyman.systemd.quadlet import container, image, keys, network, service, volume
 from pyman.systemd.quadlet.sources import default_service
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyman.systemd.unitfile import UnitFile
 
 _TRANSLATORS = {
-    "artifact": artifact.translate,
+    "artifact": image.translate,
     "container": container.translate,
     "image": image.translate,
     "network": network.translate,

@@ -8,7 +8,6 @@ bool (--option or --option=false), code (a translator knows), and no: the key ma
 from __future__ import annotations
 
 MODULE = "pyman reads one containers.toml; there are no modules. Put the settings into PodmanArgs= or into the file itself"
-_RANGES = "only your own ranges of subordinate ids can be used"
 _ENCRYPTED = "encrypted images are not supported"
 
 _COMMON = f"""\
@@ -26,7 +25,7 @@ Retry 5.5 one retry
 RetryDelay 5.5 one retry-delay
 TLSVerify 4.8 bool tls-verify
 """
-_CONTAINER = f"""\
+_CONTAINER = """\
 AddCapability 4.4 word cap-add
 AddDevice 4.4 code
 AddHost 5.3 each add-host
@@ -104,8 +103,8 @@ ShmSize 4.7 one shm-size
 StartWithPod 5.3 code
 StopSignal 5.2 one stop-signal
 StopTimeout 5.0 one stop-timeout
-SubGIDMap 4.8 no !! {_RANGES}
-SubUIDMap 4.8 no !! {_RANGES}
+SubGIDMap 4.8 one subgidname
+SubUIDMap 4.8 one subuidname
 Sysctl 4.6 word sysctl
 Timezone 4.4 one tz
 Tmpfs 4.5 each tmpfs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.config import fields
 from pyman.systemd.quadlet import commandline, keys
 from pyman.systemd.quadlet.commandline import option
 
@@ -58,12 +59,16 @@ def mounts(unit: UnitFile, service: Service, quadlets: Quadlets) -> list[str]:
 
 
 def _mount(unit: UnitFile, entry: Entry, text: str, service: Service, quadlets: Quadlets) -> str:
-    fields = _fields(text)
-    kind = next((field[5:] for field in fields if field.startswith("type=")), "volume")
+    try:
+        parts = fields.split(text)
+    except ValueError as err:
+        unit.complain(entry, f"Mount=: {err}")
+        return text
+    kind = next((field[5:] for field in parts if field.startswith("type=")), "volume")
     if kind not in _WITH_SOURCE:
         return text
     changed = False
-    for index, field in enumerate(fields):
+    for index, field in enumerate(parts):
         name, equals, value = field.partition("=")
         if name not in ("source", "src"):
             continue
@@ -71,30 +76,6 @@ def _mount(unit: UnitFile, entry: Entry, text: str, service: Service, quadlets: 
             unit.complain(entry, f"Mount=: {name} has no value")
             continue
         found = commandline.source(unit, entry, value, service, quadlets, ("volume", "image", "artifact"))
-        fields[index] = f"source={found}"
+        parts[index] = f"source={found}"
         changed = changed or found != value
-    return ",".join(_field(field) for field in fields) if changed else text
-
-
-def _fields(text: str) -> list[str]:
-    """The fields of comma-separated values, with double quotes around those that have a comma."""
-    found, field, inside = [], "", False
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if char == '"' and inside and text[at + 1 : at + 2] == '"':
-            field += char
-            at += 1
-        elif char == '"' and (inside or not field):
-            inside = not inside
-        elif char == "," and not inside:
-            found.append(field)
-            field = ""
-        else:
-            field += char
-        at += 1
-    return [*found, field]
-
-
-def _field(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
+    return fields.join(parts) if changed else text
