@@ -62,7 +62,7 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
         "",
         "Who makes control groups: systemd (scopes of the user's manager), cgroupfs, or empty: systemd where its manager is reachable",
     ),
-    ("engine", "compression_format", "str", "gzip", "Compression of layers that are pushed: gzip or zstd"),
+    ("engine", "compression_format", "str", "gzip", "Compression of layers that are pushed: gzip, zstd or zstd:chunked"),
     ("engine", "compression_level", "int", 0, "Its level; 0: the one that is fastest for its size"),
     ("engine", "detach_keys", "str", "ctrl-p,ctrl-q", "Keys that detach from a container; empty: none"),
     ("engine", "events_logfile_max_size", "int", 4194304, "Bytes after which the log of events is rotated (one older file is kept)"),

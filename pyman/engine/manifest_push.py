@@ -127,5 +127,5 @@ def _further(known: dict[str, Any], place: dict[str, str], target: Any, kind: st
             "cannot add a compression", f"the image {known['digest'][:19]} of the list is not in the local store", "pull it first"
         )
     descriptor = push.push(local, target, push.Choice(kind=kind), reporter=reporter, parallel=parallel, top=False)
-    annotations = {**(known.get("annotations") or {}), **({f"{_MARK}{kind}": "true"} if kind != "gzip" else {})}
+    annotations = {**(known.get("annotations") or {}), **({f"{_MARK}{kind.partition(':')[0]}": "true"} if kind != "gzip" else {})}
     return {**known, **descriptor, **({"annotations": annotations} if annotations else {})}

@@ -17,17 +17,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_TABLE = tuple(f"io.github.containers.zstd-chunked.{name}" for name in ("manifest-checksum", "manifest-position", "tarsplit-position"))
 _MOST = 6  # forms of one layer, places of one form
 OCI_LAYER, DOCKER_LAYER = "application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"
 
 
-def kind_of(media_type: str) -> str:
-    """The compression that a layer's media type says: gzip, zstd or none."""
-    return "gzip" if media_type.endswith("gzip") else "zstd" if media_type.endswith("zstd") else ""
+def kind_of(layer: dict[str, Any]) -> str:
+    """The compression that a layer's descriptor says: gzip, zstd, zstd:chunked or none."""
+    media_type = layer.get("mediaType", "")
+    if media_type.endswith("zstd"):
+        return "zstd:chunked" if table(layer) else "zstd"
+    return "gzip" if media_type.endswith("gzip") else ""
+
+
+def table(layer: dict[str, Any]) -> dict[str, str]:
+    """The annotations of a layer that say where its table of contents is (zstd:chunked)."""
+    notes = layer.get("annotations")
+    found = notes.items() if isinstance(notes, dict) else ()
+    return {key: value for key, value in found if key in _TABLE and isinstance(value, str) and len(value) < 200}
 
 
 def media_type(kind: str, oci: bool) -> str:
     """The media type of a layer with this compression."""
+    kind = kind.partition(":")[0]
     if oci:
         return OCI_LAYER + (f"+{kind}" if kind else "")
     return DOCKER_LAYER + (f".{kind}" if kind else "")
@@ -71,7 +83,7 @@ class Forms:
         where = places(record)
         for diff_id, layer in zip(record["layers"], found):
             if diff_id in self._forms:
-                self._add(diff_id, {**layer, "kind": kind_of(layer.get("mediaType", ""))}, where)
+                self._add(diff_id, {**layer, "kind": kind_of(layer)}, where)
 
     def _add(self, diff_id: str, form: dict[str, Any], where: list[str]) -> None:
         for known in self._forms[diff_id]:
@@ -90,7 +102,12 @@ def _noted(diff_id: str) -> list[dict[str, Any]]:
     try:
         found = (store.read_json(_path(diff_id)) or {}).get("forms") or []
         return [
-            {**manifests.descriptor(form, "note"), "kind": str(form.get("kind", "")), "places": [str(name) for name in form["places"]]}
+            {
+                **manifests.descriptor(form, "note"),
+                "kind": str(form.get("kind", "")),
+                "places": [str(name) for name in form["places"]],
+                "annotations": table(form),
+            }
             for form in found
         ]
     except (PymanError, KeyError, TypeError, AttributeError):
@@ -107,6 +124,7 @@ def note(diff_id: str, form: dict[str, Any], place: str) -> None:
     found = [known for known in noted if known["digest"] != form["digest"]]
     old: list[str] = next((known["places"] for known in noted if known["digest"] == form["digest"]), [])
     kept = {key: form[key] for key in ("mediaType", "digest", "size", "kind")}
+    kept["annotations"] = table(form)
     kept["places"] = list(dict.fromkeys([place, *old]))[:_MOST]
     try:
         store.write_json(_path(diff_id), {"forms": [kept, *found][:_MOST]})

@@ -35,15 +35,9 @@ class Choice:
             )
         if format not in FORMATS:
             raise UsageError(f"invalid value {format!r} for --format", "it must be oci or v2s2")
-        if kind == "zstd:chunked":
-            raise UsageError(
-                "cannot push with compression zstd:chunked",
-                "its table of contents is not part of this release",
-                "--compression-format zstd",
-            )
         if kind and kind not in compress.FORMATS:
-            raise UsageError(f"invalid value {kind!r} for --compression-format", "it must be gzip or zstd")
-        if kind == "zstd" and format == "v2s2":
+            raise UsageError(f"invalid value {kind!r} for --compression-format", "it must be gzip, zstd or zstd:chunked")
+        if kind in ("zstd", compress.CHUNKED) and format == "v2s2":
             raise UsageError("cannot push zstd layers in format v2s2", "it only has gzip", "--format oci")
         compress.check_level(kind or "gzip", level)
         self.format, self.kind, self.level = format, kind, level
@@ -66,9 +60,10 @@ def push(
     media_type = value.get("mediaType") or manifests.MANIFESTS[OCI]
     sort = {"oci": OCI, "v2s2": DOCKER}.get(choice.format, DOCKER if media_type == manifests.MANIFESTS[DOCKER] else OCI)
     kind = target.default_kind if choice.kind is None or target.plain else choice.kind
-    if kind == "zstd":
+    if kind in ("zstd", compress.CHUNKED):
         sort = OCI
-    kinds = (kind,) if choice.force or sort == DOCKER else ("", "gzip", "zstd")
+    wanted = ("zstd", compress.CHUNKED) if kind == "zstd" else (kind,)  # zstd with a table of contents is zstd
+    kinds = wanted if choice.force or sort == DOCKER else ("", *compress.FORMATS)
     _check_layers(record, what)
     forms = known.Forms(record)
     placed = _put_layers(record, target, forms, kinds, kind, choice.level, sort == OCI, reporter, parallel)
@@ -106,7 +101,8 @@ def _manifest(value: dict[str, Any], original: bytes, sort: int, placed: list[di
     new["layers"] = []
     for old, layer in zip(value["layers"], placed):
         entry = {"mediaType": known.media_type(layer["kind"], sort == OCI), "digest": layer["digest"], "size": layer["size"]}
-        annotations = old.get("annotations") if old["digest"] == layer["digest"] else None  # those of another form are not true of this one
+        # Those of another form are not true of this one.
+        annotations = old.get("annotations") if old["digest"] == layer["digest"] else known.table(layer)
         new["layers"].append({**entry, **({"annotations": annotations} if annotations and sort == OCI else {})})
     if sort == OCI and isinstance(value.get("annotations"), dict):
         new["annotations"] = value["annotations"]
@@ -140,7 +136,11 @@ def _put_layers(
             reporter.start(diff_id, f"layer {diff_id[:12]}", int(layers.read_info(diff_id).get("size", 0)))
         progress = (lambda done: reporter.update(diff_id, done)) if reporter else None
         made = target.put(lambda fd: packer.pack(worker, fd, diff_id, kind, level, progress), diff_id)
-        found = {"mediaType": known.media_type(kind, oci), "digest": f"sha256:{made['digest']}", "size": made["size"], "kind": kind}
+        notes = made.get("annotations") or {}
+        form = "zstd" if kind == compress.CHUNKED and not notes else kind  # a layer that the table cannot tell has none
+        found = {"mediaType": known.media_type(kind, oci), "digest": f"sha256:{made['digest']}", "size": made["size"], "kind": form}
+        if notes:
+            found["annotations"] = notes
         stages.reach("push:layer")
         placed[diff_id] = found
         _placed(target, diff_id, found, reporter, "done")

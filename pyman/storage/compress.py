@@ -9,8 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FORMATS = (GZIP, ZSTD)
-_LEVELS = {GZIP: (1, 9), ZSTD: (1, 20)}
+CHUNKED = "zstd:chunked"  # zstd with a table of contents: see chunked.py
+FORMATS = (GZIP, ZSTD, CHUNKED)
+_LEVELS = {GZIP: (1, 9), ZSTD: (1, 20), CHUNKED: (1, 20)}
 _FAST = 2  # isal's best level: as small as zlib's level 1, ten times as fast
 
 

@@ -39,7 +39,7 @@ class Packer:
 def pack(
     worker: Worker, fd: int, diff_id: str, kind: str = "", level: int | None = None, progress: Callable[[int], None] | None = None
 ) -> dict[str, Any]:
-    """Write the layer's tar to `fd`, compressed; {"digest", "size", "plain_size"} of what was written.
+    """Write the layer's tar to `fd`, compressed; {"digest", "size", "plain_size"} of what was written, "annotations" for its descriptor.
 
     ImageError if the store's copy is damaged; the bytes written then must not be used. Blocks; call it from a thread of its own.
     """
@@ -67,7 +67,6 @@ def _pack(fd: int, job: dict[str, Any], sock: Any) -> dict[str, Any]:
     from pyman.state import fastjson
 
     diff_id = str(job["diff_id"])
-    engine = compress.engine(job["kind"], job["level"])
     plain = hashlib.sha256()
     packed = hashlib.sha256() if job["kind"] else plain  # what is not compressed need not be hashed twice
     plain_size = size = told = 0
@@ -81,19 +80,30 @@ def _pack(fd: int, job: dict[str, Any], sock: Any) -> dict[str, Any]:
         while view:
             view = view[os.write(fd, view) :]
 
-    for batch in _batches(diff_id):
+    def went(batch: bytes) -> None:
+        nonlocal plain_size, told
         plain.update(batch)
         plain_size += len(batch)
-        out(engine.compress(batch))
         stages.reach("push:packed")
         if plain_size - told >= _STEP:
             told = plain_size
             sock.send(fastjson.dumps({"progress": plain_size}).encode())
-    out(engine.flush())
+
+    annotations: dict[str, str] = {}
+    if job["kind"] == compress.CHUNKED:
+        from pyman.storage import chunked  # rare
+
+        annotations = chunked.pack(layers.place(diff_id), job["level"], went, out)
+    else:
+        engine = compress.engine(job["kind"], job["level"])
+        for batch in _batches(diff_id):
+            went(batch)
+            out(engine.compress(batch))
+        out(engine.flush())
     if plain.hexdigest() != diff_id:
         raise ImageError(
             f"damaged layer {diff_id[:12]} in the store",
             "its files do not make up the tar that it came from",
             "remove the image and pull it again",
         )
-    return {"digest": packed.hexdigest(), "size": size, "plain_size": plain_size}
+    return {"digest": packed.hexdigest(), "size": size, "plain_size": plain_size, "annotations": annotations}

@@ -109,6 +109,25 @@ def plain(layer: str, seen: Callable[[Member], None] | None = None) -> Iterator[
 
     ImageError if a file is not what it was.
     """
+    waiting: list[bytes] = []  # small pieces in one are quicker for those who take them
+    for member, data, is_header in parts(layer):
+        if is_header and seen and member:
+            seen(member)
+        if is_header:
+            waiting.append(data)
+            continue
+        if waiting:
+            yield b"".join(waiting)
+            waiting.clear()
+        yield data
+    yield b"".join(waiting)
+
+
+def parts(layer: str) -> Iterator[tuple[Member | None, bytes, bool]]:
+    """The same by its parts: (member, what comes before its content, True), (member, a piece of its content, False), (None, the rest, False).
+
+    ImageError if a file is not what it was.
+    """
     fd = os.open(os.path.join(layer, NAME), os.O_RDONLY | os.O_CLOEXEC)
     root = os.open(os.path.join(layer, "diff"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -116,16 +135,15 @@ def plain(layer: str, seen: Callable[[Member], None] | None = None) -> Iterator[
         kept: list[bytes] = []
         stream = TarStream(reader.read, reader.at_end, kept.append)
         for member in stream:
-            if seen:
-                seen(member)
-            if not member.size or not is_content(member):
-                continue
-            yield b"".join(kept)
+            yield member, b"".join(kept), True
             kept.clear()
-            stream.absent(member.size)
-            yield from _content(root, clean_name(member.name), member.size)
-        yield b"".join(kept)
-        yield from reader.rest()
+            if member.size and is_content(member):
+                stream.absent(member.size)
+                for data in _content(root, clean_name(member.name), member.size):
+                    yield member, data, False
+        yield None, b"".join(kept), False
+        for data in reader.rest():
+            yield None, data, False
     finally:
         os.close(fd)
         os.close(root)

@@ -154,7 +154,7 @@ def test_formats_and_levels(pyman: Run, image: str, registry: str) -> None:
     for options, why in (
         (("--format", "v2s1"), "v2s2 or oci"),
         (("--format", "x"), "oci or v2s2"),
-        (("--compression-format", "lz4"), "gzip or zstd"),
+        (("--compression-format", "lz4"), "gzip, zstd or zstd:chunked"),
         (("--compression-format", "zstd", "--format", "v2s2"), "only has gzip"),
         (("--compression-level", "99"), "levels 1 to 9"),
         (("--sign-by-sq-fingerprint", "me"), "by cosign or skopeo"),

@@ -34,7 +34,7 @@ all bool=true Push the images of a list too, not the list alone
 authfile str File with the registry credentials
 cert-dir str Directory with the registry's certificates
 compress bool Compress the layers (target dir: only)
-compression-format str Compression of the layers: gzip (default) or zstd
+compression-format str Compression of the layers: gzip (default), zstd or zstd:chunked
 compression-level int Level of the compression
 creds str USER[:PASSWORD] for the registry
 digestfile str Write the digest of what was pushed into this file

@@ -42,9 +42,9 @@ ANNOTATE = f"""
 index bool Put --annotation at the list itself
 subject str Image that the list is about{_PLATFORM}"""
 PUSH = f"""
-add-compression list Push and list each image in these compressions too: zstd or gzip
+add-compression list Push and list each image in these compressions too: zstd, zstd:chunked or gzip
 all bool=true Push the images too, not the list alone
-compression-format str Compression of the layers: gzip (default) or zstd
+compression-format str Compression of the layers: gzip (default), zstd or zstd:chunked
 compression-level int Level of the compression
 digestfile str Write the digest of the list into this file
 force-compression bool Upload layers anew that the target has in another compression; the default with --compression-format
