@@ -1,12 +1,18 @@
 """`pyman-runtime` checkpoint and restore: what stands in criu's way on this host, for this container. The runtime program.
 
-criu freezes processes by ptrace(2) and makes them anew from inside their namespaces. For a container of a user without
-privileges the kernel refuses two steps of that, whichever program asks; both were tried with criu 4.1 on Linux 6.12:
+criu freezes processes by ptrace(2) and makes them anew from inside their namespaces. Tried with criu 4.2.1 (--unprivileged) on
+Linux 6.18, as root of the container's user namespace, which has all the rights that its owner can give:
 
-- to run code in a process that has a seccomp filter the filter is suspended first (PTRACE_O_SUSPEND_SECCOMP), which needs
-  CAP_SYS_ADMIN in the initial user namespace: EPERM at the dump;
-- without a filter the dump goes on into the container's namespaces, from which criu cannot return, because its own belong to
-  the initial user namespace: "Can't restore ns back".
+- To run code in a process that has a seccomp filter the filter is suspended first (PTRACE_O_SUSPEND_SECCOMP). That needs
+  CAP_SYS_ADMIN in the initial user namespace: EPERM, and the dump ends.
+- What a process has mapped is opened through /proc/PID/map_files, which needs CAP_CHECKPOINT_RESTORE in the initial user namespace.
+  Without it criu takes the names instead, and looks for them in its own root. So it would have to run in the container's root,
+  and with it the programs that it executes (tar, iptables-save): the container chooses what they are.
+- criu started in any other namespaces than ones made in that user namespace cannot come back into its own ("Can't restore ns back").
+- A uts namespace is restored by writing /proc/sys/kernel/hostname, which belongs to root of the host: EACCES.
+
+A container without a filter was dumped as a whole with criu in its root and in fresh namespaces; so a runtime could do the first half
+for containers that are trusted. No dump of such a kind comes back as a container of its own uts namespace.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from __future__ import annotations
 import os
 
 from pyman.errors import RuntimeFailure, UsageError
-from pyman.runtime import store
+from pyman.runtime import bundle, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,9 +47,12 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
             what, f"there is no directory {opts.get('image_path') or 'checkpoint'} with its images", "give it with --image-path"
         )
     else:
-        found.append("a container's namespaces cannot be made from a checkpoint without the host's CAP_SYS_ADMIN")
-    if os.geteuid() == 0:
-        found.append("and this runtime does not drive criu for root")
+        spec = bundle.load(os.path.abspath(opts.get("bundle") or "."))
+        if any(entry["type"] == "uts" and not entry.get("path") for entry in spec["linux"]["namespaces"]):
+            found.append(
+                "criu sets a container's host name through /proc/sys/kernel/hostname, which only the host's root may write (EACCES)"
+            )
+    found.append("this runtime does not drive criu")
     raise RuntimeFailure(what, "; ".join(found), "let runc or crun run it as the host's root, if it must move", stage=verb)
 
 
@@ -76,5 +85,8 @@ def of_processes(pid: int) -> list[str]:
     if fields.get("Seccomp", "").strip() == "2":
         found.append("its seccomp filter cannot be suspended without the host's CAP_SYS_ADMIN (PTRACE_O_SUSPEND_SECCOMP: EPERM)")
     if os.stat(f"/proc/{pid}/ns/user").st_ino != os.stat("/proc/self/ns/user").st_ino:
-        found.append('from its user namespace criu cannot come back into its own (setns: EPERM, "Can\'t restore ns back")')
+        found.append(
+            "the files that it has mapped can be told from others only with the host's CAP_CHECKPOINT_RESTORE (/proc/PID/map_files: EPERM); "
+            "without it criu takes what has their names, in a root that the container made"
+        )
     return found

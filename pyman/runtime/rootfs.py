@@ -55,9 +55,10 @@ MS_FLAGS = {
 }
 _IGNORED = set(
     """bind rbind defaults rw suid dev exec async atime tmpcopyup loud norelatime diratime nostrictatime symfollow nomand noiversion
-nolazytime copy-symlink src-nofollow""".split()
+nolazytime copy-symlink src-nofollow dest-nofollow""".split()
 )
 _STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
+_AT_SYMLINK_NOFOLLOW = 0x100
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -165,11 +166,11 @@ def mount_all(root: Root, mounts: list[dict[str, Any]]) -> None:
             elif err.errno == 19:
                 why = f"this kernel has no file system {kind}"
             elif err.errno == 22 and kind != "bind" and entry.get("options"):
-                why = f"the file system {kind} refuses the options {','.join(entry['options'])}"
+                why = f"the file system {kind} refuses the options {','.join(entry['options'])}: {why}"
             raise RuntimeFailure(f"cannot mount {target}{source}", why, stage="mounts", errno=err.errno or 0) from err
 
 
-def _options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tuple[int, int]]:
+def parse_options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tuple[int, int]]:
     """(attr_set, attr_clr, propagation, data options, the same bits for the whole tree) of a mount's options."""
     attr_set = attr_clr = propagation = 0
     data: list[str] = []
@@ -209,9 +210,11 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
         return
     # The kernel's own file systems must not land where the image points with a symbolic link.
     strict = kind in _STRICT_TYPES or target in ("/dev", "/proc", "/sys")
+    _, _, propagation, data, deep = parse_options(entry)
+    if kind == "tmpfs" and not any(option.startswith("mode=") for option in data):
+        data += _mode_below(root, target)
     fd = root.make_dirs(target, strict)
     copy = os.open(_proc(fd), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if "tmpcopyup" in options else -1
-    _, _, propagation, data, deep = _options(entry)
     flags = 0
     for option in options:
         flags |= MS_FLAGS.get(option, 0)
@@ -235,6 +238,17 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     if kind == "proc" and fs.magic(fd) != fs.PROC_SUPER_MAGIC:
         raise RuntimeFailure(f"cannot mount {target}", "what was mounted there is not procfs", stage="mounts")
     os.close(fd)
+
+
+def _mode_below(root: Root, target: str) -> list[str]:
+    """The option that gives a tmpfs the mode of the directory it covers, as runc and crun do; none where there is no directory yet."""
+    try:
+        fd = root.open(target, os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        return []
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    os.close(fd)
+    return [f"mode={mode:o}"]
 
 
 def _mount_type(kind: str, source: str, fd: int, flags: int, data: list[str]) -> None:
@@ -296,29 +310,15 @@ def attach(root: Root, source: int, target: int, path: str, recursive: bool = Fa
         os.close(rootfs_old.attach(root, source, target, path, recursive, attr_set))
 
 
-def _bind_old(root: Root, entry: dict[str, Any], options: list[str]) -> None:
-    from pyman.runtime import rootfs_old
-
-    attr_set, attr_clr, propagation, _, deep = _options(entry)
-    source = os.open(entry["source"], os.O_PATH | os.O_CLOEXEC)
-    directory = stat.S_ISDIR(os.fstat(source).st_mode)
-    recursive = "rbind" in options and directory
-    if any(deep) and recursive:
-        raise RuntimeFailure("cannot change the flags of a tree of mounts", "this kernel cannot (Linux 5.12 can)", stage="mounts")
-    target = root.make_dirs(entry["destination"]) if directory else root.make_file(entry["destination"])
-    placed = rootfs_old.attach(root, source, target, entry["destination"], recursive, attr_set | deep[0], attr_clr | deep[1])
-    libc.mount(None, _proc(placed), None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
-    for fd in (source, target, placed):
-        os.close(fd)
-
-
 def _bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
     try:
         _bind_tree(root, entry, options)
     except OSError as err:
         if err.errno != libc.ENOSYS or ("tree_fd" in entry and not entry.get("tree_optional")):
             raise
-        _bind_old(root, entry, options)
+        from pyman.runtime import rootfs_old
+
+        rootfs_old.bind(root, entry, options)
 
 
 def _bind_tree(root: Root, entry: dict[str, Any], options: list[str]) -> None:
@@ -326,23 +326,37 @@ def _bind_tree(root: Root, entry: dict[str, Any], options: list[str]) -> None:
     source = entry["source"]
     tree = entry.get("tree_fd", -1)  # made by who has the rights, see runtime/rootfs_more.py
     if tree < 0:
-        tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if recursive else 0))
+        flags = libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if recursive else 0)
+        flags |= _AT_SYMLINK_NOFOLLOW if "src-nofollow" in options else 0
+        tree = libc.open_tree(libc.AT_FDCWD, source, flags)
     try:
         directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-        target = root.make_dirs(entry["destination"]) if directory else root.make_file(entry["destination"])
-        attr_set, attr_clr, propagation, _, deep = _options(entry)
+        nofollow = os.O_NOFOLLOW if "dest-nofollow" in options else 0
+        target = _bind_target(root, entry["destination"], directory, nofollow)
+        attr_set, attr_clr, propagation, _, deep = parse_options(entry)
         _set_attributes(tree, *deep, True)
         _set_attributes(tree, attr_set, attr_clr, False)
         libc.move_mount(tree, target)
         os.close(target)
-        libc.mount(None, _mounted(root, entry["destination"]), None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
+        placed = _mounted(root, entry["destination"], nofollow)
+        libc.mount(None, placed, None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
     finally:
         os.close(tree)
 
 
-def _mounted(root: Root, path: str) -> str:
+def _bind_target(root: Root, path: str, directory: bool, nofollow: int) -> int:
+    """O_PATH descriptor of what a bind mount goes to, made if it is missing; with O_NOFOLLOW a symbolic link at its end is the place."""
+    if nofollow:
+        try:
+            return root.open(path, os.O_PATH | nofollow)
+        except FileNotFoundError:
+            pass
+    return root.make_dirs(path) if directory else root.make_file(path)
+
+
+def _mounted(root: Root, path: str, nofollow: int = 0) -> str:
     """A path to what is mounted at `path` now; the descriptor stays open until exec (it is close-on-exec)."""
-    return _proc(root.open(path))
+    return _proc(root.open(path, os.O_PATH | nofollow))
 
 
 def _set_attributes(tree: int, attr_set: int, attr_clr: int, recursive: bool) -> None:

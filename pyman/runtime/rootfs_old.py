@@ -7,12 +7,16 @@ is missing is that a mount is complete before anybody sees it, and attributes fo
 from __future__ import annotations
 
 import os
+import stat
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc
+from pyman.runtime.rootfs import parse_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyman.runtime.rootfs import Root
 
 
@@ -27,3 +31,20 @@ def attach(root: Root, source: int, target: int, path: str, recursive: bool, att
     if attr_set or attr_clr:
         libc.mount_setattr(placed, "", libc.AT_EMPTY_PATH, attr_set=attr_set, attr_clr=attr_clr)
     return placed
+
+
+def bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
+    """A bind mount of the spec. RuntimeFailure, OSError."""
+    if "dest-nofollow" in options:
+        raise RuntimeFailure(f"cannot mount on {entry['destination']} itself", "this kernel cannot (Linux 5.2 can)", stage="mounts")
+    attr_set, attr_clr, propagation, _, deep = parse_options(entry)
+    source = os.open(entry["source"], os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if "src-nofollow" in options else 0))
+    directory = stat.S_ISDIR(os.fstat(source).st_mode)
+    recursive = "rbind" in options and directory
+    if any(deep) and recursive:
+        raise RuntimeFailure("cannot change the flags of a tree of mounts", "this kernel cannot (Linux 5.12 can)", stage="mounts")
+    target = root.make_dirs(entry["destination"]) if directory else root.make_file(entry["destination"])
+    placed = attach(root, source, target, entry["destination"], recursive, attr_set | deep[0], attr_clr | deep[1])
+    libc.mount(None, f"/proc/self/fd/{placed}", None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
+    for fd in (source, target, placed):
+        os.close(fd)

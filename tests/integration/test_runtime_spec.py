@@ -134,6 +134,28 @@ def test_copied_links_and_links_not_followed(bundle: Bundle, runtime: Runtime) -
     assert out(bundle, runtime, "/bin/busybox readlink /a/link") == "/etc/target\n"
 
 
+def test_a_link_is_a_place_of_its_own_with_dest_nofollow(bundle: Bundle, runtime: Runtime) -> None:
+    """Not where it leads: neither of the two links is followed when nobody shall follow them."""
+    (bundle.path / "file").write_text("text")
+    (bundle.path / "link").symlink_to("file")
+    (bundle.root / "target").symlink_to("nowhere")
+    mount = {"destination": "/target", "source": str(bundle.path / "link"), "options": ["bind", "dest-nofollow"]}
+    bundle.spec["mounts"].append(mount)
+    assert out(bundle, runtime, "cat /target; ls /").startswith("text") and not (bundle.root / "nowhere").exists()
+    mount["options"].append("src-nofollow")
+    assert out(bundle, runtime, "/bin/busybox readlink /target") == "file\n"
+    mount["destination"] = "/made"
+    assert out(bundle, runtime, "/bin/busybox readlink /made") == "file\n"
+
+
+def test_a_tmpfs_has_the_mode_of_the_directory_it_covers(bundle: Bundle, runtime: Runtime) -> None:
+    (bundle.root / "old").mkdir()
+    (bundle.root / "old").chmod(0o1712)
+    for path, options in (("/old", []), ("/new", []), ("/old/../given", ["mode=700"])):
+        bundle.spec["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": options})
+    assert out(bundle, runtime, "/bin/busybox stat -c %a /old /new /given").split() == ["1712", "1777", "700"]
+
+
 def test_idmapped_mounts_where_the_file_system_is_ours(bundle: Bundle, runtime: Runtime, base: Path) -> None:
     """In a user namespace of the test's own, with a tmpfs that belongs to it."""
     config = bundle.spec
