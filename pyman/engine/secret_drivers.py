@@ -125,7 +125,7 @@ def delete(record: dict[str, Any]) -> None:
 def _gpg(options: dict[str, str], arguments: list[str], value: bytes, record: dict[str, Any]) -> bytes:
     home = ["--homedir", options["gpghomedir"]] if options.get("gpghomedir") else []
     try:
-        return _run(["gpg", *home, "--batch", "--yes", "--quiet", *arguments], value, record, dict(os.environ))
+        return _run(["gpg", *home, "--batch", "--yes", "--quiet", "--no-auto-key-locate", *arguments], value, record, dict(os.environ))
     except FileNotFoundError:
         raise MissingProgram(
             "cannot use secret driver pass", "the program gpg is not installed", "as root: apt-get install gnupg"
@@ -144,7 +144,6 @@ def _run(argv: list[str], value: bytes, record: dict[str, Any], environment: dic
     if done.returncode:
         # Its stdout may hold the value; what it says about the failure comes by stderr.
         lines = done.stderr.decode("utf-8", "replace").strip().split("\n")
-        raise StorageError(
-            f"the secret driver {record['driver']} failed for {record['name']}", f"exit code {done.returncode}: {lines[-1][:300]}"
-        )
+        what = f"the secret driver {record['driver']} failed for {record['name']}"
+        raise StorageError(what, f"exit code {done.returncode}: {'; '.join(lines[-2:])[:300]}")
     return done.stdout

@@ -74,11 +74,13 @@ def stop_locked(
     if state["status"] == "paused":
         seconds = 0  # a frozen process heeds nothing but SIGKILL
     pid, started = state["pid"], state["pid_start"]
+    facts = {}
     if seconds and not heeds(pid, stop_signal(container)):
         seconds = _in_vain(container, seconds, smart, warn)
+        facts = {"Deaf": True} if not seconds else {}
     killed = False
     who = kill.caller()
-    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who)
+    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who, **facts)
     stages.reach("stop:noted")
     sent = seconds != 0 and kill.send(container, stop_signal(container))
     stages.reach("stop:signalled")
@@ -111,7 +113,7 @@ def _in_vain(container: Container, seconds: int, smart: bool, warn: Callable[[st
     smart = smart or bool(containers_conf.load()["engine"].get("stop_smart"))
     if warn and not smart:
         name = next((f"SIG{name}" for name, number in kill.SIGNALS.items() if number == stop_signal(container)), "its stop signal")
-        then = f"it is killed after {seconds} seconds" if seconds > 0 else "this waits until it ends"
+        then = f"it is killed after {seconds} second{'s' if seconds != 1 else ''}" if seconds > 0 else "this waits until it ends"
         warn(
             f"the first process of container {container.name} has no handler for {name}: {then} (--stop-smart does not wait; --init passes it on)"
         )

@@ -120,7 +120,8 @@ def _asked(run: Run) -> Cause | None:
     if not killed:
         return (kind, f"was stopped by {verb}{who}: it heeded {name} and ended with exit code {run['exit_code']}", _said(last), "")
     if last.get("Timeout") == 0:
-        return (kind, f"was stopped by {verb}{who} with SIGKILL, for no time to end was given", _said(last), "")
+        why = f"it has no handler for {name}, and --stop-smart does not wait" if last.get("Deaf") else "no time to end was given"
+        return (kind, f"was stopped by {verb}{who} with SIGKILL, for {why}", _said(last), "")
     proof = [
         *_said(last),
         f"it did not heed {name}"
@@ -152,7 +153,12 @@ def _signalled(run: Run) -> Cause | None:
         kind, sentence, hint = _OWN[number]
         return (kind, f"{sentence} ({name})", proof, hint)
     if number == 9 and run.get("timeout") and run["finished"] - run["started"] >= run["timeout"] - 0.5:
-        return ("timeout", f"was killed at the end of its --timeout of {run['timeout']} seconds", proof, "")
+        return (
+            "timeout",
+            f"was killed at the end of its --timeout of {run['timeout']} second{'s' if run['timeout'] != 1 else ''}",
+            proof,
+            "",
+        )
     if number == 9:
         proof.append("no pyman command asked for it, and the kernel counted no out-of-memory kill of it")
         return ("killed-from-host", "was killed with SIGKILL from outside: by a process of the host, not by pyman", proof, "")

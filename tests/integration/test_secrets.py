@@ -242,6 +242,8 @@ def test_shell_and_pass_drivers(pyman: Run, image: str, base: Path) -> None:
         assert pyman("run", *NONE, "--secret", "gpg", image, "cat", "/run/secrets/gpg").stdout == VALUE
         pyman("secret", "rm", "gpg")
         assert not (base / f"passwords/{made}.gpg").exists()
+        refused = pyman("secret", "create", "-d", "pass", "--driver-opts", f"{options},key=nobody@localhost", "x", "-", input="v", rc=125)
+        assert "nobody@localhost" in refused.stderr and "No public key" in refused.stderr
     finally:
         subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
     assert ".gpg-id" in pyman("secret", "create", "-d", "pass", "--driver-opts", f"root={base}/nowhere", "x", "-", input="v", rc=125).stderr

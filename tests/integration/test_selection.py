@@ -85,6 +85,21 @@ def test_latest_and_names(pyman: Run, two: Path) -> None:
     assert "BAD" in pyman("exec", "--detach-keys", "BAD", "one", "true", rc=125).stderr
 
 
+def test_exec_waits_for_the_start(pyman: Run, base: Path, two: Path) -> None:
+    words = [*command(), "exec", "--wait", "300", "one", "echo", "in"]
+    child = subprocess.Popen(words, env=environment(base), stdout=subprocess.PIPE, text=True)
+    pyman("start", "one")
+    assert child.communicate(timeout=300)[0] == "in\n"
+    refused = pyman("exec", "--wait", "1", "two", "true", rc=125).stderr
+    assert "timed out after 1 s waiting for container two" in refused and "it is created" in refused
+    assert "there is no such container" in pyman("exec", "--wait", "1", "nosuch", "true", rc=125).stderr
+
+
+def test_unmount_where_nothing_can_be_mounted(pyman: Run, two: Path) -> None:
+    assert pyman("unmount", "one", "two").stdout == "one\ntwo\n" and pyman("unmount", "--all").stdout == ""
+    assert "no such container" in pyman("unmount", "nosuch", rc=125).stderr
+
+
 def test_filter(pyman: Run, two: Path) -> None:
     ident = two.read_text() + "\n"
     assert pyman("start", "--filter", "label=n").stdout == ident and running(pyman) == ["one"]

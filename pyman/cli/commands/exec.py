@@ -9,28 +9,54 @@ from pyman.engine import attach as engine_attach
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
 from pyman.engine import exec_sessions
-from pyman.errors import NoSuchContainer, UsageError
+from pyman.errors import NoSuchContainer, StateError, UsageError
 from pyman.monitor import attach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyman.engine.container import Container
+
+
+def _target(opts: Any, args: list[str]) -> tuple[Container, list[str]]:
+    """(the container, the command). NoSuchContainer, UsageError."""
+    if opts.get("latest"):
+        return containers.latest(), args
+    if opts.get("cidfile"):
+        try:
+            with open(opts["cidfile"], encoding="utf-8") as file:
+                return containers.lookup(file.readline().strip()), args
+        except OSError as err:
+            raise UsageError(f"cannot read container id file {opts['cidfile']}", err.strerror or str(err)) from err
+    if args:
+        return containers.lookup(args[0]), args[1:]
+    raise UsageError("no container given", "exec needs a container and a command", "pyman exec CONTAINER COMMAND [ARG...]")
+
+
+def _awaited(opts: Any, args: list[str]) -> tuple[Container, list[str]]:
+    """--wait: the same, once the container runs. StateError when the time is over."""
+    import time  # with --wait only
+
+    end, why = time.monotonic() + opts["wait"], "there is no such container"
+    while True:
+        try:
+            found = _target(opts, args)
+            found[0].sync()
+            if found[0].state["status"] in ("running", "paused"):
+                return found
+            why = f"it is {found[0].state['status']}"
+        except NoSuchContainer:
+            pass
+        if time.monotonic() >= end:
+            what = f"timed out after {opts['wait']} s waiting for container {(args or [''])[0]}"
+            raise StateError(what, why, "pyman ps -a lists the containers")
+        time.sleep(0.05)
+
 
 def main(opts: Any, args: list[str]) -> int:
     """The command's exit code; 125 if pyman failed, 126/127 if the command cannot be run."""
-    if opts.get("latest"):
-        container, command = containers.latest(), args
-    elif opts.get("cidfile"):
-        try:
-            with open(opts["cidfile"], encoding="utf-8") as file:
-                container, command = containers.lookup(file.readline().strip()), args
-        except OSError as err:
-            raise UsageError(f"cannot read container id file {opts['cidfile']}", err.strerror or str(err)) from err
-    elif args:
-        container, command = containers.lookup(args[0]), args[1:]
-    else:
-        raise UsageError("no container given", "exec needs a container and a command", "pyman exec CONTAINER COMMAND [ARG...]")
+    container, command = _awaited(opts, args) if opts["wait"] else _target(opts, args)
     if not command:
         raise UsageError(
             "no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyman.cli import selection
 from pyman.engine import mount
+from pyman.rootless import userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Unmount each container; with --all those that are mounted here."""
-    mount.require_inside("unmount")
 
-    def action(container: Container) -> None:
+    def action(container: Container) -> bool:
+        if not userns.in_userns():
+            return not opts["all"]  # out here nothing is mounted: what `unshare` mounts ends with it
         mount.unmount_container(container, force=opts["force"])
+        return True
 
     return selection.each(opts, args, action)

@@ -48,7 +48,7 @@ def _plain(answer: Answer) -> Answer:
 
 def _text(answer: Answer) -> str:
     """The sentence, the proof below it, and the earlier runs. Nothing in it can be another line of ours."""
-    lines = [f"{answer['Name']} {answer['Sentence']}" + (f", {output.ago(answer['FinishedAt'])}." if answer["FinishedAt"] else ".")]
+    lines = [f"{answer['Name']} {answer['Sentence']}" + (f", {_lower(output.ago(answer['FinishedAt']))}." if answer["FinishedAt"] else ".")]
     lines += [f"  - {text}" for text in answer["Proof"]]
     if answer["StartedAt"] and answer["FinishedAt"]:
         lasted = output.duration(answer["FinishedAt"] - answer["StartedAt"]).lower()
@@ -63,6 +63,10 @@ def _text(answer: Answer) -> str:
         lines.append("Before that it")
         lines += [f"  {_clock(run['FinishedAt'])}  {run['Sentence']}" for run in answer["Runs"]]
     return "".join(escape(line).replace("\n", "\\n").replace("\t", " ") + "\n" for line in lines)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _clock(moment: float) -> str:

@@ -58,6 +58,7 @@ env-file list Read environment variables from a file
 interactive,i bool Keep stdin open
 latest,l bool The newest container
 no-session bool Keep no session that inspect lists
+wait int=0 Seconds to wait for a container that does not run yet
 preserve-fd list Pass these file descriptors, for example 3,7
 preserve-fds uint Pass this many descriptors, from 3 on
 privileged bool All capabilities of the user namespace
