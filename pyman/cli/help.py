@@ -37,9 +37,11 @@ def explain(argv: list[str]) -> None:
     except UsageError as err:
         if not err.what.startswith(("unknown option", "unknown command")):
             raise
-        word = err.what.split()[-1].strip("'")
+        word = err.what.removeprefix("unknown command ").strip("'") if err.what.startswith("unknown command") else err.what.split()[-1]
         words = [part for part in argv if not part.startswith("-")]
         path = tuple(words[:2]) if words[:1] and words[0] in GROUPS else tuple(words[:1])
         near = _typer_app().nearest(path if path and find(path)[1] else (), word)
         hint = f"did you mean {near}?" if near else err.hint
+        if path[-1:] == ("kill",) and not word.startswith("--"):
+            hint = "the signal is an option: pyman kill --signal HUP web"
         raise UsageError(err.what, err.why, hint) from None

@@ -81,6 +81,9 @@ def nearest(path: tuple[str, ...], word: str) -> str:
     if word.startswith("-"):
         table = commands[path].rows if path in commands else rows(GLOBAL)
         known = [f"--{row[0]}" for row in table if not row[5]]
-    else:
-        known = [" ".join(name) for name, command in commands.items() if not command.hidden]
-    return closest(word, known)
+        return closest(word, known)
+    group, _, last = word.rpartition(" ")
+    if group:
+        found = closest(last, [name[1] for name, command in commands.items() if name[0] == group and len(name) > 1 and not command.hidden])
+        return f"{group} {found}" if found else ""
+    return closest(word, [" ".join(name) for name, command in commands.items() if not command.hidden] + list(GROUPS))

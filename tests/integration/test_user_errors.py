@@ -88,9 +88,18 @@ def test_a_store_that_is_shut(pyman: Run, image: str, base: Path) -> None:
 
 
 def test_suggestions_are_near_and_errors_keep_to_their_line(pyman: Run, image: str, tmp_path: Path) -> None:
-    for words, near in ((("runn",), "run"), (("run", "--netwrok", "x"), "--network"), (("imgaes",), "images")):
+    near_ones = (
+        (("runn",), "run"),
+        (("run", "--netwrok", "x"), "--network"),
+        (("imgaes",), "images"),
+        (("volum", "ls"), "volume"),
+        (("container", "strat", "x"), "container start"),
+    )
+    for words, near in near_ones:
         assert f"did you mean {near}?" in pyman(*words, rc=125).stderr
-    for far in (("run", "--bogus", "x"), ("bogus",), ("run", "--gpu", "x")):  # --gpus is refused
+    for wrong in ("-9", "-SIGKILL"):
+        assert "pyman kill --signal HUP web" in pyman("kill", wrong, "x", rc=125).stderr
+    for far in (("run", "--bogus", "x"), ("bogus",), ("run", "--gpu", "x"), ("container", "bogus")):  # --gpus is refused
         assert "did you mean" not in pyman(*far, rc=125).stderr
     done = pyman("run", "-v", f"{tmp_path}/a\nhint: rm -rf /:/x", image, rc=125)
     assert "\\nhint: rm" in done.stderr and not any(line.strip().startswith("hint: rm") for line in done.stderr.split("\n"))

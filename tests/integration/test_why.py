@@ -44,7 +44,7 @@ def test_who_ended_it(pyman: Run, image: str, base: Path) -> None:
         "w-deaf": ("stopped", 137, ["did not heed SIGTERM", "within 1 second", "--init"]),
         "w-kill": ("killed", 137, ["pyman kill with SIGKILL", f"uid {os.getuid()}"]),
         "w-host": ("killed-from-host", 137, ["from outside", "no out-of-memory kill"]),
-        "w-timeout": ("timeout", 137, ["--timeout of 1 second\""]),
+        "w-timeout": ("timeout", 137, ['--timeout of 1 second"']),
     }
 
     def check() -> None:
