@@ -121,45 +121,44 @@ def chown_tree(fd: int, uid: int, gid: int, tick: Callable[[], None] | None = No
     _walk(fd, own, lambda inner: _own_directory(inner, uid, gid), tick)
 
 
-def survey(fd: int, wanted: Callable[[os.stat_result], bool] = lambda info: True) -> Iterator[os.stat_result]:
+def survey(fd: int, wanted: Callable[[os.stat_result], bool] | None = None) -> Iterator[os.stat_result]:
     """The stat of everything below the directory `fd` that is `wanted`; nothing is looked for below a directory that is not.
 
-    A running container may change the tree meanwhile: what vanishes, or is exchanged for something else, is passed over, and
-    where a directory is moved away under our feet the survey ends. OSError.
+    Where a directory is moved away under our feet the survey ends. OSError.
     """
-    cursor = Cursor(fd)
     try:
-        levels = [os.listdir(cursor.fd)]
-        while levels:
-            if not levels[-1]:
-                levels.pop()
-                if levels:
-                    cursor.up()
-                continue
-            name = levels[-1].pop()
-            try:
-                info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
-                if not wanted(info):
-                    continue
-                if stat.S_ISDIR(info.st_mode):
-                    cursor.down(name)
-                    levels.append(os.listdir(cursor.fd))
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # removed, or replaced, since it was listed
+        for _, _, info in _visit(fd, wanted):
             yield info
     except OSError as err:
         if err.errno != errno.EXDEV:
             raise
-    finally:
-        cursor.close()
 
 
 def _walk(
     fd: int, file: Callable[[int, str, os.stat_result], None], directory: Callable[[int], None], tick: Callable[[], None] | None
 ) -> None:
-    """Call `directory` with a descriptor of each directory below `fd`, `file` with parent, name and stat of everything else.
+    """Call `directory` with a descriptor of each directory below `fd`, `file` with parent, name and stat of everything else."""
+    for place, name, info in _visit(fd):
+        if tick:
+            tick()
+        if stat.S_ISDIR(info.st_mode):
+            directory(place)
+            continue
+        try:
+            file(place, name, info)
+        except OSError as err:
+            if err.errno not in _CHANGED:
+                raise
 
-    What vanishes meanwhile, or is exchanged for something else, is passed over: a container may be at work in the tree.
+
+_CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # removed, or exchanged for something else
+
+
+def _visit(fd: int, wanted: Callable[[os.stat_result], bool] | None = None) -> Iterator[tuple[int, str, os.stat_result]]:
+    """Everything below the directory `fd`: (descriptor, name, stat), where a directory's descriptor is its own, another's its parent's.
+
+    What vanishes meanwhile, or is exchanged for something else, is passed over: a container may be at work in the tree. A
+    directory is read after the caller has had it, who may change its owner. OSError.
     """
     cursor = Cursor(fd)
     try:
@@ -171,23 +170,22 @@ def _walk(
                     cursor.up()
                 continue
             name = levels[-1].pop()
-            if tick:
-                tick()
             try:
                 info = os.stat(name, dir_fd=cursor.fd, follow_symlinks=False)
+                if wanted and not wanted(info):
+                    continue
                 if stat.S_ISDIR(info.st_mode):
                     cursor.down(name)
-                else:
-                    file(cursor.fd, name, info)
-                    continue
-            except (FileNotFoundError, NotADirectoryError):
-                continue
             except OSError as err:
-                if err.errno == errno.ELOOP:
-                    continue
-                raise
-            directory(cursor.fd)
-            levels.append(os.listdir(cursor.fd))
+                if err.errno not in _CHANGED:
+                    raise
+                continue
+            yield cursor.fd, name, info
+            if stat.S_ISDIR(info.st_mode):
+                try:
+                    levels.append(os.listdir(cursor.fd))
+                except FileNotFoundError:  # removed since it was entered
+                    levels.append([])
     finally:
         cursor.close()
 
