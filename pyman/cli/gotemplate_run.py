@@ -16,10 +16,27 @@ if TYPE_CHECKING:
 
 _MOST_STEPS = 2_000_000  # parts that are run: nested ranges over long lists must end
 # Fields that are maps: they may be asked for keys they do not have. Everything else says which fields it knows.
-_MAPS = ("Labels", "Annotations", "Ports", "PortBindings", "Networks", "ExposedPorts", "Tmpfs", "Data", "Volumes", "Sysctls", "Attributes")
+_MAPS = (
+    *("Labels", "Annotations", "Ports", "PortBindings", "Networks", "ExposedPorts", "Tmpfs", "Data", "Volumes", "Sysctls", "Attributes"),
+    "GraphStatus",
+)
 # Fields of Podman's that are nil without a health check, or without --size.
 _NIL = ("Health", "Healthcheck", "HealthCheck", "SizeRw", "SizeRootFs")
 NOTHING = object()
+
+
+class Struct(dict):  # type: ignore[type-arg]
+    """A record whose fields are all known, though its keys are small letters; `more` are fields that its JSON does not show."""
+
+    __slots__ = ("more",)
+
+    def __init__(self, value: dict[str, Any], more: dict[str, Any] | None = None) -> None:
+        super().__init__(value)
+        self.more = more or {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """One field."""
+        return super().get(name, self.more.get(name, default))
 
 
 class Scope:
@@ -46,6 +63,8 @@ def field(value: Any, name: str, position: int, parent: str) -> Any:
             raise error(position, f"a time has no {name!r}; known are {gotemplate_time.known()}") from None
         except ValueError as err:
             raise error(position, f"error calling {name}: {err}") from err
+    if value is None and parent in _MAPS:
+        return ABSENT  # a nil map
     if not isinstance(value, dict):
         raise error(position, f"there is no field {name!r} in a value of type {kind(value)}")
     found = value.get(name, NOTHING)
@@ -55,11 +74,12 @@ def field(value: Any, name: str, position: int, parent: str) -> Any:
     known = [key for key in value if isinstance(key, str) and key.lower() == lowered]
     if known:
         return value[known[0]]
-    if parent in _MAPS or not any(isinstance(key, str) and key[:1].isupper() for key in value):
+    if parent in _MAPS or not (isinstance(value, Struct) or any(isinstance(key, str) and key[:1].isupper() for key in value)):
         return ABSENT
     if name in _NIL:
         return None
-    raise error(position, f"there is no field {name!r}; known are {', '.join(sorted(map(str, value)))}")
+    spelled = [str(key)[:1].upper() + str(key)[1:] for key in value] if isinstance(value, Struct) else map(str, value)
+    raise error(position, f"there is no field {name!r}; known are {', '.join(sorted(spelled))}")
 
 
 def field_of(value: Value, name: str, position: int, parent: str) -> Value:

@@ -7,6 +7,7 @@ import sys
 
 from pyman import paths
 from pyman.config import containers as containers_conf
+from pyman.engine import cgroups
 from pyman.errors import ConfigError, PymanError
 from pyman.linux import libc, process, seccomp
 from pyman.monitor import spawn
@@ -245,24 +246,20 @@ def _cgroups() -> Finding:
         delegated = set(
             (store.read_text(f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers") or "").split()
         )
-        missing = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name not in delegated]
-        text = f"scopes of your service manager, with the controllers {' '.join(sorted(delegated)) or 'none'}"
-        if not missing:
-            return Finding("control groups", OK, text)
-        return Finding("control groups", WARN, f"{text}; limits that need {' '.join(missing)} are errors", cgroup.delegation_hint(missing))
-    try:
-        with open("/proc/self/cgroup") as file:
-            own = next((line.strip().split("::", 1)[1] for line in file if line.startswith("0::")), "")
-        with open(f"/sys/fs/cgroup{own}/cgroup.controllers") as file:
-            controllers = file.read().split()
-    except OSError:
-        return Finding(
-            "control groups",
-            WARN,
-            "no cgroup v2 hierarchy of your own: limits cannot be set",
-            "boot with systemd.unified_cgroup_hierarchy=1",
-        )
-    return Finding("control groups", OK if controllers else WARN, f"controllers delegated to you: {' '.join(controllers) or 'none'}")
+        return _controllers(f"scopes of your service manager, with the controllers {' '.join(sorted(delegated)) or 'none'}", delegated)
+    group = cgroups.own()
+    if not group:
+        why = "the one you are in is not yours" if cgroup.hierarchy() else "no cgroup v2 is mounted"
+        return Finding("control groups", WARN, f"{why}: limits and pause need one", cgroup.delegation_hint([]))
+    delegated = set((store.read_text(f"{group}/cgroup.controllers") or "").split())
+    return _controllers(f"{group} is yours, with the controllers {' '.join(sorted(delegated)) or 'none'}", delegated)
+
+
+def _controllers(text: str, delegated: set[str]) -> Finding:
+    missing = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name not in delegated]
+    if not missing:
+        return Finding("control groups", OK, text)
+    return Finding("control groups", WARN, f"{text}; limits that need {' '.join(missing)} are errors", cgroup.delegation_hint(missing))
 
 
 def _lingering() -> Finding:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths
+from pyman import paths, version
 from pyman.config import containers as containers_conf
 from pyman.config import registries
-from pyman.engine import caps, machine
+from pyman.engine import caps, logopts, machine
 from pyman.engine.container import list_states
 from pyman.errors import PymanError
 from pyman.linux import fs
 from pyman.monitor import spawn
+from pyman.network import config, uplink
 from pyman.network import helper as network
 from pyman.rootless import idmap
 from pyman.storage import driver, images
@@ -34,9 +35,11 @@ def gather() -> dict[str, Any]:
     states = list_states()
     maps = idmap.load_idmap()
     search = registries.load().search
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     return {
         "host": {
-            "arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+            "arch": arch,
+            "buildahVersion": "",
             "os": "linux",
             **machine.cgroups(),
             "conmon": {"path": spawn.program(), "version": f"pyman-monitor {VERSION}", "package": ""},
@@ -44,12 +47,13 @@ def gather() -> dict[str, Any]:
             "cpuUtilization": machine.cpu_utilization(),
             "databaseBackend": "files",
             "distribution": machine.distribution(),
-            "eventLogger": "none",
+            "eventLogger": "file",
             "hostname": os.uname().nodename,
             "kernel": os.uname().release,
             "logDriver": conf["containers"].get("log_driver") or "k8s-file",
             **machine.memory(),
             "networkBackend": network.preferred(conf),
+            "networkBackendInfo": _backend(network.preferred(conf), config.default_name(conf)),
             "rootlessNetworkCmd": network.preferred(conf),
             "pasta": machine.program(_program("pasta")),
             "slirp4netns": machine.program(_program("slirp4netns")),
@@ -59,6 +63,7 @@ def gather() -> dict[str, Any]:
             "serviceIsRemote": False,
             "uptime": machine.uptime(),
             "variant": "",
+            "linkmode": "dynamic",
             "idMappings": {"uidmap": [_range(entry) for entry in maps.uids], "gidmap": [_range(entry) for entry in maps.gids]},
             "security": {
                 "capabilities": ",".join(caps.DEFAULT),
@@ -94,11 +99,35 @@ def gather() -> dict[str, Any]:
         },
         "registries": {"search": search},
         "plugins": {
-            "log": ["k8s-file", "json-file", "none", "passthrough", "passthrough-tty"],
-            "network": ["pasta", "slirp4netns", "none", "host"],
+            "log": list(logopts.DRIVERS),
+            "network": ["bridge", "pasta", "slirp4netns", "none", "host"],
             "volume": ["local"],
+            "authorization": None,
         },
-        "version": {"Version": VERSION, "APIVersion": COMPAT_VERSION, "OsArch": f"linux/{os.uname().machine}"},
+        "version": {
+            "APIVersion": COMPAT_VERSION,
+            "Version": VERSION,
+            "GoVersion": "",
+            "GitCommit": "",
+            "BuildOrigin": "",
+            **machine.built(version.__file__),
+            "Os": "linux",
+            "OsArch": f"linux/{arch}",
+        },
+    }
+
+
+def _backend(name: str, default: str) -> dict[str, Any]:
+    """The program that connects containers by default, and the server of their names in bridges."""
+    server = machine.program(next((path for path in uplink.AARDVARK if os.access(path, os.X_OK)), ""))
+    own = machine.program(_program(name))
+    return {
+        "backend": name,
+        "version": own["version"],
+        "package": own["package"],
+        "path": own["executable"],
+        "dns": {"version": server["version"], "package": server["package"], "path": server["executable"]},
+        "defaultNetwork": default,
     }
 
 

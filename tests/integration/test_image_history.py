@@ -23,6 +23,18 @@ def child(pyman: Run, image: str) -> Iterator[str]:
     pyman("rmi", "-f", "localhost/built:2", "localhost/built:1")
 
 
+def test_templates_know_what_an_image_need_not_have(pyman: Run, image: str) -> None:
+    """As with Go's types: what its configuration lacks is empty, what no image has is an error."""
+    fields = "{{.Config.User}}|{{.Config.ExposedPorts}}|{{.Config.ExposedPorts.x}}|{{.Config.StopSignal}}|{{len .Config.Volumes}}"
+    assert pyman("image", "inspect", "--format", fields, image).stdout == "|map[]|<no value>||0\n"
+    steps = pyman(
+        "image", "inspect", "--format", "{{range .History}}{{.CreatedBy}}:{{.EmptyLayer}}:{{.Created.Year}};{{end}}", image
+    ).stdout
+    assert steps.count(":false:") >= 1 and "no value" not in steps
+    for template in ("{{.Config.Nope}}", "{{range .History}}{{.Nope}}{{end}}", "{{.Nope}}"):
+        assert "there is no field 'Nope'" in pyman("inspect", "--format", template, image, rc=125).stderr
+
+
 def test_history_tree_diff(pyman: Run, image: str, child: str) -> None:
     key = pyman("image", "inspect", "--format", "{{.Id}}", child).stdout.strip()
     steps = json.loads(pyman("history", "--format", "json", child).stdout)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import subprocess
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, until
+from tests.conftest import Run, command, environment, until
 from tests.integration.test_registry import free_port
 
 SERVER = ("sh", "-c", "mkdir /w; echo served > /w/index.html; httpd -f -p 80 -h /w")
@@ -102,8 +105,25 @@ def test_doctor_and_info(pyman: Run) -> None:
     done = pyman("doctor")
     assert "user namespace" in done.stdout and "fail" not in done.stdout
     assert pyman("info", "--format", "{{.store.graphDriverName}}").stdout.strip() in ("overlay", "fuse-overlayfs")
+    fields = (
+        "{{.Host.CgroupsVersion}} {{.Host.FreeLocks}} {{.Host.NetworkBackendInfo.DNS.Path}} {{.Host.IDMappings.UIDMap}} {{.Version.Os}}"
+    )
+    assert pyman("info", "--format", fields).stdout.startswith("v")
+    for field in (".Nope", ".Host.Nope", ".Store.ImageStore.Nope", ".Plugins.Nope"):
+        assert "there is no field 'Nope'; known are" in pyman("info", "--format", f"{{{{{field}}}}}", rc=125).stderr
+    assert pyman("info", "--format", "{{.Registries.nope}} {{.Store.GraphStatus.nope}}").stdout == "<no value> <no value>\n"
     broken = pyman("doctor", rc=1, env={"PATH": "/nonexistent"})
     assert "apt-get install uidmap" in broken.stdout
+
+
+def test_doctor_tells_whose_the_control_group_is(pyman: Run, base: Path) -> None:
+    """A group that can be read need not be one's own: in a cgroup namespace its path leads to the top of the hierarchy."""
+    for before, verdict in (([], "ok|warn"), (["unshare", "--map-current-user", "--cgroup"], "warn")):
+        done = subprocess.run(
+            [*before, *command(), "doctor"], env=environment(base), capture_output=True, text=True, timeout=300, check=False
+        )
+        row = next(line for line in done.stdout.splitlines() if line.startswith("control groups"))
+        assert re.match(f"control groups +({verdict}) ", row) and ("is yours" in row) == (not before), row
 
 
 def test_port(pyman: Run, image: str) -> None:

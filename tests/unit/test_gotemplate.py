@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyman.cli import gotemplate
+from pyman.cli.gotemplate_run import Struct
 from pyman.cli.gotemplate_time import Moment
 from pyman.errors import UsageError
 
@@ -180,3 +181,18 @@ def test_times() -> None:
     ):
         with pytest.raises(UsageError, match=why):
             gotemplate.compile_format(template)[0](subject)
+
+
+def test_records_know_their_fields_and_maps_any() -> None:
+    """A Struct's keys may be small letters: what it does not have is an error; a map, also a nil one, has no value for it."""
+    inner = Struct({"memTotal": 7, "graphStatus": {"A b": "c"}}, {"Hidden": 3})
+    data = Struct({"host": inner, "registries": {}, "Labels": None})
+    for template, expected in (
+        ("{{.Host.MemTotal}} {{.Host.Hidden}} {{.host.memTotal}}", "7 3 7"),
+        ("{{.Registries.x}} {{.Labels.x}} {{.Host.GraphStatus.x}}", "<no value> <no value> <no value>"),
+        ("{{json .Host}}", '{"memTotal":7,"graphStatus":{"A b":"c"}}'),
+    ):
+        assert gotemplate.compile_format(template)[0](data) == expected, template
+    for template in ("{{.Nope}}", "{{.Host.Nope}}", "{{with .Host}}{{.Nope}}{{end}}"):
+        with pytest.raises(UsageError, match=r"no field 'Nope'; known are (GraphStatus|Labels|Host)"):
+            gotemplate.compile_format(template)[0](data)

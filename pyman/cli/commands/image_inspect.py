@@ -21,7 +21,7 @@ def main(opts: Any, args: list[str]) -> int:
     templated = opts["format"] not in ("", None, "json")
     for name in args:
         try:
-            found.append(inspect.timed(images.inspect_image(name, output.rfc3339), templated))
+            found.append(inspect.image_fields(images.inspect_image(name, output.rfc3339), templated))
         except PymanError as err:
             print_error(err)
             code = 125

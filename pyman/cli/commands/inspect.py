@@ -53,12 +53,34 @@ def times(templated: bool) -> Callable[[float], str]:
     return gotemplate_time.moment
 
 
-def timed(value: dict[str, Any], templated: bool) -> dict[str, Any]:
-    """An image as inspect shows it, with a time as Created for templates."""
-    if templated:
-        from pyman.cli import gotemplate_time
+# What an image's configuration need not have, and templates may ask for.
+_CONFIG: dict[str, Any] = {
+    **{"User": "", "WorkingDir": "", "StopSignal": "", "ArgsEscaped": False},
+    **{"Env": [], "Entrypoint": [], "Cmd": [], "ExposedPorts": {}, "Volumes": {}, "Labels": {}},
+}
+_STEP = {"created": "Created", "created_by": "CreatedBy", "author": "Author", "comment": "Comment", "empty_layer": "EmptyLayer"}
 
-        value["Created"] = gotemplate_time.Moment(value["Created"])
+
+def image_fields(value: dict[str, Any], templated: bool) -> dict[str, Any]:
+    """An image as inspect shows it; for templates with times, and all the fields that Go's types have."""
+    if templated:
+        from pyman.cli.gotemplate_run import Struct
+        from pyman.cli.gotemplate_time import Moment
+
+        value["Created"] = Moment(value["Created"])
+        value["Config"] = Struct(value.get("Config") or {}, _CONFIG)
+        empty: dict[str, Any] = {"CreatedBy": "", "Author": "", "Comment": "", "EmptyLayer": False}
+        value["History"] = [
+            Struct(
+                step,
+                {
+                    **empty,
+                    **{_STEP[key]: item for key, item in step.items() if key in _STEP},
+                    "Created": Moment(step.get("created") or "0001-01-01T00:00:00Z"),
+                },
+            )
+            for step in value.get("History") or []
+        ]
     return value
 
 
@@ -79,7 +101,7 @@ def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
         from pyman.engine import images
 
         try:
-            return timed(images.inspect_image(name, output.rfc3339), templated)
+            return image_fields(images.inspect_image(name, output.rfc3339), templated)
         except NoSuchObject:
             if kind == "image":
                 raise

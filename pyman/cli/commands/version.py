@@ -22,14 +22,18 @@ def main(opts: Any, args: list[str]) -> int:
         "PythonVersion": sys.version.split()[0],
         "GoVersion": "",
         "GitCommit": "",
+        "BuildOrigin": "",
         "Built": 0,
         "BuiltTime": "",
         "Os": "linux",
         "OsArch": f"linux/{machine}",
     }
     if opts["format"]:
+        from pyman import version
         from pyman.cli import gotemplate, output
+        from pyman.engine import machine as facts
 
+        client.update(facts.built(version.__file__))
         if opts["format"] == "json":
             output.print_json({"Client": client})
         else:
