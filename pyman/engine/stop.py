@@ -50,6 +50,10 @@ def stop_container(
             container.save()
             return True
         stop_locked(container, timeout, smart=smart, warn=warn)
+        if container.state.get("auto_remove") and not container.config["options"].get("rmi"):
+            from pyman.engine import remove  # for such containers only
+
+            remove.discard_container(container)  # its name is free when we return; the monitor's clean-up finds nothing to do
         return True
 
 

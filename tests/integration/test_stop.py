@@ -73,3 +73,12 @@ def test_many_at_the_same_time(pyman: Run, image: str) -> None:
     assert {field(pyman, name, "{{.State.ExitCode}}") for name in names} == {"3"}
     pyman("rm", *names)
     pyman("volume", "rm", "met")
+
+
+def test_the_name_of_a_removed_container_is_free(pyman: Run, image: str, base: Path) -> None:
+    """stop returns when a container of --rm has gone, not earlier: scripts start the next one with the same name at once."""
+    for _ in range(5):
+        start(pyman, image, "sleep", "600", options=("--rm", "-v", "/anonymous"))
+        assert pyman("stop", "-t", "0", "s").stdout == "s\n"
+        assert not (base / "home/.local/share/pyman/names/s").exists()
+    assert pyman("ps", "-aq").stdout == pyman("volume", "ls", "-q").stdout == ""
