@@ -10,6 +10,7 @@ import os
 from pyman.config import containers as containers_conf
 from pyman.engine import networks
 from pyman.engine.container import RUNNING, Container, containers_dir
+from pyman.engine.plan import Plan
 from pyman.errors import MissingProgram, NetworkError, PymanError, StateError
 from pyman.linux import process
 from pyman.network import bridge, config, firewall, helper, ipam, names, uplink
@@ -21,8 +22,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from pyman.engine.plan import Plan
 
 
 def plan(made: Plan, container: Container) -> None:
@@ -139,6 +138,40 @@ def _order(made: Plan, job: bridge.Job, before: Callable[[], None] = lambda: Non
         lock.release()
 
 
+def enter(conf: dict[str, Any], body: Callable[[], int], failed: Callable[[PymanError], int]) -> int:
+    """Fork a child that runs `body` as root of the bridges' user namespace, in their network namespace; its pid.
+
+    Without containers on bridges the namespace is made for it; it lives as long as the child and what the child starts. What fails in
+    the child is told to `failed`. MissingProgram, RootlessError.
+    """
+    check_programs([])
+    config.networks_dir()
+    made, job = Plan(), bridge.Job("", "unshare", "", conf)
+    lock = config.lock()
+    lock.acquire()
+
+    def child() -> int:
+        try:
+            bridge.enter(job)
+        except PymanError as err:
+            return failed(err)
+        os.set_inheritable(made.life_fd, True)
+        return body()
+
+    try:
+        owner = _find_keeper(made, job)
+        if job.keeper is None:
+            job.lock_fd = lock.fd
+        try:
+            return userns.fork_in_userns(child, "pyman:[unshare]", (made.life_fd, *job.descriptors()), owner)
+        finally:
+            for fd in (job.life_fd, job.old_netns, made.life_fd, owner):
+                if fd >= 0:
+                    os.close(fd)
+    finally:
+        lock.release()
+
+
 def _pair() -> tuple[int, int]:
     import _socket
 
@@ -184,7 +217,7 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
 def _running_states() -> list[dict[str, Any]]:
     """The states of all running containers, read without a change to any: the caller holds the networks' lock."""
     found = []
-    for entry in os.listdir(containers_dir()):
+    for entry in os.listdir(containers_dir()) if os.path.isdir(containers_dir()) else ():
         try:
             state = store.read_json(os.path.join(containers_dir(), entry, "state.json"))
         except PymanError:

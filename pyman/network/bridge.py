@@ -72,12 +72,7 @@ def run(job: Job, channel_fd: int) -> int:
 
 
 def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
-    keeper = job.keeper
-    if keeper is None:
-        keeper = uplink.start(job.conf, job.life_fd, job.old_netns)
-        os.close(job.lock_fd)  # from here on others may come
-        if job.old_netns >= 0:
-            names.announce(keeper)
+    keeper = _keeper(job)
     own = uplink.open_netns(keeper)
     libc.setns(own, libc.CLONE_NEWNET)
     sock = netlink.open_socket()
@@ -105,6 +100,29 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     warning = announce(job, keeper, job.statuses or statuses)
     stages.reach("bridge:named")
     return {"networks": statuses, "keeper": keeper, **({"warning": warning} if warning else {})}
+
+
+def _keeper(job: Job) -> dict[str, Any]:
+    """The job's keeper, started where it has none."""
+    if job.keeper is not None:
+        return job.keeper
+    keeper = uplink.start(job.conf, job.life_fd, job.old_netns)
+    os.close(job.lock_fd)  # from here on others may come
+    if job.old_netns >= 0:
+        names.announce(keeper)
+    return keeper
+
+
+def enter(job: Job) -> None:
+    """Enter the bridges' network namespace, to stay, with the name servers that can be reached from there. In U1. NetworkError."""
+    try:
+        keeper = _keeper(job)
+        libc.unshare(libc.CLONE_NEWNS)  # a keeper that was started here has the caller's
+        libc.setns(uplink.open_netns(keeper), libc.CLONE_NEWNET)
+        if os.path.exists("/etc/resolv.conf"):
+            libc.mount(os.path.join(uplink.directory(), "resolv.conf"), os.path.realpath("/etc/resolv.conf"), None, libc.MS_BIND)
+    except OSError as err:
+        raise NetworkError("cannot enter the network namespace of the bridges", f"{err.filename or ''} {err.strerror}".strip()) from err
 
 
 def mtu(record: dict[str, Any]) -> int:

@@ -113,6 +113,18 @@ def test_names_addresses_and_two_servers_on_one_port(pyman: Run, image: str) -> 
     assert sorted(pyman("ps", "--filter", "network=two", "--format", "{{.Names}}").stdout.split()) == ["both", "srv1"]
 
 
+def test_unshare_enters_the_bridges(pyman: Run, image: str, base: Path) -> None:
+    """With a server on a bridge it is reached by its address; without any, the namespace is made, and ends with the command."""
+    look = ("unshare", "--rootless-netns", "sh", "-c")
+    assert pyman(*look, 'grep -o ".*:" /proc/net/dev | sort; id -u; exit 7', rc=7).stdout.split() == ["lo:", "uplink:", "0"]
+    until(lambda: not processes(base) and not processes(base, "pasta"), "the namespace outlives its command")
+    pyman("network", "create", "--subnet", "10.98.3.0/24", "net")
+    pyman("run", "-d", "--name", "srv", "--network", "net", "--ip", "10.98.3.7", image, *SERVER, "found")
+    said = until(lambda: pyman(*look, "busybox wget -qO- http://10.98.3.7/; cat /etc/resolv.conf", rc=None).stdout, "no answer")
+    until(lambda: "found" in pyman(*look, "busybox wget -qO- http://10.98.3.7/", rc=None).stdout, said)
+    assert "nameserver" in said
+
+
 def test_names_outlive_other_containers(pyman: Run, image: str, base: Path) -> None:
     """The name server goes on when a container of its network ends, however that ends."""
     pyman("network", "create", "net")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from pyman import paths
+from pyman.cli.dispatch import print_error
+from pyman.config import containers as containers_conf
 from pyman.engine import root_access
-from pyman.errors import UsageError
+from pyman.errors import PymanError
 from pyman.linux import process
 from pyman.rootless import userns
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Execute the command (default: $SHELL) as uid 0 of the user namespace; returns its exit code."""
     command = args or [os.environ.get("SHELL") or "/bin/sh"]
-    if opts.get("rootless_netns"):
-        raise UsageError("cannot use --rootless-netns", "there is no shared network namespace in this release")
 
     def body() -> int:
         os.environ["CONTAINERS_GRAPHROOT"] = paths.graphroot()
@@ -33,9 +33,18 @@ def main(opts: Any, args: list[str]) -> int:
             os.write(2, f"Error: cannot execute {command[0]}: {err.strerror}\n".encode())
             return 126
 
+    if opts.get("rootless_netns"):
+        from pyman.engine import bridges  # most calls do without
+
+        return process.wait(bridges.enter(containers_conf.load(), body, _failed))
     join_fd = root_access.living_userns()
     try:
         return process.wait(userns.fork_in_userns(body, "pyman:[unshare]", join_fd=join_fd))
     finally:
         if join_fd >= 0:
             os.close(join_fd)
+
+
+def _failed(err: PymanError) -> int:
+    print_error(err)
+    return err.exit_code

@@ -43,7 +43,7 @@ force,f bool Do not ask
 volumes bool Remove volumes that no container uses too
 """
 UNSHARE = """
-rootless-netns bool Enter the shared network namespace !! there is none in this release
+rootless-netns bool Also enter the network namespace of the bridges
 """
 _C = Command
 COMMANDS: dict[tuple[str, ...], Command] = {
@@ -76,6 +76,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         ),
         most=0,
     ),
+    ("help",): _C("help", "[COMMAND...]", "Show what a command does", "", ("pyman help run", "pyman help volume create")),
     ("info",): _C(
         "info",
         "",
@@ -129,7 +130,12 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         most=0,
     ),
     ("unshare",): _C(
-        "unshare", "[COMMAND [ARG...]]", "Run a command in the user namespace", UNSHARE, ("pyman unshare ls -ln ~/data",), stop=True
+        "unshare",
+        "[COMMAND [ARG...]]",
+        "Run a command in the user namespace",
+        UNSHARE,
+        ("pyman unshare ls -ln ~/data", "pyman unshare --rootless-netns ip address"),
+        stop=True,
     ),
     ("version",): _C("version", "", "Show the version", FORMAT, ("pyman version",), most=0),
 }
