@@ -93,7 +93,7 @@ def _run(argv: list[str]) -> int:
         from pyman.rootless import asroot
 
         asroot.drop_root()
-    if parsed.command.module not in ("doctor", "version", "completion"):
+    if parsed.command.module not in ("doctor", "version", "completion", "help"):
         # Whoever may write there could make this user run anything: no command believes what it finds.
         paths.refuse_foreign(paths.graphroot())
         paths.refuse_foreign(paths.runroot())

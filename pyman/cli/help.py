@@ -23,9 +23,19 @@ def _typer_app() -> Any:
 
 def show(parsed: Any) -> int:
     """Help for the command line's command; without any command the list, and the exit code of a usage error."""
-    app = _typer_app()
-    app.show_help(find(parsed.path)[0] if parsed.path else ())
+    show_path(find(parsed.path)[0] if parsed.path else ())
     return 0 if parsed.help else 125
+
+
+def show_path(path: tuple[str, ...]) -> int:
+    """Help for the command or the group of that name; the list of all for an empty one. Returns 0."""
+    _typer_app().show_help(path)
+    return 0
+
+
+def nearest(path: tuple[str, ...]) -> str:
+    """The command most like the one that `path` names, or an empty text."""
+    return str(_typer_app().nearest((), " ".join(path)))
 
 
 def explain(argv: list[str]) -> None:

@@ -104,7 +104,7 @@ VERBS = {
     "containers": "attach commit cp create diff exec export init inspect kill list logs ls mount pause port ps rename restart rm run start stats stop top umount unmount unpause update wait why",
     "images": "history images import load pull push rmi save tag untag",
     "registries": "login logout search",
-    "system": "__complete completion doctor events info unshare version",
+    "system": "__complete completion doctor events help info unshare version",
 }
 
 
@@ -143,6 +143,14 @@ def everything() -> dict[tuple[str, ...], Command]:
 def aliases() -> dict[tuple[str, ...], tuple[str, ...]]:
     """Other spellings of commands: written -> meant."""
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for module in _modules():
+        found.update(__import__(f"pyman.cli.tables.{module}", fromlist=["ALIASES"]).ALIASES)
+    return found
+
+
+def all_names() -> set[tuple[str, ...]]:
+    """All names of all commands, with their other spellings."""
+    found = set(everything())
     for module in _modules():
         found.update(__import__(f"pyman.cli.tables.{module}", fromlist=["ALIASES"]).ALIASES)
     return found

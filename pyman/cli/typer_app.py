@@ -6,7 +6,7 @@ import inspect
 
 import typer
 
-from pyman.cli.table import GLOBAL, GROUPS, Command, everything, rows
+from pyman.cli.table import GLOBAL, GROUPS, Command, all_names, everything, rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +84,6 @@ def nearest(path: tuple[str, ...], word: str) -> str:
         return closest(word, known)
     group, _, last = word.rpartition(" ")
     if group:
-        found = closest(last, [name[1] for name, command in commands.items() if name[0] == group and len(name) > 1 and not command.hidden])
+        found = closest(last, sorted(name[1] for name in all_names() if name[0] == group and len(name) > 1))
         return f"{group} {found}" if found else ""
     return closest(word, [" ".join(name) for name, command in commands.items() if not command.hidden] + list(GROUPS))

@@ -105,6 +105,25 @@ def test_suggestions_are_near_and_errors_keep_to_their_line(pyman: Run, image: s
     assert "\\nhint: rm" in done.stderr and not any(line.strip().startswith("hint: rm") for line in done.stderr.split("\n"))
 
 
+def test_help_of_commands(pyman: Run) -> None:
+    for words in (("run",), ("image", "ls"), ("volume", "create"), ("network",)):
+        assert pyman("help", *words).stdout == pyman(*words, "--help").stdout != ""
+    assert pyman("help").stdout == pyman("--help").stdout
+    for words, near in ((("rnu",), "run"), (("image", "lss"), "image ls"), (("volume", "creat"), "volume create")):
+        assert f"did you mean {near}?" in pyman("help", *words, rc=125).stderr
+        assert f"did you mean {near}?" in pyman(*words, rc=125).stderr
+    assert (
+        pyman("__complete", "--", "help", "vol").stdout == "volume\n"
+        and pyman("__complete", "--", "help", "volume", "cr").stdout == "create\n"
+    )
+    assert (
+        pyman("__complete", "--", "image", "l").stdout == "list\nload\nls\n" and pyman("__complete", "--", "help", "run", "").stdout == ""
+    )
+    pyman("network", "create", "completed")
+    assert pyman("__complete", "--", "network", "rm", "compl").stdout == "completed\n"
+    pyman("network", "rm", "completed")
+
+
 def test_completion_of_values(pyman: Run, image: str) -> None:
     def offered(*words: str) -> list[str]:
         return pyman("__complete", "--", *words).stdout.split()

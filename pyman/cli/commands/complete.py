@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pyman.cli.table import GLOBAL, GROUPS, everything, find, rows
+from pyman.cli.table import GLOBAL, GROUPS, all_names, everything, find, rows
 from pyman.errors import PymanError
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ _VALUES = {
     "image-volume": "anonymous tmpfs ignore",
     "ipc": _SPACES,
     "limits": "strict best-effort",
-    "log-driver": "k8s-file json-file none passthrough passthrough-tty",
+    "log-driver": "k8s-file json-file journald none passthrough passthrough-tty",
     "log-level": "debug warn",
     "personality": "LINUX LINUX32",
     "pid": _SPACES,
@@ -71,14 +71,16 @@ def _candidates(before: list[str], last: str) -> list[str]:
     if not words:
         if pending is not None:
             return _values(pending)
-        return sorted({path[0] for path, command in everything().items() if not command.hidden})
+        return _commands([])
     if words[0] in GROUPS and len(words) == 1:
-        return sorted(path[1] for path, command in everything().items() if path[0] == words[0] and len(path) == 2 and not command.hidden)
+        return _commands(words)
     own = words[:2] if words[0] in GROUPS else words[:1]
     path, command = find(tuple(own))
     if command is None:
         return []
     given, pending = _split(before[before.index(own[-1]) + 1 :], command.rows)
+    if command.module == "help":
+        return _commands(given) if not given or (given[0] in GROUPS and len(given) == 1) else []
     if command.stop and given[1:]:
         return []
     try:
@@ -89,10 +91,10 @@ def _candidates(before: list[str], last: str) -> list[str]:
             return [f"--{name}={value}" for row in command.rows if row[0] == name for value in _values(row)]
         if last.startswith("-"):
             return [f"--{row[0]}" for row in command.rows if not row[5]] + ["--help"]
-        if path[0] in ("volume", "secret"):
+        if path[0] in _KINDS:
             if path[1] == "create" or (given and command.most > 0):
                 return []
-            return _volumes() if path[0] == "volume" else _secrets()
+            return _containers() if given and path[1] in ("connect", "disconnect") else _KINDS[path[0]]()
         if command.arguments.startswith("IMAGE") or command.module == "images":
             return [] if given and command.stop else _images()
         if command.arguments.startswith("CONTAINER"):
@@ -100,6 +102,14 @@ def _candidates(before: list[str], last: str) -> list[str]:
         return _containers() + _images() if command.arguments.startswith("NAME") else []
     except PymanError:
         return []
+
+
+def _commands(group: list[str]) -> list[str]:
+    """The commands of a group, or the words that a command line can begin with."""
+    hidden = {path for path, command in everything().items() if command.hidden}
+    if group:
+        return sorted(path[1] for path in all_names() - hidden if len(path) == 2 and path[0] == group[0])
+    return sorted({path[0] for path in everything() if path not in hidden})
 
 
 def _values(row: Row) -> list[str]:
@@ -115,10 +125,14 @@ def _capabilities() -> list[str]:
     return ["ALL", *NAMES]
 
 
+def _modes() -> list[str]:
+    return ["container:", "host", "none", "pasta", "slirp4netns", *_networks()]
+
+
 def _networks() -> list[str]:
     from pyman.network import config
 
-    return ["container:", "host", "none", "pasta", "slirp4netns", *sorted(config.names())]
+    return sorted(config.names())
 
 
 def _secrets() -> list[str]:
@@ -160,11 +174,12 @@ def _containers(verb: str = "") -> list[str]:
 _OBJECTS = {
     "cap-add": _capabilities,
     "cap-drop": _capabilities,
-    "net": _networks,
-    "network": _networks,
+    "net": _modes,
+    "network": _modes,
     "secret": _secrets,
     "signal": _signals,
     "stop-signal": _signals,
     "volume": _volumes,
     "volumes-from": _containers,
 }
+_KINDS = {"network": _networks, "secret": _secrets, "volume": _volumes}  # groups whose commands take names of their kind
