@@ -29,6 +29,11 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         spec = store.read_json(os.path.join(container.dir, "spec.json")) or {}
     except PymanError:
         spec = {}
+    if not spec:
+        from pyman.engine import inspect_preview  # never started only
+
+        spec = inspect_preview.spec(container)
+        state = {**state, "network_mode": state.get("network_mode") or inspect_preview.network_mode(container)}
     process = spec.get("process") or {}
     args = process.get("args") or inspect_config.arguments(container)
     chosen = _chosen(container, spec)
@@ -83,7 +88,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "UseImageHosts": bool(options.get("no_hosts")),
         "UseImageHostname": bool(options.get("no_hostname")),
         "HostConfig": {
-            **inspect_config.host_config(container, spec, mounts, network["Ports"]),
+            **inspect_config.host_config(container, spec, mounts, network["Ports"], state["network_mode"]),
             "Tmpfs": {mount.entry["destination"]: ",".join(mount.entry["options"]) for mount in chosen if mount.entry["type"] == "tmpfs"},
         },
     }

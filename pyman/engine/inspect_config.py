@@ -38,10 +38,6 @@ _RATES = {
 def _limits(spec: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The limits as the container has them, or will have."""
     found = (spec.get("linux") or {}).get("resources") or {}
-    if not found and not spec:
-        from pyman.engine import limits  # never started: nothing but the options says it
-
-        found = limits.resources(options)
     cpu, memory, block = (found.get(name) or {} for name in ("cpu", "memory", "blockIO"))
     rates = {}
     for name, option in _RATES.items():
@@ -142,7 +138,7 @@ def _secrets(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
-    """Config: process: that of the OCI configuration, empty before the first start."""
+    """Config. process: that of the OCI configuration, before the first start a preview."""
     made = container.config
     options, image = made["options"], made["image_config"]
     exposed = [*exposed_ports(container), *_published(container)]
@@ -239,17 +235,19 @@ def _log_config(container: Container) -> dict[str, Any]:
     return {"Type": driver, "Config": None, "Path": path, "Tag": given[-1] if given else "", "Size": f"{size}B"}
 
 
-def host_config(container: Container, spec: dict[str, Any], mounts: list[dict[str, Any]], ports: dict[str, Any]) -> dict[str, Any]:
-    """HostConfig. spec: the OCI configuration, empty before the first start; mounts, ports: as inspect shows them."""
+def host_config(
+    container: Container, spec: dict[str, Any], mounts: list[dict[str, Any]], ports: dict[str, Any], network_mode: str
+) -> dict[str, Any]:
+    """HostConfig. spec: the OCI configuration, before the first start a preview; mounts, ports: as inspect shows them."""
     options, state = container.config["options"], container.state
     process = spec.get("process") or {}
     return {
-        "Binds": [_bind(mount) for mount in mounts],
+        "Binds": [_bind(mount) for mount in mounts if mount["Type"] != "image"],
         "CgroupManager": "disabled",
         "CgroupMode": options.get("cgroupns") or "private",
         "ContainerIDFile": options.get("cidfile", ""),
         "LogConfig": _log_config(container),
-        "NetworkMode": state.get("network_mode") or "",
+        "NetworkMode": network_mode,
         "PortBindings": {name: bound for name, bound in ports.items() if bound},
         "RestartPolicy": _restart_policy(state),
         "AutoRemove": state["auto_remove"],

@@ -114,7 +114,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             **({"uidMappings": ns.uid_mappings, "gidMappings": ns.gid_mappings} if ns.uid_mappings else {}),
             "devices": devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
             "sysctl": _sysctls(list(table.get("default_sysctls") or []), list(opts.get("sysctl") or []), ns, ctx),
-            "resources": _resources(opts),
+            "resources": resources(opts),
             **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
     }
@@ -278,7 +278,8 @@ LIMITS = (
 )
 
 
-def _resources(opts: dict[str, Any]) -> dict[str, Any]:
+def resources(opts: dict[str, Any]) -> dict[str, Any]:
+    """linux.resources. UsageError."""
     if not any(opts.get(key) for key in LIMITS):
         return {}
     from pyman.engine import limits  # with limits only

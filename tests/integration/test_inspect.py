@@ -17,6 +17,15 @@ def inspect(pyman: Run, name: str, *args: str) -> dict[str, Any]:
     return dict(value)
 
 
+def test_a_preview_of_what_cannot_start(pyman: Run, image: str) -> None:
+    """inspect tells what it can, whatever a configuration file says meanwhile."""
+    pyman("create", "--name", "c", "--user", "5:6", "--cap-add", "net_raw", "--mount", f"type=image,src={image},dst=/im", image, "true")
+    value = inspect(pyman, "c")
+    assert value["EffectiveCaps"] == ["CAP_NET_RAW"] and "CAP_CHOWN" in value["BoundingCaps"]
+    assert value["HostConfig"]["NetworkMode"] in ("pasta", "slirp4netns") and value["HostConfig"]["Binds"] == []
+    pyman("rm", "c")
+
+
 def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
     options = (
         "-v",
@@ -32,7 +41,25 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
         "--expose",
         "77",
     )
-    options += ("--tmpfs", "/t:size=1m", "--shm-size", "1m", "--annotation", "a=b", "--stop-timeout", "3", "-w", "/tmp", "-l", "Key=v")
+    options += (
+        "--tmpfs",
+        "/t:size=1m",
+        "--shm-size",
+        "1m",
+        "--annotation",
+        "a=b",
+        "--stop-timeout",
+        "3",
+        "--ulimit",
+        "nofile=50:60",
+        "-e",
+        "A=b",
+        "-t",
+        "-w",
+        "/tmp",
+        "-l",
+        "Key=v",
+    )
     pyman("create", *NONE, "--name", "c", *options, "--entrypoint", "sleep", image, "600")
     created = inspect(pyman, "c")
     assert created["State"]["Status"] == "created" and created["State"]["StartedAt"] == "0001-01-01T00:00:00Z"
@@ -55,6 +82,11 @@ def test_a_container_before_and_after_its_start(pyman: Run, image: str) -> None:
         assert config["Annotations"] == host["Annotations"] == {"a": "b"} and host["PortBindings"] == {}
         assert (host["Memory"], host["NanoCpus"], host["PidsLimit"], host["OomScoreAdj"], host["Devices"]) == (0, 0, 0, 0, [])
         assert value["StaticDir"].endswith(value["Id"])
+    for key in ("EffectiveCaps", "BoundingCaps"):
+        assert created[key] == running[key]
+    for key in ("ShmSize", "Ulimits", "NetworkMode", "Binds", "CpuShares"):
+        assert created["HostConfig"][key] == running["HostConfig"][key], key
+    assert {*created["Config"]["Env"], "HOME=/root"} == set(running["Config"]["Env"])
     assert running["HostConfig"]["ShmSize"] == 1 << 20 and "CAP_CHOWN" not in running["EffectiveCaps"]
     assert running["State"]["Pid"] > 0 and running["NetworkSettings"]["SandboxKey"] == f"/proc/{running['State']['Pid']}/ns/net"
     assert (running["HostConfig"]["IpcMode"], running["HostConfig"]["MemorySwappiness"]) == ("shareable", -1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Print the new secret's id."""
     if len(args) != 2:
-        raise UsageError("cannot create a secret", f"a name and a file (or -) are needed, {len(args)} given")
+        raise UsageError("cannot create a secret", f"a name and a file (or -) are needed; arguments given: {len(args)}")
     if opts["ignore"] and opts["replace"]:
         raise UsageError("cannot create a secret", "cannot use --ignore and --replace together")
     table = containers_conf.load()["secrets"]
