@@ -25,13 +25,16 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         from pyman.network import attachments, config  # bridge networks only
 
         for attachment in attachments.parse(opts, values or ["bridge"], conf):
-            config.get(attachment["name"], conf)
+            config.get(attachment["name"], conf, ("host", "none", "pasta", "slirp4netns", "bridge", "private"))
     elif name == "pod" or (colon and name in ("pasta", "slirp4netns")):
         from pyman.network import setup
 
         setup.check(mode)
     elif colon and name in ("host", "none", "private", "default"):
         raise UsageError(f"invalid network mode {mode!r}", f"{name} has no options")
+    elif name in ("container", "ns") and not rest:
+        what = "NAME of a container" if name == "container" else "PATH of a namespace"
+        raise UsageError(f"invalid network mode {mode!r}", f"it lacks the {what}", f"the form is {name}:{what.split()[0]}")
     elif name == "ns" and not os.path.exists(rest):
         raise UsageError(f"cannot use --network {mode}", f"{rest}: No such file or directory", "name the file of a network namespace")
 
@@ -41,8 +44,17 @@ def choose_ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[
 
     Random ports are chosen now and kept: `port` and `inspect` tell them before the first start.
     """
-    if plan.network_mode(opts, conf).split(":")[0] not in plan.WITH_PORTS:
+    mode = plan.network_mode(opts, conf).split(":")[0]
+    if mode not in plan.WITH_PORTS:
         return []
     from pyman.network import ports
 
-    return ports.parse_publish(plan.published(opts, image_config), conf["network"].get("default_host_ips"))
+    made = ports.parse_publish(plan.published(opts, image_config), conf["network"].get("default_host_ips"))
+    version_6 = next((port for port in made if ":" in port["host_ip"]), None)
+    if mode == "slirp4netns" and version_6:
+        raise UsageError(
+            f"cannot publish a port on {version_6['host_ip']}",
+            "slirp4netns listens on IPv4 addresses only",
+            "use --network pasta or a network",
+        )
+    return made

@@ -134,8 +134,11 @@ def load(name: str, conf: dict[str, Any]) -> dict[str, Any] | None:
     return _default(conf) if name == default_name(conf) else None
 
 
-def get(name_or_id: str, conf: dict[str, Any]) -> dict[str, Any]:
-    """The network of that name, id, or unambiguous part of an id. NoSuchObject, StateError, StorageError."""
+def get(name_or_id: str, conf: dict[str, Any], modes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The network of that name, id, or unambiguous part of an id. NoSuchObject, StateError, StorageError.
+
+    modes: what else the user may have meant, for the hint.
+    """
     found = load(name_or_id, conf)
     if found is None and name_or_id and not name_or_id.strip("0123456789abcdef"):
         matches = [record for record in everything(conf)[0] if record["id"].startswith(name_or_id)]
@@ -143,10 +146,13 @@ def get(name_or_id: str, conf: dict[str, Any]) -> dict[str, Any]:
             raise StateError(f"cannot choose a network for {name_or_id}", "several ids begin so", "give more of the id")
         found = matches[0] if matches else None
     if found is None:
+        import difflib  # for a mistake only
+
+        near = difflib.get_close_matches(name_or_id, [*names(), default_name(conf), *modes], 1) if len(name_or_id) < 100 else []
         raise NoSuchObject(
             f"no network with name or ID {name_or_id!r} found",
             "no such network",
-            "pyman network ls lists them, pyman network create makes one",
+            f"did you mean {near[0]}?" if near else "pyman network ls lists them, pyman network create makes one",
         )
     return found
 

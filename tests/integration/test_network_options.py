@@ -63,11 +63,21 @@ def test_options_work(pyman: Run, image: str, mode: str, script: str, wanted: st
         ("slirp4netns:outbound_addr=nosuchdevice", "nor a device"),
         ("slirp4netns:outbound_addr6=10.0.0.1", "IPv6 address"),
         ("slirp4netns:colour=red", "known are"),
+        ("container", "lacks the NAME"),
+        ("container:", "lacks the NAME"),
+        ("ns:", "lacks the PATH"),
+        ("hots", "did you mean host?"),
+        ("podmna", "did you mean podman?"),
     ],
 )
 def test_what_cannot_be_is_refused_at_creation(pyman: Run, image: str, mode: str, why: str) -> None:
     done = pyman("create", "--network", mode, image, "true", rc=125)
     assert why in done.stderr and "Traceback" not in done.stderr
+
+
+def test_slirp4netns_has_no_ipv6_ports(pyman: Run, image: str) -> None:
+    done = pyman("create", "--network", "slirp4netns", "-p", "[::1]:18082:80", image, "true", rc=125)
+    assert "cannot publish a port on ::1: slirp4netns listens on IPv4 addresses only" in done.stderr and not pyman("ps", "-aq").stdout
 
 
 def test_pastas_own_refusals_are_told(pyman: Run, image: str) -> None:
