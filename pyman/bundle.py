@@ -45,13 +45,15 @@ def _load(name: str) -> None:
     if name.startswith("runtime-"):
         wanted = ["pyman.runtime.main", f"pyman.runtime.{RUNTIME_MODULES[name[8:]]}"]
     else:
-        from pyman.cli import parse
+        from pyman.cli import dispatch, parse
 
         command = parse.parse([name, "--help"]).command
         assert command
         wanted = ["pyman.cli.dispatch", f"pyman.cli.commands.{command.module}"]
         if command.starts:
             wanted.append("pyman.rootless.userns")
+        if command.module in dispatch.LOOKING:
+            wanted.append("pyman.engine.network_watch")
     for module in [*wanted, *LATER.get(name, ())]:
         importlib.import_module(module)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 # Commands that show or use networks, by their modules. `network test` tells of what was killed, reload and connect mend it anyway.
-_LOOKING = frozenset(
+LOOKING = frozenset(
     "attach container_inspect exec healthcheck_run inspect logs network_exists network_inspect network_ls port ps stats top why".split()
 )
 
@@ -105,7 +105,7 @@ def _run(argv: list[str]) -> int:
         from pyman.rootless import userns
 
         userns.begin()
-    if parsed.command.module in _LOOKING:
+    if parsed.command.module in LOOKING:
         from pyman.engine import network_watch
 
         network_watch.look(print_warning)
