@@ -23,7 +23,7 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
         r"host|private|keep-id(:.*)?|nomap|container:.+|auto(:.*)?|",
         "host, keep-id[:uid=N,gid=N], nomap or container:NAME",
     ),
-    ("engine", "compression_format"): ("gzip|zstd", ""),
+    ("engine", "compression_format"): ("gzip|zstd|zstd:chunked", ""),
     ("engine", "detach_keys"): (rf"({_KEY}(,{_KEY})*)?", "single characters or ctrl-X, with commas between them"),
     ("engine", "events_logger"): ("file|none", ""),
     ("engine", "network_cmd_options"): (r"[a-z_0-9]+=.+", "NAME=VALUE"),

@@ -73,7 +73,7 @@ def list_tags(term: str, *, limit: int, **options: Any) -> list[dict[str, Any]]:
     if reference.is_short(term.removeprefix("docker://")):
         raise UsageError(f"cannot list the tags of {term}", "it must be a full name", f"for instance docker.io/library/{term}")
     parsed = reference.parse(term)
-    source = RegistrySource(parsed, Access(**options))
+    source = RegistrySource(parsed, Access(**options), "list the tags of")
     try:
         return [{"name": f"{parsed.registry}/{parsed.repository}", "tag": tag} for tag in source.tags()[:limit]]
     finally:

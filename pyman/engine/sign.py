@@ -89,7 +89,7 @@ def _digests(wanted: Reference, everything: bool, access: dict[str, Any]) -> lis
     """What a name leads to: a digest, or those of all images of a list."""
     from pyman.image import registry, registry_source
 
-    source = registry_source.RegistrySource(wanted, registry.Access(**access))
+    source = registry_source.RegistrySource(wanted, registry.Access(**access), "sign")
     try:
         data, media_type, digest = source.manifest()
     finally:

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 class RegistrySource:
-    """The image a reference names, from its registry. `remote`: blobs come slowly, in pieces, and can be resumed."""
+    """The image a reference names, from its registry. `remote`: blobs come slowly, in pieces, and can be resumed.
+
+    verb: what is being done, for messages.
+    """
 
     remote = True
 
-    def __init__(self, reference: Reference, access: Access) -> None:
+    def __init__(self, reference: Reference, access: Access, verb: str = "pull") -> None:
+        self.verb = verb
         self.reference = reference
         self.label = f"image {reference.name()}"
         self.access = access
@@ -30,14 +34,14 @@ class RegistrySource:
         self._ready: list[Connection] = []
         self._left = registries.load().endpoints(reference.registry, reference.repository, digest=bool(reference.digest))
         if not self._left[-1].host:
-            raise RegistryError(f"cannot pull {reference.name()}", "registries.conf gives it an empty location")
+            raise RegistryError(f"cannot {verb} {reference.name()}", "registries.conf gives it an empty location")
 
     def _connection(self, number: int) -> Connection | None:
         """The connection to the endpoint with this number; made when it is needed first."""
         while number >= len(self._ready) and self._left:
             endpoint = self._left.pop(0)
             key = (endpoint.host, endpoint.repository) if endpoint.mirror else (self.reference.registry, self.reference.repository)
-            self._ready.append(Connection(endpoint, self.access, name=self.reference.name(), key=key))
+            self._ready.append(Connection(endpoint, self.access, name=self.reference.name(), key=key, verb=self.verb))
         return self._ready[number] if number < len(self._ready) else None
 
     def _first(self, action: Callable[[Connection], Any]) -> Any:

@@ -307,7 +307,7 @@ def test_pushes_sign(place: Place, layout: str) -> None:
         (("image", "sign", "--sign-by", ME), "no image given"),
         (("image", "sign", "--sign-by", ME, "short"), "does not say its registry"),
         (("image", "sign", "--sign-by", ME, "oci:/x"), "only what lies in a registry"),
-        (("image", "sign", "--sign-by", ME, f"{place.registry}/none:1"), "no such image"),
+        (("image", "sign", "--sign-by", ME, f"{place.registry}/none:1"), "cannot sign"),
         (("image", "sign", "--all", "--sign-by", ME, one), "not a list"),
         (("image", "sign", "--sign-by", ME, "-d", "/proc/nowhere", one), "cannot write a signature"),
     ):

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyman.config import registries_d
 from pyman.errors import PymanError
-from pyman.image import archive, indexes
+from pyman.image import archive, indexes, openpgp
 from pyman.image import manifest as manifests
 from pyman.storage import skeleton, unpack
 
@@ -28,7 +29,13 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+# The same examples each time; $PYMAN_FUZZ asks for so many others.
+MANY = settings(
+    max_examples=int(os.environ.get("PYMAN_FUZZ", "150")),
+    derandomize="PYMAN_FUZZ" not in os.environ,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 
 
 def digest(data: bytes) -> str:
@@ -227,3 +234,124 @@ def replaced_nothing(members: list[Any]) -> bool:
     """Whether no member takes the place of a file that came before: its content is gone then, and a push says so."""
     names = [member[1] for member in members]
     return not any(other != name and (other + "/").startswith(name + "/") for name in names for other in names)
+
+
+HOSTILE_NAMES = st.sampled_from(
+    [
+        "a",
+        "a/b",
+        "../out/file",
+        "/etc/x",
+        "a/../../out/file",
+        "link",
+        "link/file",
+        "up/file",
+        "up",
+        ".wh.a",
+        "a/.wh..wh..opq",
+        ".wh...",
+        ".",
+        "",
+    ]
+)
+TYPES = [
+    tarfile.REGTYPE,
+    tarfile.DIRTYPE,
+    tarfile.SYMTYPE,
+    tarfile.LNKTYPE,
+    tarfile.FIFOTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    b"7",
+    b"S",
+    b"Z",
+]
+HOSTILE = st.lists(
+    st.tuples(
+        st.sampled_from(TYPES),
+        HOSTILE_NAMES | NAMES,
+        st.sampled_from(["../out", "/", "..", "a", "link", "../out/kept", "../../../../../../tmp"]) | NAMES,
+        st.binary(max_size=600),
+        st.sampled_from(
+            [
+                "",
+                "path",
+                "linkpath",
+                "size",
+                "uid",
+                "mtime",
+                "GNU.sparse.major",
+                "SCHILY.xattr.user.x",
+                "SCHILY.xattr.trusted.overlay.opaque",
+            ]
+        ),
+        HOSTILE_NAMES | st.integers(-(2**70), 2**70).map(str),
+    ),
+    max_size=8,
+)
+
+
+@MANY
+@given(
+    members=HOSTILE,
+    changes=st.lists(st.tuples(st.integers(0, 1 << 14), st.integers(0, 255)), max_size=6),
+    cut=st.integers(0, 1 << 14) | st.none(),
+)
+def test_tar_streams(members: list[Any], changes: list[tuple[int, int]], cut: int | None) -> None:
+    """Hostile members, records that overrule them, flipped bytes, a stream that ends too soon: nothing outside the layer is touched."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for kind, name, link, content, key, value in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.mode = kind, link if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else "", 0o6777
+            info.size = len(content) if kind in (tarfile.REGTYPE, b"7", b"S") else 0
+            info.pax_headers = {key: value} if key else {}
+            tar.addfile(info, io.BytesIO(content))
+    plain = bytearray(data.getvalue())
+    for at, byte in changes:
+        plain[at % len(plain)] = byte
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        os.mkdir(f"{directory}/out")
+        Path(f"{directory}/out/kept").write_text("kept")
+        os.mkdir(f"{directory}/diff")
+        source = os.memfd_create("tar")
+        os.write(source, plain[:cut])
+        os.lseek(source, 0, os.SEEK_SET)
+        record = os.open(f"{directory}/{skeleton.NAME}", os.O_WRONLY | os.O_CREAT)
+        try:
+            unpack.unpack_layer(source, f"{directory}/diff", media_type="", single=True, skeleton_fd=record)
+        except PymanError:
+            pass
+        finally:
+            os.close(source)
+            os.close(record)
+        assert sorted(os.listdir(directory)) == ["diff", "out", skeleton.NAME]
+        assert os.listdir(f"{directory}/out") == ["kept"] and Path(f"{directory}/out/kept").read_text() == "kept"
+
+
+@MANY
+@given(
+    text=st.lists(
+        st.sampled_from(["docker:", "  a:", "    lookaside: x", "'", '"', "#", " ", "-", "b: {", "\n", "\t", ": "]) | st.text(max_size=5)
+    ).map("".join)
+)
+def test_registries_d(text: str) -> None:
+    try:
+        for settings_of in registries_d.parse(text, "it").values():
+            assert isinstance(settings_of, dict)
+    except PymanError:
+        pass
+
+
+@MANY
+@given(
+    data=st.lists(
+        st.sampled_from([b"-----BEGIN PGP PUBLIC KEY BLOCK-----", b"-----END PGP PUBLIC KEY BLOCK-----", b"\n", b"\n\n", b"=ab", b"aGk="])
+        | st.binary(max_size=9)
+    ).map(b"".join)
+)
+def test_keys(data: bytes) -> None:
+    try:
+        assert openpgp.keyring(data)
+    except ValueError:
+        pass
