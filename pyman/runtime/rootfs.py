@@ -59,6 +59,7 @@ nolazytime copy-symlink src-nofollow dest-nofollow""".split()
 )
 _STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
 _AT_SYMLINK_NOFOLLOW = 0x100
+_PROC_ROOT_INO = 1
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -461,21 +462,26 @@ def _existing(root: Root, path: str) -> int:
 
 
 def write_sysctls(root: Root, sysctls: dict[str, str]) -> None:
-    """Namespaced sysctls, through the container's own fresh procfs, verified to be procfs."""
+    """Namespaced sysctls, through the container's own procfs, verified to be its top, and nothing that was mounted over a part of it."""
+    if not sysctls:
+        return
+    proc = -1
+    within = libc.RESOLVE_BENEATH | libc.RESOLVE_NO_XDEV | libc.RESOLVE_NO_SYMLINKS
     for key, value in sysctls.items():
-        path = "/proc/sys/" + key.replace(".", "/")
         try:
-            fd = root.open(path, os.O_WRONLY, strict=True)
-            try:
-                if fs.magic(fd) != fs.PROC_SUPER_MAGIC:
+            if proc < 0:
+                proc = root.open("/proc", os.O_PATH | os.O_DIRECTORY, strict=True)
+                if fs.magic(proc) != fs.PROC_SUPER_MAGIC or os.fstat(proc).st_ino != _PROC_ROOT_INO:
                     raise RuntimeFailure(f"cannot set sysctl {key}", "the container's /proc is not procfs", stage="sysctl")
+            fd = libc.openat2(proc, "sys/" + key.replace(".", "/"), os.O_WRONLY, 0, within)
+            try:
                 os.write(fd, value.encode())
             finally:
                 os.close(fd)
         except OSError as err:
-            raise RuntimeFailure(
-                f"cannot set sysctl {key}={value}", err.strerror or str(err), stage="sysctl", errno=err.errno or 0
-            ) from err
+            why = "something is mounted over it" if err.errno == 18 else err.strerror or str(err)
+            raise RuntimeFailure(f"cannot set sysctl {key}={value}", why, stage="sysctl", errno=err.errno or 0) from err
+    os.close(proc)
 
 
 def pivot(root: Root, readonly: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -207,6 +208,50 @@ def test_nothing_is_mounted_over_the_root_in_silence(bundle: Bundle, runtime: Ru
 def test_a_program_may_have_no_descriptors(bundle: Bundle, runtime: Runtime) -> None:
     bundle.spec["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 0, "hard": 0}]
     assert runtime("run", "--bundle", bundle.sh("ulimit -n"), "none").stdout == "0\n"
+
+
+ODD = ["proc", "sys", "dev", "etc", "run", "tmp", "dev/null", "dev/console", "dev/pts", "dev/shm", "etc/passwd", "work"]
+
+
+@pytest.mark.parametrize("kind", ["absolute", "upwards", "magic", "loop", "file", "fifo"])
+def test_odd_roots_do_not_reach_the_host(bundle: Bundle, runtime: Runtime, world: Any, kind: str) -> None:
+    """What the runtime mounts, makes, binds, masks and reads by itself, where the root has something else in its place."""
+    spec = rich(bundle.spec)
+    spec["process"].update(args=["/bin/echo", "started"], cwd="/work/deeper")
+    spec["mounts"].append({"destination": "/run/file", "type": "bind", "source": "/etc/hostname", "options": ["bind", "ro"]})
+    spec["linux"]["maskedPaths"] = ["/proc/kcore", "/dev/null", "/etc", "/work"]
+    spec["linux"]["readonlyPaths"] = ["/proc/sys", "/tmp"]
+    (bundle.path / "config.json").write_text(json.dumps(spec))
+    victim = bundle.path / "victim"
+    before = world()
+    for number, path in enumerate(ODD):
+        root = bundle.path / "odd"
+        shutil.copytree(bundle.root, root, symlinks=True)
+        target = root / path
+        target.parent.mkdir(exist_ok=True)
+        if kind == "file":
+            target.write_text("file")
+        elif kind == "fifo":
+            os.mkfifo(target)
+        else:
+            links = {"absolute": str(victim), "upwards": "../" * 20 + str(victim)[1:], "magic": "/proc/self/root", "loop": target.name}
+            target.symlink_to(links[kind])
+        bundle.spec = {**spec, "root": {"path": "odd"}}
+        done = runtime("run", "--bundle", bundle.save(), f"odd{number}", rc=None)  # asserts that there is no traceback
+        assert (done.returncode, done.stdout) in ((0, "started\n"), (1, "")), (path, done)
+        shutil.rmtree(root)
+        assert world() == before, path
+
+
+def test_a_setting_is_written_to_its_own_file_only(bundle: Bundle, runtime: Runtime) -> None:
+    """A file of procfs lies where another one should be: the magic number alone does not tell them apart."""
+    bundle.spec["linux"]["sysctl"] = {"kernel.msgmax": "77"}
+    (bundle.path / "score").write_text("not procfs")
+    for source in ("/proc/self/oom_score_adj", str(bundle.path / "score")):
+        bundle.spec["mounts"][7:] = [{"destination": "/proc/sys/kernel/msgmax", "type": "bind", "source": source, "options": ["bind"]}]
+        text = runtime("run", "--bundle", bundle.sh("cat /proc/sys/kernel/msgmax"), "covered", rc=1).stderr
+        assert "cannot set sysctl kernel.msgmax=77: something is mounted over it" in text
+    assert (bundle.path / "score").read_text() == "not procfs"
 
 
 def test_no_process_is_left(bundle: Bundle, runtime: Runtime) -> None:

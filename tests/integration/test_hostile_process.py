@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
+from tests.conftest import ROOT, Run, command, environment
+from tests.integration.conftest import Bundle, Runtime
 from tests.integration.test_hostile_roots import make_root
 
 NONE = ("--network", "none")
@@ -242,12 +244,40 @@ def test_nothing_is_looked_up_inside_but_the_command(pyman: Run, image: str, run
     """Between entering the container's root and executing its command, paths are opened by openat2 only: no library, module or helper."""
     trace = base / "inside.trace"
     # newuidmap has no privileges when it is traced: `run` joins the user namespace of the container that is running.
-    calls = "open,openat,openat2,execve,execveat,pivot_root,setns,stat,newfstatat,readlink,access,faccessat2"
-    argv = ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace=?{',?'.join(calls.split(','))}", *command()]
+    argv = [*tracer(trace), *command()]
     hostile = ("-e", "LD_PRELOAD=/evil.so", "-e", "PYTHONPATH=/evil", "-e", "PYTHONHOME=/evil", "-e", "PATH=/tmp:/bin", "-u", "user")
     terminal = ["-t"] if "terminal" in verb else []
     args = ["exec", *hostile, running, "true"] if verb == "exec" else ["run", *NONE, *terminal, *hostile, image, "true"]
     subprocess.run([*argv, *args], env=environment(base), check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    inside = inside_calls(trace, verb == "exec")
+    assert inside and all(call.startswith(("openat2(", "newfstatat(", "stat(")) for call in inside), inside
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_nothing_is_looked_up_inside_by_the_runtime_program(bundle: Bundle, runtime: Runtime, base: Path, verb: str) -> None:
+    """The same of `pyman-runtime`, which does more on its way: HOME, working directory, scheduling."""
+    trace = base / "runtime.trace"
+    env = [f"{name}=/evil" for name in ("LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")]
+    bundle.spec["process"].update(env=[*env, "PATH=/tmp:/bin"], ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 3})
+    script = [sys.executable, "-SI", str(ROOT / "pyman/runtime/__main__.py")]
+    if verb == "exec":
+        runtime("run", "--detach", "--bundle", bundle.save(), "traced")
+        args = ["exec", "--env", "LD_LIBRARY_PATH=/evil", "traced", "true"]
+    else:
+        args = ["run", "--bundle", str(bundle.save(args=["true"])), "traced"]
+    subprocess.run([*tracer(trace), *script, *args], env=environment(base), check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    inside = inside_calls(trace, verb == "exec")
+    assert inside and all(call.startswith(("openat2(", "newfstatat(", "stat(")) for call in inside), inside
+
+
+def tracer(trace: Path) -> list[str]:
+    """strace of everything that looks for a path."""
+    calls = "open,openat,openat2,execve,execveat,pivot_root,setns,stat,newfstatat,readlink,access,faccessat2"
+    return ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace=?{',?'.join(calls.split(','))}"]
+
+
+def inside_calls(trace: Path, joined: bool) -> list[str]:
+    """What strace has seen of one process between its entering the container's root and the execution of the command."""
     by_process: dict[str, list[str]] = {}
     for line in trace.read_text().splitlines():
         pid, _, call = line.partition(" ")
@@ -257,7 +287,7 @@ def test_nothing_is_looked_up_inside_but_the_command(pyman: Run, image: str, run
     for lines in by_process.values():
         entered = next((at for at, call in enumerate(lines) if call.startswith("pivot_root(")), -1)
         # exec's process is a child of the one that entered, and begins inside.
-        if entered >= 0 or (verb == "exec" and any(call.startswith("execve(0x") for call in lines)):
+        if entered >= 0 or (joined and any(call.startswith("execve(0x") for call in lines)):
             inside.append(lines[entered + 1 : next(at for at, call in enumerate(lines) if at > entered and call.startswith("execve("))])
     assert len(inside) == 1, by_process
-    assert inside[0] and all(call.startswith(("openat2(", "newfstatat(", "stat(")) for call in inside[0]), inside[0]
+    return inside[0]
