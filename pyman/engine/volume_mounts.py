@@ -12,7 +12,7 @@ from pyman.engine import volumes
 from pyman.errors import PymanError, StorageError, UsageError
 from pyman.linux import libc, process
 from pyman.rootless import userns
-from pyman.runtime.rootfs import MS_FLAGS
+from pyman.runtime.mount_options import MS_FLAGS
 from pyman.state import store
 from pyman.state.lock import Lock
 

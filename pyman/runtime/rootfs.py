@@ -11,52 +11,12 @@ import stat
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import fs, libc, trees
+from pyman.runtime.mount_options import ATTR, MS_FLAGS, parse_options, set_attributes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# mount option -> (mount_attr bits to set, bits to clear)
-_ATTR = {
-    "ro": (1, 0),
-    "rw": (0, 1),
-    "nosuid": (2, 0),
-    "suid": (0, 2),
-    "nodev": (4, 0),
-    "dev": (0, 4),
-    "noexec": (8, 0),
-    "exec": (0, 8),
-    "noatime": (0x10, 0x70),
-    "strictatime": (0x20, 0x70),
-    "relatime": (0, 0x70),
-    "nodiratime": (0x80, 0),
-    "atime": (0, 0x10),
-    "diratime": (0, 0x80),
-    "nosymfollow": (0x200000, 0),
-    "symfollow": (0, 0x200000),
-}
-_PROPAGATION = {"private": libc.MS_PRIVATE, "slave": libc.MS_SLAVE, "shared": libc.MS_SHARED, "unbindable": libc.MS_UNBINDABLE}
-MS_FLAGS = {
-    "ro": libc.MS_RDONLY,
-    "nosuid": libc.MS_NOSUID,
-    "nodev": libc.MS_NODEV,
-    "noexec": libc.MS_NOEXEC,
-    "sync": libc.MS_SYNCHRONOUS,
-    "noatime": libc.MS_NOATIME,
-    "nodiratime": libc.MS_NODIRATIME,
-    "relatime": libc.MS_RELATIME,
-    "strictatime": libc.MS_STRICTATIME,
-    "nosymfollow": 256,
-    "dirsync": 128,
-    "mand": 64,
-    "silent": libc.MS_SILENT,
-    "iversion": 1 << 23,
-    "lazytime": 1 << 25,
-}
-_IGNORED = set(
-    """bind rbind defaults rw suid dev exec async atime tmpcopyup loud norelatime diratime nostrictatime symfollow nomand noiversion
-nolazytime copy-symlink src-nofollow dest-nofollow""".split()
-)
 _STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
 _AT_SYMLINK_NOFOLLOW = 0x100
 _PROC_ROOT_INO = 1
@@ -171,33 +131,6 @@ def mount_all(root: Root, mounts: list[dict[str, Any]]) -> None:
             raise RuntimeFailure(f"cannot mount {target}{source}", why, stage="mounts", errno=err.errno or 0) from err
 
 
-def parse_options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tuple[int, int]]:
-    """(attr_set, attr_clr, propagation, data options, the same bits for the whole tree) of a mount's options."""
-    attr_set = attr_clr = propagation = 0
-    data: list[str] = []
-    deep_set = deep_clr = 0
-    for option in entry.get("options") or []:
-        if option in _ATTR:
-            bits = _ATTR[option]
-            attr_set, attr_clr = attr_set & ~bits[1] | bits[0], attr_clr & ~bits[0] | bits[1]
-        elif option.startswith("r") and option[1:] in _ATTR:
-            bits = _ATTR[option[1:]]
-            deep_set, deep_clr = deep_set & ~bits[1] | bits[0], deep_clr & ~bits[0] | bits[1]
-        elif option in _PROPAGATION:
-            propagation = _PROPAGATION[option]
-        elif option.startswith("r") and option[1:] in _PROPAGATION:
-            propagation = _PROPAGATION[option[1:]] | libc.MS_REC
-        elif option not in _IGNORED and option.partition("=")[0] not in ("idmap", "ridmap"):
-            data.append(option)
-    return attr_set, attr_clr, propagation, data, (deep_set, deep_clr)
-
-
-def option_names() -> list[str]:
-    """Every mount option that is understood and not just passed to the file system."""
-    known = {*_ATTR, *MS_FLAGS, *_PROPAGATION, *_IGNORED, "idmap", "ridmap", *("r" + name for name in (*_ATTR, *_PROPAGATION))}
-    return sorted(known)
-
-
 def _mount_one(root: Root, entry: dict[str, Any]) -> None:
     kind, target = entry.get("type") or "bind", entry["destination"]
     options = entry.get("options") or []
@@ -233,7 +166,7 @@ def _mount_one(root: Root, entry: dict[str, Any]) -> None:
         os.close(copy)
         if late_readonly:
             libc.mount_setattr(fd, "", libc.AT_EMPTY_PATH, attr_set=1)
-    _set_attributes(fd, *deep, True)
+    set_attributes(fd, *deep, True)
     if propagation:
         libc.mount(None, _proc(fd), None, propagation)
     if kind == "proc" and fs.magic(fd) != fs.PROC_SUPER_MAGIC:
@@ -263,7 +196,7 @@ def _mount_type(kind: str, source: str, fd: int, flags: int, data: list[str]) ->
             # Only who owns the network namespace may mount sysfs: the host's instead. Read-only as a whole, for the host's
             # cgroups lie in there, and some of them are the caller's.
             tree = libc.open_tree(libc.AT_FDCWD, "/sys", libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE)
-            libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=_ATTR["ro"][0] | 0xE)
+            libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=ATTR["ro"][0] | 0xE)
             libc.move_mount(tree, fd)
             os.close(tree)
         else:
@@ -335,8 +268,8 @@ def _bind_tree(root: Root, entry: dict[str, Any], options: list[str]) -> None:
         nofollow = os.O_NOFOLLOW if "dest-nofollow" in options else 0
         target = _bind_target(root, entry["destination"], directory, nofollow)
         attr_set, attr_clr, propagation, _, deep = parse_options(entry)
-        _set_attributes(tree, *deep, True)
-        _set_attributes(tree, attr_set, attr_clr, False)
+        set_attributes(tree, *deep, True)
+        set_attributes(tree, attr_set, attr_clr, False)
         libc.move_mount(tree, target)
         os.close(target)
         placed = _mounted(root, entry["destination"], nofollow)
@@ -349,46 +282,19 @@ def _bind_target(root: Root, path: str, directory: bool, nofollow: int) -> int:
     """O_PATH descriptor of what a bind mount goes to, made if it is missing; with O_NOFOLLOW a symbolic link at its end is the place."""
     if nofollow:
         try:
-            return root.open(path, os.O_PATH | nofollow)
+            fd = root.open(path, os.O_PATH | nofollow)
         except FileNotFoundError:
-            pass
+            fd = -1
+        if fd >= 0 and stat.S_ISLNK(os.fstat(fd).st_mode) and fs.magic(fd) == fs.PROC_SUPER_MAGIC:
+            raise RuntimeFailure(f"cannot mount on {path}", "it is a link of procfs, which programs rely on", stage="mounts")
+        if fd >= 0:
+            return fd
     return root.make_dirs(path) if directory else root.make_file(path)
 
 
 def _mounted(root: Root, path: str, nofollow: int = 0) -> str:
     """A path to what is mounted at `path` now; the descriptor stays open until exec (it is close-on-exec)."""
     return _proc(root.open(path, os.O_PATH | nofollow))
-
-
-def _set_attributes(tree: int, attr_set: int, attr_clr: int, recursive: bool) -> None:
-    flags = libc.AT_EMPTY_PATH | (libc.AT_RECURSIVE if recursive else 0)
-    if attr_set & ~0xF0:
-        libc.mount_setattr(tree, "", flags, attr_set=attr_set & ~0xF0)
-    if (attr_set | attr_clr) & 0xF0:
-        try:
-            # Access times are one value of three (MOUNT_ATTR__ATIME) and one flag, for directories.
-            times = 0x70 if (attr_set | attr_clr) & 0x70 else 0
-            libc.mount_setattr(tree, "", flags, attr_set=attr_set & 0xF0, attr_clr=times | (attr_clr & 0x80))
-        except PermissionError:
-            if attr_set & 0xF0:
-                why = "the host's mount decides about access times, which an unprivileged user cannot change"
-                raise RuntimeFailure("cannot change the mount's flags", why, stage="mounts") from None
-    if attr_clr & 0x200000:
-        libc.mount_setattr(tree, "", flags, attr_clr=0x200000)
-    if attr_clr & 0xF:
-        try:
-            libc.mount_setattr(tree, "", flags, attr_clr=attr_clr & 0xF)
-        except PermissionError:
-            # Flags of the host's mount are locked in a user namespace: an error, if one that was asked away is set.
-            held = [
-                name for name, bit in (("ro", 1), ("nosuid", 2), ("nodev", 4), ("noexec", 8)) if attr_clr & bit & os.fstatvfs(tree).f_flag
-            ]
-            if held:
-                raise RuntimeFailure(
-                    "cannot change the mount's flags",
-                    f"the host mounts it {','.join(held)}, which an unprivileged user cannot undo",
-                    stage="mounts",
-                ) from None
 
 
 def make_devices(root: Root, devices: list[dict[str, Any]]) -> None:
@@ -420,7 +326,7 @@ def bind_device(root: Root, source: str, target: str) -> None:
         if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
             raise RuntimeFailure(f"cannot add device {source}", "it is not a device node", stage="devices")
         fd = root.make_file(target)
-        attach(root, node, fd, target, attr_set=_ATTR["nosuid"][0] | _ATTR["noexec"][0])
+        attach(root, node, fd, target, attr_set=ATTR["nosuid"][0] | ATTR["noexec"][0])
         os.close(fd)
         os.close(node)
     except OSError as err:
@@ -449,7 +355,7 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
                 "tmpfs", _proc(fd), "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755,nr_inodes=1"
             )
         else:
-            attach(root, null, fd, path, attr_set=_ATTR["ro"][0] | _ATTR["nosuid"][0] | _ATTR["noexec"][0])
+            attach(root, null, fd, path, attr_set=ATTR["ro"][0] | ATTR["nosuid"][0] | ATTR["noexec"][0])
         os.close(fd)
     os.close(null)
 

@@ -11,7 +11,7 @@ import stat
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc
-from pyman.runtime.rootfs import parse_options
+from pyman.runtime.mount_options import parse_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 
 from pyman.errors import UsageError
 from pyman.linux import caps, seccomp
-from pyman.runtime import hooks, rootfs, tuning, validate
+from pyman.runtime import hooks, mount_options, tuning, validate
 from pyman.state import fastjson, store
 from pyman.version import VERSION
 
@@ -21,7 +21,7 @@ def features() -> dict[str, Any]:
         "ociVersionMin": "1.0.0",
         "ociVersionMax": "1.2.0",
         "hooks": list(hooks.KINDS),
-        "mountOptions": rootfs.option_names(),
+        "mountOptions": mount_options.option_names(),
         "linux": {
             "namespaces": sorted(validate.NAMESPACES),
             "capabilities": ["CAP_" + name for name in caps.NAMES],

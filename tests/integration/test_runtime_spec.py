@@ -146,6 +146,8 @@ def test_a_link_is_a_place_of_its_own_with_dest_nofollow(bundle: Bundle, runtime
     assert out(bundle, runtime, "/bin/busybox readlink /target") == "file\n"
     mount["destination"] = "/made"
     assert out(bundle, runtime, "/bin/busybox readlink /made") == "file\n"
+    mount["destination"] = "/proc/self"
+    assert "it is a link of procfs" in runtime("run", "--bundle", bundle.save(), "spec", rc=1).stderr
 
 
 def test_a_tmpfs_has_the_mode_of_the_directory_it_covers(bundle: Bundle, runtime: Runtime) -> None:
