@@ -70,7 +70,7 @@ def find(noted: list[Any]) -> Keeper | None:
 
 def await_end(noted: list[Any]) -> None:
     """Wait for keepers that are being killed just now: until they have ended, their pasta has the device that a successor's needs."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     for keeper in noted:
         while not _alive(keeper) and process.alive(keeper.get("pid", 0), keeper.get("start", 0)) and time.monotonic() < deadline:
             time.sleep(0.005)
