@@ -33,7 +33,10 @@ def _line(text: str) -> str:
 
 def print_error(err: PymanError) -> None:
     """`Error: what: why` and the hint, on stderr."""
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        pass  # told at the end
     sys.stderr.write(f"Error: {_line(str(err))}\n")
     if err.hint:
         sys.stderr.write(f"  hint: {_line(err.hint)}\n")
@@ -146,14 +149,24 @@ def main(argv: list[str]) -> NoReturn:
     except OSError as err:
         if "--log-level=debug" in argv:
             raise
-        print_error(_of_system(err))
+        if err.filename or not _output_error():
+            print_error(_of_system(err))
     _write_modules()
+    lost = _output_error()
+    if lost:
+        print_error(PymanError("cannot write what was to be printed", lost.strerror or str(lost)))
+    os._exit(code if not lost or code not in (0, 125) else 125)
+
+
+def _output_error() -> OSError | None:
+    """Why what has been printed does not reach its file: a full disk, for instance. That nobody reads it any more is no error."""
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
+    except BrokenPipeError:
         pass
-    os._exit(code)
+    except OSError as err:
+        return err
+    return None
 
 
 def _of_system(err: OSError) -> PymanError:

@@ -29,7 +29,6 @@ class SpecContext:
     __slots__ = (
         "conf",
         "copy_up",
-        "cwd",
         "env",
         "gid_shift",
         "given_user",
@@ -60,7 +59,7 @@ class SpecContext:
         self.env: dict[str, str] = {}
         self.joined: dict[str, str] = {}
         self.volumes: Callable[..., str] = lambda *_args, **_kw: ""
-        self.id = self.name = self.hostname = self.rootfs = self.run_dir = self.cwd = self.network_mode = ""
+        self.id = self.name = self.hostname = self.rootfs = self.run_dir = self.network_mode = ""
         self.hosts_path = self.resolv_path = self.hostname_path = ""
         self.warnings: list[str] = []
         self.image_hosts: list[str] = []  # lines of the image's /etc/hosts, where it is the base of the container's

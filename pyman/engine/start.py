@@ -157,7 +157,7 @@ def _plan(container: Container) -> plans.Plan:
     ctx.id, ctx.name = container.id, container.name
     ctx.hostname = opts.get("hostname") or (os.uname().nodename if plan.network_mode == "host" else container.id[:12])
     ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, conf, plan.idmap
-    ctx.env, ctx.cwd = dict(os.environ), os.getcwd()
+    ctx.env = dict(os.environ)
     ctx.network_mode, ctx.joined = plan.network_mode, plan.joined
     ctx.hosts_path = os.path.join(container.run_dir, "hosts")
     ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")

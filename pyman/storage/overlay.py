@@ -63,7 +63,10 @@ def mount_rootfs(
 def _mount_kernel(lowers: list[str], upper: str, work: str, merged: str, read_only: bool, volatile: bool) -> None:
     # Relative names keep the option string short: 60 layers of 64 digits fit the page.
     base = os.path.dirname(os.path.dirname(lowers[0]))
-    where = os.getcwd()
+    try:
+        where = os.getcwd()
+    except FileNotFoundError:
+        where = "/"  # the caller's directory was removed under it
     top_first = [_escape(os.path.relpath(lower, base)) for lower in reversed(lowers)]
     try:
         os.chdir(base)

@@ -152,6 +152,22 @@ def test_streams_that_are_closed_or_full(pyman: Run, image: str, base: Path) -> 
         assert (done.returncode, done.stderr) == (3, ""), shell
     done = run("run", *NONE, image, "echo", "hi", shell=">/dev/full")
     assert done.returncode == 126 and "No space left" in done.stderr
+    for words in (("images",), ("info",), ("logs", "lost"), ("version",)):
+        if words[0] == "logs":
+            pyman("run", "--name", "lost", "--network", "none", image, "seq", "1", "100000")
+        done = run(*words, shell=">/dev/full")
+        assert (done.returncode, done.stderr) == (125, "Error: cannot write what was to be printed: No space left on device\n"), words
+    pyman("rm", "lost")
+
+
+def test_a_directory_that_was_removed(base: Path, image: str, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    words = [*command(), "run", "--rm", *NONE, image, "pwd"]
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(tmp_path / "gone"), *words], capture_output=True, text=True, env=environment(base), check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "/\n"), done.stderr
 
 
 def test_names_on_the_list_of_images(pyman: Run, image: str) -> None:
