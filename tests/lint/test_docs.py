@@ -21,6 +21,14 @@ def test_every_hop_of_the_architecture_exists() -> None:
         assert name in names, f"{path}:{name}"
 
 
+def test_every_test_that_the_page_about_security_names_exists() -> None:
+    named = re.findall(r"`(\w+)::(\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) > 50
+    for file, name in named:
+        texts = [path.read_text() for part in ("integration", "unit") if (path := ROOT / f"tests/{part}/test_{file}.py").exists()]
+        assert any(f"def test_{name}(" in text for text in texts), f"{file}::{name}"
+
+
 def test_command_pages_are_generated() -> None:
     for name, text in docs.pages().items():
         assert (ROOT / "docs/commands" / name).read_text() == text, f"run: python -m pyman.cli.docs docs/commands ({name})"
