@@ -11,6 +11,7 @@ import os
 
 from pyman.engine import networks
 from pyman.engine.container import RUNNING, Container
+from pyman.engine.option_checks import is_address
 from pyman.errors import PymanError
 from pyman.linux import libc, process
 from pyman.network import living, rtnl, uplink
@@ -33,7 +34,7 @@ def _row(check: str, target: str, why: str, detail: str = "") -> Row:
 
 
 def test(container: Container) -> list[Row]:
-    """One row for each thing tried: {"check", "target", "result": ok or fail, "detail"}. StateError unless it runs."""
+    """One row for each thing tried: {"check", "target", "result": ok, fail, or - without a way to try, "detail"}. StateError unless it runs."""
     container.sync()
     container.require_running("test the network of")
     state = container.state
@@ -79,7 +80,7 @@ def _questions(container: Container) -> dict[str, Any]:
     except OSError:
         lines = []
     servers = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
-    host = state.get("keeper", {}).get("host_address") or ""
+    host = state.get("keeper", {}).get("host_address") or _host_of(os.path.join(container.run_dir, "hosts"))
     named = any(status["dns"] for status in attached)
     mode = state.get("network_mode", "").split(":")[0]
     return {
@@ -91,6 +92,17 @@ def _questions(container: Container) -> dict[str, Any]:
         "mode": mode,
         "internal": bool(attached) and all(status["internal"] for status in attached),
     }
+
+
+def _host_of(path: str) -> str:
+    """The address of host.containers.internal in a container's /etc/hosts, which the container may have rewritten."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8", errors="replace") as file:
+            lines = [line.partition("#")[0].split() for line in file.read(1 << 16).split("\n")]
+    except OSError:
+        return ""
+    found = next((words[0] for words in lines if "host.containers.internal" in words[1:]), "")
+    return found if is_address(found) else ""
 
 
 def _inside(state: dict[str, Any], job: dict[str, Any]) -> list[Row]:
@@ -126,7 +138,8 @@ def _inside(state: dict[str, Any], job: dict[str, Any]) -> list[Row]:
 def _try_all(job: dict[str, Any]) -> list[Row]:
     seen = rtnl.survey()
     rows = []
-    wanted = [status["interface"] for status in job["attached"]] or [link["name"] for link in seen["links"] if link["name"] != "lo"]
+    others = [link["name"] for link in seen["links"] if link["name"] != "lo" and (link["up"] or job["mode"] != "host")]
+    wanted = [status["interface"] for status in job["attached"]] or others  # of the host's own devices some are never up
     if not wanted and job["mode"] != "none":
         rows.append(_row("link", "any", "the container has no device but loopback"))
     for name in ["lo", *wanted]:
@@ -161,8 +174,10 @@ def _try_all(job: dict[str, Any]) -> list[Row]:
         rows.append(_row("gateway", gateway, _reach(gateway)))
     for server in job["servers"]:
         rows.append(_row("dns", server, _ask(server, job["own"] or "localhost", bool(job["own"])), "answers"))
-    if job["host"]:
-        rows.append(_row("host", job["host"], _reach(job["host"])))
+    if job["mode"] not in ("none", "host") and not job["internal"]:
+        # Where nothing leads there, there is nothing to try.
+        nothing = {"check": "host", "target": "-", "result": "-", "detail": "this pasta gives the host no address (newer ones do)"}
+        rows.append(_row("host", job["host"], _reach(job["host"])) if job["host"] else nothing)
     if not job["internal"] and job["mode"] != "none" and job["servers"]:
         rows.append(_row("outside", "example.com", _ask(job["servers"][0], "example.com", False), "a name server outside was asked"))
     for name, address, network in job["siblings"]:

@@ -74,6 +74,21 @@ def test_the_table_of_a_network(pyman: Run, image: str, base: Path) -> None:
     assert "not running" in pyman("network", "test", pyman("create", image, "true").stdout.strip(), rc=125).stderr
 
 
+def test_the_table_in_other_modes(pyman: Run, image: str) -> None:
+    def rows(name: str, check: str) -> list[list[str]]:
+        found = json.loads(pyman("network", "test", "--format", "json", name, rc=None).stdout)
+        return [[row["target"], row["result"]] for row in found if row["check"] == check]
+
+    # The host's own devices that are not in use are no failure.
+    pyman("run", "-d", "--name", "host", "--network", "host", image, "sleep", "600")
+    assert {result for _, result in rows("host", "link")} == {"ok"} and not rows("host", "host")
+    # Where the host is, the container's /etc/hosts says, which may hold anything.
+    pyman("run", "-d", "--name", "slirp", "--network", "slirp4netns", image, "sleep", "600")
+    for text, wanted in (("127.0.0.1", ["127.0.0.1", "ok"]), ("1.2.3.4.5", ["-", "-"]), ("-x", ["-", "-"])):
+        pyman("exec", "slirp", "sh", "-c", f"echo '{text} host.containers.internal' > /etc/hosts")
+        assert rows("slirp", "host") == [wanted]
+
+
 def test_name_servers_of_a_running_network(pyman: Run, image: str, base: Path) -> None:
     pyman("network", "create", "net")
     pyman("run", "-d", "--name", "a", "--network", "net", image, "sleep", "600")

@@ -97,8 +97,10 @@ def test_commands_that_show_or_use_networks_mend_them(pyman: Run, image: str, ba
         keeper = kill()
         pyman(*line.split())
         assert living() and living() != [keeper], line
-    kill()
-    assert "Address: 10.89." in pyman("exec", "a", "nslookup", "a").stdout
+    keeper = kill()
+    pyman("exec", "a", "true")
+    assert living() and living() != [keeper]
+    until(lambda: "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout)
     # Where it cannot come back, that is said, and the command does what it is for.
     kill()
     record = base / "home/.local/share/pyman/networks/net.json"

@@ -75,6 +75,9 @@ def test_fields_and_filters(pyman: Run) -> None:
     pyman("network", "exists", "nosuch", rc=1)
     assert pyman("network", "rm", "web", "nosuch", rc=1).stdout == "web\n"
     assert not pyman("network", "rm", "-f", "nosuch").stdout
+    # Without an answer nothing is removed.
+    assert "stdin has ended" in pyman("network", "prune", rc=125).stderr
+    assert "[y/N]" in pyman("network", "prune", input="n\n").stdout and names("name=inner") == ["inner"]
     log = pyman("events", "--stream=false", "--filter", "type=network", rc=None)
     assert log.returncode or "network create" in log.stdout
 

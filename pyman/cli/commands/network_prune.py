@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pyman.cli import confirm
 from pyman.engine import networks
 
 TYPE_CHECKING = False
@@ -12,12 +13,9 @@ if TYPE_CHECKING:
 
 
 def main(opts: Any, args: list[str]) -> int:
-    """Remove unused networks and print their names."""
-    if not opts["force"]:
-        sys.stderr.write("This removes all networks that no container uses. Go on? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return 0
+    """Ask, remove unused networks and print their names."""
+    if not opts["force"] and not confirm.confirmed("WARNING! This will remove all networks not used by at least one container."):
+        return 0
     for name in networks.prune(opts["filter"]):
         sys.stdout.write(name + "\n")
     return 0
