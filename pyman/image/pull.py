@@ -117,7 +117,7 @@ def _unchanged(source: Any, platform: str) -> dict[str, Any] | None:
 
 def changed(name: str, record: dict[str, Any], **access: Any) -> bool:
     """Whether a registry's name leads to another image than `record`. RegistryError, NoSuchImage, UsageError."""
-    source = sources(name, **access)[0]()
+    source = sources(name, verifies=True, **access)[0]()  # nothing of the image is used
     try:
         return (source.leads_to() or source.manifest()[2]) not in (record["digest"], record.get("index"), *record["digests"])
     finally:
@@ -126,7 +126,7 @@ def changed(name: str, record: dict[str, Any], **access: Any) -> bool:
 
 def tags(name: str, **options: Any) -> list[str]:
     """The names of all tagged images of a repository, for --all-tags. RegistryError, UsageError."""
-    source = sources(name, **options)[0]()
+    source = sources(name, verifies=True, **options)[0]()  # each is verified when it is pulled
     if not source.remote:
         raise UsageError(f"cannot pull all tags of {name}", "only a registry has tags to list")
     base = source.reference

@@ -35,14 +35,19 @@ def resolve(name: str, ask: Callable[[str, list[str]], str] | None = None) -> li
         return [ask(name, found)]
     if found and conf.mode == "permissive":
         return found
-    candidates = found or [f"docker.io/{name if '/' in name else 'library/' + name}", f"quay.io/{name}"]
-    why = "several registries are configured for short names" if found else "no registry is configured for short names"
+    what, file = f"cannot find out where to pull {name} from", os.path.join(paths.confdir(), "containers/registries.conf")
+    if found:
+        raise NoSuchImage(
+            what,
+            "several registries are configured for short names, and there is no terminal to ask which is meant",
+            f"write the full name: {' or '.join(found)}; or choose one for good in {file}: "
+            f'[aliases] "{base}" = "{found[0].removesuffix(name[len(base) :])}"',
+        )
+    candidates = [f"docker.io/{name if '/' in name else 'library/' + name}", f"quay.io/{name}"]
     raise NoSuchImage(
-        f"cannot find out where to pull {name} from",
-        why,
-        "write the full name, for instance "
-        + " or ".join(candidates)
-        + f'; or put unqualified-search-registries = ["docker.io"] into {os.path.join(paths.confdir(), "containers/registries.conf")}',
+        what,
+        "no registry is configured for short names",
+        f'write the full name, for instance {" or ".join(candidates)}; or put unqualified-search-registries = ["docker.io"] into {file}',
     )
 
 

@@ -201,7 +201,7 @@ def test_short_names_by_mode(pyman: Run, base: Path, plain: str, dead: str) -> N
     insecure = "".join(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in (dead, plain))
     file.write_text(search + insecure)
     done = pyman("pull", "demo:1", rc=125, env=env)
-    assert f"{dead}/demo:1 or {plain}/demo:1" in done.stderr
+    assert f"{dead}/demo:1 or {plain}/demo:1" in done.stderr and f'[aliases] "demo" = "{dead}/demo"' in done.stderr
     for mode in ("permissive", "disabled"):
         pyman("rmi", "-af")
         file.write_text(f'short-name-mode = "{mode}"\n' + search + insecure)

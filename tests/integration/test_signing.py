@@ -28,7 +28,8 @@ OCI = "application/vnd.oci.image"
 class Place:
     """A registry, keys, and the configuration under which pyman runs."""
 
-    def __init__(self, registry: str, gnupg: Path, home: Path, run: Run) -> None:
+    def __init__(self, registry: str, gnupg: Path, home: Path, run: Run, base: Path) -> None:
+        self.blobs = base / "home/.local/share/pyman/blobs/sha256"
         self.registry, self.gnupg, self.home, self._run = registry, gnupg, home, run
         self.store = home / "signatures"
         self.conf = home / "containers"
@@ -97,8 +98,8 @@ def registry(base: Path, layout: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def place(registry: str, keys: Path, tmp_path: Path, pyman: Run) -> Place:
-    return Place(registry, keys, tmp_path, pyman)
+def place(registry: str, keys: Path, tmp_path: Path, pyman: Run, base: Path) -> Place:
+    return Place(registry, keys, tmp_path, pyman, base)
 
 
 def text_of(name: str, manifest: str, **changes: Any) -> dict[str, Any]:
@@ -122,10 +123,14 @@ def test_signed_images_are_pulled(place: Place, tmp_path: Path) -> None:
     ):
         place.wants(source)
         place("pull", "-q", name)
+    place("pull", "-q", "--all-tags", f"{place.registry}/team/demo")
     place("pull", "-q", f"{place.registry}/team/demo@{digest(raw(f'docker://{name}'))}")
     skopeo = ["skopeo", "--policy", str(place.conf / "policy.json"), "--registries.d", str(place.conf / "registries.d")]
     place.wants({"keyPath": place.key(ME)})
     subprocess.run([*skopeo, "copy", "-q", "--src-tls-verify=false", f"docker://{name}", f"dir:{tmp_path}/signed"], check=True)
+    manifest = place("image", "inspect", "-f", "{{.Digest}}", name).stdout.strip()
+    (place.blobs / manifest.removeprefix("sha256:")).unlink()
+    assert "pulled again" in place("system", "check", "--repair", "--quick").stdout
     place.wants({"keyPath": place.key(OTHER)})
     assert "by another key" in place("pull", name, rc=125).stderr
     place.wants({"keyPath": place.key(ME)}, {"keyPath": place.key(OTHER)})  # all are asked for
