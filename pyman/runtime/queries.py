@@ -40,7 +40,7 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
             time.sleep(0.005)
             entry = root.load(args[0])
         return _print(entry.state())
-    entry.require_running(verb if verb != "ps" else "list the processes of", created=True)
+    entry.require_running({"ps": "list the processes of", "events": "show events of"}.get(verb, verb), created=True)
     if verb == "ps":
         return _ps(entry, opts, args[1:])
     if verb in ("pause", "resume"):
@@ -173,11 +173,13 @@ def _read_resources(path: str) -> dict[str, Any]:
     from pyman.runtime import validate
 
     try:
-        resources = fastjson.loads(os.read(0, 1 << 20)) if path == "-" else files.read_json(path)
+        resources = fastjson.loads(sys.stdin.buffer.read(1 << 20)) if path == "-" else files.read_json(path)
     except ValueError as err:
         raise UsageError("cannot use the resources on stdin", f"they are no JSON: {err}") from None
     if resources is None:
         raise UsageError(f"cannot read {path}", "no such file")
+    if not isinstance(resources, dict):
+        raise UsageError(f"cannot use the resources in {path}", "they must be an object such as linux.resources of a bundle")
     validate.check_shape(resources, validate.RESOURCES, "")
     return dict(resources)
 

@@ -43,6 +43,10 @@ def signal_number(text: str) -> int:
     raise UsageError(f"invalid signal {text!r}", "give its number, or a common name such as TERM")
 
 
+def _is_id(text: str) -> bool:
+    return bool(text) and text[0] != "." and not set(text) - _CHARS and len(text) <= 1024
+
+
 class Root:
     """The directory of all containers."""
 
@@ -53,14 +57,14 @@ class Root:
         self.path = path or os.path.join(base, "pyman-runtime")
 
     def ids(self) -> list[str]:
-        """All container ids."""
+        """All container ids; what else may lie in the directory is none of ours."""
         try:
-            return sorted(os.listdir(self.path))
+            return sorted(name for name in os.listdir(self.path) if _is_id(name))
         except FileNotFoundError:
             return []
 
     def _path(self, container_id: str) -> str:
-        if not container_id or container_id[0] == "." or set(container_id) - _CHARS or len(container_id) > 1024:
+        if not _is_id(container_id):
             raise UsageError(
                 f"invalid container ID {container_id!r}", "invalid character: letters, digits and _+-. are known, no dot at the start"
             )
@@ -69,7 +73,12 @@ class Root:
     def make(self, container_id: str, bundle: str, spec: dict[str, Any]) -> Entry:
         """A new entry with its gate. NameInUse."""
         path = self._path(container_id)
-        os.makedirs(self.path, 0o700, exist_ok=True)
+        try:
+            os.makedirs(self.path, 0o700, exist_ok=True)
+        except OSError as err:
+            raise StateError(
+                f"cannot use the state directory {self.path}", err.strerror or str(err), "give another one with --root"
+            ) from None
         info = os.stat(self.path)
         if info.st_uid != os.geteuid() or info.st_mode & 0o022:
             raise StateError(

@@ -134,6 +134,7 @@ def test_update_options_are_checked(bundle: Bundle, runtime: Runtime, own: Path)
     text = runtime("update", "--memory", "512m", "upd", rc=None)
     assert text.returncode == 0 or "memory" in text.stderr
     assert "pids" in runtime("update", "-r", "-", "upd", input='{"pids": 3}', rc=1).stderr
+    assert "must be an object" in runtime("update", "-r", "-", "upd", input="[]", rc=1).stderr
 
 
 def test_without_a_cgroup_the_container_runs_and_limits_are_errors(bundle: Bundle, runtime: Runtime, monkeypatch: Any) -> None:

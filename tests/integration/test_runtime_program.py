@@ -71,6 +71,7 @@ def test_life_of_a_bundle(bundle: Bundle, runtime: Runtime) -> None:
     runtime("kill", "life", "KILL")
     wait_for(runtime, "life", "stopped")
     assert "not running" in runtime("kill", "life", rc=1).stderr
+    assert "cannot show events of container life: it is stopped" in runtime("events", "life", rc=1).stderr
     runtime("delete", "life")
     assert "does not exist" in runtime("state", "life", rc=1).stderr
     runtime("delete", "life", rc=1)
@@ -299,3 +300,7 @@ def test_a_state_directory_of_somebody_else_is_refused(bundle: Bundle, runtime: 
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     assert "others may write" in runtime("--root", open_to_all, "create", "--bundle", bundle.path, "x", rc=1).stderr
+    assert "cannot use the state directory" in runtime("--root", "/proc/none", "create", "--bundle", bundle.path, "x", rc=1).stderr
+    (open_to_all / ".hidden").mkdir()
+    (open_to_all / "foreign").mkdir()
+    assert runtime("--root", open_to_all, "list", "-q").stdout == ""
