@@ -130,6 +130,8 @@ def heeds(pid: int, signum: int) -> bool:
     The kernel gives the first process of a pid namespace no default actions. One that blocks the signal may wait for it
     (signalfd, sigwait), as init programs do, so only what is neither caught nor blocked by any thread is not heeded.
     """
+    if signum == SIGKILL:
+        return True
     try:
         tasks = os.listdir(f"/proc/{pid}/task")
     except OSError:

@@ -18,15 +18,17 @@ _HEALTH = {"healthy", "unhealthy"}
 
 def wait_first(containers: list[Container], conditions: list[str], interval: float = 0.25) -> int:
     """Block until one of the containers meets a condition; its exit code (-1 for a condition other than an end)."""
+    before = [container.state["started"] for container in containers]
     while True:
-        for container in containers:
-            code = _met(container, conditions)
+        for container, started in zip(containers, before):
+            code = _met(container, conditions, started)
             if code is not None:
                 return code
         time.sleep(interval)
 
 
-def _met(container: Container, conditions: list[str]) -> int | None:
+def _met(container: Container, conditions: list[str], before: float) -> int | None:
+    """The exit code if the container meets a condition, or has been running since `before` (its last start when the wait began)."""
     wanted = set(conditions or ["stopped"])
     if wanted & {"stopped", "exited"}:
         wanted |= {"stopped", "exited"}
@@ -42,6 +44,8 @@ def _met(container: Container, conditions: list[str]) -> int | None:
         return int(state["exit_code"]) if state["status"] == "exited" else -1
     if state["status"] == "created" and "configured" in wanted:
         return -1
+    if "running" in wanted and state["started"] not in (0.0, before):
+        return -1  # it ran between two looks
     return -1 if wanted & _HEALTH and _healthy(container, wanted) else None
 
 
@@ -68,9 +72,9 @@ def wait_container(container: Container, conditions: list[str], interval: float 
     wanted = set(conditions or ["stopped"])
     if wanted & {"stopped", "exited"}:
         wanted |= {"stopped", "exited"}
-    run = 0.0
+    run, before = 0.0, container.state["started"]
     while True:
-        code = _met(container, conditions)
+        code = _met(container, conditions, before)
         if code is not None:
             return code
         state = container.state

@@ -109,7 +109,7 @@ def test_filter(pyman: Run, two: Path) -> None:
     assert pyman("rm", "--filter", "status=exited").stdout == ""
 
 
-def test_wait_for_a_condition(pyman: Run, base: Path, two: Path) -> None:
+def test_wait_for_a_condition(pyman: Run, image: str, base: Path, two: Path) -> None:
     child = subprocess.Popen(
         [*command(), "wait", "--condition", "running", "--condition", "exited", "-i", "10ms", "one"],
         env=environment(base),
@@ -120,6 +120,14 @@ def test_wait_for_a_condition(pyman: Run, base: Path, two: Path) -> None:
     assert child.communicate(timeout=300)[0] == "-1\n"
     pyman("stop", "-t", "0", "one")
     assert pyman("wait", "--condition", "exited", "--interval", "1s", "one").stdout == "137\n"
+    # A run that is shorter than the interval counts: the second look finds that there was one.
+    pyman("create", *NONE, "--name", "short", image, "true")
+    words = [*command(), "wait", "--condition", "running", "-i", "3s", "short"]
+    child = subprocess.Popen(words, env=environment(base), stdout=subprocess.PIPE, text=True)
+    while child.poll() is None:
+        pyman("start", "-a", "short")
+    assert child.communicate(timeout=300)[0] == "-1\n"
+    pyman("rm", "short")
     assert "invalid interval" in pyman("wait", "--interval", "soon", "one", rc=125).stderr
     assert "invalid condition" in pyman("wait", "--condition", "up", "one", rc=125).stderr
 

@@ -28,6 +28,8 @@ def test_a_process_without_a_handler(pyman: Run, image: str) -> None:
     assert done.stdout == "s\n" and "no handler for SIGTERM" in done.stderr and "after 1 second (" in done.stderr
     pyman("start", "s")
     assert pyman("stop", "-t", "0", "s").stderr == ""
+    pyman("run", "-d", "--name", "k", "--network", "none", "--stop-signal", "KILL", image, "sleep", "600")
+    assert pyman("stop", "k").stderr == "" and field(pyman, "k", "{{.State.ExitCode}}") == "137"
 
 
 @pytest.mark.parametrize("options", [(), ("--stop-smart",)])
