@@ -144,7 +144,8 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any]) -> None:
             pass  # another container of the network came first
         except OSError as err:
             why = "this kernel's bridges cannot filter VLANs" if config.option(record, "vlan") else err.strerror or str(err)
-            raise NetworkError(f"cannot make the bridge of network {record['name']}", why) from err
+            hint = "make the network without -o vlan" if config.option(record, "vlan") else ""
+            raise NetworkError(f"cannot make the bridge of network {record['name']}", why, hint) from err
         index = _socket.if_nametoindex(device)
     for entry in record.get("subnets") or []:
         if entry.get("gateway"):

@@ -149,7 +149,8 @@ def _options(items: list[str]) -> dict[str, str]:
             raise UsageError("cannot use network option parent", "it belongs to macvlan and ipvlan")
         else:
             raise UsageError(
-                f"invalid network option {item!r}", "known are mtu, metric, vlan, isolate, no_default_route, com.docker.network.bridge.name"
+                f"invalid network option {item!r}",
+                f"known are mtu, metric, vlan, isolate, mode, no_default_route, {', '.join(_DOCKER)}",
             )
     return result
 
