@@ -198,18 +198,19 @@ def parse(argv: list[str], known: dict[str, bool]) -> tuple[dict[str, Any], list
             value, at = argv[at], at + 1
         if not takes_value and equals and value not in ("true", "false"):
             raise UsageError(f"option {name} takes no value", f"{value!r} was given")
-        if name == "-f":
-            name = "--format" if "--format" in known else "--force" if "--force" in known else "--config"
-        elif name == "-r" and "--regex" in known:
-            name = "--regex"
-        else:
-            name = _LONG.get(name, name)
+        name = short_names(known).get(name, name)
         key = name.lstrip("-").replace("-", "_")
         if name in _REPEATED:
             found.setdefault(key, []).append(value)
         else:
             found[key] = value if takes_value else value != "false"
     return found, argv[at:]
+
+
+def short_names(known: dict[str, bool]) -> dict[str, str]:
+    """Which long option of a command each letter stands for."""
+    force = "--format" if "--format" in known else "--force" if "--force" in known else "--config"
+    return {**_LONG, "-f": force, **({"-r": "--regex"} if "--regex" in known else {})}
 
 
 def near(word: str, known: Iterable[str]) -> str:

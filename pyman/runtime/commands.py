@@ -89,7 +89,7 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
 
             notify.add_mount(spec, entry.path)
         linux = spec["linux"]
-        place, notes = _group(linux, container_id, bool(settings.get("systemd_cgroup")))
+        place, notes = _group(linux, container_id, settings)
         entry.record.update(cgroup=place, notes=notes)
         entry.save()
         for note in notes:
@@ -134,9 +134,12 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
     return code
 
 
-def _group(linux: dict[str, Any], container_id: str, systemd: bool) -> tuple[str, list[str]]:
+def _group(linux: dict[str, Any], container_id: str, settings: dict[str, Any]) -> tuple[str, list[str]]:
     """The container's cgroup, in a scope of the service manager's where that was asked for and one is there. RuntimeFailure."""
     where, resources = linux.get("cgroupsPath") or "", linux.get("resources") or {}
+    if settings.get("cgroup_manager") == "disabled":
+        return "", ["no cgroup was made, and no limit set: --cgroup-manager disabled"]
+    systemd = bool(settings.get("systemd_cgroup"))
     if systemd and ":" in where:
         from pyman.runtime import scopes  # --systemd-cgroup only
 

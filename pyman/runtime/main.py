@@ -47,7 +47,9 @@ def main(argv: list[str]) -> NoReturn:
             sys.stdout.write(f"{NAME} version {VERSION}\nspec: 1.2.0\n{FEATURES}\n")
             code = 0
         elif settings.get("help") or rest[:1] in (["help"], []):
-            sys.stdout.write(HELP + "".join(f"  {name}\n" for name in arguments.GLOBAL if name.startswith("--")))
+            from pyman.runtime import help as texts
+
+            sys.stdout.write(HELP + texts.lines(arguments.GLOBAL, arguments.short_names(arguments.GLOBAL)))
             code = 0 if settings.get("help") or rest else 1
         else:
             code = _run(settings, rest)
@@ -122,6 +124,10 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         raise UsageError(f"unknown command {verb!r}", arguments.near(verb, arguments.VERBS) or "known are " + ", ".join(arguments.VERBS))
     if settings.get("log_format") not in (None, "json", "text"):
         raise UsageError(f"invalid --log-format {settings['log_format']!r}", "json and text are known")
+    if settings.get("cgroup_manager") not in (None, "cgroupfs", "systemd", "disabled"):
+        raise UsageError(f"invalid --cgroup-manager {settings['cgroup_manager']!r}", "cgroupfs, systemd and disabled are known")
+    if settings.get("cgroup_manager") == "systemd":
+        settings["systemd_cgroup"] = True
     kind, colon, _ = str(settings.get("log") or "").partition(":")
     if colon and kind.isalpha() and kind != "file":
         raise UsageError(f"invalid --log {settings.pop('log')!r}", "the log is a file: give its path, or file:PATH")
@@ -129,12 +135,17 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         _try_log(settings)
     opts, args = arguments.parse(rest[1:], arguments.VERBS[verb])
     if opts.get("help"):
-        sys.stdout.write(f"Usage: {NAME} [OPTION...] {verb} {arguments.POSITIONALS.get(verb, '')}\n")
-        sys.stdout.write("".join(f"  {name}\n" for name in arguments.VERBS[verb] if name.startswith("--")))
+        from pyman.runtime import help as texts
+
+        known = arguments.VERBS[verb]
+        sys.stdout.write(f"Usage: {NAME} [OPTION...] {verb} {arguments.POSITIONALS.get(verb, '')}".rstrip() + "\n")
+        sys.stdout.write(texts.lines(known, arguments.short_names(known)))
         return 0
     least, most = arguments.COUNTS[verb]
     if not least <= len(args) <= most:
-        raise UsageError(f"wrong number of arguments for {verb}", f"usage: pyman-runtime {verb} {arguments.POSITIONALS.get(verb, '')}")
+        raise UsageError(
+            f"wrong number of arguments for {verb}", f"usage: pyman-runtime {verb} {arguments.POSITIONALS.get(verb, '')}".rstrip()
+        )
     if verb in ("create", "run", "start", "exec"):
         if os.stat("/proc/self/exe").st_uid != 0 or os.getuid() == 0:
             from pyman.linux import sealed

@@ -27,6 +27,13 @@ def test_a_container_gets_a_cgroup_and_takes_it_away(bundle: Bundle, runtime: Ru
     assert not place.exists()
 
 
+def test_no_cgroup_where_they_are_disabled(bundle: Bundle, runtime: Runtime, own: Path) -> None:
+    runtime("--cgroup-manager", "disabled", "run", "--detach", "--bundle", bundle.save(), "without")
+    pid = json.loads(runtime("state", "without").stdout)["pid"]
+    assert Path(f"/proc/{pid}/cgroup").read_text() == Path("/proc/self/cgroup").read_text()
+    assert "invalid --cgroup-manager" in runtime("--cgroup-manager", "magic", "list", rc=1).stderr
+
+
 def test_the_cgroup_namespace_starts_at_the_containers_cgroup(bundle: Bundle, runtime: Runtime, own: Path) -> None:
     out = runtime(
         "run", "--bundle", bundle.sh("cat /proc/self/cgroup; echo $$ >/sys/fs/cgroup/../cgroup.procs || echo kept in"), "ns"

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pyman.runtime import arguments, help
 from tests.conftest import ROOT, environment, until
 from tests.integration.conftest import Bundle, Runtime
 
@@ -286,7 +287,10 @@ def test_bad_command_lines(bundle: Bundle, runtime: Runtime, args: list[str], wo
 
 def test_help_and_version(runtime: Runtime) -> None:
     assert "pyman-runtime version" in runtime("--version").stdout and "spec: 1.2.0" in runtime("-v").stdout
-    assert "--console-socket" in runtime("create", "--help").stdout and "commands:" in runtime("--help").stdout
+    assert "commands:" in runtime("--help").stdout and "--systemd-cgroup" in runtime("--help").stdout
+    assert "-b, --bundle VALUE" in runtime("create", "--help").stdout and "-f, --force" in runtime("delete", "--help").stdout
+    known = set(arguments.GLOBAL).union(*arguments.VERBS.values())
+    assert {name for name in known if name.startswith("--")} == set(help.OPTIONS)
 
 
 def test_without_pivot_root_and_without_a_new_keyring(bundle: Bundle, runtime: Runtime) -> None:
