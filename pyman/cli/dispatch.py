@@ -155,6 +155,10 @@ def main(argv: list[str]) -> NoReturn:
     lost = _output_error()
     if lost:
         print_error(PymanError("cannot write what was to be printed", lost.strerror or str(lost)))
+    try:
+        sys.stderr.flush()  # os._exit does not
+    except OSError:
+        pass
     os._exit(code if not lost or code not in (0, 125) else 125)
 
 
