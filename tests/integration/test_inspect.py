@@ -166,3 +166,14 @@ def test_times_of_the_log(pyman: Run, image: str, driver: str) -> None:
     assert pyman("logs", "--since", when, "c").stdout == "two\n"
     assert pyman("logs", "--until", first.split()[0], "--tail", "5", "c").stdout in ("", "one\n")
     pyman("rm", "c")
+
+
+def test_templates_know_what_a_container_need_not_have(pyman: Run, image: str) -> None:
+    """As with Go's types: what is not set is empty, what no container has is an error."""
+    pyman("create", "--name", "plain", "--network", "none", image, "true")
+    fields = "{{.State.Restored}}|{{.Config.Timezone}}|{{.Config.ExposedPorts}}|{{.HostConfig.IDMappings}}|{{.Config.Volumes.x}}"
+    assert pyman("inspect", "--format", fields, "plain").stdout == "false||map[]|<nil>|<no value>\n"
+    for template in ("{{.State.Nope}}", "{{.Config.Nope}}", "{{.HostConfig.Nope}}"):
+        assert "there is no field 'Nope'" in pyman("inspect", "--format", template, "plain", rc=125).stderr
+    assert '"Restored"' not in pyman("inspect", "plain").stdout
+    pyman("rm", "plain")

@@ -84,6 +84,25 @@ def image_fields(value: dict[str, Any], templated: bool) -> dict[str, Any]:
     return value
 
 
+# What inspect shows of a container only where it is set, and templates may ask for.
+_PARTS: dict[str, dict[str, Any]] = {
+    "State": {"Checkpointed": False, "CheckpointLog": "", "CheckpointPath": "", "Restored": False, "RestoreLog": ""},
+    "Config": {
+        **{"Timezone": "", "SdNotifySocket": "", "HealthMaxLogCount": 0, "HealthMaxLogSize": 0, "StartupHealthCheck": None},
+        **{"SystemdMode": False, "ExposedPorts": {}, "Secrets": [], "ChrootDirs": []},
+    },
+    "HostConfig": {"IDMappings": None, "IntelRdtClosID": ""},
+}
+
+
+def _container_fields(value: dict[str, Any]) -> dict[str, Any]:
+    from pyman.cli.gotemplate_run import Struct
+
+    for name, more in _PARTS.items():
+        value[name] = Struct(value[name], more)
+    return value
+
+
 def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
     if kind in ("all", "container"):
         try:
@@ -93,7 +112,7 @@ def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
                 from pyman.engine import sizes
 
                 value["SizeRw"], value["SizeRootFs"] = sizes.container_sizes(container)
-            return value
+            return _container_fields(value) if templated else value
         except NoSuchContainer:
             if kind == "container":
                 raise
