@@ -194,6 +194,6 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
     kept: list[str] = []
     try:
-        until(nothing, seconds=30)
+        until(nothing)
     except AssertionError:
         pytest.fail(f"{request.node.name} left {kept}")
