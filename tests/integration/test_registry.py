@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import http.server
 import json
 import os
@@ -21,16 +22,18 @@ from tests.conftest import Run
 
 
 def free_port() -> int:
-    """A port that nobody has, below those that the kernel gives to connections: until it is used nobody gets it by chance, and
+    """A port that nobody has, by IPv4 or IPv6, below those that the kernel gives to connections: until it is used nobody gets it by chance, and
     who tries to reach it meanwhile never meets himself."""
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     among = range(lowest // 2, lowest) if lowest > 8192 else range(8192, 65536)
     while True:
         port = random.SystemRandom().choice(among)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("0.0.0.0", port))
-            except OSError:
+        try:
+            for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+                with socket.socket(family) as sock:
+                    sock.bind((address, port))
+        except OSError as err:
+            if err.errno != errno.EAFNOSUPPORT:
                 continue
         if port not in _GIVEN:
             _GIVEN.add(port)
