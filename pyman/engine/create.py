@@ -41,22 +41,8 @@ def create_container(
     Returns the new container, in state "created". NoSuchImage, NameInUse, UsageError, StorageError.
     """
     conf = containers_conf.load()
-    restart_policy.check(opts)
-    logopts.check(opts, conf)
-    if conf["containers"].get("log_driver") and not opts.get("log_driver"):
-        opts["log_driver"] = conf["containers"]["log_driver"]  # its log stays where it is when the configuration changes
-    given = getattr(opts, "given", CHECKED)
-    if "publish" in given or ("network" in given and (len(opts["network"]) != 1 or opts["network"][0] not in SIMPLE_NETWORKS)):
-        from pyman.engine import network_options  # others have nothing to check
-
-        network_options.check(opts, conf)
-    if CHECKED & given:
-        from pyman.engine import option_checks  # most containers are made without any of them
-
-        option_checks.check(opts, conf)
+    _check_options(opts, conf)
     prepare_roots()
-    if opts.get("name"):
-        names.check(opts["name"])
     image: dict[str, Any] | None = None
     if opts.get("rootfs"):
         rootfs, command = _plain_rootfs(args)
@@ -70,7 +56,9 @@ def create_container(
     if image and warn:
         _warn_of_platform(image, opts, warn)
     if warn and (opts.get("publish") or opts.get("publish_all")):
-        _warn_of_ports(opts, conf, warn)
+        from pyman.engine import network_options  # with ports only
+
+        network_options.warn_of_ports(opts, conf, warn)
     health = _health(opts, image_config.get("config") or {})
     if opts.get("sdnotify"):
         from pyman.engine import notify  # with the option only
@@ -104,15 +92,7 @@ def create_container(
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
     more = {**names_of_volumes, "health": 1} if health else names_of_volumes
-    if opts.get("publish") or opts.get("publish_all"):
-        from pyman.engine import network_options  # with ports only
-
-        more = {**more, "ports": network_options.choose_ports(opts, config["image_config"], conf)}
-    if opts.get("expose") or config["image_config"].get("ExposedPorts"):
-        from pyman.engine import exposed  # with such ports only
-
-        more = {**more, "exposed": exposed.names(config["image_config"], opts)}
-    container = _write(config, opts, owned, more, sealed)
+    container = _write(config, opts, owned, {**more, **_ports(opts, config["image_config"], conf)}, sealed)
     if warn and opts.get("restart") and not opts.get("quiet"):
         from pyman.engine import reboot  # with a policy only
 
@@ -124,6 +104,39 @@ def create_container(
     if names_of_volumes:
         _make_volumes(container)
     return container
+
+
+def _check_options(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+    """What can be said of the options before there is an image. UsageError."""
+    restart_policy.check(opts)
+    logopts.check(opts, conf)
+    if conf["containers"].get("log_driver") and not opts.get("log_driver"):
+        opts["log_driver"] = conf["containers"]["log_driver"]  # its log stays where it is when the configuration changes
+    given = getattr(opts, "given", CHECKED)
+    if "publish" in given or ("network" in given and (len(opts["network"]) != 1 or opts["network"][0] not in SIMPLE_NETWORKS)):
+        from pyman.engine import network_options  # others have nothing to check
+
+        network_options.check(opts, conf)
+    if CHECKED & given:
+        from pyman.engine import option_checks  # most containers are made without any of them
+
+        option_checks.check(opts, conf)
+    if opts.get("name"):
+        names.check(opts["name"])
+
+
+def _ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[str, Any]) -> dict[str, Any]:
+    """The ports that the state is to have: published ones, with those of the host that were chosen, and exposed ones."""
+    found: dict[str, Any] = {}
+    if opts.get("publish") or opts.get("publish_all"):
+        from pyman.engine import network_options  # with ports only
+
+        found["ports"] = network_options.choose_ports(opts, image_config, conf)
+    if opts.get("expose") or image_config.get("ExposedPorts"):
+        from pyman.engine import exposed  # with such ports only
+
+        found["exposed"] = exposed.names(image_config, opts)
+    return found
 
 
 def _dependencies(opts: dict[str, Any]) -> list[str]:
@@ -245,13 +258,6 @@ def _warn_of_platform(record: dict[str, Any], opts: dict[str, Any], warn: Callab
             warn(different)
     elif found != host:
         warn(f"the image's platform ({record.get('os') or 'linux'}/{found}) is not that of this machine (linux/{host})")
-
-
-def _warn_of_ports(opts: dict[str, Any], conf: dict[str, Any], warn: Callable[[str], None]) -> None:
-    given = opts.get("network") or []
-    mode = str((given if isinstance(given, str) else given[0]) if given else conf["containers"].get("netns") or "").partition(":")[0]
-    if mode in ("host", "none", "container", "ns"):
-        warn(f"no port is published: the network mode {mode} has none")
 
 
 def _check_stop_signal(opts: dict[str, Any], image_config: dict[str, Any]) -> None:

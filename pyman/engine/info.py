@@ -32,7 +32,6 @@ def gather() -> dict[str, Any]:
         name, reason = chosen.name, chosen.reason
     except PymanError as err:
         name, reason = "none", str(err)
-    states = list_states()
     maps = idmap.load_idmap()
     search = registries.load().search
     arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
@@ -74,29 +73,7 @@ def gather() -> dict[str, Any]:
                 "apparmorEnabled": os.path.isdir("/sys/kernel/security/apparmor"),
             },
         },
-        "store": {
-            "graphDriverName": name,
-            "graphDriverReason": reason,
-            "graphOptions": {},
-            "graphRoot": paths.graphroot(),
-            **machine.room(paths.graphroot()),
-            "graphStatus": {
-                "Backing Filesystem": _file_system(paths.graphroot()),
-                "Native Overlay Diff": str(name == driver.OVERLAY).lower(),
-            },
-            "imageCopyTmpDir": os.path.join(paths.graphroot(), "tmp"),
-            "volumePath": os.path.join(paths.graphroot(), "volumes"),
-            "transientStore": False,
-            "runRoot": paths.runroot(),
-            "configFile": next((path for path in reversed(containers_conf.sources()) if os.path.exists(path)), ""),
-            "imageStore": {"number": len(images.load().records)},
-            "containerStore": {
-                "number": len(states),
-                "running": sum(state["status"] == "running" for state in states),
-                "paused": sum(state["status"] == "paused" for state in states),
-                "stopped": sum(state["status"] not in ("running", "paused") for state in states),
-            },
-        },
+        "store": _store(name, reason),
         "registries": {"search": search},
         "plugins": {
             "log": list(logopts.DRIVERS),
@@ -113,6 +90,34 @@ def gather() -> dict[str, Any]:
             **machine.built(version.__file__),
             "Os": "linux",
             "OsArch": f"linux/{arch}",
+        },
+    }
+
+
+def _store(name: str, reason: str) -> dict[str, Any]:
+    """The store, with its driver and why that was chosen."""
+    states = list_states()
+    return {
+        "graphDriverName": name,
+        "graphDriverReason": reason,
+        "graphOptions": {},
+        "graphRoot": paths.graphroot(),
+        **machine.room(paths.graphroot()),
+        "graphStatus": {
+            "Backing Filesystem": _file_system(paths.graphroot()),
+            "Native Overlay Diff": str(name == driver.OVERLAY).lower(),
+        },
+        "imageCopyTmpDir": os.path.join(paths.graphroot(), "tmp"),
+        "volumePath": os.path.join(paths.graphroot(), "volumes"),
+        "transientStore": False,
+        "runRoot": paths.runroot(),
+        "configFile": next((path for path in reversed(containers_conf.sources()) if os.path.exists(path)), ""),
+        "imageStore": {"number": len(images.load().records)},
+        "containerStore": {
+            "number": len(states),
+            "running": sum(state["status"] == "running" for state in states),
+            "paused": sum(state["status"] == "paused" for state in states),
+            "stopped": sum(state["status"] not in ("running", "paused") for state in states),
         },
     }
 

@@ -78,30 +78,9 @@ def _run(plan: Plan, started: list[int]) -> None:
         plan.net = _begin_network(plan, f"/proc/self/fd/{plan.netns_fd}")
     stages.reach("start:network")
     scope = cgroups.begin(container, plan.opts, plan.conf, [plan.net.pid] if plan.net is not None and plan.net.pid > 0 else [])
-    mount_rootfs(plan)
-    if plan.volumes.mounted:
-        from pyman.engine import volume_mounts  # volumes that are file systems of their own only
-
-        plan.locks = volume_mounts.mount(plan.volumes.mounted, container.id)
-    if plan.secrets:
-        from pyman.engine import secret_option  # --secret only
-
-        linux = spec["linux"]
-        secret_option.place(plan.secrets, container.run_dir, (linux.get("uidMappings"), linux.get("gidMappings")))
-    made: list[str] = []
-    if plan.ctx.made:
-        from pyman.engine import sources  # overlays, images, subpaths only
-
-        made = sources.prepare(plan)
+    made = _mount_sources(plan)
     stages.reach("start:rootfs")
-    plan.ctx.notice = lambda text: _report(plan, {"notice": text})
-    root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    if hosts.base_file(plan.opts, plan.conf) == "image":
-        plan.ctx.image_hosts = specgen_rootfs.read_lines(root_fd, "etc/hosts")
-    specgen_rootfs.finish(spec, root_fd, plan.ctx, plan.opts)
-    os.close(root_fd)
-    for warning in getattr(plan.ctx, "warnings", None) or []:
-        _report(plan, {"warning": warning})
+    _finish_spec(plan)
     stdio, monitor_ends = _make_stdio(plan)
     limits = spec["linux"].get("resources") or {}
     plan.cgroup = cgroups.make(container, plan.opts, plan.conf, limits, lambda text: _report(plan, {"warning": text}), scope)
@@ -138,7 +117,48 @@ def _run(plan: Plan, started: list[int]) -> None:
     # From the moment the state is saved a command may ask this process, as the monitor, for a new attach socket or health plan:
     # the signal waits until the monitor, which inherits the mask, reads it.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2))
-    # Saved before the start: whoever is killed from now on, the next command knows which processes are the container's.
+    _start_saved(plan, created, info, waits)
+    stages.reach("start:started")
+    _become_monitor(plan, created, info, monitor_ends)
+
+
+def _mount_sources(plan: Plan) -> list[str]:
+    """Mount the root file system and what mounts in it are made from; the places that were made for those."""
+    mount_rootfs(plan)
+    if plan.volumes.mounted:
+        from pyman.engine import volume_mounts  # volumes that are file systems of their own only
+
+        plan.locks = volume_mounts.mount(plan.volumes.mounted, plan.container.id)
+    if plan.secrets:
+        from pyman.engine import secret_option  # --secret only
+
+        linux = plan.spec["linux"]
+        secret_option.place(plan.secrets, plan.container.run_dir, (linux.get("uidMappings"), linux.get("gidMappings")))
+    if plan.ctx.made:
+        from pyman.engine import sources  # overlays, images, subpaths only
+
+        return sources.prepare(plan)
+    return []
+
+
+def _finish_spec(plan: Plan) -> None:
+    """Complete the spec by what only the mounted root file system tells; the caller of the command is told its warnings."""
+    plan.ctx.notice = lambda text: _report(plan, {"notice": text})
+    root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if hosts.base_file(plan.opts, plan.conf) == "image":
+        plan.ctx.image_hosts = specgen_rootfs.read_lines(root_fd, "etc/hosts")
+    specgen_rootfs.finish(plan.spec, root_fd, plan.ctx, plan.opts)
+    os.close(root_fd)
+    for warning in getattr(plan.ctx, "warnings", None) or []:
+        _report(plan, {"warning": warning})
+
+
+def _start_saved(plan: Plan, created: Any, info: network.NetInfo, waits: bool) -> None:
+    """Save the state as running, then let the program start; where it cannot, the state is what it was. waits: init may not be ready.
+
+    Saved before the start: whoever is killed from now on, the next command knows which processes are the container's.
+    """
+    container = plan.container
     before = dict(container.state)
     _save_running(plan, created, info)
     stages.reach("start:saved")
@@ -147,7 +167,7 @@ def _run(plan: Plan, started: list[int]) -> None:
             runtime_create.wait_created(created)
         if plan.gate:
             os.set_inheritable(created.channel.fileno(), True)  # the monitor keeps it: init sees by it that its parent lives
-        elif own:
+        elif isinstance(created, Created):
             runtime_start.start(created)
         else:
             created.start()
@@ -156,8 +176,6 @@ def _run(plan: Plan, started: list[int]) -> None:
         container.state.update(before)
         container.save()
         raise
-    stages.reach("start:started")
-    _become_monitor(plan, created, info, monitor_ends)
 
 
 def _leave_fuse(*paths: str) -> None:

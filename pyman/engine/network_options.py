@@ -9,6 +9,7 @@ from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -58,3 +59,11 @@ def choose_ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[
             "use --network pasta or a network",
         )
     return made
+
+
+def warn_of_ports(opts: dict[str, Any], conf: dict[str, Any], warn: Callable[[str], None]) -> None:
+    """Tell `warn` that the ports are published nowhere, where the network mode has none."""
+    given = opts.get("network") or []
+    mode = str((given if isinstance(given, str) else given[0]) if given else conf["containers"].get("netns") or "").partition(":")[0]
+    if mode in ("host", "none", "container", "ns"):
+        warn(f"no port is published: the network mode {mode} has none")

@@ -153,28 +153,50 @@ def _plan(container: Container) -> plans.Plan:
         from pyman.engine import bridges  # bridge networks only
 
         bridges.plan(plan, container)
-    ctx = specgen.SpecContext()
-    ctx.id, ctx.name = container.id, container.name
-    ctx.hostname = opts.get("hostname") or (os.uname().nodename if plan.network_mode == "host" else container.id[:12])
-    ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, conf, plan.idmap
-    ctx.env = dict(os.environ)
-    ctx.network_mode, ctx.joined = plan.network_mode, plan.joined
-    ctx.hosts_path = os.path.join(container.run_dir, "hosts")
-    ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")
-    ctx.hostname_path = os.path.join(container.run_dir, "hostname")
-    ctx.volumes = plans.VolumeStore(container.state)
-    plan.ctx = ctx
+    ctx = plan.ctx = _context(plan)
+    ctx.volumes = plan.volumes = plans.VolumeStore(container.state)
     cgroups.check(opts, conf)
     plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
     if config["rootfs"] == "/":  # where only root could make the file
         plan.spec["mounts"] = [entry for entry in plan.spec["mounts"] if entry["destination"] != "/run/.containerenv"]
-    plan.volumes = ctx.volumes
     if plan.userns_fd < 0 and plan.volumes.mounted:
         from pyman.engine import volume_mounts  # volumes that are file systems of their own only
 
         plan.userns_fd = volume_mounts.userns_of_users(plan.volumes.mounted, container.id)
         plan.pins += [plan.userns_fd] if plan.userns_fd >= 0 else []
     plan.driver = drivers.choose_driver(conf) if not config["rootfs"] or config.get("rootfs_overlay") or ctx.made else None
+    _plan_passed(plan)
+    cgroups.discard(container)  # left where the last monitor was killed
+    plan.health = has_health_check(opts, config["image_config"])
+    plan.terminal = bool(opts.get("tty"))
+    if plan.terminal:
+        from pyman.linux import tty
+
+        size = tty.console_size()  # the program has it from its first instruction on
+        if size:
+            plan.spec["process"]["consoleSize"] = size
+    plan.interactive = bool(opts.get("interactive"))
+    return plan
+
+
+def _context(plan: plans.Plan) -> specgen.SpecContext:
+    """What the spec is built from beside options and image."""
+    container = plan.container
+    ctx = specgen.SpecContext()
+    ctx.id, ctx.name = container.id, container.name
+    ctx.hostname = plan.opts.get("hostname") or (os.uname().nodename if plan.network_mode == "host" else container.id[:12])
+    ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, plan.conf, plan.idmap
+    ctx.env = dict(os.environ)
+    ctx.network_mode, ctx.joined = plan.network_mode, plan.joined
+    ctx.hosts_path = os.path.join(container.run_dir, "hosts")
+    ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")
+    ctx.hostname_path = os.path.join(container.run_dir, "hostname")
+    return ctx
+
+
+def _plan_passed(plan: plans.Plan) -> None:
+    """What goes from the caller and the store to the program, and from it to the journal. UsageError."""
+    container, opts, config = plan.container, plan.opts, plan.container.config
     if opts.get("preserve_fds") or opts.get("preserve_fd"):
         from pyman.engine import descriptors
 
@@ -193,21 +215,10 @@ def _plan(container: Container) -> plans.Plan:
         from pyman.engine import notify  # below a service manager only
 
         notify.prepare(plan, os.environ)
-    if (opts.get("log_driver") or conf["containers"].get("log_driver")) == "journald":
+    if (opts.get("log_driver") or plan.conf["containers"].get("log_driver")) == "journald":
         from pyman.engine import journal  # this driver only
 
         plan.journal = journal.fields(container, opts)
-    cgroups.discard(container)  # left where the last monitor was killed
-    plan.health = has_health_check(opts, config["image_config"])
-    plan.terminal = bool(opts.get("tty"))
-    if plan.terminal:
-        from pyman.linux import tty
-
-        size = tty.console_size()  # the program has it from its first instruction on
-        if size:
-            plan.spec["process"]["consoleSize"] = size
-    plan.interactive = bool(opts.get("interactive"))
-    return plan
 
 
 def has_health_check(opts: dict[str, Any], image: dict[str, Any]) -> bool:
