@@ -155,6 +155,10 @@ class DirSource(LayoutSource):
         top = digest == self.manifest()[2]
         return lookaside.files(self.path, f"cannot read the signatures of {self.label}", "" if top else f"{digest[7:]}.")
 
+    def signatures_place(self) -> str:
+        """Where they are looked for."""
+        return self.path
+
 
 def tag_of(entry: dict[str, Any]) -> str:
     """The tag an index gives an image, or nothing."""

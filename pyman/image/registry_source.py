@@ -72,6 +72,12 @@ class RegistrySource:
 
         return lookaside.read(self.reference, digest)
 
+    def signatures_place(self) -> str:
+        """Where they are looked for. ConfigError."""
+        from pyman.image import lookaside
+
+        return lookaside.address(self.reference).rpartition("/" + self.reference.repository)[0]
+
     def close(self) -> None:
         """Close the connections."""
         for connection in self._ready:

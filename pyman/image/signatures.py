@@ -49,7 +49,7 @@ def _verify_simple(source: Any, demands: list[dict[str, Any]], digests: list[str
                 break
             reasons.append(why)
         else:
-            why = "; ".join(dict.fromkeys(reasons)) or "it has no simple signature"
+            why = "; ".join(dict.fromkeys(reasons)) or f"it has no simple signature in {source.signatures_place()}"
             raise ImageError(f"refused {source.label}", f"{policy} wants it signed, and {why}", "ask whoever made the image to sign it")
 
 

@@ -112,7 +112,7 @@ def test_signed_images_are_pulled(place: Place, tmp_path: Path) -> None:
     """`image sign` makes what pull and skopeo accept, by keys in all forms; nothing of another key, name or digest does."""
     name = f"{place.registry}/team/demo:1"
     place.wants({"keyPath": place.key(ME)})
-    assert "no simple signature" in place("pull", name, rc=125).stderr
+    assert f"no simple signature in file://{place.store}\n" in place("pull", name, rc=125).stderr
     place("image", "sign", "--sign-by", ME, f"docker://{name}")
     for source in (
         {"keyPath": place.key(ME)},
