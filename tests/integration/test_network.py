@@ -116,14 +116,12 @@ def test_doctor_and_info(pyman: Run) -> None:
     assert "apt-get install uidmap" in broken.stdout
 
 
-def test_doctor_tells_whose_the_control_group_is(pyman: Run, base: Path) -> None:
+def test_doctor_tells_whose_the_control_group_is(base: Path) -> None:
     """A group that can be read need not be one's own: in a cgroup namespace its path leads to the top of the hierarchy."""
-    for before, verdict in (([], "ok|warn"), (["unshare", "--map-current-user", "--cgroup"], "warn")):
-        done = subprocess.run(
-            [*before, *command(), "doctor"], env=environment(base), capture_output=True, text=True, timeout=300, check=False
-        )
-        row = next(line for line in done.stdout.splitlines() if line.startswith("control groups"))
-        assert re.match(f"control groups +({verdict}) ", row) and ("is yours" in row) == (not before), row
+    words = ["unshare", "--map-current-user", "--cgroup", *command(), "doctor"]
+    done = subprocess.run(words, env=environment(base), capture_output=True, text=True, timeout=300, check=False)
+    row = next(line for line in done.stdout.splitlines() if line.startswith("control groups"))
+    assert re.match("control groups +warn ", row) and "is yours" not in row, row
 
 
 def test_port(pyman: Run, image: str) -> None:
