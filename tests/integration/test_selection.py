@@ -82,6 +82,9 @@ def test_latest_and_names(pyman: Run, two: Path) -> None:
     for verb in ("start", "stop", "rm", "kill", "pause", "wait", "init"):
         assert "cannot use --latest together with" in pyman(verb, "--latest", "one", rc=125).stderr
     pyman("start", "one")
+    pyman("pause", "one")
+    assert "it is paused" in pyman("attach", "one", rc=125).stderr and "it is paused" in pyman("start", "-a", "one", rc=125).stderr
+    pyman("unpause", "one")
     assert "BAD" in pyman("exec", "--detach-keys", "BAD", "one", "true", rc=125).stderr
 
 

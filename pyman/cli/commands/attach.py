@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyman.cli import selection
 from pyman.engine import attach
-from pyman.errors import PymanError, UsageError
+from pyman.errors import PymanError, StateError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def attach_to(container: Container, opts: Any, stdin: bool, then: Callable[[], o
     """
     container.sync()
     container.require_running("attach to")
+    if container.state["status"] == "paused":  # it would heed nothing: neither input nor the signals that are passed on
+        raise StateError(f"cannot attach to container {container.name}", "it is paused", f"pyman unpause {container.name}")
     options = container.config["options"]
     sock = attach.open_attach(container)
     container.event("attach")
