@@ -18,6 +18,12 @@ def test_output_and_exit_code(pyman: Run, image: str, driver: str) -> None:
     assert (done.stdout, done.stderr) == ("out\n", "err\n")
 
 
+def test_logs_of_both_streams(pyman: Run, image: str) -> None:
+    pyman("run", "--name", "both", "--network", "none", image, "sh", "-c", "echo out; echo err >&2")
+    done = pyman("logs", "both")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
 @pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
 def test_changes_stay_in_the_container(pyman: Run, image: str, driver: str) -> None:
     pyman("--storage-driver", driver, "run", *NONE, image, "sh", "-c", "rm /etc/group; rm -r /home; echo new > /etc/passwd")
