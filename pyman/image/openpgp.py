@@ -27,9 +27,7 @@ class Refused(Exception):
 def keyring(data: bytes) -> bytes:
     """Public keys as gpgv reads them, from their binary or armoured form. ValueError."""
     if _BEGIN not in data:
-        if not data or not data[0] & 0x80:  # no packet begins like that (RFC 4880, 4.2)
-            raise ValueError("it holds no OpenPGP key")
-        return data
+        return _packets(data)
     found = []
     for block in data.split(_BEGIN)[1:]:
         body, end, _ = block.partition(_END)
@@ -38,8 +36,15 @@ def keyring(data: bytes) -> bytes:
         text = b"".join(line for line in lines[start:] if not line.startswith(b"="))  # without the checksum
         if not end or not text:
             raise ValueError("its armour is damaged")
-        found.append(binascii.a2b_base64(text))
+        found.append(_packets(binascii.a2b_base64(text)))
     return b"".join(found)
+
+
+def _packets(data: bytes) -> bytes:
+    """The same bytes, if OpenPGP's packets can begin like that (RFC 4880, 4.2). ValueError."""
+    if not data or not data[0] & 0x80:
+        raise ValueError("it holds no OpenPGP key")
+    return data
 
 
 def verify(signature: bytes, keys: bytes) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pyman.config import registries_d
@@ -343,6 +343,7 @@ def test_registries_d(text: str) -> None:
         pass
 
 
+@example(data=b"-----BEGIN PGP PUBLIC KEY BLOCK-----\0-----END PGP PUBLIC KEY BLOCK-----")
 @MANY
 @given(
     data=st.lists(
