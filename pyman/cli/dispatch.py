@@ -159,10 +159,6 @@ def main(argv: list[str]) -> NoReturn:
         sys.stderr.flush()  # os._exit does not
     except OSError:
         pass
-    try:
-        sys.stderr.flush()
-    except OSError:
-        pass  # there is no place where that could be told
     os._exit(code if not lost or code not in (0, 125) else 125)
 
 
