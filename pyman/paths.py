@@ -51,9 +51,10 @@ def runroot() -> str:
 
 
 def service_manager() -> str:
-    """The private socket of the user's service manager (systemd --user); empty where there is none."""
-    found = f"{os.environ.get('XDG_RUNTIME_DIR') or f'/run/user/{caller()[0]}'}/systemd/private"
-    return found if os.access(found, os.W_OK) else ""
+    """The socket of the user's service manager (systemd --user): its private one, else the session bus; empty where there is neither."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{caller()[0]}"
+    found = (f"{runtime}/systemd/private", f"{runtime}/bus")
+    return next((path for path in found if os.access(path, os.W_OK)), "")
 
 
 def cachedir() -> str:

@@ -75,7 +75,7 @@ def begin(container: Container, opts: dict[str, Any], conf: dict[str, Any], help
         if wanted == "systemd" or slices:
             raise UsageError(
                 f"cannot make control groups through systemd{f' in the slice {parent}' if slices else ''}",
-                "no service manager of yours is reachable at $XDG_RUNTIME_DIR/systemd/private",
+                "no service manager of yours is reachable at $XDG_RUNTIME_DIR/systemd/private, or $XDG_RUNTIME_DIR/bus",
                 "log in, or loginctl enable-linger; else use --cgroup-manager=cgroupfs",
             )
         return None

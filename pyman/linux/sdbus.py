@@ -1,7 +1,7 @@
 """Calls of the user's service manager over its private D-Bus socket: the few types they need, no library. Process C, exec, pyman-runtime.
 
 The private socket ($XDG_RUNTIME_DIR/systemd/private) is the manager itself: no bus program has to be started or asked, and the answers
-and signals come on the same connection. Whoever is at the other end is the same user; the messages' sizes are bounded all the same.
+and signals come on the same connection. Where it is missing the session bus ($XDG_RUNTIME_DIR/bus) does, with three more calls. Whoever is at the other end is the same user; the messages' sizes are bounded all the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MANAGER = "org.freedesktop.systemd1.Manager"
+# Whom a call is for: name on the bus, object, interface.
+_MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _METHOD_CALL, _RETURN, _ERROR, _SIGNAL = 1, 2, 3, 4
 _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _SIGNATURE = 3, 4, 5, 8  # of the header's fields
 _LONGEST = 1 << 20  # bytes of a message we take
@@ -49,6 +51,18 @@ class Manager:
             line, _, self._data = self._data.partition(b"\r\n")
             if line.startswith((b"REJECTED", b"ERROR")):
                 raise RuntimeFailure("cannot talk to the user's service manager", "it does not take this user", stage="cgroup")
+        if address.endswith("/bus"):
+            self._enter_bus()
+
+    def _enter_bus(self) -> None:
+        """Get a name, and the manager's signals. ConnectionRefusedError where no manager is on the bus."""
+        self.answer(self._call(_BUS, "Hello", ""))
+        self.answer(self._call(_BUS, "AddMatch", "s", f"type='signal',sender='{_MANAGER[0]}',member='JobRemoved'"))
+        try:
+            self.answer(self._call(_MANAGER, "Subscribe", ""))
+        except CallError as err:
+            self.close()
+            raise ConnectionRefusedError(111, "no service manager is on the session bus") from err
 
     def close(self) -> None:
         """Hang up."""
@@ -56,18 +70,21 @@ class Manager:
 
     def send(self, member: str, signature: str, *values: Any) -> int:
         """Call a method of the manager; `answer` waits for the serial number returned."""
+        return self._call(_MANAGER, member, signature, *values)
+
+    def _call(self, whom: tuple[str, str, str], member: str, signature: str, *values: Any) -> int:
         self._serial += 1
         body = bytearray()
         for kind, value in zip(_types(signature), values):
             _write(body, kind, value)
         fields = [
-            (1, ("o", "/org/freedesktop/systemd1")),
-            (2, ("s", _MANAGER)),
+            (1, ("o", whom[1])),
+            (2, ("s", whom[2])),
             (_MEMBER, ("s", member)),
-            (6, ("s", "org.freedesktop.systemd1")),
-            (_SIGNATURE, ("g", signature)),
+            (6, ("s", whom[0])),
+            *([(_SIGNATURE, ("g", signature))] if signature else []),
         ]
-        message = bytearray(b"l\x01\x00\x01")
+        message = bytearray(b"l\x01\x02\x01")  # 2: nothing is to be started for it
         for number in (len(body), self._serial):
             _write(message, "u", number)
         _write(message, "a(yv)", fields)

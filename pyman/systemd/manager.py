@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from pyman import paths
 from pyman.errors import MissingProgram, StateError
 
 TYPE_CHECKING = False
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 
 def running() -> bool:
     """Whether this user has a service manager now (a login without lingering has none outside sessions, a container none at all)."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return bool(runtime) and os.path.exists(os.path.join(runtime, "systemd", "private"))
+    return bool(os.environ.get("XDG_RUNTIME_DIR") and paths.service_manager())
 
 
 def call(*words: str) -> str:

@@ -13,8 +13,8 @@ from pyman.linux import sdbus
 from pyman.runtime import scopes
 
 
-def answering(path: Path, *messages: bytes) -> threading.Thread:
-    """Take one caller: its greeting is answered, then its call with `messages`."""
+def answering(path: Path, *messages: bytes, stays: bool = False) -> threading.Thread:
+    """Take one caller: its greeting is answered, then its call with `messages`; then hang up, or stay until the caller does."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(path))
     server.listen()
@@ -29,6 +29,8 @@ def answering(path: Path, *messages: bytes) -> threading.Thread:
             connection.recv(1 << 16)
             for message in messages:
                 connection.sendall(message)
+            while stays and connection.recv(1 << 16):
+                pass
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -90,6 +92,25 @@ def test_nonsense_and_silence_are_errors(tmp_path: Path, bad: bytes) -> None:
     manager = sdbus.Manager(str(tmp_path / "s"))
     with pytest.raises(RuntimeFailure, match="service manager"):
         manager.answer(manager.send("Nothing", ""))
+    manager.close()
+    thread.join()
+
+
+def test_a_session_bus_without_a_manager(tmp_path: Path) -> None:
+    """It is as if nobody listened; where the manager is there, its signals are asked for."""
+    hello, match = message(2, [(5, ("u", 1))], "s", ":1.7"), message(2, [(5, ("u", 2))])
+    acquired = message(4, [(3, ("s", "NameAcquired"))], "s", ":1.7")
+    unknown = message(3, [(4, ("s", "org.freedesktop.DBus.Error.ServiceUnknown")), (5, ("u", 3))], "s", "no such name")
+    thread = answering(tmp_path / "bus", hello, acquired, match, unknown, stays=True)
+    with pytest.raises(ConnectionRefusedError):
+        sdbus.Manager(str(tmp_path / "bus"))
+    thread.join()
+    (tmp_path / "bus").unlink()
+    thread = answering(
+        tmp_path / "bus", hello, acquired, match, message(2, [(5, ("u", 3))]), message(2, [(5, ("u", 4))], "o", "/job"), stays=True
+    )
+    manager = sdbus.Manager(str(tmp_path / "bus"))
+    assert manager.answer(manager.send("StartTransientUnit", "s", "x.scope")) == ["/job"]
     manager.close()
     thread.join()
 
