@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import exitcodes
+from pyman import exitcodes, paths
 from pyman.engine import kill
 from pyman.engine.container import Container
 from pyman.linux import process
@@ -40,6 +40,8 @@ def open_attach(container: Container) -> Any:
         state = container.state
         if not process.alive(state["monitor_pid"], state["monitor_start"]):
             raise
+    if not os.path.isdir(container.run_dir):
+        paths.ensure_private(paths.runroot())
     os.makedirs(container.run_dir, 0o700, exist_ok=True)
     os.kill(state["monitor_pid"], SIGHUP)
     import time

@@ -243,6 +243,7 @@ def _note_single_id(plan: plans.Plan) -> None:
 def _make_dirs(container: Container) -> None:
     path = os.path.join(paths.runroot(), "containers")
     if not os.path.isdir(path):
+        paths.ensure_private(paths.runroot())  # after a reboot this may be the first command, with any umask
         os.makedirs(path, 0o700, exist_ok=True)
     for directory in (container.run_dir, *(os.path.join(container.dir, d) for d in ("upper", "work", "merged"))):
         try:

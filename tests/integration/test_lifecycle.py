@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import termios
@@ -181,3 +182,19 @@ def test_attach_sees_the_end(pyman: Run, image: str) -> None:
     output, _ = attached.communicate(timeout=300)
     assert attached.returncode == 4
     assert output in ("bye\n", "")
+
+
+def test_the_first_command_after_a_reboot(pyman: Run, image: str, base: Path) -> None:
+    """`start` makes the directory of what runs, which others may never write to, whatever the umask; the commands after it use it."""
+    pyman("create", "--name", "first", "--network", "none", image, "sleep", "600")
+    fresh = base / "fresh"
+    fresh.mkdir(0o700)
+    env = {"XDG_RUNTIME_DIR": str(fresh)}
+    before = os.umask(0o002)
+    try:
+        pyman("start", "first", env=env)
+    finally:
+        os.umask(before)
+    assert (fresh / "pyman").stat().st_mode & 0o777 == 0o700
+    pyman("rm", "-f", "-t", "0", "first", env=env)
+    shutil.rmtree(fresh)
