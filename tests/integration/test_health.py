@@ -193,8 +193,8 @@ def test_restart_comes_before_removal(pyman: Run, image: str) -> None:
         options = ("--rm", "--name", "h", "--network", "none", "--stop-timeout", "0", *check)
         done = pyman("run", *detach, *options, image, "sh", "-c", script, rc=None)
         assert done.returncode == (0 if detach else 137), done.stderr
-        until(lambda: field(pyman, "h", "{{.RestartCount}} {{.State.Status}}") == "1 running")
-        until(lambda: status(pyman) == "healthy")
+        # More than once, if a check comes before the second run has removed the file.
+        until(lambda: int(field(pyman, "h", "{{.RestartCount}}")) >= 1 and status(pyman) == "healthy")
         pyman("exec", "h", "sh", "-c", "touch /gone; kill 1; :")
         pyman("stop", "-t", "0", "h", rc=None)
         until(lambda: not pyman("ps", "-aq").stdout)
