@@ -64,7 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     needs = [item for item in items if "integration" in str(item.fspath)]
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if needs and missing:
-        raise pytest.UsageError(f"missing for the integration tests: {', '.join(missing)}; tests/run installs them")
+        raise pytest.UsageError(
+            f"missing for the integration tests: {', '.join(missing)}; tests/run installs them on Debian 12, Ubuntu 24.04 and later"
+        )
     if needs and os.getuid() == 0:
         raise pytest.UsageError("the integration tests run as an unprivileged user; tests/run makes one")
 
