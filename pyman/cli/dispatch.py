@@ -120,19 +120,9 @@ def _run(argv: list[str]) -> int:
     return int(module.main(parsed.options, parsed.args))
 
 
-def _open_streams() -> None:
-    """The caller has closed some of 0, 1, 2: nothing that is opened later may take their places."""
-    while (fd := os.open("/dev/null", os.O_RDWR)) < 3:
-        os.set_inheritable(fd, True)
-    os.close(fd)
-    sys.stdin, sys.stdout, sys.stderr = sys.stdin or open(0), sys.stdout or open(1, "w"), sys.stderr or open(2, "w")
-
-
 def main(argv: list[str]) -> NoReturn:
     """Run the command line and end the process; the only place (but forked children) that does."""
     code = 125
-    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
-        _open_streams()
     try:
         code = _run(argv)
     except PymanError as err:
