@@ -333,7 +333,7 @@ def _write_files(plan: Plan, info: Any) -> None:
     if not plan.neighbour or not hosts.copy(os.path.join(plan.neighbour, "hosts"), path, names):
         hosts.write_hosts(path, names, info, plan.opts, mode, plan.conf, plan.ctx.image_hosts)
     path = os.path.join(run_dir, "resolv.conf")
-    if not plan.neighbour or not hosts.copy_resolv_conf(os.path.join(plan.neighbour, "resolv.conf"), path):
+    if not plan.neighbour or not hosts.copy(os.path.join(plan.neighbour, "resolv.conf"), path):
         hosts.write_resolv_conf(path, info, plan.opts, plan.conf, mode)
     with open(os.path.join(run_dir, "hostname"), "w") as file:
         file.write(plan.ctx.hostname + "\n")

@@ -101,37 +101,22 @@ def write_hosts(
         file.write("".join(f"{address}\t{' '.join(known)}\n" for address, known in entries if known))
 
 
-def copy(theirs: str, path: str, names: tuple[str, str]) -> bool:
-    """The /etc/hosts of the container whose network is shared, with this one's own names at loopback; whether it could be read.
+def copy(theirs: str, path: str, names: tuple[str, ...] = ()) -> bool:
+    """The /etc/hosts or resolv.conf of the container whose network is shared; whether it could be read.
 
-    theirs: path of a file that the other container may write to.
+    theirs: path of a file that the other container may write to; names: this container's own, which are put at loopback.
     """
-    lines = _shared(theirs)
-    if lines is None:
-        return False
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("".join(line + "\n" for line in lines) + f"127.0.0.1\t{' '.join(dict.fromkeys(names))}\n")
-    return True
-
-
-def copy_resolv_conf(theirs: str, path: str) -> bool:
-    """As `copy`, for /etc/resolv.conf."""
-    lines = _shared(theirs)
-    if lines is None:
-        return False
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("".join(line + "\n" for line in lines))
-    return True
-
-
-def _shared(path: str) -> list[str] | None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(theirs, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return None  # the runtime directory was wiped
+        return False  # the runtime directory was wiped
     with open(fd, encoding="utf-8", errors="replace") as file:
         text = file.read(1 << 20)
-    return text.removesuffix("\n").split("\n") if text else []
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.removesuffix("\n") + "\n" if text else "")
+        if names:
+            file.write(f"127.0.0.1\t{' '.join(dict.fromkeys(names))}\n")
+    return True
 
 
 def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict[str, Any], mode: str) -> None:
