@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 from pyman.errors import ConfigError, ImageError
+from pyman.linux import memory
 
 LARGEST = 1 << 18  # bytes of a signature, and of the text in it
 _TIME = 60  # seconds that gpgv may take for one signature
@@ -55,7 +56,7 @@ def verify(signature: bytes, keys: bytes) -> bytes:
     program = shutil.which("gpgv")
     if not program:
         raise ConfigError("cannot verify signatures", "the program gpgv is missing", "install gpgv")
-    files = [_memory(keys), _memory(signature), _memory(b"")]
+    files = [memory.file(keys), memory.file(signature), memory.file(b"")]
     ring, message = (f"/proc/self/fd/{fd}" for fd in files[:2])
     argv = [program, "--homedir", "/nonexistent", "--keyring", ring, "--status-fd", str(files[2]), "--output", "-", message]
     try:
@@ -128,7 +129,7 @@ def sign(text: bytes, key: str, passphrase: str, what: str) -> bytes:
     fds: list[int] = []
     more: list[str] = []
     if passphrase:
-        fds = [_memory(passphrase.encode() + b"\n")]
+        fds = [memory.file(passphrase.encode() + b"\n")]
         os.lseek(fds[0], 0, os.SEEK_SET)
         more = ["--pinentry-mode", "loopback", "--passphrase-fd", str(fds[0])]
     try:
@@ -157,11 +158,3 @@ def _gpg(more: list[str], text: bytes, what: str, fds: list[int] | None = None) 
         )
     except OSError as err:
         raise ConfigError(what, f"gpg: {err.strerror}") from err
-
-
-def _memory(data: bytes) -> int:
-    fd = os.memfd_create("pyman-signature", os.MFD_CLOEXEC)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    return fd

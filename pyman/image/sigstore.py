@@ -14,6 +14,7 @@ from pyman.errors import ConfigError, ImageError, NoSuchImage
 from pyman.image import identities
 from pyman.image import manifest as manifests
 from pyman.image.reference import Reference, check_digest
+from pyman.linux import memory
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -137,7 +138,7 @@ def _good(key: bytes, payload: bytes, signature: bytes) -> bool:
     program = shutil.which("openssl")
     if not program:
         raise ConfigError("cannot verify signatures", "the program openssl is missing", "install openssl")
-    files = [_memory(data) for data in (key, payload, signature)]
+    files = [memory.file(data) for data in (key, payload, signature)]
     try:
         text, signed = (f"/proc/self/fd/{fd}" for fd in files[1:])
         argv = [program, "dgst", "-sha256", "-verify", f"/proc/self/fd/{files[0]}", "-signature", signed, text]
@@ -172,11 +173,3 @@ def _der(key: bytes) -> bytes:
         return binascii.a2b_base64(lines)
     except ValueError:
         return b""
-
-
-def _memory(data: bytes) -> int:
-    fd = os.memfd_create("pyman-signature", os.MFD_CLOEXEC)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    return fd
