@@ -11,13 +11,13 @@ import os
 from pyman.errors import PymanError
 from pyman.image import manifest as manifests
 from pyman.state import store
-from pyman.storage import images, layers
+from pyman.storage import compress, images, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_TABLE = tuple(f"io.github.containers.zstd-chunked.{name}" for name in ("manifest-checksum", "manifest-position", "tarsplit-position"))
+_TABLE = tuple(compress.CHUNKED_NOTES + name for name in ("manifest-checksum", "manifest-position", "tarsplit-position"))
 _MOST = 6  # forms of one layer, places of one form
 OCI_LAYER, DOCKER_LAYER = "application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"
 

@@ -13,6 +13,7 @@ import hashlib
 
 from pyman.state import fastjson
 from pyman.storage import skeleton
+from pyman.storage.compress import CHUNKED_NOTES
 from pyman.storage.decompress import zstd
 from pyman.storage.tarstream import BLOCK, Member, is_content
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-PREFIX = "io.github.containers.zstd-chunked."
 _MAX = 64 << 20  # bytes of a table of contents, and of a tar-split
 _TAIL = 1 << 20  # bytes behind the last member
 _TYPES = {"0": "reg", "1": "hardlink", "2": "symlink", "3": "char", "4": "block", "5": "dir", "6": "fifo"}
@@ -287,7 +287,7 @@ def _end(table: _Table, tail: bytes, at: int, compressor: Any, out: Callable[[by
     for data in (contents, split, footer + b"GNUlInUx"):
         out(b"\x50\x2a\x4d\x18" + len(data).to_bytes(4, "little") + data)
     return {
-        f"{PREFIX}manifest-checksum": "sha256:" + hashlib.sha256(contents).hexdigest(),
-        f"{PREFIX}manifest-position": f"{where}:{len(contents)}:{len(plain)}:1",
-        f"{PREFIX}tarsplit-position": f"{behind}:{len(split)}:{len(plain_split)}",
+        f"{CHUNKED_NOTES}manifest-checksum": "sha256:" + hashlib.sha256(contents).hexdigest(),
+        f"{CHUNKED_NOTES}manifest-position": f"{where}:{len(contents)}:{len(plain)}:1",
+        f"{CHUNKED_NOTES}tarsplit-position": f"{behind}:{len(split)}:{len(plain_split)}",
     }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHUNKED = "zstd:chunked"  # zstd with a table of contents: see chunked.py
+CHUNKED_NOTES = "io.github.containers.zstd-chunked."  # what the annotations that say where the table is begin with
 FORMATS = (GZIP, ZSTD, CHUNKED)
 _LEVELS = {GZIP: (1, 9), ZSTD: (1, 20), CHUNKED: (1, 20)}
 _FAST = 2  # isal's best level: as small as zlib's level 1, ten times as fast
