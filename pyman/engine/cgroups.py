@@ -56,8 +56,18 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         raise UsageError(
             f"cannot use --cgroup-parent {parent}", "with the manager systemd it is the name of a slice", "for example work.slice"
         )
-    if manager == "cgroupfs" and parent.endswith(".slice") and "/" not in parent:
+    if manager == "cgroupfs" and _is_slice(parent):
         raise UsageError(f"cannot use --cgroup-parent {parent}", "with the manager cgroupfs it is a path, and this is the name of a slice")
+
+
+def _is_slice(parent: str) -> bool:
+    return parent.endswith(".slice") and "/" not in parent
+
+
+def managers() -> str:
+    """The group of the user's service manager, whose controllers its scopes can have."""
+    uid = paths.caller()[0]
+    return f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service"
 
 
 def begin(container: Container, opts: dict[str, Any], conf: dict[str, Any], helpers: list[int]) -> Scope | None:
@@ -67,7 +77,7 @@ def begin(container: Container, opts: dict[str, Any], conf: dict[str, Any], help
     """
     mode, parent = opts.get("cgroups") or "enabled", opts.get("cgroup_parent") or ""
     wanted = opts.get("cgroup_manager") or conf["engine"]["cgroup_manager"]
-    slices = parent.endswith(".slice") and "/" not in parent
+    slices = _is_slice(parent)
     if mode in ("disabled", "split") or wanted == "cgroupfs" or (parent and not slices):
         return None
     address = paths.service_manager()
@@ -116,56 +126,38 @@ def make(
             raise UsageError("cannot limit a container without a control group", "--cgroups=disabled was given", "leave it away")
         return ""
     parent = opts.get("cgroup_parent") or ""
-    if scope is not None:
-        return _in_scope(container, scope, opts, conf, resources, warn)
-    mine = own()
-    if not (resources or parent or mode == "split" or mine):
+    elsewhere = bool(resources or parent or mode == "split" or scope is not None)
+    mine = own() if not elsewhere else ""
+    if not elsewhere and not mine:
         return ""
-    intent = _intent(container)
-    if not (resources or parent or mode == "split"):
+
+    def intent(directory: str) -> None:
+        """Note where the group is going to be, for whoever takes it away."""
+        with open(os.path.join(container.dir, _MARK), "w") as file:
+            file.write(directory)
+
+    if not elsewhere:
         intent(f"{mine}/pyman-{container.id}")
         if _make_plain(f"{mine}/pyman-{container.id}"):
             _pids_limit(f"{mine}/pyman-{container.id}", int(conf["containers"].get("pids_limit") or 0))
             return f"{mine}/pyman-{container.id}"
     from pyman.runtime import cgroup  # only for limits and other places: the driver costs half a millisecond
 
-    path = f"{parent.rstrip('/')}/pyman-{container.id}" if parent else ""
-    if mode == "split":
+    path, base = f"{parent.rstrip('/')}/pyman-{container.id}" if parent else "", ""
+    if scope is not None:
+        from pyman.runtime import scopes
+
+        path, base = "container", scopes.place(scope)
+    elif mode == "split":
         path = _split(cgroup, container.id)
     strict = (opts.get("limits") or "strict") == "strict"
-    directory, notes = cgroup.create(path, container.id, resources, strict=strict, intent=intent)
-    if resources:
+    directory, notes = cgroup.create(path, container.id, resources, strict=strict, intent=intent, base=base)
+    if resources or scope is not None:
         for note in notes:
             warn(note)
     if directory and not resources.get("pids"):
         _pids_limit(directory, int(conf["containers"].get("pids_limit") or 0))
     return directory
-
-
-def _in_scope(
-    container: Container, scope: Scope, opts: dict[str, Any], conf: dict[str, Any], resources: dict[str, Any], warn: Callable[[str], None]
-) -> str:
-    """The container's group in its scope."""
-    from pyman.runtime import cgroup, scopes
-
-    base = scopes.place(scope)
-    strict = (opts.get("limits") or "strict") == "strict"
-    directory, notes = cgroup.create("container", container.id, resources, strict=strict, intent=_intent(container), base=base)
-    for note in notes:
-        warn(note)
-    if directory and not resources.get("pids"):
-        _pids_limit(directory, int(conf["containers"].get("pids_limit") or 0))
-    return directory
-
-
-def _intent(container: Container) -> Callable[[str], object]:
-    """Notes where the group is going to be, for whoever takes it away."""
-
-    def note(directory: str) -> None:
-        with open(os.path.join(container.dir, _MARK), "w") as file:
-            file.write(directory)
-
-    return note
 
 
 def _split(cgroup: Any, container_id: str) -> str:

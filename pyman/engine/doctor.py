@@ -242,10 +242,7 @@ def _seccomp() -> Finding:
 
 def _cgroups() -> Finding:
     if paths.service_manager():
-        uid = os.getuid()
-        delegated = set(
-            (store.read_text(f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers") or "").split()
-        )
+        delegated = set((store.read_text(f"{cgroups.managers()}/cgroup.controllers") or "").split())
         return _controllers(f"scopes of your service manager, with the controllers {' '.join(sorted(delegated)) or 'none'}", delegated)
     group = cgroups.own()
     if not group:

@@ -60,8 +60,7 @@ def cgroups() -> dict[str, Any]:
 
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     mine, manager = own_group.own(), paths.service_manager()
-    uid = paths.caller()[0]
-    place = f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service" if manager else mine
+    place = own_group.managers() if manager else mine
     controllers = (store.read_text(os.path.join(place, "cgroup.controllers")) or "").split() if place else []
     return {
         "cgroupManager": "systemd" if manager else "cgroupfs" if mine else "disabled",
