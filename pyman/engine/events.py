@@ -76,8 +76,9 @@ def compile_filters(filters: list[str]) -> Callable[[Event], bool]:
     for item in filters:
         key, separator, value = item.partition("=")
         if not separator or key.lower() not in FILTERS:
-            why = f"there is no filter {key!r} of events" if separator else "the form is KEY=VALUE"
-            raise UsageError(f"invalid filter {item!r}", why, "keys are " + ", ".join(FILTERS))
+            from pyman.engine import filters as mistakes
+
+            raise mistakes.unknown(item, key, "events", FILTERS)
         groups.setdefault(key.lower(), []).append(value)
 
     def passes(event: Event) -> bool:

@@ -24,8 +24,9 @@ def compiled(filters: list[str], index: ImageIndex, known: tuple[str, ...] = KNO
         key, separator, value = item.partition("=")
         plain = {"after": "since"}.get(key.rstrip("!"), key.rstrip("!"))
         if not separator or plain not in known:
-            why = f"there is no filter {plain!r} of images" if separator else "the form is KEY=VALUE or KEY!=VALUE"
-            raise UsageError(f"invalid filter {item!r}", why, "keys are " + ", ".join(known))
+            from pyman.engine import filters as mistakes
+
+            raise mistakes.unknown(item, plain, "images", known, "KEY=VALUE or KEY!=VALUE")
         groups.setdefault(plain + ("!" if key.endswith("!") else ""), []).append(_test(plain, value, index))
 
     def passes(record: Record) -> bool:

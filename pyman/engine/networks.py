@@ -113,9 +113,11 @@ def listing(filters: list[str]) -> tuple[list[Record], list[PymanError]]:
 
 def _filter(item: str) -> tuple[str, Any]:
     key, equals, value = item.partition("=")
-    if not equals or key not in ("driver", "id", "label", "label!", "name", "until", "dangling"):
-        why = f"there is no filter {key!r} of networks" if equals else "the form is KEY=VALUE"
-        raise UsageError(f"invalid filter {item!r}", why, "keys are driver, id, label, label!, name, until, dangling")
+    known = ("driver", "id", "label", "label!", "name", "until", "dangling")
+    if not equals or key not in known:
+        from pyman.engine import filters as mistakes
+
+        raise mistakes.unknown(item, key, "networks", known)
     if key == "driver":
         return key, lambda record: record["driver"] == value
     if key == "id":

@@ -34,8 +34,9 @@ def check(filters: list[str]) -> None:
     for item in filters:
         key, separator, _ = item.partition("=")
         if not separator or key.rstrip("!") not in _KNOWN:
-            why = f"there is no filter {key!r} of containers" if separator else "the form is KEY=VALUE"
-            raise UsageError(f"invalid filter {item!r}", why, "keys are " + ", ".join(_KNOWN))
+            from pyman.engine import filters as mistakes
+
+            raise mistakes.unknown(item, key, "containers", _KNOWN)
 
 
 def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str, Any]] | None = None) -> bool:
