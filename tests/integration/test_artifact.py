@@ -14,15 +14,13 @@ import pytest
 from tests.conftest import Run
 from tests.integration.proxy import Proxy
 from tests.integration.test_push import PLAIN, digest, raw
-from tests.integration.test_registry import start_registry
+from tests.integration.test_registry import plain_registry
 
 
 @pytest.fixture(scope="module")
 def registry(base: Path) -> Iterator[str]:
-    process, address = start_registry(base / "artifact-registry", {})
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "artifact-registry") as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import random
@@ -16,8 +17,8 @@ import zstandard
 
 from pyman.storage.chunked import crc64
 from tests.conftest import Run
-from tests.integration.test_push import PLAIN, digest, layout_of, odd_layer, raw
-from tests.integration.test_registry import start_registry
+from tests.integration.test_push import PLAIN, add_member, digest, layout_of, odd_layer, raw
+from tests.integration.test_registry import plain_registry
 
 NOTE = "io.github.containers.zstd-chunked."
 BIG = random.Random(1).randbytes(5 << 19) + bytes(1 << 20)
@@ -25,23 +26,14 @@ BIG = random.Random(1).randbytes(5 << 19) + bytes(1 << 20)
 
 @pytest.fixture(scope="module")
 def registry(base: Path) -> Iterator[str]:
-    process, address = start_registry(base / "chunked-registry", {})
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "chunked-registry") as address:
+        yield address
 
 
 def layer() -> bytes:
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
-
-        def add(name: str, content: bytes = b"", **fields: Any) -> None:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            for key, value in fields.items():
-                setattr(info, key, value)
-            tar.addfile(info, io.BytesIO(content))
-
+        add = functools.partial(add_member, tar)
         add("./dir/", type=tarfile.DIRTYPE, mode=0o750, uid=1, gid=2, mtime=1_700_000_000)
         add("dir/some", b"some content", mode=0o4755, mtime=1.25, pax_headers={"mtime": "1.250000000", "atime": "2", "ctime": "3.5"})
         add("dir/hard", type=tarfile.LNKTYPE, linkname="dir/some")

@@ -12,16 +12,14 @@ import zstandard
 
 from tests.conftest import Run
 from tests.integration.test_push import PLAIN, digest, layout_of, raw, skopeo
-from tests.integration.test_registry import start_registry
+from tests.integration.test_registry import plain_registry
 from tests.integration.test_unpack_hostile import tar
 
 
 @pytest.fixture(scope="module")
 def registry(base: Path) -> Iterator[str]:
-    process, address = start_registry(base / "foreign-registry", {})
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "foreign-registry") as address:
+        yield address
 
 
 def tool(*args: object) -> None:

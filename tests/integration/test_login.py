@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import copy, plain_registry, start_registry
 
 
 class Secure:
@@ -47,12 +47,8 @@ def secure(base: Path, layout: str) -> Iterator[Secure]:
 
 @pytest.fixture(scope="module")
 def plain(base: Path, layout: str) -> Iterator[str]:
-    process, address = start_registry(base / "plain", {})
-    copy(layout, f"docker://{address}/mirrored/team/demo:1", "--dest-tls-verify=false")
-    copy(layout, f"docker://{address}/demo:1", "--dest-tls-verify=false")
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "plain", layout, "mirrored/team/demo:1", "demo:1") as address:
+        yield address
 
 
 @pytest.fixture

@@ -11,15 +11,13 @@ import pytest
 
 from tests.conftest import Run
 from tests.integration.test_push import PLAIN, digest, raw, skopeo
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import copy, plain_registry
 
 
 @pytest.fixture(scope="module")
 def registry(base: Path) -> Iterator[str]:
-    process, address = start_registry(base / "manifest-registry", {})
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "manifest-registry") as address:
+        yield address
 
 
 def shown(pyman: Run, name: str, *options: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.integration.test_push import raw
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import plain_registry
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 OCI = "application/vnd.oci.image"
@@ -23,12 +23,8 @@ OCI = "application/vnd.oci.image"
 
 @pytest.fixture(scope="module")
 def registry(base: Path, layout: str) -> Iterator[str]:
-    process, address = start_registry(base / "policy-registry", {})
-    for name in ("team/demo:1", "team/demo:2", "other/demo:1"):
-        copy(layout, f"docker://{address}/{name}", "--dest-tls-verify=false")
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "policy-registry", layout, "team/demo:1", "team/demo:2", "other/demo:1") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -17,7 +18,7 @@ import pytest
 from tests.conftest import Run
 from tests.integration.proxy import Proxy
 from tests.integration.test_pull_resumed import write_layout
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import copy, plain_registry, start_registry
 
 PLAIN = "--tls-verify=false"
 MIB = 1 << 20
@@ -25,10 +26,8 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def registry(base: Path) -> Iterator[str]:
-    process, address = start_registry(base / "push-registry", {})
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "push-registry") as address:
+        yield address
 
 
 @pytest.fixture
@@ -53,18 +52,20 @@ def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def add_member(tar: tarfile.TarFile, name: str, content: bytes = b"", **fields: Any) -> None:
+    """A member with this content; fields: attributes of its TarInfo."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    tar.addfile(info, io.BytesIO(content))
+
+
 def odd_layer() -> bytes:
     """A tar with all that is easily lost when it is made again: PAX, GNU long names, whiteouts with content, links, odd ends."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as tar:
-
-        def add(name: str, content: bytes = b"", **fields: Any) -> None:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            for key, value in fields.items():
-                setattr(info, key, value)
-            tar.addfile(info, io.BytesIO(content))
-
+        add = functools.partial(add_member, tar)
         add("./", type=tarfile.DIRTYPE, mode=0o755)
         add("./dir/", type=tarfile.DIRTYPE, mode=0o700, mtime=1.25, pax_headers={"mtime": "1.250000000"})
         add("./dir/secret", b"s" * 777, mode=0o000, uname="nobody", gname="users")

@@ -13,18 +13,15 @@ import pytest
 from tests.conftest import Run
 from tests.integration.proxy import Proxy
 from tests.integration.test_push import PLAIN, layout_of, odd_layer, raw, skopeo
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import plain_registry
 
 HEAVY = {"oras", "requests", "urllib3", "http.client", "tomli", "subprocess", "pyman.image.pull_layers"}
 
 
 @pytest.fixture(scope="module")
 def registry(base: Path, layout: str) -> Iterator[str]:
-    process, address = start_registry(base / "question-registry", {})
-    copy(layout, f"docker://{address}/demo:1", "--dest-tls-verify=false")
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "question-registry", layout, "demo:1") as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import http.server
 import json
@@ -67,12 +68,23 @@ def start_registry(directory: Path, settings: dict[str, object]) -> tuple[subpro
     raise AssertionError("docker-registry ended at once")
 
 
+@contextlib.contextmanager
+def plain_registry(directory: Path, layout: str = "", *names: str) -> Iterator[str]:
+    """host:port of a registry without TLS that has the image of `layout` by each of these names (REPOSITORY:TAG)."""
+    process, address = start_registry(directory, {})
+    try:
+        for name in names:
+            copy(layout, f"docker://{address}/{name}", "--dest-tls-verify=false")
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.fixture(scope="module")
 def registry(base: Path) -> Iterator[str]:
-    process, address = start_registry(base / "registry", {})
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "registry") as address:
+        yield address
 
 
 def copy(layout: str, target: str, *args: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.integration.test_push import digest, raw
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import plain_registry
 
 ME, OTHER, LOCKED, OLD = "me@signing.test", "other@signing.test", "locked@signing.test", "old@signing.test"
 WORD = "a pass phrase"
@@ -89,12 +89,8 @@ def keys() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def registry(base: Path, layout: str) -> Iterator[str]:
-    process, address = start_registry(base / "signing-registry", {})
-    for name in ("team/demo:1", "other/demo:1", "bare/demo:1"):
-        copy(layout, f"docker://{address}/{name}", "--dest-tls-verify=false")
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "signing-registry", layout, "team/demo:1", "other/demo:1", "bare/demo:1") as address:
+        yield address
 
 
 @pytest.fixture

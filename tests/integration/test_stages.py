@@ -12,17 +12,14 @@ import pytest
 
 from pyman import stages
 from tests.conftest import ROOT, Run, command, environment, until
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import plain_registry
 from tests.integration.test_restart_policies import ended
 
 
 @pytest.fixture(scope="module")
 def registry(base: Path, layout: str) -> Iterator[str]:
-    process, address = start_registry(base / "stages-registry", {})
-    copy(layout, f"docker://{address}/demo:1", "--dest-tls-verify=false")
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "stages-registry", layout, "demo:1") as address:
+        yield address
 
 
 def kill_at(base: Path, stage: str, *args: str, **extra: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Own, runner
-from tests.integration.test_registry import copy, start_registry
+from tests.integration.test_registry import plain_registry
 from tests.integration.test_stages import kill_at
 
 EVIL = "cp -p bin/busybox new; printf evil | dd of=new conv=notrunc status=none; mv new bin/busybox"
@@ -25,11 +25,8 @@ def own(store: Path) -> Own:
 
 @pytest.fixture(scope="module")
 def registry(base: Path, layout: str) -> Iterator[str]:
-    process, address = start_registry(base / "check-registry", {})
-    copy(layout, f"docker://{address}/demo:1", "--dest-tls-verify=false")
-    yield address
-    process.kill()
-    process.wait()
+    with plain_registry(base / "check-registry", layout, "demo:1") as address:
+        yield address
 
 
 @pytest.fixture
