@@ -251,6 +251,26 @@ def lookup(name_or_id: str) -> Container:
     raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
 
 
+def make_directory(path: str) -> Lock:
+    """Make a container's directory, and lock it. StorageError.
+
+    Between the two it looks like what a killed command has left: a listing may take it away, and then it is made once more.
+    """
+    lock = Lock(path)
+    while True:
+        try:
+            os.makedirs(path, 0o700)
+        except OSError as err:
+            raise StorageError(f"cannot create a container below {containers_dir()}", err.strerror or str(err)) from err
+        try:
+            lock.acquire()
+            if os.path.samestat(os.fstat(lock.fd), os.stat(path)):
+                return lock
+        except FileNotFoundError:
+            pass
+        lock.release()
+
+
 def all_ids() -> list[str]:
     """The ids of all containers' directories, complete or not."""
     try:

@@ -8,11 +8,10 @@ import time
 from pyman import paths, stages
 from pyman.config import containers as containers_conf
 from pyman.engine import env, logopts, names, restart_policy
-from pyman.engine.container import Container, containers_dir
-from pyman.errors import NoSuchImage, StorageError, UsageError
+from pyman.engine.container import Container, make_directory
+from pyman.errors import NoSuchImage, UsageError
 from pyman.linux import process
 from pyman.state import store
-from pyman.state.lock import Lock
 from pyman.storage import images, trash
 
 TYPE_CHECKING = False
@@ -399,12 +398,7 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: di
     """
     container_id = names.random_id()
     container = Container(container_id)
-    try:
-        os.makedirs(container.dir, 0o700)
-    except OSError as err:
-        raise StorageError(f"cannot create a container below {containers_dir()}", err.strerror or str(err)) from err
-    lock = Lock(container.dir)
-    lock.acquire()
+    lock = make_directory(container.dir)
     stages.reach("create:directory")
     name = ""
     try:
