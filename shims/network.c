@@ -343,6 +343,7 @@ struct half { /* one direction of a connection: from `handle` to the other half'
     size_t kept_at, kept_len;
     int pipe[2]; /* of a direction that moves much: data go through it, not through our memory; 0: none */
     size_t piped;
+    int copied; /* there was no pipe worth having */
 };
 
 struct connection {
@@ -442,8 +443,11 @@ static int connect_to(const union address *peer, int type, int port)
         int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0)
             return -1;
-        if (type == SOCK_STREAM)
+        if (type == SOCK_STREAM) {
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+            /* A hop between memory and memory: a model of the path (bbr, where that is the host's default) only paces it by timers. */
+            setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+        }
         int bound = 1;
         if (imitate) {
             setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -548,6 +552,24 @@ static int pump_pipe(struct half *in, struct half *out)
     return again(in);
 }
 
+/* A pipe for what goes through in->pipe, of the usual size: larger ones move no more at a time, and all pipes of a user share
+   /proc/sys/fs/pipe-user-pages-soft. Beyond that a pipe has room for two pages, with which splice is slower than copying. */
+static void open_pipe(struct half *in)
+{
+    int size = -1;
+    if (!pipe2(in->pipe, O_CLOEXEC | O_NONBLOCK)) {
+        size = fcntl(in->pipe[1], F_GETPIPE_SZ);
+        if (size < 1 << 16) {
+            close(in->pipe[0]);
+            close(in->pipe[1]);
+        }
+    }
+    if (size < 1 << 16) {
+        in->pipe[0] = 0;
+        in->copied = 1;
+    }
+}
+
 /* Move what can be moved from one half to the other. 0 if the connection broke. */
 static int pump(struct connection *connection, int from)
 {
@@ -598,10 +620,8 @@ static int pump(struct connection *connection, int from)
         if ((size_t)n < sizeof buffer) {
             if (!in->last)
                 return 1; /* all that there was: the next edge tells of more */
-        } else if (!pipe2(in->pipe, O_CLOEXEC | O_NONBLOCK))
-            fcntl(in->pipe[1], F_SETPIPE_SZ, 1 << 20); /* a smaller one will do as well */
-        else
-            in->pipe[0] = 0;
+        } else if (!in->copied)
+            open_pipe(in);
     }
     return again(in);
 }
