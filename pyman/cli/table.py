@@ -101,7 +101,10 @@ GROUPS = {
 # Every other first word, by the module that declares it.
 VERBS = {
     "generate": "auto-update",
-    "containers": "attach commit cp create diff exec export init inspect kill list logs ls mount pause port ps rename restart rm run start stats stop top umount unmount unpause update wait why",
+    "create": "create run update",
+    "container_life": "attach exec init kill pause rename restart rm start stop unpause wait",
+    "container_view": "inspect list logs ls port ps stats top why",
+    "container_files": "commit cp diff export mount umount unmount",
     "images": "history images import load pull push rmi save tag untag",
     "registries": "login logout search",
     "system": "__complete completion doctor events help info unshare version",
@@ -124,8 +127,8 @@ def find(path: tuple[str, ...]) -> tuple[tuple[str, ...], Command | None]:
     if not module:
         return path, None
     table = __import__(f"pyman.cli.tables.{module}", fromlist=["COMMANDS"])
-    path = table.ALIASES.get(path, path)
-    return path, table.COMMANDS.get(path)
+    meant = table.ALIASES.get(path)
+    return find(meant) if meant else (path, table.COMMANDS.get(path))
 
 
 def _modules() -> list[str]:

@@ -1,6 +1,8 @@
-"""The options of `create` and `run`. Data only (see cli/table.py for the form of a line)."""
+"""The commands that make containers of options, and change them. Data only."""
 
 from __future__ import annotations
+
+from pyman.cli.table import Command
 
 HEALTH = """\
 health-cmd str Command that tells whether the container is healthy: a line for the shell, a JSON list, or none
@@ -164,3 +166,91 @@ preserve-fd list Pass these file descriptors, for example 3,7
 preserve-fds uint Pass this many file descriptors, from 3 on
 """
 RUN = CREATE + PRESERVE + "detach,d bool Run in the background and print the id\n"
+CLONE = """
+blkio-weight str Weight of the container's block I/O: 10 to 1000
+blkio-weight-device list Weight for one device: PATH:WEIGHT
+cpu-period str Length of a period of processor time, in microseconds
+cpu-quota str Processor time per period, in microseconds
+cpu-rt-period str Real-time period !! the kernel's cgroup v2 has no real-time limits
+cpu-rt-runtime str Real-time runtime !! the kernel's cgroup v2 has no real-time limits
+cpu-shares,c int Share of processor time (1024 is the usual one)
+cpus str Number of processors that the container may use
+cpuset-cpus str Processors that it may use: 0-2,4
+cpuset-mems str Memory nodes that it may use
+destroy bool Remove the original
+device-read-bps list Limit of reading from a device: PATH:RATE
+device-write-bps list Limit of writing to a device: PATH:RATE
+force,f bool Remove the original even if it runs (with --destroy)
+memory,m str Memory limit
+memory-reservation str Memory that is kept under pressure
+memory-swap str Memory and swap together
+memory-swappiness str How readily memory is swapped out !! the kernel's cgroup v2 has no swappiness per group
+name str Name of the clone (ORIGINAL-clone)
+pod str Pod to make the clone in !! pods are not part of this release
+run bool Start the clone
+"""
+UPDATE = f"""
+blkio-weight str Weight of the container's block I/O: 10 to 1000
+blkio-weight-device list Weight for one device: PATH:WEIGHT
+cgroup-conf list Write a file of the control group: memory.high=1073741824
+cpu-period uint Microseconds of the period that --cpu-quota divides
+cpu-quota int Microseconds of processor time in each period
+cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
+cpu-rt-runtime int Real-time CPU time !! (0) cgroup v2 does not divide real-time processor time
+cpu-shares,c uint Share of processor time (1024 is the usual one)
+cpus float Number of processors, for example 1.5
+cpuset-cpus str Processors that may be used, for example 0-2,4
+cpuset-mems str Memory nodes that may be used
+device-read-bps list Bytes read per second: PATH:RATE, for example /dev/sda:10m
+device-read-iops list Reads per second: PATH:RATE
+device-write-bps list Bytes written per second: PATH:RATE
+device-write-iops list Writes per second: PATH:RATE
+env,e list Set an environment variable: NAME=VALUE, or NAME to pass the host's
+{HEALTH}latest,l bool The newest container
+memory,m str Most memory, for example 512m
+memory-reservation str Memory that is kept for the container under pressure
+memory-swap str Most memory and swap together; -1: no limit of swap (twice --memory)
+memory-swappiness str Swappiness !! (-1) cgroup v2 has no swappiness
+no-healthcheck bool Run no health check any more
+pids-limit str Most processes; 0 or -1: no limit
+restart str Restart policy: no, on-failure[:N], always or unless-stopped
+ulimit list Set a limit for later starts: NAME=SOFT[:HARD]
+unsetenv list Remove an environment variable
+"""
+CONTAINER = {
+    "clone": Command(
+        "container_clone",
+        "CONTAINER [NAME [IMAGE]]",
+        "Create a container like another one",
+        CLONE,
+        ("pyman container clone web", "pyman container clone --memory 1g --destroy web web2"),
+        most=3,
+    ),
+    "create": Command(
+        "create",
+        "IMAGE [COMMAND [ARG...]]",
+        "Create a container without starting it",
+        CREATE + INIT_CTR,
+        ("pyman create --name web -p 8080:80 nginx",),
+        stop=True,
+    ),
+    "run": Command(
+        "run",
+        "IMAGE [COMMAND [ARG...]]",
+        "Create and start a container",
+        RUN,
+        ("pyman run --rm -it debian bash", "pyman run -d --name web -p 8080:80 nginx", "pyman run --rm -v .:/work -w /work gcc make"),
+        stop=True,
+        starts=True,
+    ),
+    "update": Command(
+        "update",
+        "CONTAINER",
+        "Change limits, restart policy, health checks and environment of a container",
+        UPDATE,
+        ("pyman update --memory 512m --cpus 2 web", "pyman update --restart always web"),
+        most=1,
+    ),
+}
+COMMANDS = {(name,): command for name, command in CONTAINER.items() if name != "clone"}
+ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {}
