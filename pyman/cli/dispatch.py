@@ -11,12 +11,13 @@ from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 # Commands that show or use networks, by their modules. `network test` tells of what was killed, reload and connect mend it anyway.
 LOOKING = frozenset(
     "attach container_inspect exec healthcheck_run inspect logs network_exists network_inspect network_ls port ps stats top why".split()
 )
+LEVELS = ("trace", "debug", "info", "warn", "warning", "error", "fatal", "panic")
 
 
 def escape(text: str) -> str:
@@ -55,11 +56,31 @@ def warn_of_input(options: dict[str, object]) -> None:
         print_warning("The input device is not a TTY. The --tty and --interactive flags might not work properly")
 
 
-def _globals(options: dict[str, object]) -> None:
+def _globals(options: dict[str, Any]) -> None:
     for option, variable in (("root", "PYMAN_GRAPHROOT"), ("runroot", "PYMAN_RUNROOT"), ("storage_driver", "PYMAN_STORAGE_DRIVER")):
         if options.get(option):
             value = str(options[option])
             os.environ[variable] = value if option == "storage_driver" else os.path.abspath(value)
+    level = options.get("log_level", "warn").lower()
+    if level not in LEVELS:
+        raise UsageError(f"invalid value {level!r} for option --log-level", f"it must be one of {', '.join(LEVELS)}")
+    if options.get("config"):
+        os.environ["DOCKER_CONFIG"] = os.path.abspath(options["config"])
+    if options.get("out"):
+        try:
+            fd = os.open(options["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        except OSError as err:
+            raise UsageError(
+                f"cannot write to {options['out']}", err.strerror or str(err), "give --out a file that you may write to"
+            ) from err
+        os.dup2(fd, 1)
+        os.close(fd)
+
+
+def _debugging(argv: list[str]) -> bool:
+    """--log-level debug or trace, anywhere: for errors, among them those of parsing."""
+    at = argv.index("--log-level") + 1 if "--log-level" in argv else len(argv)
+    return argv[at : at + 1] in (["debug"], ["trace"]) or "--log-level=debug" in argv or "--log-level=trace" in argv
 
 
 def _without_secrets(argv: list[str]) -> list[str]:
@@ -126,7 +147,7 @@ def main(argv: list[str]) -> NoReturn:
     try:
         code = _run(argv)
     except PymanError as err:
-        if "--log-level=debug" in argv or "debug" in argv[:2]:
+        if _debugging(argv):
             import traceback
 
             traceback.print_exc()
@@ -137,7 +158,7 @@ def main(argv: list[str]) -> NoReturn:
     except BrokenPipeError:
         code = 141  # the reader went away: what a shell reports for SIGPIPE
     except OSError as err:
-        if "--log-level=debug" in argv:
+        if _debugging(argv):
             raise
         if err.filename or not _output_error():
             print_error(_of_system(err))

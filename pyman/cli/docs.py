@@ -8,8 +8,13 @@ from __future__ import annotations
 import os
 import sys
 
-from pyman.cli.table import GLOBAL, Command, aliases, everything, rows
+from pyman.cli.table import Command, aliases, everything, rows
+from pyman.cli.tables.root import GLOBAL
 from pyman.version import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyman.cli.table import Row
 
 ALIASES = aliases()
 COMMANDS = everything()
@@ -74,6 +79,21 @@ def _roff(text: str) -> str:
     return "\\&" + escaped if escaped[:1] in (".", "'") else escaped
 
 
+def _option_sections(all_rows: list[Row]) -> list[str]:
+    lines: list[str] = []
+    for heading, shown_rows in (
+        ("OPTIONS", [row for row in all_rows if not row[5]]),
+        ("OPTIONS THAT ARE REFUSED", [row for row in all_rows if row[5]]),
+    ):
+        lines += [f".SH {heading}"] if shown_rows else []
+        for option, short, kind, default, text, reason in shown_rows:
+            value = "" if kind == "bool" else f"=\\fI{kind}\\fR"
+            shown = f" (default: {str(default).lower() if isinstance(default, bool) else default})" if default and not reason else ""
+            letters = f", \\fB\\-{short}\\fR" if short else ""
+            lines += [".TP", f"\\fB{_roff('--' + option)}\\fR{value}{letters}", _roff((reason.rpartition(") ")[2] or text) + shown)]
+    return lines
+
+
 def _man(path: tuple[str, ...], command: Command) -> str:
     name = " ".join(path)
     title = "pyman-" + "-".join(path)
@@ -82,16 +102,7 @@ def _man(path: tuple[str, ...], command: Command) -> str:
     same = _same(path, command)
     if same:
         lines += [".SH DESCRIPTION", _roff("The same command: " + ", ".join(f"pyman {other}" for other in same) + ".")]
-    for heading, shown_rows in (
-        ("OPTIONS", [row for row in command.rows if not row[5]]),
-        ("OPTIONS THAT ARE REFUSED", [row for row in command.rows if row[5]]),
-    ):
-        lines += [f".SH {heading}"] if shown_rows else []
-        for option, short, kind, default, text, reason in shown_rows:
-            value = "" if kind == "bool" else f"=\\fI{kind}\\fR"
-            shown = f" (default: {str(default).lower() if isinstance(default, bool) else default})" if default and not reason else ""
-            letters = f", \\fB\\-{short}\\fR" if short else ""
-            lines += [".TP", f"\\fB{_roff('--' + option)}\\fR{value}{letters}", _roff((reason.rpartition(") ")[2] or text) + shown)]
+    lines += _option_sections(command.rows)
     if command.examples:
         lines += [".SH EXAMPLES", ".nf", *(_roff(example) for example in command.examples), ".fi"]
     return "\n".join([*lines, ".SH SEE ALSO", "\\fBpyman\\fR(1)", ""])
@@ -99,10 +110,8 @@ def _man(path: tuple[str, ...], command: Command) -> str:
 
 def _man_overview() -> str:
     lines = [f'.TH "PYMAN" "1" "" "pyman {VERSION}"', ".SH NAME", "pyman \\- containers without a daemon and without root"]
-    lines += [".SH SYNOPSIS", "\\fBpyman\\fR [options] command", ".SH OPTIONS"]
-    for option, short, kind, _, text, _ in rows(GLOBAL):
-        letters = f", \\fB\\-{short}\\fR" if short else ""
-        lines += [".TP", f"\\fB{_roff('--' + option)}\\fR{'' if kind == 'bool' else '=' + kind}{letters}", _roff(text)]
+    lines += [".SH SYNOPSIS", "\\fBpyman\\fR [options] command"]
+    lines += _option_sections(rows(GLOBAL))
     lines.append(".SH COMMANDS")
     for path, command in _visible():
         lines += [".TP", f"\\fB{_roff('pyman-' + '-'.join(path))}\\fR(1)", _roff(command.summary)]

@@ -47,6 +47,12 @@ def explain(argv: list[str]) -> None:
     except UsageError as err:
         if not err.what.startswith(("unknown option", "unknown command")):
             raise
+        if err.what.startswith("unknown command"):
+            from pyman.cli import absent
+
+            why, instead = absent.reason(err.what.removeprefix("unknown command ").strip("'"))
+            if why:
+                raise UsageError(f"cannot run {err.what.removeprefix('unknown command ')}", why, instead) from None
         word = err.what.removeprefix("unknown command ").strip("'") if err.what.startswith("unknown command") else err.what.split()[-1]
         words = [part for part in argv if not part.startswith("-")]
         path = tuple(words[:2]) if words[:1] and words[0] in GROUPS else tuple(words[:1])

@@ -71,14 +71,16 @@ def _store(options: Options, row: Row, text: str, spelled: str) -> None:
     key = row[0].replace("-", "_")
     value = _value(row, text, spelled)
     if row[2] == "list":
-        options[key].append(value)
+        options.setdefault(key, []).append(value)
     else:
         options[key] = value
     options.given.add(key)
 
 
-def parse_options(argv: list[str], rows: list[Row], stop: bool, command: str) -> tuple[Options, list[str], bool]:
-    """(options, positionals, --help seen). `stop`: the first positional ends the options. UsageError."""
+def parse_options(
+    argv: list[str], rows: list[Row], stop: bool, command: str, root: Options | None = None
+) -> tuple[Options, list[str], bool]:
+    """(options, positionals, --help seen). `stop`: the first positional ends the options. `root`: takes pyman's own options. UsageError."""
     options = Options(rows)
     longs = {row[0]: row for row in rows}
     shorts = {row[1]: row for row in rows if row[1]}
@@ -94,7 +96,9 @@ def parse_options(argv: list[str], rows: list[Row], stop: bool, command: str) ->
             return options, args, True
         if word.startswith("--"):
             name, equals, text = word[2:].partition("=")
-            row = longs.get(name)
+            row, target = longs.get(name), options
+            if row is None and root is not None:
+                row, target = next((row for row in root_rows() if row[0] == name != "version"), None), root
             if row is None:
                 raise UsageError(f"unknown option --{name}", f"{command} does not have it", f"{command} --help")
             if not equals and row[2] == "bool":
@@ -103,7 +107,7 @@ def parse_options(argv: list[str], rows: list[Row], stop: bool, command: str) ->
                 if at >= len(argv):
                     raise UsageError(f"option --{name} needs a value", "none was given", f"{command} --help")
                 text, at = argv[at], at + 1
-            _store(options, row, text, f"--{name}")
+            _store(target, row, text, f"--{name}")
         elif word.startswith("-") and len(word) > 1:
             at = _shorts(word, argv, at, shorts, options, command)
         else:
@@ -138,10 +142,19 @@ def _shorts(word: str, argv: list[str], at: int, shorts: dict[str, Row], options
     return at
 
 
+def root_rows() -> list[Row]:
+    """pyman's own options; most command lines have none, so they are read only where one does."""
+    from pyman.cli.tables import root
+
+    return table.rows(root.GLOBAL)
+
+
 def parse(argv: list[str]) -> Parsed:
-    """Global options, command, its options, positionals. UsageError."""
-    global_options, rest, helped = parse_options(argv, table.rows(table.GLOBAL), True, "pyman")
+    """Global options (before the command or after it), command, its options, positionals. UsageError."""
     empty = Options([])
+    global_options, rest, helped = Options([]), argv, False
+    if argv and argv[0].startswith("-"):
+        global_options, rest, helped = parse_options(argv, root_rows(), True, "pyman")
     if helped or not rest:
         parsed = Parsed((), None, empty, [], global_options)
         parsed.help = helped
@@ -158,7 +171,7 @@ def parse(argv: list[str]) -> Parsed:
     if command is None:
         raise UsageError(f"unknown command {' '.join(path)!r}", "pyman does not have it", "pyman --help lists the commands")
     name = " ".join(path)
-    options, args, helped = parse_options(rest, command.rows, command.stop, f"pyman {name}")
+    options, args, helped = parse_options(rest, command.rows, command.stop, f"pyman {name}", global_options)
     if options.get("net"):
         options["network"] = [*options["network"], *options["net"]]
         options.given.add("network")

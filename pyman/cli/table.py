@@ -73,17 +73,6 @@ class Command:
         return self._rows
 
 
-GLOBAL = """
-log-level str=warn debug prints tracebacks of failures
-root str Directory of images and containers (graphroot)
-runroot str Directory of sockets and run state
-storage-driver str overlay or fuse-overlayfs
-runtime str OCI runtime
-cgroup-manager str Who makes control groups: systemd or cgroupfs
-help,h bool Print help
-version,v bool Print the version
-"""
-
 # First words that have commands of their own below them: (module in cli/tables, help).
 GROUPS = {
     "container": ("containers", "Work with containers"),

@@ -6,7 +6,8 @@ import inspect
 
 import typer
 
-from pyman.cli.table import GLOBAL, GROUPS, Command, all_names, everything, rows
+from pyman.cli.table import GROUPS, Command, all_names, everything, rows
+from pyman.cli.tables.root import GLOBAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,19 @@ def _parameter(row: Row) -> inspect.Parameter:
     annotation = _TYPES[kind] if kind in ("bool", "list") or value is not None else _TYPES[kind] | None
     option = typer.Option(value, *declarations, help=help_text, show_default=bool(default))
     return inspect.Parameter("o_" + name.replace("-", "_"), inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
+
+
+def _root() -> Callable[..., Any]:
+    """A function whose signature is pyman's own options; the small parser has read them, here they are shown (but not what is refused)."""
+
+    def call(**_values: Any) -> None:
+        pass
+
+    parameters = [_parameter(row) for row in rows(GLOBAL) if row[0] != "help" and not row[5]]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__doc__ = "Containers without a daemon and without root."
+    return call
 
 
 def _function(path: tuple[str, ...], command: Command, act: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,6 +70,7 @@ def build(act: Callable[..., Any]) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
+    app.callback()(_root())
     groups = {name: typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None) for name, (_, text) in GROUPS.items()}
     for name, group in groups.items():
         app.add_typer(group, name=name)

@@ -105,6 +105,24 @@ def test_suggestions_are_near_and_errors_keep_to_their_line(pyman: Run, image: s
     assert "\\nhint: rm" in done.stderr and not any(line.strip().startswith("hint: rm") for line in done.stderr.split("\n"))
 
 
+def test_own_options(pyman: Run, tmp_path: Path) -> None:
+    """What stands before any command: a file for the output, Docker's directory, values that do not exist, what is refused."""
+    out = tmp_path / "out"
+    done = pyman("--out", str(out), "version", "--format", "{{.Client.Os}}")
+    assert done.stdout == "" and out.read_text() == "linux\n"
+    (tmp_path / "config.json").write_text('{"auths": {"r.example": {"auth": "bWU6c2VjcmV0"}}}')
+    assert pyman("--config", str(tmp_path), "login", "--get-login", "r.example").stdout == "me\n"
+    for argv, words in (
+        (("--log-level", "loud", "version"), "must be one of"),
+        (("--out", str(tmp_path), "version"), "cannot write to"),
+        (("--remote", "version"), "without a service"),
+        (("build", "."), "does not build images yet"),
+    ):
+        done = pyman(*argv, rc=125)
+        assert words in done.stderr and "Traceback" not in done.stderr
+    assert "Traceback" in pyman("attach", "--log-level=debug", "nothing", rc=125).stderr
+
+
 def test_help_of_commands(pyman: Run) -> None:
     for words in (("run",), ("image", "ls"), ("volume", "create"), ("network",)):
         assert pyman("help", *words).stdout == pyman(*words, "--help").stdout != ""

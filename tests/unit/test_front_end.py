@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyman.cli import gotemplate, output, parse
+from pyman.cli import absent, gotemplate, output, parse
+from pyman.cli import help as slow
 from pyman.cli.commands import completion
 from pyman.cli.dispatch import escape
 from pyman.cli.table import aliases, everything, find
@@ -40,6 +41,26 @@ def test_refused_options_give_their_reason() -> None:
             with pytest.raises(UsageError) as caught:
                 parse.parse(["run", f"--{name}" if kind == "bool" else f"--{name}=1", "img"])
             assert reason.rpartition(") ")[2] in str(caught.value)
+
+
+def test_own_options_stand_before_or_after_the_command() -> None:
+    for argv in (["--root", "/r", "--log-level=debug", "ps", "-a"], ["ps", "--log-level", "debug", "-a", "--root=/r"]):
+        parsed = parse.parse(argv)
+        assert parsed.globals["root"] == "/r" and parsed.globals["log_level"] == "debug" and parsed.options["all"]
+    parsed = parse.parse(["run", "--runtime", "crun", "img", "--root", "/r"])
+    assert parsed.options["runtime"] == "crun" and not parsed.globals and parsed.args == ["img", "--root", "/r"]
+    assert parse.parse(["--remote=false", "ps"]).globals["remote"] is False
+    for argv in (["--remote", "ps"], ["ps", "--hooks-dir", "/x"], ["ps", "--version"], ["--url=unix:///x", "ps"]):
+        with pytest.raises(UsageError):
+            parse.parse(argv)
+
+
+def test_commands_that_are_not_there_say_what_does_instead() -> None:
+    for words in absent.ABSENT:
+        assert find(tuple(words.split(" ")))[1] is None
+        with pytest.raises(UsageError) as caught:
+            slow.explain([*words.split(" "), "-t", "x"])
+        assert (caught.value.why, caught.value.hint) == absent.reason(words)
 
 
 _VALUES = {"bool": None, "str": "7", "list": "7", "int": "7", "uint": "7", "float": "1.5"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from pyman.cli.table import GLOBAL, GROUPS, all_names, everything, find, rows
+from pyman.cli.table import GROUPS, all_names, everything, find, rows
+from pyman.cli.tables.root import GLOBAL
 from pyman.errors import PymanError
 
 TYPE_CHECKING = False
