@@ -83,10 +83,14 @@ def _remote(name: str, everything: bool, opts: dict[str, Any], **access: Any) ->
         if formats.kind_of(value, media_type, what) == "index":
             index = indexes.checked(value, what)
             if everything:
-                return [(dict(known), _place(source, name, known["digest"])) for known in index["manifests"]]
-            chosen = formats.choose(index, _platform(opts), what)
-            made = next(dict(known) for known in index["manifests"] if known["digest"] == chosen["digest"])
-            return [(made, _place(source, name, made["digest"]))]
+                made = [dict(known) for known in index["manifests"]]
+            else:
+                chosen = formats.choose(index, _platform(opts), what)
+                made = [next(dict(known) for known in index["manifests"] if known["digest"] == chosen["digest"])]
+            for known in made:
+                pull.verify(source, known["digest"], digest)
+            return [(known, {**_place(source, name, known["digest"]), "list": digest}) for known in made]
+        pull.verify(source, digest)
         config, layers = formats.parse_manifest(value, what)
         descriptor = {"mediaType": value.get("mediaType") or media_type.split(";")[0], "digest": digest, "size": len(data)}
         if value.get("artifactType") or config["mediaType"] == EMPTY_TYPE:

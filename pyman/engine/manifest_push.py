@@ -113,6 +113,7 @@ def _image(
         )
     source = pull.sources(place["from"], **access)[0]()
     try:
+        pull.verify(source, known["digest"], *([place["list"]] if "list" in place else []))
         own = f"{source.reference.registry}/{source.reference.repository}" if source.remote else ""
         copy.copy_image(source, formats.descriptor(known, "list"), target, own)
     finally:

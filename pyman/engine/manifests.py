@@ -175,6 +175,8 @@ def remote(name: str, **access: Any) -> dict[str, Any]:
 
     source = pull.sources(name, **access)[0]()
     try:
-        return formats.loads(source.manifest()[0], source.label, formats.MAX_MANIFEST)
+        data, _, digest = source.manifest()
+        pull.verify(source, digest)
+        return formats.loads(data, source.label, formats.MAX_MANIFEST)
     finally:
         source.close()

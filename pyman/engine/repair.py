@@ -187,7 +187,7 @@ def _fetch(name: str, record: dict[str, Any], reporter: Any, conf: dict[str, Any
     reference.parse(name.removeprefix("docker://"))
     platform = "/".join(part for part in (record["os"], record["architecture"], record.get("variant") or "") if part)
     platform = platform if record["architecture"] else ""
-    for make in pull.sources(name, verifies=True):  # what is signed is verified by fetch
+    for make in pull.sources(name):  # what is signed is verified by fetch
         source = make()
         try:
             data, media_type, _ = source.manifest()

@@ -52,7 +52,7 @@ def pull(
         return here
     access = {"tls_verify": tls_verify, "creds": creds, "authfile": authfile, "cert_dir": cert_dir}
     try:
-        added = _from_first(sources(name, verifies=True, retry=retry, retry_delay=retry_delay, **access), platform, reporter, conf or {})
+        added = _from_first(sources(name, retry=retry, retry_delay=retry_delay, **access), platform, reporter, conf or {})
     except PymanError as err:
         here = _known(name) if policy == "newer" else None
         if here:
@@ -117,7 +117,7 @@ def _unchanged(source: Any, platform: str) -> dict[str, Any] | None:
 
 def changed(name: str, record: dict[str, Any], **access: Any) -> bool:
     """Whether a registry's name leads to another image than `record`. RegistryError, NoSuchImage, UsageError."""
-    source = sources(name, verifies=True, **access)[0]()  # nothing of the image is used
+    source = sources(name, **access)[0]()  # nothing of the image is used
     try:
         return (source.leads_to() or source.manifest()[2]) not in (record["digest"], record.get("index"), *record["digests"])
     finally:
@@ -126,17 +126,17 @@ def changed(name: str, record: dict[str, Any], **access: Any) -> bool:
 
 def tags(name: str, **options: Any) -> list[str]:
     """The names of all tagged images of a repository, for --all-tags. RegistryError, UsageError."""
-    source = sources(name, verifies=True, **options)[0]()  # each is verified when it is pulled
+    source = sources(name, **options)[0]()  # each is verified when it is pulled
     if not source.remote:
         raise UsageError(f"cannot pull all tags of {name}", "only a registry has tags to list")
     base = source.reference
     return [f"docker://{base.registry}/{base.repository}:{tag}" for tag in source.tags()]
 
 
-def sources(name: str, *, verifies: bool = False, **options: Any) -> list[Callable[[], Any]]:
+def sources(name: str, **options: Any) -> list[Callable[[], Any]]:
     """What makes the source of a name; more than one only for a short name that may be tried at several registries.
 
-    verifies: the caller uses `fetch`, which verifies what the policy wants verified.
+    The caller uses nothing of it before `verify` has verified what the policy wants verified.
     UsageError for an unknown transport, NoSuchImage for a short name nobody resolves.
     """
     transport, colon, rest = name.partition(":")
@@ -153,7 +153,7 @@ def sources(name: str, *, verifies: bool = False, **options: Any) -> list[Callab
     if colon and transport == "dir":
         from pyman.image import layout
 
-        demands = trust.check(transport, trust.path_scopes(rest), f"image {name}", verifies=("signedBy",) if verifies else ())
+        demands = trust.check(transport, trust.path_scopes(rest), f"image {name}", verifies=("signedBy",))
         return [lambda: layout.DirSource(rest, demands)]
     if transport in ("docker-daemon", "containers-storage", "sif", "ostree"):
         raise UsageError(
@@ -174,12 +174,20 @@ def sources(name: str, *, verifies: bool = False, **options: Any) -> list[Callab
 
     def opened(one: str) -> Any:
         parsed = reference.parse(one)
-        demands = trust.check("docker", trust.docker_scopes(parsed), f"image {parsed.name()}", verifies=trust.SIGNED if verifies else ())
+        demands = trust.check("docker", trust.docker_scopes(parsed), f"image {parsed.name()}", verifies=trust.SIGNED)
         source = registry_source.RegistrySource(parsed, access)
         source.demands = demands
         return source
 
     return [lambda one=one: opened(one) for one in full]  # type: ignore[misc]
+
+
+def verify(source: Any, *digests: str) -> None:
+    """Nothing if what the policy demands of the source is met by signatures of one of `digests` (an image's, its list's). ImageError, ConfigError."""
+    if getattr(source, "demands", None):
+        from pyman.image import signatures
+
+        signatures.verify(source, source.demands, list(digests), trust.path())
 
 
 def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -195,10 +203,7 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
         value = manifests.loads(data, what, manifests.MAX_MANIFEST)
         if manifests.kind_of(value, media_type, what) != "manifest":
             raise ImageError(f"cannot use {what}", "its index points to another index")
-    if getattr(source, "demands", None):
-        from pyman.image import signatures
-
-        signatures.verify(source, source.demands, [digest, top_digest], trust.path())
+    verify(source, digest, top_digest)
     config_descriptor, layer_descriptors = manifests.parse_manifest(value, what)
     config_data = source.small_blob(config_descriptor, manifests.MAX_CONFIG)
     config, diff_ids = manifests.parse_config(config_data, len(layer_descriptors), what)

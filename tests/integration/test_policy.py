@@ -109,12 +109,11 @@ def test_the_most_specific_scope_decides(pyman: Run, layout: str, registry: str,
 def test_what_cannot_be_verified_is_refused(pyman: Run, layout: str, registry: str, policy: Path, keys: Path) -> None:
     good = {"type": "sigstoreSigned", "keyPath": str(keys / "ec.pub")}
     policy.write_text(json.dumps({"default": [good]}))
-    for args in (
-        ("pull", f"oci:{layout}:latest"),
-        ("load", "-i", layout),
-        ("manifest", "create", "--all", "l", f"docker://{registry}/team/demo:1"),
-    ):
+    for args in (("pull", f"oci:{layout}:latest"), ("load", "-i", layout)):
         assert "cannot verify" in pyman(*args, rc=125).stderr
+    unsigned = ("--tls-verify=false", f"docker://{registry}/other/demo:1")
+    for args in (("manifest", "create", "--all", "l", *unsigned), ("manifest", "inspect", *unsigned)):
+        assert "no sigstore signature" in pyman(*args, rc=125).stderr
     for wrong in (
         {"keyPath": "/nonexistent"},
         {"keyPath": "/etc/passwd"},
