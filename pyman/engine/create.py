@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 
 from pyman import paths, stages
 from pyman.config import containers as containers_conf
-from pyman.engine import env, logopts, names, restart_policy
+from pyman.engine import container_image, container_records, logopts, names, restart_policy
 from pyman.engine.container import Container, make_directory
-from pyman.errors import NoSuchImage, UsageError
+from pyman.errors import UsageError
 from pyman.linux import process
 from pyman.state import store
 from pyman.storage import images, trash
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-STATE_VERSION = 1
 # Options whose values engine/option_checks.py looks at.
 CHECKED = frozenset(
     "add_host annotation arch attach authfile blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cgroupns cpu_period "
@@ -42,43 +40,20 @@ def create_container(
     conf = containers_conf.load()
     _check_options(opts, conf)
     prepare_roots()
-    image: dict[str, Any] | None = None
+    image, rootfs, command = None, "", args[1:]
     if opts.get("rootfs"):
-        rootfs, command = _plain_rootfs(args)
+        rootfs, command = container_image.plain_rootfs(args)
     else:
-        rootfs, command = "", args[1:]
-        image = find_image(args[0] if args else "", opts, conf, reporter)
-    image_config = images.read_config(image) if image else {}
+        image = container_image.find(args[0] if args else "", opts, conf, reporter)
+    image_config: dict[str, Any] = (images.read_config(image).get("config") if image else None) or {}
     if "PODMAN_SYSTEMD_UNIT" in os.environ:  # below a unit made for containers: auto-update restarts that
         opts["label"] = [*(opts.get("label") or []), "PODMAN_SYSTEMD_UNIT=" + os.environ["PODMAN_SYSTEMD_UNIT"]]
-    _check_stop_signal(opts, image_config.get("config") or {})
-    if image and warn:
-        _warn_of_platform(image, opts, warn)
-    if warn and (opts.get("publish") or opts.get("publish_all")):
-        from pyman.engine import network_options  # with ports only
-
-        network_options.warn_of_ports(opts, conf, warn)
-    health = _health(opts, image_config.get("config") or {})
-    if opts.get("sdnotify"):
-        from pyman.engine import notify  # with the option only
-
-        notify.check(opts, health)
-    config = {
-        "version": STATE_VERSION,
-        "created": time.time(),
-        "image": {"name": _image_name(image, args), "id": image["id"], "digest": image.get("digest", "")}
-        if image
-        else {"name": "", "id": "", "digest": ""},
-        "layers": image["layers"] if image else [],
-        "rootfs": rootfs,
-        "rootfs_overlay": bool(rootfs) and args[0].endswith(":O"),
-        "options": _frozen_options(opts, conf),
-        "command": command,
-        "image_config": image_config.get("config") or {},
-        "stop_signal": opts.get("stop_signal") or _signal_of_systemd(opts, image_config.get("config") or {}, command),
-        "stop_timeout": _stop_timeout(opts, conf),
-        "create_command": ["pyman", *opts.get("_argv", [])],
-    }
+    health = _check_with_image(opts, image_config)
+    if warn:
+        _warn(image, opts, conf, warn)
+    config = container_records.first_config(opts, conf, image_config, command)
+    config["image"] = container_image.described(image, args[0]) if image else dict.fromkeys(("name", "id", "digest"), "")
+    config.update(layers=image["layers"] if image else [], rootfs=rootfs, rootfs_overlay=bool(rootfs) and args[0].endswith(":O"))
     sealed: dict[str, str] = {}
     if opts.get("secret"):
         from pyman.engine import secret_option
@@ -91,7 +66,7 @@ def create_container(
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
     more = {**names_of_volumes, "health": 1} if health else names_of_volumes
-    container = _write(config, opts, owned, {**more, **_ports(opts, config["image_config"], conf)}, sealed)
+    container = _write(config, opts, owned, {**more, **_ports(opts, image_config, conf)}, sealed)
     if warn and opts.get("restart") and not opts.get("quiet"):
         from pyman.engine import reboot  # with a policy only
 
@@ -122,6 +97,38 @@ def _check_options(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         option_checks.check(opts, conf)
     if opts.get("name"):
         names.check(opts["name"])
+
+
+def _check_with_image(opts: dict[str, Any], image_config: dict[str, Any]) -> bool:
+    """What the options and the image's configuration say together; whether there is a health check. UsageError, ImageError."""
+    given, image = opts.get("stop_signal"), image_config.get("StopSignal")
+    if given or image:
+        from pyman.engine import kill  # hardly any container has one of its own
+
+        try:
+            kill.parse_signal(str(given or image))
+        except UsageError as err:
+            raise err if given else UsageError("cannot use the image's StopSignal", str(err), "choose one: --stop-signal TERM") from None
+    health = False
+    if image_config.get("Healthcheck") or any(key.startswith("health_") for key in getattr(opts, "given", ())):
+        from pyman.engine import health as checks  # with one of its options, or an image that has one
+
+        health = checks.check(opts, image_config)
+    if opts.get("sdnotify"):
+        from pyman.engine import notify  # with the option only
+
+        notify.check(opts, health)
+    return health
+
+
+def _warn(image: dict[str, Any] | None, opts: dict[str, Any], conf: dict[str, Any], warn: Callable[[str], None]) -> None:
+    """What the user should know of image and ports before the container is made."""
+    if image:
+        container_image.warn_of_platform(image, opts, warn)
+    if opts.get("publish") or opts.get("publish_all"):
+        from pyman.engine import network_options  # with ports only
+
+        network_options.warn_of_ports(opts, conf, warn)
 
 
 def _ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[str, Any]) -> dict[str, Any]:
@@ -187,191 +194,6 @@ def prepare_roots() -> None:
     trash.sweep_trash()
 
 
-def find_image(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Any) -> dict[str, Any]:
-    """The image record for `name`, pulled first as `--pull` asks. NoSuchImage, RegistryError, ImageError."""
-    if not name:
-        raise UsageError("no image given", "an image name, or --rootfs with a directory, is needed", "pyman run --help")
-    policy = opts.get("pull") or conf["engine"].get("pull_policy") or "missing"
-    policy = {"true": "always", "false": "never"}.get(policy, policy)
-    if policy not in ("always", "missing", "never", "newer"):
-        raise UsageError(f"invalid value {policy!r} for option --pull", "it must be one of always, missing, never, newer")
-    transport = ":" in name and name.split(":", 1)[0] in ("oci", "oci-archive", "docker-archive", "dir", "docker")
-    if not transport and policy in ("missing", "never"):
-        try:
-            record = images.load().resolve(name)
-            if "list" in record:
-                from pyman.engine import manifests  # with a list of images only
-
-                return manifests.instance(record, platform(opts))
-            if _platform_fits(record, opts):
-                return record
-        except NoSuchImage:
-            if policy == "never":
-                raise
-        if policy == "never":
-            raise NoSuchImage(
-                f"no image {name} for the platform asked for",
-                "the local image is for another platform, and --pull=never forbids to look further",
-            )
-    from pyman.image import pull  # the slow path: oras and requests
-
-    wanted = platform(opts)
-    delay = opts.get("retry_delay")
-    if delay:
-        from pyman.engine import health
-
-        delay = health.duration("--retry-delay", delay) / 1e9
-    return pull.pull(
-        name,
-        policy="always" if wanted and policy == "missing" else policy,  # what is here is for another platform
-        platform=wanted,
-        tls_verify=opts.get("tls_verify") if "tls_verify" in getattr(opts, "given", ()) else None,
-        creds=opts.get("creds") or "",
-        authfile=opts.get("authfile") or "",
-        cert_dir=opts.get("cert_dir") or "",
-        retry=opts.get("retry"),
-        retry_delay=delay or None,
-        reporter=reporter,
-        conf=conf,
-    )
-
-
-def platform(opts: dict[str, Any]) -> str:
-    """See platforms.wanted, which is loaded where something was asked for."""
-    if not any(opts.get(key) for key in ("platform", "arch", "os", "variant")):
-        return ""
-    from pyman.engine import platforms
-
-    return platforms.wanted(opts)
-
-
-def _warn_of_platform(record: dict[str, Any], opts: dict[str, Any], warn: Callable[[str], None]) -> None:
-    machine = os.uname().machine
-    host = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-    found = record.get("architecture") or host
-    if platform(opts):
-        from pyman.engine import platforms
-
-        different = platforms.mismatch(record, platform(opts))
-        if different:
-            warn(different)
-    elif found != host:
-        warn(f"the image's platform ({record.get('os') or 'linux'}/{found}) is not that of this machine (linux/{host})")
-
-
-def _check_stop_signal(opts: dict[str, Any], image_config: dict[str, Any]) -> None:
-    """What would make the container hard to stop. UsageError."""
-    given, image = opts.get("stop_signal"), image_config.get("StopSignal")
-    if given or image:
-        from pyman.engine import kill  # hardly any container has one of its own
-
-        try:
-            kill.parse_signal(str(given or image))
-        except UsageError as err:
-            raise err if given else UsageError("cannot use the image's StopSignal", str(err), "choose one: --stop-signal TERM") from None
-
-
-def _signal_of_systemd(opts: dict[str, Any], image: dict[str, Any], command: list[str]) -> str:
-    """The signal that stops a container of systemd's, where neither the user nor the image names one; empty for others."""
-    words = [*command[:1], *(image.get("Entrypoint") or [])[:1], *(image.get("Cmd") or [])[:1], opts.get("entrypoint") or ""]
-    if image.get("StopSignal") or not (opts.get("systemd") or any(str(word).endswith(("/init", "systemd")) for word in words)):
-        return ""
-    from pyman.engine import specgen, systemd_mode  # systemd only
-
-    started = specgen.arguments({**opts, "_command": command, "_given": getattr(opts, "given", ())}, image)
-    return systemd_mode.STOP_SIGNAL if systemd_mode.wanted(opts, started) else ""
-
-
-def _platform_fits(record: dict[str, Any], opts: dict[str, Any]) -> bool:
-    wanted = platform(opts).split("/") if platform(opts) else []
-    have = [record.get("os", "linux"), record.get("architecture", ""), record.get("variant", "")]
-    return all(a == b for a, b in zip(wanted, have))
-
-
-def _image_name(image: dict[str, Any] | None, args: list[str]) -> str:
-    if image is None:
-        return ""
-    known = image.get("names") or []
-    given = args[0]
-    for name in known:
-        if name == given or name.endswith(("/" + given, "/" + given + ":latest")) or name == given + ":latest":
-            return str(name)
-    return str(known[0]) if known else given
-
-
-def _plain_rootfs(args: list[str]) -> tuple[str, list[str]]:
-    """--rootfs: the first positional is a directory. UsageError."""
-    if not args:
-        raise UsageError("no root file system given", "--rootfs needs the path of a directory")
-    text, colon, option = args[0].rpartition(":")
-    if not colon or "/" in option:
-        text, option = args[0], ""
-    if option not in ("", "O"):
-        raise UsageError(f"cannot use root file system {args[0]}", f"the option {option} needs privileges or is unknown", "known is DIR:O")
-    path = os.path.abspath(text)
-    if not os.path.isdir(path):
-        raise UsageError(f"cannot use root file system {text}", "no such directory", "give the path of an unpacked root file system")
-    return path, args[1:]
-
-
-def stored_options(opts: dict[str, Any]) -> dict[str, Any]:
-    """What config.json keeps of the options: those with a value, and which of them were given."""
-    kept = {key: value for key, value in opts.items() if value not in (False, "", None, []) and not key.startswith("_")}
-    # An option given with an empty or false value (--entrypoint "", --sig-proxy=false) says something too.
-    given = sorted(getattr(opts, "given", ()))
-    kept.update({key: opts[key] for key in given if key in opts})
-    kept["_given"] = given
-    for secret in ("creds",):
-        kept.pop(secret, None)
-    return kept
-
-
-def _frozen_options(opts: dict[str, Any], conf: dict[str, Any]) -> dict[str, Any]:
-    """The options as every later start is to see them: nothing of this call's directory and environment is looked up again."""
-    kept = stored_options(opts)
-    if kept.get("volumes_from"):
-        from pyman.engine import volumes_from
-
-        kept["volumes_from_mounts"] = volumes_from.records(kept["volumes_from"])
-    kept["volume"] = [
-        os.path.abspath(spec.split(":")[0]) + spec[len(spec.split(":")[0]) :] if spec.startswith(".") else spec
-        for spec in kept.get("volume") or []
-    ]
-    if str(kept.get("health_log_destination") or "local") not in ("local", "events_logger"):
-        kept["health_log_destination"] = os.path.abspath(kept["health_log_destination"])
-    kept["mount"] = [_absolute_mount(spec) for spec in kept.get("mount") or []]
-    table = conf["containers"]
-    if table["volumes"] or table["mounts"]:
-        from pyman.engine import mount_plan
-
-        mount_plan.add_defaults(kept, table)
-    if kept.get("env") or kept.get("env_file"):
-        kept["env"] = env.frozen(kept, dict(os.environ))
-        kept.pop("env_file", None)
-    if kept.get("env_host"):
-        kept["host_env"] = dict(os.environ)
-    return kept
-
-
-def _absolute_mount(spec: str) -> str:
-    """A bind mount's relative source made absolute."""
-    items = spec.split(",")
-    if not any(item in ("type=bind", "type=glob") for item in items):
-        return spec
-    for index, item in enumerate(items):
-        key, _, value = item.partition("=")
-        if key in ("src", "source") and not value.startswith("/"):
-            items[index] = f"{key}={os.path.abspath(value)}"
-    return ",".join(items)
-
-
-def _stop_timeout(opts: dict[str, Any], conf: dict[str, Any]) -> int:
-    value = opts.get("stop_timeout")
-    if value in (None, ""):
-        value = conf["engine"].get("stop_timeout", 10)
-    return int(value) if value is not None else 10
-
-
 def _replace(name: str) -> None:
     from pyman.engine import container, remove
     from pyman.errors import NoSuchContainer
@@ -380,15 +202,6 @@ def _replace(name: str) -> None:
         remove.remove_container(container.lookup(name), force=True)
     except NoSuchContainer:
         pass
-
-
-def _health(opts: dict[str, Any], image_config: dict[str, Any]) -> bool:
-    """Whether the container has a health check. UsageError, ImageError."""
-    if not image_config.get("Healthcheck") and not any(key.startswith("health_") for key in getattr(opts, "given", ())):
-        return False
-    from pyman.engine import health  # with one of its options, or an image that has one
-
-    return health.check(opts, image_config)
 
 
 def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: dict[str, Any], sealed: dict[str, str]) -> Container:
@@ -415,7 +228,7 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: di
         config.update(id=container_id, name=name)
         # `run --rm` needs no fsync: after a power loss the container is unwanted anyway.
         durable = not opts.get("rm")
-        state = {**new_state(config, opts), **mounts}
+        state = {**container_records.first_state(config, opts), **mounts}
         if owned:
             state.update(owner_pid=os.getpid(), owner_start=process.start_time(os.getpid()))
         store.write_json(os.path.join(container.dir, "state.json"), state)
@@ -434,58 +247,3 @@ def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: di
         raise
     finally:
         lock.release()
-
-
-def new_state(config: dict[str, Any], opts: dict[str, Any]) -> dict[str, Any]:
-    """The first state: everything `ps` shows, so that it reads one small file per container."""
-    image_config = config["image_config"]
-    return {
-        "id": config["id"],
-        "name": config["name"],
-        "image": config["image"]["name"] or config["rootfs"],
-        "image_id": config["image"]["id"],
-        "command": config["command"] or [str(a) for a in image_config.get("Cmd") or image_config.get("Entrypoint") or []],
-        "created": config["created"],
-        "labels": labels(opts, image_config),
-        "ports": [],
-        "mounts": [],
-        "networks": [],
-        "network_mode": (opts.get("network") or [""])[0] if isinstance(opts.get("network"), list) else opts.get("network") or "",
-        "status": "created",
-        "auto_remove": bool(opts.get("rm")),
-        "pid": 0,
-        "pid_start": 0,
-        "monitor_pid": 0,
-        "monitor_start": 0,
-        "boot_id": "",
-        "started": 0.0,
-        "finished": 0.0,
-        "exit_code": 0,
-        "oom_killed": False,
-        "restarts": 0,
-        "restart_policy": _policy(opts),
-        "driver": "",
-    }
-
-
-def _policy(opts: dict[str, Any]) -> str:
-    name, most = restart_policy.parse(str(opts.get("restart") or ""))
-    return f"{name}:{most}" if most else name
-
-
-def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]:
-    """Image labels, then --label-file, then --label. UsageError for an unreadable file."""
-    result = {str(k): str(v) for k, v in (image_config.get("Labels") or {}).items()}
-    lines: list[str] = []
-    for path in opts.get("label_file") or []:
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines += [line.strip() for line in file if line.strip() and not line.startswith("#")]
-        except (OSError, UnicodeDecodeError) as err:
-            raise UsageError(f"cannot read label file {path}", getattr(err, "strerror", "") or "it is not UTF-8 text") from err
-    for item in [*lines, *(opts.get("label") or [])]:
-        key, _, value = item.partition("=")
-        if not key:
-            raise UsageError(f"invalid label {item!r}", "a label is KEY or KEY=VALUE")
-        result[key] = value
-    return result

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths, version
+from pyman import paths
 from pyman.config import containers as containers_conf
 from pyman.config import registries
 from pyman.engine import caps, logopts, machine
 from pyman.engine.container import list_states
 from pyman.errors import PymanError
 from pyman.linux import fs
+from pyman.linux.machine import architecture
 from pyman.monitor import spawn
 from pyman.network import config, uplink
 from pyman.network import helper as network
 from pyman.rootless import idmap
 from pyman.storage import driver, images
-from pyman.version import COMPAT_VERSION, VERSION
+from pyman.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +35,9 @@ def gather() -> dict[str, Any]:
         name, reason = "none", str(err)
     maps = idmap.load_idmap()
     search = registries.load().search
-    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     return {
         "host": {
-            "arch": arch,
+            "arch": architecture(),
             "buildahVersion": "",
             "os": "linux",
             **machine.cgroups(),
@@ -81,16 +81,7 @@ def gather() -> dict[str, Any]:
             "volume": ["local"],
             "authorization": None,
         },
-        "version": {
-            "APIVersion": COMPAT_VERSION,
-            "Version": VERSION,
-            "GoVersion": "",
-            "GitCommit": "",
-            "BuildOrigin": "",
-            **machine.built(version.__file__),
-            "Os": "linux",
-            "OsArch": f"linux/{arch}",
-        },
+        "version": machine.release(),
     }
 
 

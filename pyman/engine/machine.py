@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from pyman import paths
+from pyman import paths, version
+from pyman.linux import machine
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -83,8 +84,8 @@ def program(path: str) -> dict[str, str]:
         return (done.stdout or done.stderr).strip() if done.returncode == 0 else ""
 
     package = output("dpkg-query", "-S", path).split(":")[0]
-    version = output("dpkg-query", "-W", "-f", "${Package}_${Version}_${Architecture}", package) if package else ""
-    return {"executable": path, "package": version, "version": output(path, "--version")}
+    full = output("dpkg-query", "-W", "-f", "${Package}_${Version}_${Architecture}", package) if package else ""
+    return {"executable": path, "package": full, "version": output(path, "--version")}
 
 
 def room(path: str) -> dict[str, int]:
@@ -93,7 +94,17 @@ def room(path: str) -> dict[str, int]:
     return {"graphRootAllocated": info.f_blocks * info.f_frsize, "graphRootUsed": (info.f_blocks - info.f_bfree) * info.f_frsize}
 
 
-def built(path: str) -> dict[str, Any]:
-    """When this installation was made."""
-    moment = int(os.stat(path).st_mtime)
-    return {"Built": moment, "BuiltTime": time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(moment))}
+def release() -> dict[str, Any]:
+    """What `version` and `info` say of this program: its version, when this installation was made, what it runs on."""
+    moment = int(os.stat(version.__file__).st_mtime)
+    return {
+        "APIVersion": version.COMPAT_VERSION,
+        "Version": version.VERSION,
+        "GoVersion": "",
+        "GitCommit": "",
+        "BuildOrigin": "",
+        "Built": moment,
+        "BuiltTime": time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(moment)),
+        "Os": "linux",
+        "OsArch": f"linux/{machine.architecture()}",
+    }

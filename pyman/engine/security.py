@@ -6,6 +6,7 @@ import os
 
 from pyman.engine import seccomp_default
 from pyman.errors import UsageError
+from pyman.linux import machine
 from pyman.state import fastjson, store
 
 TYPE_CHECKING = False
@@ -125,8 +126,8 @@ def _rule(item: dict[str, Any], bounding: list[str]) -> dict[str, Any] | None:
     includes, excludes = item.get("includes") or {}, item.get("excludes") or {}
     if any(cap not in bounding for cap in includes.get("caps") or []) or any(cap in bounding for cap in excludes.get("caps") or []):
         return None
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-    if (includes.get("arches") and machine not in includes["arches"]) or machine in (excludes.get("arches") or []):
+    arch = machine.architecture()
+    if (includes.get("arches") and arch not in includes["arches"]) or arch in (excludes.get("arches") or []):
         return None
     return {
         "names": item.get("names") or [item.get("name")],

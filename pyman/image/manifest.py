@@ -6,6 +6,7 @@ import os
 
 from pyman.errors import ImageError, PymanError
 from pyman.image.reference import check_digest
+from pyman.linux import machine
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -18,21 +19,11 @@ MAX_LAYERS = 512
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 ACCEPT = ", ".join(INDEXES + MANIFESTS)
-_MACHINES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "i686": "386",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-    "riscv64": "riscv64",
-}
 
 
 def host_platform() -> str:
     """os/arch[/variant] of this machine, in OCI words."""
-    machine = os.uname().machine
-    return f"linux/{_MACHINES.get(machine, machine)}" + {"armv7l": "/v7", "aarch64": "/v8"}.get(machine, "")
+    return f"linux/{machine.architecture()}" + {"armv7l": "/v7", "aarch64": "/v8"}.get(os.uname().machine, "")
 
 
 def loads(data: bytes, what: str, limit: int) -> dict[str, Any]:

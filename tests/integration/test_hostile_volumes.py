@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pyman.linux import machine
 from tests.conftest import Run, command, environment
 from tests.integration.test_hostile_roots import make_root
 
@@ -172,7 +173,7 @@ def make_image(root: Path, layout: Path, config: dict[str, object]) -> None:
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
 
     layer = blob(buffer.getvalue(), "layer.v1.tar")
-    platform = {"architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine], "os": "linux"}
+    platform = {"architecture": machine.architecture(), "os": "linux"}
     described = {**platform, "config": config, "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
     made = blob(json.dumps(described).encode(), "config.v1+json")
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": made, "layers": [layer]}

@@ -8,7 +8,7 @@ import sys
 from pyman.cli import output
 from pyman.cli.reporter import lazy_reporter
 from pyman.config import containers
-from pyman.engine import create, runlabel
+from pyman.engine import container_image, runlabel
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("no label and image given", "runlabel needs both", "pyman container runlabel run IMAGE")
     label, image, *more = args
     reporter = lazy_reporter(opts["quiet"])
-    record = create.find_image(image, opts, containers.load(), reporter)
+    record = container_image.find(image, opts, containers.load(), reporter)
     reporter.close()
     if opts["display"]:
         output.print_text("command: " + runlabel.shown(record, image, label, more, opts["name"] or ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pyman.linux.machine import architecture
 from pyman.version import COMPAT_VERSION, VERSION
 
 TYPE_CHECKING = False
@@ -13,27 +14,12 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Print the version, as text, json or by template."""
-    import os
-
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-    client = {
-        "APIVersion": COMPAT_VERSION,
-        "Version": VERSION,
-        "PythonVersion": sys.version.split()[0],
-        "GoVersion": "",
-        "GitCommit": "",
-        "BuildOrigin": "",
-        "Built": 0,
-        "BuiltTime": "",
-        "Os": "linux",
-        "OsArch": f"linux/{machine}",
-    }
+    python = sys.version.split()[0]
     if opts["format"]:
-        from pyman import version
         from pyman.cli import gotemplate, output
-        from pyman.engine import machine as facts
+        from pyman.engine import machine
 
-        client.update(facts.built(version.__file__))
+        client = {**machine.release(), "PythonVersion": python}
         if opts["format"] == "json":
             output.print_json({"Client": client})
         else:
@@ -42,6 +28,6 @@ def main(opts: Any, args: list[str]) -> int:
             output.print_text(gotemplate.compile_format(opts["format"])[0](data))
         return 0
     sys.stdout.write(
-        f"Client:       pyman\nVersion:      {VERSION}\nAPI Version:  {COMPAT_VERSION}\nPython:       {client['PythonVersion']}\nOS/Arch:      linux/{machine}\n"
+        f"Client:       pyman\nVersion:      {VERSION}\nAPI Version:  {COMPAT_VERSION}\nPython:       {python}\nOS/Arch:      linux/{architecture()}\n"
     )
     return 0
