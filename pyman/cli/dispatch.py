@@ -66,6 +66,10 @@ def _globals(options: dict[str, Any]) -> None:
         raise UsageError(f"invalid value {level!r} for option --log-level", f"it must be one of {', '.join(LEVELS)}")
     if options.get("config"):
         os.environ["DOCKER_CONFIG"] = os.path.abspath(options["config"])
+    if options.get("module"):
+        from pyman.config import modules  # with the option only
+
+        modules.use(options["module"])
     if options.get("out"):
         try:
             fd = os.open(options["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)

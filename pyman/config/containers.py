@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _cached: dict[str, Any] | None = None
+modules: list[str] = []  # files that --module names; modules.py fills it
 
 
 def sources() -> list[str]:
@@ -78,20 +79,32 @@ def keep(name: str, key: str, value: Any) -> None:
         pass  # only a cache
 
 
-def load() -> dict[str, Any]:
-    """{table: {key: value}} with all defaults filled in. ConfigError names file, line and the nearest valid key."""
+def load(made_with: list[str] | None = None) -> dict[str, Any]:
+    """{table: {key: value}} with all defaults filled in. ConfigError names file, line and the nearest valid key.
+
+    made_with: the modules that a container was made with; they are read before those of this command.
+    """
     global _cached
-    if _cached is not None:
+    named = list(dict.fromkeys([*made_with, *modules])) if made_with else modules
+    if _cached is not None and named == modules:
         return _cached
-    files = sources()
+    found = _read(named)
+    if named == modules:
+        _cached = found
+    return found
+
+
+def _read(named: list[str]) -> dict[str, Any]:
+    """What the files say, and then these modules."""
+    files = [*sources(), *named]
     key, any_file = key_of(files)
-    if not any_file and not os.environ.get("PYMAN_CONF"):
-        _cached = schema.defaults()
-        return _cached
-    _cached = snapshot("config.json", key)
-    if _cached is None:
+    if not any_file and not named and not os.environ.get("PYMAN_CONF"):
+        return schema.defaults()
+    name = "config-modules.json" if named else "config.json"
+    found: dict[str, Any] | None = snapshot(name, key)
+    if found is None:
         from pyman.config import load as loader  # tomli: only when a file changed
 
-        _cached = loader.load_files(files)
-        keep("config.json", key, _cached)
-    return _cached
+        found = loader.load_files(files, named)
+        keep(name, key, found)
+    return found

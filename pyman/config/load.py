@@ -70,18 +70,34 @@ def _read(path: str) -> str:
         raise ConfigError(f"{what}, line {line}", "it is not UTF-8 text", "save it as UTF-8") from err
 
 
-def load_files(files: list[str]) -> dict[str, Any]:
-    """Merge the files that exist over the defaults, later ones winning. ConfigError."""
+def load_files(files: list[str], modules: list[str] = []) -> dict[str, Any]:  # noqa: B006 (only read)
+    """Merge the files that exist over the defaults, later ones winning; those of `modules` must exist. ConfigError."""
     result: dict[str, dict[str, Any]] = schema.defaults()
+    growing: set[tuple[str, str]] = set()
     for path in files:
         try:
             data = parse_file(path)
         except FileNotFoundError:
             if os.environ.get("PYMAN_CONF") == path:
                 raise ConfigError(f"cannot read {path}", "no such file", "PYMAN_CONF names it") from None
+            if path in modules:
+                raise ConfigError(f"cannot read the module {path}", "no such file", "--module names it, now or when it was made") from None
             continue
-        _merge(result, data, path, _read(path))
+        _merge(result, data, path, _read(path), growing)
     return result
+
+
+def _grown(value: list[Any], before: list[Any], place: tuple[str, str], growing: set[tuple[str, str]]) -> list[Any]:
+    """A list, or the earlier one with this at its end: {append = true} in it says so, for this file and those after it."""
+    plain = []
+    for item in value:
+        if not (isinstance(item, dict) and list(item) == ["append"] and isinstance(item["append"], bool)):
+            plain.append(item)
+        elif item["append"]:
+            growing.add(place)
+        else:
+            growing.discard(place)
+    return [*before, *plain] if place in growing else plain
 
 
 def _line(text: str, table: str, key: str = "") -> int:
@@ -98,7 +114,7 @@ def _line(text: str, table: str, key: str = "") -> int:
     return 1
 
 
-def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -> None:
+def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str, growing: set[tuple[str, str]]) -> None:
     kinds = {(table, key): kind for table, key, kind, _, _ in schema.KEYS}
     for table, values in data.items():
         if table not in result or not isinstance(values, dict):
@@ -122,6 +138,8 @@ def _merge(result: dict[str, Any], data: dict[str, Any], path: str, text: str) -
                 )
             if key == "default_subnet_pools" and isinstance(value, list):
                 value = [f"{item.get('base')}:{item.get('size')}" if isinstance(item, dict) else item for item in value]
+            if kind == "list" and isinstance(value, list):
+                value = _grown(value, result[table][key], (table, key), growing)
             if (
                 not isinstance(value, _TYPES[kind])
                 or (kind == "int" and isinstance(value, bool))

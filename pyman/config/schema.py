@@ -140,7 +140,8 @@ def example() -> str:
     lines = [
         "# pyman's configuration. Each key stands with its default; remove the # to change it.",
         "# Read in this order, later files win: /usr/share/pyman, /etc/pyman, $XDG_CONFIG_HOME/pyman,",
-        "# each with containers.toml and then containers.toml.d/*.toml.",
+        "# each with containers.toml and then containers.toml.d/*.toml; then the modules that --module names, which are",
+        "# looked for in containers.toml.modules of these directories. {append = true} in a list adds it to the earlier ones.",
     ]
     table = ""
     for name, key, kind, default, comment in KEYS:

@@ -59,6 +59,8 @@ def create_container(
         from pyman.engine import secret_option
 
         config["secrets"], sealed = secret_option.take(opts["secret"])
+    if containers_conf.modules:
+        config["modules"] = list(containers_conf.modules)  # a start reads the configuration again
     needed = _dependencies(opts)
     if needed:
         config["depends"] = needed

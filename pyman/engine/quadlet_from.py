@@ -30,14 +30,17 @@ def of_container(name: str, wanted: str, wanted_by: str) -> tuple[str, str]:
         else config["image"]["name"] or config["image"]["id"]
     )
     called = wanted or container.name
-    return _named(called), write.container_file(options, given, image, list(config["command"]), called, wanted_by, os.getcwd())
+    before = [("module", path) for path in config.get("modules") or []]
+    return _named(called), write.container_file(options, given, image, list(config["command"]), called, wanted_by, os.getcwd(), before)
 
 
-def of_options(options: Any, given: set[str], args: list[str], wanted: str, wanted_by: str) -> tuple[str, str]:
-    """(name, text) of the file for the options and arguments of a `run`. Nothing is looked up."""
+def of_options(
+    options: Any, given: set[str], args: list[str], wanted: str, wanted_by: str, before: list[tuple[str, str]]
+) -> tuple[str, str]:
+    """(name, text) of the file for the options and arguments of a `run`. Nothing is looked up. before: the options before the command."""
     image = args[0]
     called = wanted or str(options.get("name") or "") or image.rpartition("/")[2].partition("@")[0].partition(":")[0] or "container"
-    return _named(called), write.container_file(dict(options), given, image, args[1:], called, wanted_by, os.getcwd())
+    return _named(called), write.container_file(dict(options), given, image, args[1:], called, wanted_by, os.getcwd(), before)
 
 
 def _named(name: str) -> str:

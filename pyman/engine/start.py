@@ -123,7 +123,7 @@ def _after_command(container: Container) -> list[str]:
 def _plan(container: Container) -> plans.Plan:
     """Everything that can be decided outside the user namespace, without touching the kernel."""
     config = container.config
-    conf = containers_conf.load()
+    conf = containers_conf.load(config.get("modules"))
     opts = dict(config["options"])
     opts["_command"] = config["command"]
     opts["_secrets"] = config.get("secrets")

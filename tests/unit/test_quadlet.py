@@ -22,6 +22,7 @@ CONTAINER = {
     "AutoUpdate": ("registry", ["--label=io.containers.autoupdate=registry"]),
     "CgroupsMode": ("no-conmon", ["--cgroups=no-conmon"]),
     "ContainerName": ("web", ["--name=web"]),
+    "ContainersConfModule": ("mine.toml", ["--module=mine.toml", "run"]),
     "DNS": ("10.0.0.1", ["--dns=10.0.0.1"]),
     "DNSOption": ("ndots:1", ["--dns-option=ndots:1"]),
     "DNSSearch": ("example", ["--dns-search=example"]),
@@ -98,6 +99,7 @@ CONTAINER = {
 }
 OTHERS: dict[str, dict[str, tuple[str, list[str]]]] = {
     "volume": {
+        "ContainersConfModule": ("/mine.toml", ["--module=/mine.toml", "volume"]),
         "Copy": ("false", ["--opt=nocopy"]),
         "Device": ("/dev/x", ["--opt=device=/dev/x"]),
         "Driver": ("local", ["--driver=local"]),
@@ -109,6 +111,7 @@ OTHERS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "VolumeName": ("data", ["data"]),
     },
     "network": {
+        "ContainersConfModule": ("/mine.toml", ["--module=/mine.toml", "network"]),
         "DNS": ("10.0.0.1", ["--dns=10.0.0.1"]),
         "DisableDNS": ("true", ["--disable-dns"]),
         "Driver": ("bridge", ["--driver=bridge"]),
@@ -124,6 +127,7 @@ OTHERS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "Subnet": ("10.9.0.0/24", ["--subnet=10.9.0.0/24"]),
     },
     "image": {
+        "ContainersConfModule": ("/mine.toml", ["--module=/mine.toml", "image"]),
         "AllTags": ("true", ["--all-tags"]),
         "Arch": ("arm64", ["--arch=arm64"]),
         "AuthFile": ("/a.json", ["--authfile=/a.json"]),
@@ -139,6 +143,7 @@ OTHERS: dict[str, dict[str, tuple[str, list[str]]]] = {
         "Variant": ("v8", ["--variant=v8"]),
     },
     "artifact": {
+        "ContainersConfModule": ("/mine.toml", ["--module=/mine.toml", "artifact"]),
         "AuthFile": ("/a.json", ["--authfile=/a.json"]),
         "CertDir": ("/c", ["--cert-dir=/c"]),
         "Creds": ("me:secret", ["--creds=me:secret"]),

@@ -98,7 +98,7 @@ def test_what_is_written_is_read_again(options: list[tuple[str, str]], arguments
     options = [(name, "8080" if name == "expose" else value) for name, value in options]
     argv = ["run", *(f"--{name}={value}" for name, value in options), "quay.io/x/y", *arguments]
     first = parse.parse(argv)
-    _, text = quadlet_from.of_options(first.options, first.options.given, first.args, "", "")
+    _, text = quadlet_from.of_options(first.options, first.options.given, first.args, "", "", [])
     second = again(text)
     assert second.args == first.args
     for name in {name.replace("-", "_") for name, _ in options}:
@@ -119,3 +119,15 @@ def test_the_usual_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     for expected in ("CgroupsMode=no-conmon", "Notify=healthy", "Exec=-g x", "[Install]\nWantedBy=default.target"):
         assert f"\n{expected}\n" in text
     assert "PodmanArgs" not in text
+
+
+def test_what_stands_before_the_command_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    opts = parse.parse(["quadlet", "from", "x"]).options
+    line = "pyman --module=a.toml --module '/b c.toml' --cgroup-manager cgroupfs --root '/r%d' run nginx:1"
+    assert command.main(opts, [line]) == 0
+    text = capsys.readouterr().out
+    assert (
+        "\nGlobalArgs=--cgroup-manager=cgroupfs\nContainersConfModule=a.toml\nContainersConfModule=/b c.toml\nGlobalArgs=--root=/r%%d\n"
+        in text
+    )
+    assert again(text).globals["module"] == ["a.toml", "/b c.toml"] and again(text).globals["root"] == "/r%d"

@@ -29,6 +29,15 @@ def _command_line(args: list[str]) -> list[str]:
     return found if len(found) > 1 else []
 
 
+def _before(options: parse.Options) -> list[tuple[str, str]]:
+    """(option, value) of what was given before the command."""
+    found = []
+    for key in sorted(options.given):
+        value = options[key]
+        found += [(key.replace("_", "-"), str(item)) for item in (value if isinstance(value, list) else [value])]
+    return found
+
+
 def main(opts: Any, args: list[str]) -> int:
     """Print the file, or write it to --output and print where it is."""
     if not args:
@@ -40,7 +49,9 @@ def main(opts: Any, args: list[str]) -> int:
             raise UsageError(
                 "cannot make a Quadlet file", "the command line is no run or create with an image", "pyman quadlet from 'run -d nginx'"
             )
-        name, text = quadlet_from.of_options(parsed.options, parsed.options.given, parsed.args, opts["name"], opts["wanted_by"])
+        name, text = quadlet_from.of_options(
+            parsed.options, parsed.options.given, parsed.args, opts["name"], opts["wanted_by"], _before(parsed.globals)
+        )
     else:
         name, text = quadlet_from.of_container(args[0], opts["name"], opts["wanted_by"])
     if opts["output"]:

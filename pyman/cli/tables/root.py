@@ -13,7 +13,7 @@ hooks-dir list Directory of hooks !! pyman runs no programs of the host around c
 identity str Key for a remote service !! pyman works on this machine, without a service: ssh HOST pyman ...
 imagestore str Place of images alone !! further places of images are read-only: additional_image_stores in containers.toml
 log-level str=warn trace and debug print tracebacks of failures
-module list Part of a configuration to load !! PYMAN_CONF names a configuration file: PYMAN_CONF=FILE pyman ...
+module list File of settings that is read after containers.toml: its path, or its name in a folder containers.toml.modules
 network-cmd-path str Program for networks !! pasta and slirp4netns are found by PATH; network_cmd_options in containers.toml gives them options
 network-config-dir str Directory of networks !! networks lie in the directory of images and containers: --root
 out str Write what would go to stdout to this file

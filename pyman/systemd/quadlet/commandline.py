@@ -29,9 +29,10 @@ def program() -> str:
 
 
 def base(unit: UnitFile, *command: str) -> list[str]:
-    """pyman, GlobalArgs=, and the command."""
+    """pyman, ContainersConfModule=, GlobalArgs=, and the command."""
     section = keys.section(keys.kind_of(unit.name))
-    return [program(), *(word for _, word in unit.words(section, "GlobalArgs", True)), *command]
+    modules = [option("module", entry.value) for entry in unit.entries(section, "ContainersConfModule")]
+    return [program(), *modules, *(word for _, word in unit.words(section, "GlobalArgs", True)), *command]
 
 
 def option(name: str, value: str) -> str:

@@ -7,11 +7,10 @@ bool (--option or --option=false), code (a translator knows), and no: the key ma
 
 from __future__ import annotations
 
-MODULE = "pyman reads one containers.toml; there are no modules. Put the settings into PodmanArgs= or into the file itself"
 _ENCRYPTED = "encrypted images are not supported"
 
-_COMMON = f"""\
-ContainersConfModule 4.8 no !! {MODULE}
+_COMMON = """\
+ContainersConfModule 4.8 code
 GlobalArgs 4.8 code
 PodmanArgs 4.4 code
 ServiceName 5.3 code

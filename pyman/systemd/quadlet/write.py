@@ -35,13 +35,27 @@ _AUTO_UPDATE = "io.containers.autoupdate="
 _EACH = frozenset(("Volume", "Network", "ExposeHostPort"))
 
 
-def container_file(options: dict[str, Any], given: set[str], image: str, command: list[str], name: str, wanted_by: str, place: str) -> str:
+def container_file(
+    options: dict[str, Any],
+    given: set[str],
+    image: str,
+    command: list[str],
+    name: str,
+    wanted_by: str,
+    place: str,
+    before: list[tuple[str, str]],
+) -> str:
     """The file's text. options: values by long name with _ for -, of which `given` count; image: also a directory, with the option rootfs.
 
-    place: the directory that relative paths of the options are meant from.
+    place: the directory that relative paths of the options are meant from; before: (option, value) of what stands before the command.
     """
     lines: list[tuple[str, str]] = [("Rootfs" if options.get("rootfs") else "Image", _plain(image)), ("ContainerName", name)]
     rest: list[str] = []
+    for option, text in before:
+        if option == "module" and text.isprintable() and text == text.strip():
+            lines.append(("ContainersConfModule", words.plain(text)))
+        else:
+            lines.append(("GlobalArgs", words.quote(f"--{option}={words.plain(text)}")))
     for key in sorted(given):
         option = key.replace("_", "-")
         value = options.get(key)
