@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import _signal  # the C half of signal
 import os
-import time
 
 from pyman import stages
-from pyman.engine import cgroups, logopts, restart_policy, specgen_rootfs
+from pyman.engine import cgroups, logopts, specgen_rootfs, started
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import fs, libc, process
 from pyman.monitor import spawn
 from pyman.network import hosts
 from pyman.network import setup as network
-from pyman.rootless import userns
 from pyman.runtime import create as runtime_create
-from pyman.runtime import start as runtime_start
 from pyman.runtime.channel import Created
-from pyman.state import events, fastjson, store
+from pyman.state import store
 from pyman.storage import layers, overlay
 
 TYPE_CHECKING = False
@@ -31,15 +28,13 @@ if TYPE_CHECKING:
 
     from pyman.engine.plan import Plan
 
-MOST_ENDS = 10  # ends of earlier runs that a container remembers
-
 
 def run(plan: Plan) -> int:
     """C's body. Never returns after a good start: the monitor replaces it. Reports one JSON line to the CLI."""
-    started: list[int] = []  # what to kill when a later step fails
+    pids: list[int] = []  # what to kill when a later step fails
     failure: PymanError = RuntimeFailure(f"cannot start container {plan.container.name}", "its monitor was not executed")
     try:
-        _run(plan, started)
+        _run(plan, pids)
     except PymanError as err:
         failure = err
     except OSError as err:
@@ -47,14 +42,14 @@ def run(plan: Plan) -> int:
         failure = RuntimeFailure(f"cannot start container {plan.container.name}", f"{where}{err.strerror or err}", errno=err.errno or 0)
     # The report comes last: who reads it may take the container's directory away, and with it the place of its control group.
     try:
-        _undo(plan, started)
+        _undo(plan, pids)
     finally:
-        _report(plan, {"error": failure.to_record()})
+        plan.report({"error": failure.to_record()})
     return 125
 
 
-def _undo(plan: Plan, started: list[int]) -> None:
-    for pid in started:
+def _undo(plan: Plan, pids: list[int]) -> None:
+    for pid in pids:
         try:
             os.kill(pid, 9)
         except ProcessLookupError:
@@ -62,16 +57,12 @@ def _undo(plan: Plan, started: list[int]) -> None:
     if plan.net is not None:
         network.abort(plan.net)
     if plan.cgroup:
-        for pid in started:
+        for pid in pids:
             process.wait(pid)
         cgroups.discard(plan.container)
 
 
-def _report(plan: Plan, record: dict[str, Any]) -> None:
-    os.write(plan.report_fd, fastjson.dumps(record).encode() + b"\n")
-
-
-def _run(plan: Plan, started: list[int]) -> None:
+def _run(plan: Plan, pids: list[int]) -> None:
     container, spec = plan.container, plan.spec
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     if _uses_netns(plan):
@@ -83,10 +74,10 @@ def _run(plan: Plan, started: list[int]) -> None:
     _finish_spec(plan)
     stdio, monitor_ends = _make_stdio(plan)
     limits = spec["linux"].get("resources") or {}
-    plan.cgroup = cgroups.make(container, plan.opts, plan.conf, limits, lambda text: _report(plan, {"warning": text}), scope)
+    plan.cgroup = cgroups.make(container, plan.opts, plan.conf, limits, lambda text: plan.report({"warning": text}), scope)
     stages.reach("start:cgroup")
     created = _begin(plan, spec, stdio)
-    started.append(created.pid)
+    pids.append(created.pid)
     stages.reach("start:cloned")
     if plan.net is None:
         fd = created.netns_fd
@@ -117,9 +108,9 @@ def _run(plan: Plan, started: list[int]) -> None:
     # From the moment the state is saved a command may ask this process, as the monitor, for a new attach socket or health plan:
     # the signal waits until the monitor, which inherits the mask, reads it.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2))
-    _start_saved(plan, created, info, waits)
-    stages.reach("start:started")
-    _become_monitor(plan, created, info, monitor_ends)
+    started.start(plan, created, info, waits)
+    started.announce(plan, created)
+    started.become_monitor(plan, created, info, monitor_ends)
 
 
 def _mount_sources(plan: Plan) -> list[str]:
@@ -143,39 +134,14 @@ def _mount_sources(plan: Plan) -> list[str]:
 
 def _finish_spec(plan: Plan) -> None:
     """Complete the spec by what only the mounted root file system tells; the caller of the command is told its warnings."""
-    plan.ctx.notice = lambda text: _report(plan, {"notice": text})
+    plan.ctx.notice = lambda text: plan.report({"notice": text})
     root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     if hosts.base_file(plan.opts, plan.conf) == "image":
         plan.ctx.image_hosts = specgen_rootfs.read_lines(root_fd, "etc/hosts")
     specgen_rootfs.finish(plan.spec, root_fd, plan.ctx, plan.opts)
     os.close(root_fd)
     for warning in getattr(plan.ctx, "warnings", None) or []:
-        _report(plan, {"warning": warning})
-
-
-def _start_saved(plan: Plan, created: Any, info: network.NetInfo, waits: bool) -> None:
-    """Save the state as running, then let the program start; where it cannot, the state is what it was. waits: init may not be ready.
-
-    Saved before the start: whoever is killed from now on, the next command knows which processes are the container's.
-    """
-    container = plan.container
-    before = dict(container.state)
-    _save_running(plan, created, info)
-    stages.reach("start:saved")
-    try:
-        if waits:
-            runtime_create.wait_created(created)
-        if plan.gate:
-            os.set_inheritable(created.channel.fileno(), True)  # the monitor keeps it: init sees by it that its parent lives
-        elif isinstance(created, Created):
-            runtime_start.start(created)
-        else:
-            created.start()
-    except BaseException:
-        container.state.clear()
-        container.state.update(before)
-        container.save()
-        raise
+        plan.report({"warning": warning})
 
 
 def _leave_fuse(*paths: str) -> None:
@@ -228,8 +194,9 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
         extras: Any = None
         trees: list[int] = []
         if spec["linux"].get("uidMappings"):
-            spec, extras = _for_strangers(plan, spec)
-            spec, trees = _open_sources(spec) if extras is None else (spec, [])
+            from pyman.engine import own_userns  # such containers only
+
+            spec, extras, trees = own_userns.open_sources(plan, spec)
         created = runtime_create.begin(
             spec,
             extras=extras,
@@ -252,36 +219,6 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
     runtime = external.Runtime(container.id, name, plan.conf, container.run_dir)
     runtime.create(spec, container.run_dir, stdio, plan.cgroup, plan.preserve)
     return runtime
-
-
-def _for_strangers(plan: Plan, spec: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """A user namespace without the caller's id in it (nomap, some --uidmap): what it needs of the caller's directories is opened for it."""
-    from pyman.runtime import rootfs_more  # containers with a user namespace of their own only
-
-    if not rootfs_more.leaves_out_caller(spec["linux"]):
-        return spec, None
-    from pyman.runtime.extras import Extras
-
-    state = {"ociVersion": spec["ociVersion"], "id": plan.container.id, "status": "creating", "bundle": plan.container.run_dir}
-    spec = {**spec, "mounts": [dict(entry) for entry in spec["mounts"]]}  # descriptors are added, which spec.json is not to have
-    return spec, Extras(spec, state)
-
-
-def _open_sources(spec: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    """(the spec with descriptors of what is bound, these): the root of a user namespace of its own may not pass directories whose
-    owner or group that does not have, though they are open to the caller."""
-    mounts, trees = [], []
-    for entry in spec["mounts"]:
-        options = entry.get("options") or []
-        if entry["type"] == "bind" and "copy-symlink" not in options and "tree_fd" not in entry:
-            try:
-                flags = libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if "rbind" in options else 0)
-                trees.append(libc.open_tree(libc.AT_FDCWD, entry["source"], flags))
-                entry = {**entry, "tree_fd": trees[-1], "tree_optional": True}
-            except OSError:
-                pass  # init tries it, and its error names the mount
-        mounts.append(entry)
-    return {**spec, "mounts": mounts}, trees
 
 
 def mount_rootfs(plan: Plan) -> None:
@@ -337,132 +274,8 @@ def _write_files(plan: Plan, info: Any) -> None:
         hosts.write_resolv_conf(path, info, plan.opts, plan.conf, mode)
     with open(os.path.join(run_dir, "hostname"), "w") as file:
         file.write(plan.ctx.hostname + "\n")
-    if plan.opts.get("privileged"):  # for others its being there says enough
+    if plan.opts.get("privileged"):
+        from pyman.engine import privileged  # such containers only
+
         with open(os.path.join(run_dir, ".containerenv"), "w") as file:
-            file.write(_described(plan))
-
-
-def _described(plan: Plan) -> str:
-    from pyman.version import VERSION  # privileged containers only
-
-    image = plan.container.config["image"]
-    fields = {
-        "engine": f"pyman-{VERSION}",
-        "name": plan.container.name,
-        "id": plan.container.id,
-        "image": image["name"],
-        "imageid": image["id"],
-    }
-    return "".join(f'{key}="{value}"\n' for key, value in fields.items()) + "rootless=1\n"
-
-
-def _save_running(plan: Plan, created: Any, info: Any) -> None:
-    container = plan.container
-    state = container.state
-    now = time.time()
-    me = os.getpid()
-    if state.get("finished"):
-        state["ends"] = [*(state.get("ends") or []), remembered(state)][-MOST_ENDS:]
-    state.update(
-        status="initialized" if plan.gate else "running",
-        pid=created.pid,
-        pid_start=created.start_time,
-        monitor_pid=me,
-        monitor_start=process.start_time(me),
-        boot_id=process.boot_id(),
-        started=0.0 if plan.gate else now,
-        finished=0.0,
-        last_code=state.get("exit_code", 0),
-        exit_code=0,
-        oom_killed=False,
-        restarts=plan.restarts,
-        driver=plan.driver.name if plan.driver else "",
-        ports=info.ports if hasattr(info, "ports") else plan.ports,
-        mounts=[mount["destination"] for mount in plan.spec["mounts"] if mount.get("type") == "bind" and not _generated(plan, mount)],
-        network_mode=plan.network_mode,
-        ip=getattr(info, "ip", ""),
-        **_attached(plan, info),
-        runtime=plan.opts.get("runtime") or "pyman-runtime",
-        anonymous_volumes=plan.volumes.anonymous,
-        volume_at=plan.volumes.used,
-        cgroup=plan.cgroup,
-    )
-    for key in ("note", "stopped_by", "stopped_who", "start_error", "end"):
-        state.pop(key, None)
-    container.save()
-
-
-def _attached(plan: Plan, info: Any) -> dict[str, Any]:
-    """What the state says of bridge networks; nothing for a container that never had any."""
-    if plan.network_mode != "bridge" and not plan.container.state.get("networks"):
-        return {}
-    names = [status["name"] for status in info.attached]
-    return {
-        "networks": names,
-        "attached": info.attached,
-        "keeper": info.keeper,
-        "keeper_fds": [info.netns_fd, plan.life_fd],
-        "forwarder": info.pids,
-    }
-
-
-def remembered(state: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a run's end when the next one begins."""
-    kept = {key: state[key] for key in ("started", "finished", "exit_code")}
-    kept.update({key: state[key] for key in ("oom_killed", "note", "stopped_by", "stopped_who", "end") if state.get(key)})
-    return kept
-
-
-def _become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:
-    container = plan.container
-    if plan.notify_fd >= 0:
-        from pyman.engine import notify  # below a service manager only
-
-        notify.begin(plan.notify_fd, plan.notify_mode)
-    _report(plan, {"started": True, "pid": created.pid})
-    try:
-        userns.remember(os.getpid(), container.state["monitor_start"], plan.idmap, brief=bool(plan.opts.get("rm")))
-    except PymanError:
-        pass  # only a hint: the next command makes its own user namespace
-    lines = [container.event_line("init"), *([] if plan.gate else [container.event_line("start")])]
-    events.append(lines + [container.event_line("attach")] if plan.attach_fd >= 0 else lines)
-    stages.reach("start:reported")
-    args = spawn.MonitorArgs()
-    args.init_pid = created.pid
-    args.stdin_fd, args.stdout_fd, args.stderr_fd, args.console_fd = ends["stdin_fd"], ends["stdout_fd"], ends["stderr_fd"], created.console
-    args.log_driver, args.log_path, args.log_max_size, args.log_max_files = log_settings(plan)
-    args.journal = plan.journal
-    args.oom_path = f"{plan.cgroup}/memory.events" if plan.cgroup else ""
-    if not plan.cgroup or not os.path.exists(args.oom_path):
-        args.oom_path = spawn.oom_counter()
-    args.cgroup = plan.cgroup
-    args.run_dir, args.exit_path = container.run_dir, container.exit_path
-    args.attach_fd = plan.attach_fd
-    args.kill_pids, args.again = info.pids, info.again
-    if plan.network_mode == "bridge":
-        args.kept_fds, args.again_fd, args.tidy = [info.netns_fd, plan.life_fd], info.netns_fd, True
-    args.exit_command, args.remove = plan.cleanup, bool(container.state.get("auto_remove"))
-    args.policy_path, args.stopped_path = restart_policy.policy_path(container), restart_policy.stopped_path(container)
-    args.restarts, args.wait_ms = plan.restarts, plan.restart_wait
-    args.keep_stdio = args.log_driver in logopts.PASSED and container.state.get("restart_policy", "no") != "no"
-    if events.limit():
-        args.events_path, args.event = events.path(), container.event_subject()
-    args.timeout = int(plan.opts.get("timeout") or 0)
-    args.health_path, args.health_state = os.path.join(container.dir, "health.plan"), os.path.join(container.dir, "health.json")
-    args.check, args.secret_env = bool(plan.health) and not plan.gate, plan.secret_env
-    args.notify_fd, args.notify_listen, args.notify_mode, args.watchdog = (
-        plan.notify_fd,
-        plan.notify_listen,
-        plan.notify_mode,
-        plan.watchdog,
-    )
-    spawn.exec_monitor(args)
-
-
-def _generated(plan: Plan, mount: dict[str, Any]) -> bool:
-    return str(mount.get("source", "")).startswith(plan.container.run_dir + "/")
-
-
-def log_settings(plan: Plan) -> tuple[str, str, int, int]:
-    """(driver, path, bytes until rotation or 0, rotated files kept) from --log-driver, --log-opt and containers.toml."""
-    return logopts.settings(plan.opts, plan.conf, os.path.join(plan.container.dir, "ctr.log"))
+            file.write(privileged.containerenv(plan.container))

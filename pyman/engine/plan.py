@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import volumes as volume_store
 from pyman.errors import UsageError
+from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class VolumeStore:
 
     def __call__(self, name: str, destination: str = "", anonymous: bool = False, create_missing: bool = True) -> str:
         """Path of the volume's data. The same anonymous volume for the same destination at each start."""
+        from pyman.engine import volumes as volume_store  # with volumes only
+
         if anonymous or not name:
             name = self.used.get(destination) or os.urandom(32).hex()
             if name not in self.anonymous:
@@ -140,6 +142,10 @@ class Plan:
         self.health = False  # whether there is a health check
         self.restarts = 0  # by the restart policy, since a user started the container
         self.restart_wait = 0  # milliseconds until the next one
+
+    def report(self, record: dict[str, Any]) -> None:
+        """C tells the CLI process: "started", "error", "warning" or "notice"; one line of JSON."""
+        os.write(self.report_fd, fastjson.dumps(record).encode() + b"\n")
 
     def close(self) -> None:
         """Close the descriptors that pinned joined namespaces, and those that C has taken over."""

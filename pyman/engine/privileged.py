@@ -1,13 +1,17 @@
-"""The devices of a `--privileged` container: those that its user can open. CLI process, with the option only."""
+"""What only a `--privileged` container gets: the devices that its user can open, and facts about itself. CLI process and C."""
 
 from __future__ import annotations
 
 import os
 import stat
 
+from pyman.version import VERSION
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pyman.engine.container import Container
 
 _NOT_SHARED = ("pts", "shm", "fd", "mqueue")  # directories of the container's own
 # Terminals are the container's own too; the rest every container has.
@@ -47,3 +51,16 @@ def _nodes(directory: str) -> list[str]:
 
 def _is_virtual_console(name: str) -> bool:
     return name.startswith("tty") and name[3:].isdigit()
+
+
+def containerenv(container: Container) -> str:
+    """What /run/.containerenv says of the container; for others its being there says enough."""
+    image = container.config["image"]
+    fields = {
+        "engine": f"pyman-{VERSION}",
+        "name": container.name,
+        "id": container.id,
+        "image": image["name"],
+        "imageid": image["id"],
+    }
+    return "".join(f'{key}="{value}"\n' for key, value in fields.items()) + "rootless=1\n"
