@@ -11,6 +11,7 @@
  *
  * `forward` takes connections and datagrams of published ports on the host and passes them on to a container's address in
  * NETNS-FD, with the peer's own address as their source (IP_TRANSPARENT; the namespace's rules lead the answers back to us).
+ * It listens in NETNS-FD as well, at the copies of the host's addresses that pasta's device has.
  * FILE has lines "listen PROTOCOL ADDRESS|* PORT CONTAINER-PORT", "target ADDRESS" (at most one of each version) and "local SUBNET"
  * (peers in these are not imitated); SIGHUP: the targets have changed. It dies with the process PARENT. */
 #define _GNU_SOURCE
@@ -18,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -763,19 +765,17 @@ static void __attribute__((noreturn)) refuse(const char *protocol, int port, int
     _exit(1);
 }
 
-static void listen_on(const char *protocol, const char *text, int port, int number)
+/* Take connections, or datagrams, at an address ("both" versions of IP: any address); -1 and errno if it cannot be had. */
+static int listen_at(const char *protocol, union address address, int both, int port, int number)
 {
-    union address address;
-    int one = 1, zero = 0, tcp = !strcmp(protocol, "tcp"), type = tcp ? SOCK_STREAM : SOCK_DGRAM, both = !strcmp(text, "*");
-    if (!parse_address(both ? "::" : text, &address))
-        refuse(protocol, port, EINVAL);
+    int one = 1, zero = 0, tcp = !strcmp(protocol, "tcp"), type = tcp ? SOCK_STREAM : SOCK_DGRAM;
     int fd = socket(address.any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 && both) { /* a host without IPv6 */
         parse_address("0.0.0.0", &address);
         fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     }
     if (fd < 0)
-        refuse(protocol, port, errno);
+        return -1;
     if (address.any.sa_family == AF_INET6)
         setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, both ? &zero : &one, sizeof one);
     if (tcp)
@@ -786,13 +786,61 @@ static void listen_on(const char *protocol, const char *text, int port, int numb
             setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, &one, sizeof one);
     }
     set_port(&address, port);
-    if (bind(fd, &address.any, size_of(&address)) || (tcp && listen(fd, 4096)))
-        refuse(protocol, port, errno);
-    struct port *made = calloc(1, sizeof *made);
-    if (!made)
-        refuse(protocol, port, ENOMEM);
+    struct port *made = NULL;
+    if (!bind(fd, &address.any, size_of(&address)) && (!tcp || !listen(fd, 4096)))
+        made = calloc(1, sizeof *made);
+    if (!made) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
     *made = (struct port){{tcp ? LISTENER : DATAGRAMS, fd}, number};
     watch(&made->handle, EPOLLIN);
+    return 0;
+}
+
+static void listen_on(const char *protocol, const char *text, int port, int number)
+{
+    union address address;
+    int both = !strcmp(text, "*");
+    if (!parse_address(both ? "::" : text, &address))
+        refuse(protocol, port, EINVAL);
+    if (listen_at(protocol, address, both, port, number))
+        refuse(protocol, port, errno);
+}
+
+/* The namespace has copies of the host's addresses: containers that write to one of them never leave it. So we listen there, too. What
+   cannot be had is not missed by anybody else; what we have already is refused, too. */
+static void listen_inside(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char line[256], protocol[8], text[64];
+    int port, number;
+    struct ifaddrs *all = NULL;
+    if (file && !getifaddrs(&all))
+        while (fgets(line, sizeof line, file)) {
+            union address wanted, own;
+            if (sscanf(line, "listen %7s %63s %d %d", protocol, text, &port, &number) != 4)
+                continue;
+            int any = !strcmp(text, "*");
+            if (!parse_address(any ? "::" : text, &wanted))
+                continue;
+            for (struct ifaddrs *at = all; at; at = at->ifa_next) {
+                int family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
+                if (strcmp(at->ifa_name, "uplink") || (family != AF_INET && family != AF_INET6))
+                    continue;
+                memset(&own, 0, sizeof own);
+                memcpy(&own, at->ifa_addr, family == AF_INET ? sizeof own.v4 : sizeof own.v6);
+                set_port(&own, 0);
+                if (any ? own.any.sa_family == AF_INET || !IN6_IS_ADDR_LINKLOCAL(&own.v6.sin6_addr) : same(&own, &wanted))
+                    listen_at(protocol, own, 0, port, number);
+            }
+        }
+    if (all)
+        freeifaddrs(all);
+    if (file)
+        fclose(file);
 }
 
 static void read_file(const char *path, int first)
@@ -848,6 +896,7 @@ static int forward(int argc, char **argv)
     if (setns(netns, CLONE_NEWNET))
         die("setns");
     close(netns);
+    listen_inside(argv[4]);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGHUP);
@@ -870,7 +919,7 @@ static int forward(int argc, char **argv)
             if (handle == &signals) {
                 struct signalfd_siginfo info;
                 while (read(signals.fd, &info, sizeof info) == (ssize_t)sizeof info)
-                    read_file(argv[4], 0);
+                    read_file(argv[4], 0), listen_inside(argv[4]);
             } else if (handle->kind == LISTENER)
                 take_connections((struct port *)handle);
             else if (handle->kind == DATAGRAMS)

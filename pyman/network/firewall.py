@@ -14,7 +14,8 @@ from pyman.linux import process
 MARK, TABLE = 0x70796D61, 100  # packets for the port forwarder's sockets, and the routing table that keeps them here
 _PLACES = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft")
 
-# The answers to connections that the port forwarder made in a peer's name go to its socket, not out.
+# The answers to connections that the port forwarder made in a peer's name go to its socket, not out. Who is on an internal network
+# reaches its bridge's own address (names), and not the host's, where published ports are (shims/network.c).
 _RULES = f"""add table inet pyman
 flush table inet pyman
 table inet pyman {{
@@ -24,6 +25,10 @@ table inet pyman {{
     chain prerouting {{
         type filter hook prerouting priority mangle; policy accept;
         meta l4proto {{ tcp, udp }} socket transparent 1 meta mark set {MARK}
+    }}
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iifname @internal meta l4proto {{ tcp, udp }} fib daddr . iif type != local drop
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
@@ -70,7 +75,11 @@ def _run(text: str) -> None:
     with open(out_r, "rb") as pipe:
         said = pipe.read(4096).decode(errors="replace").strip()
     if process.wait(pid):
-        hint = "as root: modprobe nf_tables nft_socket nft_masq" if "No such file" in said or "not supported" in said.lower() else ""
+        hint = (
+            "as root: modprobe nf_tables nft_socket nft_masq nft_fib_inet"
+            if "No such file" in said or "not supported" in said.lower()
+            else ""
+        )
         raise NetworkError("cannot load the rules of bridge networks", said.split("\n")[0] or "nft failed", hint)
 
 
