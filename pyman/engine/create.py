@@ -23,9 +23,11 @@ CHECKED = frozenset(
     "add_host annotation arch attach authfile blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cgroupns cpu_period "
     "cpu_quota cpu_shares cpus cpuset_cpus cpuset_mems detach_keys device device_read_bps device_read_iops device_write_bps "
     "device_write_iops dns dns_option dns_search env_merge expose hostname hosts_file init ipc memory memory_reservation memory_swap "
-    "oom_score_adj os personality pid pids_limit platform replace retry_delay security_opt shm_size sysctl tmpfs ulimit umask userns "
-    "uts".split()
+    "oom_score_adj os personality pid pids_limit platform replace retry_delay security_opt shm_size sysctl tmpfs tz uidmap gidmap ulimit "
+    "umask userns uts".split()
 )
+GROUPED = frozenset(("cgroups", "cgroup_manager", "cgroup_parent", "limits"))
+NETWORKED = frozenset(("publish", "ip", "ip6", "mac_address", "network_alias"))
 SIMPLE_NETWORKS = ("none", "host", "pasta", "slirp4netns", "private", "default", "")  # nothing to check in them
 
 
@@ -38,7 +40,7 @@ def create_container(
     Returns the new container, in state "created". NoSuchImage, NameInUse, UsageError, StorageError.
     """
     conf = containers_conf.load()
-    _check_options(opts, conf)
+    check_options(opts, conf)
     prepare_roots()
     image, rootfs, command = None, "", args[1:]
     if opts.get("rootfs"):
@@ -48,7 +50,7 @@ def create_container(
     image_config: dict[str, Any] = (images.read_config(image).get("config") if image else None) or {}
     if "PODMAN_SYSTEMD_UNIT" in os.environ:  # below a unit made for containers: auto-update restarts that
         opts["label"] = [*(opts.get("label") or []), "PODMAN_SYSTEMD_UNIT=" + os.environ["PODMAN_SYSTEMD_UNIT"]]
-    health = _check_with_image(opts, image_config)
+    health = check_with_image(opts, image_config)
     if warn:
         _warn(image, opts, conf, warn)
     config = container_records.first_config(opts, conf, image_config, command)
@@ -64,7 +66,7 @@ def create_container(
     needed = _dependencies(opts)
     if needed:
         config["depends"] = needed
-    names_of_volumes = _plan_volumes(config)
+    names_of_volumes = plan_volumes(config)
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
     more = {**names_of_volumes, "health": 1} if health else names_of_volumes
@@ -82,14 +84,18 @@ def create_container(
     return container
 
 
-def _check_options(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+def check_options(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """What can be said of the options before there is an image. UsageError."""
     restart_policy.check(opts)
     logopts.check(opts, conf)
     if conf["containers"].get("log_driver") and not opts.get("log_driver"):
         opts["log_driver"] = conf["containers"]["log_driver"]  # its log stays where it is when the configuration changes
     given = getattr(opts, "given", CHECKED)
-    if "publish" in given or ("network" in given and (len(opts["network"]) != 1 or opts["network"][0] not in SIMPLE_NETWORKS)):
+    if GROUPED & given:
+        from pyman.engine import cgroups  # the start needs it anyway
+
+        cgroups.check(opts, conf)
+    if NETWORKED & given or ("network" in given and (len(opts["network"]) != 1 or opts["network"][0] not in SIMPLE_NETWORKS)):
         from pyman.engine import network_options  # others have nothing to check
 
         network_options.check(opts, conf)
@@ -101,7 +107,7 @@ def _check_options(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         names.check(opts["name"])
 
 
-def _check_with_image(opts: dict[str, Any], image_config: dict[str, Any]) -> bool:
+def check_with_image(opts: dict[str, Any], image_config: dict[str, Any]) -> bool:
     """What the options and the image's configuration say together; whether there is a health check. UsageError, ImageError."""
     given, image = opts.get("stop_signal"), image_config.get("StopSignal")
     if given or image:
@@ -156,7 +162,7 @@ def _dependencies(opts: dict[str, Any]) -> list[str]:
     return dependencies.resolve(dependencies.wanted(opts))
 
 
-def _plan_volumes(config: dict[str, Any]) -> dict[str, Any]:
+def plan_volumes(config: dict[str, Any]) -> dict[str, Any]:
     """What the state notes of the container's mounts: its volumes by destination, and the paths of the host. UsageError."""
     options, image = config["options"], config["image_config"]
     if not any(options.get(key) for key in ("volume", "mount", "volumes_from_mounts")) and not image.get("Volumes"):

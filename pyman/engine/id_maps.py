@@ -77,14 +77,26 @@ def _within(entry: Range, line: Range) -> list[Range]:
     return [(entry[0] + first - entry[1], first, last - first)] if first < last else []
 
 
-def _parse(item: str, ranges: list[Range], count: int) -> Range:
-    """UsageError for what is no map, or of ids that there are not."""
+def check(items: list[str]) -> None:
+    """UsageError for what is no map, whatever ids there are."""
+    for item in items:
+        _parts(item)
+
+
+def _parts(item: str) -> list[str]:
     parts = item.lstrip("+ug").split(":")
-    host = len(parts) > 1 and parts[1].startswith("@")
     numbers = [part.removeprefix("@") if index == 1 else part for index, part in enumerate(parts)]
     if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() and len(part) < 11 for part in numbers):
         form = "the form is [+][u|g]CONTAINER-ID:[@]ID[:COUNT]"
         raise UsageError(f"invalid id map {item!r}", form, "for example: --uidmap 0:1:1000, or --uidmap +0:5:1 to change one id")
+    return parts
+
+
+def _parse(item: str, ranges: list[Range], count: int) -> Range:
+    """UsageError for what is no map, or of ids that there are not."""
+    parts = _parts(item)
+    host = parts[1].startswith("@")
+    numbers = [part.removeprefix("@") if index == 1 else part for index, part in enumerate(parts)]
     inside, outside, size = int(numbers[0]), int(numbers[1]), int(numbers[2]) if len(numbers) == 3 else 1
     if host:
         found = [first + outside - start for first, start, length in ranges if start <= outside and outside + size <= start + length]

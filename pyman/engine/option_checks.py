@@ -93,6 +93,14 @@ def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     specgen.umask(opts, {})
     if opts.get("personality"):
         specgen.personality(opts["personality"])
+    if opts.get("tz"):
+        from pyman.engine import timezone
+
+        timezone.mount(opts["tz"])
+    if opts.get("uidmap") or opts.get("gidmap"):
+        from pyman.engine import id_maps
+
+        id_maps.check([*(opts.get("uidmap") or []), *(opts.get("gidmap") or [])])
     caps.bounding(list(opts.get("cap_add") or []), list(opts.get("cap_drop") or []), False, [])
     if opts.get("shm_size"):
         logopts.parse_size(opts["shm_size"], "--shm-size")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from pyman.errors import UsageError
+from pyman.errors import StateError, UsageError
 from pyman.systemd import unitfile, words
 from pyman.systemd.quadlet import convert, generator, keys, service, sources
 
@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_NEEDED = ("Image", "Rootfs", "Artifact")
 _SYSTEMD = ("Unit", "Service", "Install", "Quadlet")
 _ABSENT = {"multi-user.target", "graphical.target", "network-online.target", "network.target", "local-fs.target", "remote-fs.target"}
 
@@ -39,7 +40,7 @@ def check(paths: list[str], reads: Callable[[list[str]], str] | None = None) -> 
         return [check_file(path, reads) for path in paths]
     quadlets = sources.Quadlets(sources.folders(True))
     made = {each.source: each for each in convert.convert_all(quadlets, True)}
-    return [_finish(unit, made[unit.path], reads) for _, unit in sorted(quadlets.units.items())]
+    return [_finish(unit, made[unit.path], quadlets, reads) for _, unit in sorted(quadlets.units.items())]
 
 
 def check_file(path: str, reads: Callable[[list[str]], str] | None = None) -> Checked:
@@ -51,20 +52,72 @@ def check_file(path: str, reads: Callable[[list[str]], str] | None = None) -> Ch
     folders = sources.folders(True)
     quadlets = sources.Quadlets([beside, *(place for place in folders if place != os.path.realpath(beside))])
     unit = quadlets.add(path)
-    return _finish(unit, convert.convert(unit, quadlets, True), reads)
+    return _finish(unit, convert.convert(unit, quadlets, True), quadlets, reads)
 
 
-def _finish(unit: unitfile.UnitFile, made: service.Service, reads: Callable[[list[str]], str] | None) -> Checked:
+def _finish(
+    unit: unitfile.UnitFile, made: service.Service, quadlets: sources.Quadlets, reads: Callable[[list[str]], str] | None
+) -> Checked:
     _sections(unit)
     _targets(unit)
     if reads and not unit.broken:
-        for section, lines in made.sections.items():
-            for key, value in lines if section == "Service" else ():
-                argv = words.split(value) if key.startswith("Exec") and value.lstrip("-").startswith(_program()) else []
-                wrong = reads(argv[1:]) if argv else ""
-                if wrong:
-                    unit.complain(None, f"{key}=: {wrong}")
+        for entry, text in _of_commands(unit, made, quadlets, reads):
+            unit.complain(entry, text)
     return Checked(unit, made)
+
+
+def _of_commands(
+    unit: unitfile.UnitFile, made: service.Service, quadlets: sources.Quadlets, reads: Callable[[list[str]], str]
+) -> list[tuple[unitfile.Entry | None, str]]:
+    """What is wrong with a unit's command lines, each with the line of the file without which it is not there."""
+    section = keys.section(keys.kind_of(unit.name))
+    problems, entries = unit.problems, unit.sections.get(section, [])
+    found: list[tuple[unitfile.Entry | None, str]] = []
+    looking = True
+    try:
+        while looking:
+            wrong = _wrong(made, reads)
+            left = unit.sections.get(section, [])
+            if wrong:
+                culprit = next((entry for entry in left if _without(entry, wrong[0], unit, section, left, quadlets, reads)), None)
+                found.append((culprit, "{}=: {}".format(*wrong[0])))
+                gone, looking = [culprit], culprit is not None
+            else:  # behind a value that systemd has yet to put in there may be others
+                gone = [entry for entry in left if ("%" in entry.value or "$" in entry.value) and entry.key not in _NEEDED]
+                looking = bool(gone)
+            unit.sections[section] = [entry for entry in left if entry not in gone]
+            unit.problems = []
+            made = convert.convert(unit, quadlets, True)
+    finally:
+        unit.problems, unit.sections[section] = problems, entries
+    return found
+
+
+def _without(
+    entry: unitfile.Entry,
+    wrong: tuple[str, str],
+    unit: unitfile.UnitFile,
+    section: str,
+    entries: list[unitfile.Entry],
+    quadlets: sources.Quadlets,
+    reads: Callable[[list[str]], str],
+) -> bool:
+    """Whether what is wrong is not there without this line."""
+    unit.problems = []
+    unit.sections[section] = [other for other in entries if other is not entry]
+    made = convert.convert(unit, quadlets, True)
+    return not unit.broken and wrong not in _wrong(made, reads)
+
+
+def _wrong(made: service.Service, reads: Callable[[list[str]], str]) -> list[tuple[str, str]]:
+    """(key, what is wrong) of the command lines of pyman's in a unit."""
+    found = []
+    for key, value in made.sections.get("Service", ()):
+        argv = words.split(value) if key.startswith("Exec") and value.lstrip("-").startswith(_program()) else []
+        wrong = reads(argv[1:]) if argv else ""
+        if wrong:
+            found.append((key, wrong))
+    return found
 
 
 def _program() -> str:
@@ -100,10 +153,12 @@ def _targets(unit: unitfile.UnitFile) -> None:
 
 
 def verify(checked: list[Checked]) -> list[str]:
-    """What systemd-analyze says about the units; nothing where it is not installed, or where nothing is to be said."""
+    """What systemd-analyze says about the units; nothing where nothing is to be said. StateError where it is not installed."""
     program = shutil.which("systemd-analyze")
-    if not program or not checked:
+    if not checked:
         return []
+    if not program:
+        raise StateError("systemd has not looked at the units", "systemd-analyze is not installed", "--verify=false leaves that out")
     with tempfile.TemporaryDirectory(prefix="pyman-quadlet-") as folder:
         quadlets = sources.Quadlets(sources.folders(True))
         others = convert.convert_all(quadlets, True)

@@ -133,7 +133,7 @@ def test_check(pyman: Run, folder: Path, work: Path) -> None:
     (work / "data.volume").write_text("[Volume]\nLabels=a=b\n")
     done = pyman("quadlet", "check", str(work / "web.container"), rc=1)
     lines = done.stdout.split("\n")
-    assert any(line.startswith(f"{work}/web.container: ExecStart=: unknown option --no-such") for line in lines)
+    assert any(line.startswith(f"{work}/web.container:4: ExecStart=: unknown option --no-such") for line in lines)
     assert f"{work}/web.container:5: warning: nothing reads the section [Instal]; did you mean [Install]?" in lines
     bad = pyman("quadlet", "check", "--quiet", str(work / "data.volume"), rc=1)
     assert bad.stdout == f"{work}/data.volume:2: unknown key Labels= in [Volume]; did you mean Label= (Podman 4.4)?\n"
@@ -147,6 +147,41 @@ def test_check(pyman: Run, folder: Path, work: Path) -> None:
     assert "unknown key Labels=" in pyman("quadlet", "check", "-q", rc=1).stdout
     assert "unknown key Labels=" in pyman("quadlet", "ls").stdout
     assert "cannot be used: data.volume" in pyman("doctor", rc=None).stdout
+
+
+WRONG = """[Container]
+Image=quay.io/x/y:1
+PublishPort=%i:80
+PublishPort=no
+Memory=64x
+Volume=a:relative
+Volume=%h/x:/ok
+Network=later:ip=10.0.0.5
+HealthInterval=abc
+CgroupsMode=xyz
+Notify=healthy
+UIDMap=xx
+Timezone=No/Where
+StopSignal=SIGFOO
+ContainersConfModule=/absent.toml
+"""
+
+
+def test_check_finds_the_values_that_run_would_not_take(pyman: Run, folder: Path, work: Path) -> None:
+    (work / "wrong@.container").write_text(WRONG)
+    lines = pyman("quadlet", "check", "-q", str(work / "wrong@.container"), rc=1).stdout.split("\n")
+    for number, text in enumerate(WRONG.split("\n"), 1):
+        key, _, value = text.partition("=")
+        wrong = key in ("Memory", "HealthInterval", "CgroupsMode", "UIDMap", "Timezone", "StopSignal") or value in ("no", "a:relative")
+        told = [line for line in lines if line.startswith(f"{work}/wrong@.container:{number}: ExecStart=: ")]
+        assert len(told) == wrong and all(value.rpartition(":")[2] in line for line in told), (text, lines)
+
+
+def test_create_refuses_what_no_start_would_take(pyman: Run, image: str) -> None:
+    for option in ("--ip=1.2.3", "--uidmap=xx", "--gidmap=1", "--cgroups=xyz", "--tz=No/Where", "--cgroup-parent=../x"):
+        done = pyman("create", "--name", "refused", option, image, rc=125)
+        assert option.partition("=")[0] in done.stderr or option.partition("=")[2] in done.stderr
+        pyman("container", "exists", "refused", rc=1)
 
 
 def test_from_a_container(pyman: Run, image: str, folder: Path, work: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 from pyman.cli import parse
-from pyman.cli.dispatch import escape
-from pyman.engine import quadlet_check
-from pyman.errors import UsageError
+from pyman.cli.dispatch import escape, print_warning
+from pyman.config import containers
+from pyman.engine import create, quadlet_check
+from pyman.errors import NoSuchObject, StateError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +18,25 @@ if TYPE_CHECKING:
 def wrong(argv: list[str]) -> str:
     """What is wrong with a command line; what systemd puts in later is not known, and no mistake."""
     try:
-        parse.parse(argv)
+        parsed = parse.parse(argv)
+        if parsed.command is not None and parsed.command.module == "run":
+            _refuse(parsed.options)
     except UsageError as err:
         return "" if "%" in err.what or "$" in err.what else str(err)
     return ""
+
+
+def _refuse(options: parse.Options) -> None:
+    """UsageError for what `create` would not take. Images, networks and secrets may come later."""
+    if "%" in options["name"] or "$" in options["name"]:
+        options["name"] = "name"  # what systemd makes of it is one
+    try:
+        create.check_options(options, containers.load())
+    except NoSuchObject:
+        options.update(network=[], ip="", ip6="", mac_address="", network_alias=[])
+        create.check_options(options, containers.load())
+    create.check_with_image(options, {"Healthcheck": {"Test": ["CMD", "true"]}})  # as far as is known now
+    create.plan_volumes({"options": options, "image_config": {}})
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -35,7 +51,11 @@ def main(opts: Any, args: list[str]) -> int:
         if not broken and not opts["quiet"]:
             sys.stdout.write(f"---{each.made.name}---\n{escape(each.made.text())}\n")
     good = [each for each in checked if not each.unit.broken]
-    said = quadlet_check.verify(good) if opts["verify"] else []
+    said = []
+    try:
+        said = quadlet_check.verify(good) if opts["verify"] else []
+    except StateError as err:
+        print_warning(f"{err} ({err.hint})")
     for line in said:
         sys.stdout.write(escape(f"systemd: {line}") + "\n")
     return 1 if said else code
