@@ -10,12 +10,27 @@ from pyman.systemd.quadlet import commandline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from pyman.engine.container import Container
 
 POLICIES = ("no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always")
 _MOST_GRACE = 60  # seconds that a stop may take beyond its own time-out
+
+
+class Made:
+    """How a container was made: the options before the command, its own without those that the unit decides, IMAGE COMMAND..."""
+
+    __slots__ = ("before", "options", "positionals", "sdnotify")
+
+    def __init__(
+        self, before: Sequence[str] = (), options: Sequence[str] = (), positionals: Sequence[str] = (), sdnotify: str = ""
+    ) -> None:
+        self.before = before
+        self.options = options
+        self.positionals = positionals
+        self.sdnotify = sdnotify
 
 
 def check(opts: dict[str, Any]) -> None:
@@ -30,8 +45,8 @@ def check(opts: dict[str, Any]) -> None:
             raise UsageError(f"invalid value {opts[key]!r} for --{key.replace('_', '-')}", "it is part of a file's name")
     for key in ("env", "wants", "after", "requires"):
         for value in opts.get(key) or []:
-            if not value.isprintable() or (key == "env" and "=" not in value):
-                raise UsageError(f"invalid value {value!r} for --{key}", "it must stay on its line" + (", as NAME=VALUE" * (key == "env")))
+            if key != "env" and not value.isprintable():
+                raise UsageError(f"invalid value {value!r} for --{key}", "it must stay on its line")
 
 
 def unit_name(container: Container, opts: dict[str, Any]) -> str:
@@ -41,13 +56,15 @@ def unit_name(container: Container, opts: dict[str, Any]) -> str:
     return (f"{prefix}{opts['separator']}{name}" if prefix else name) + ("@" if opts.get("template") else "")
 
 
-def of_container(container: Container, opts: dict[str, Any], command: tuple[list[str], list[str]] | None) -> str:
-    """The unit's text. command: with --new the (options, positionals) that the container was made with. StateError, UsageError."""
+def of_container(container: Container, opts: dict[str, Any], made: Made | None) -> str:
+    """The unit's text. made: with --new. StateError, UsageError."""
     name = unit_name(container, opts)
     lines = [] if opts.get("no_header") else [f"# {name}.service", "# made by pyman generate systemd", ""]
     lines += ["[Unit]", f"Description=Container {words.plain(name)}.service" + (" for %I" if opts.get("template") else "")]
     lines += ["Documentation=man:pyman-generate-systemd(1)", "Wants=network-online.target", "After=network-online.target"]
     lines += [f"{key.capitalize()}={' '.join(opts[key])}" for key in ("wants", "after", "requires") if opts.get(key)]
+    tries = str(container.state.get("restart_policy") or "").partition(":")[2]
+    lines += [f"StartLimitBurst={tries}"] if tries and not opts.get("restart_policy") else []
     # The name of the whole unit, by which auto-update restarts it.
     lines += ["", "[Service]", "Environment=PODMAN_SYSTEMD_UNIT=%n"]
     lines += ["Environment=" + words.quote(value.replace("%", "%%")) for value in opts.get("env") or []]
@@ -57,7 +74,7 @@ def of_container(container: Container, opts: dict[str, Any], command: tuple[list
     given, own = opts.get("stop_timeout"), container.config["options"].get("stop_timeout")
     timeout = int(given if given is not None else 10 if own is None else own)
     lines += [f"TimeoutStopSec={timeout + _MOST_GRACE}"]
-    lines += _made_anew(container, opts, command, timeout) if command else _started(container, opts, timeout)
+    lines += _made_anew(container, opts, made, timeout) if made else _started(container, opts, timeout)
     lines += ["NotifyAccess=all", "", "[Install]", "WantedBy=default.target"]
     return "\n".join(lines) + "\n"
 
@@ -85,22 +102,22 @@ def _started(container: Container, opts: dict[str, Any], timeout: int) -> list[s
     ]
 
 
-def _made_anew(container: Container, opts: dict[str, Any], command: tuple[list[str], list[str]], timeout: int) -> list[str]:
-    """command: the options without those that the unit decides (see cli/commands/generate_systemd.py), and IMAGE COMMAND..."""
-    options, positionals = command
-    if not positionals:
+def _made_anew(container: Container, opts: dict[str, Any], made: Made, timeout: int) -> list[str]:
+    if not made.positionals:
         raise StateError(f"cannot make a unit of container {container.name}", "it is not known how it was made", "leave --new out")
     if container.config["options"].get("pod"):
         raise StateError(f"cannot make a unit of container {container.name}", "pods are not part of this release")
+    program = [commandline.program(), *(words.plain(word) for word in made.before)]
     cidfile = "--cidfile=%t/%n.ctr-id"
-    notify = [] if any(word.startswith("--sdnotify") for word in options) else ["--sdnotify=conmon"]
+    # A unit that is told nothing would never be ready.
+    notify = "conmon" if made.sdnotify in ("", "ignore") else made.sdnotify
     name = words.plain(container.name) + ("-%i" if opts.get("template") else "")
-    run = [commandline.program(), "run", cidfile, "--cgroups=no-conmon", "--rm", *notify, "--replace", "-d", "--name", name]
-    run += [words.plain(word) for word in (*options, *positionals)]
+    run = [*program, "run", cidfile, "--cgroups=no-conmon", "--rm", f"--sdnotify={notify}", "--replace", "-d", "--name", name]
+    run += [words.plain(word) for word in (*made.options, *made.positionals)]
     return [
         _line("ExecStart", run),
-        _line("ExecStop", [commandline.program(), "stop", "--ignore", "-t", str(timeout), cidfile]),
-        _line("ExecStopPost", [commandline.program(), "rm", "-f", "--ignore", "-t", str(timeout), cidfile]),
+        _line("ExecStop", [*program, "stop", "--ignore", "-t", str(timeout), cidfile]),
+        _line("ExecStopPost", [*program, "rm", "-f", "--ignore", "-t", str(timeout), cidfile]),
         "Type=notify",
     ]
 

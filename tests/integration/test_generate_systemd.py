@@ -64,6 +64,27 @@ def test_units(pyman: Run, image: str, base: Path) -> None:
         ours = [line for line in done.stderr.splitlines() if name in line]
         assert not ours, done.stderr
     for args, why in ((["nope"], "no container"), (["--restart-policy", "xx", "gs"], "restart policy"), (["--format", "x", "gs"], "json"),
-                      ([], "no container"), (["--separator", "/", "gs"], "file's name"), (["-e", "A", "gs"], "NAME=VALUE")):  # fmt: skip
+                      ([], "no container"), (["--separator", "/", "gs"], "file's name")):  # fmt: skip
         assert why in pyman("generate", "systemd", *args, rc=125).stderr
     pyman("rm", "-f", "-t", "0", "gs")
+
+
+def test_how_a_container_was_made_is_kept(pyman: Run, image: str, base: Path) -> None:
+    """Options before the command belong to all commands of the unit; a policy's tries are the unit's; a unit needs a notification."""
+    made = ["--root", str(base / "store%"), "--cgroup-manager=cgroupfs"]
+    pyman(*made, "pull", "-q", f"oci:{base}/demo:latest")
+    options = ["--restart=on-failure:3", "--sdnotify", "ignore", "--log-level", "error", "--network=none", "--health-cmd", "true"]
+    pyman(*made, "container", "create", "--name=run", *options, image, "--log-level")
+    new = pyman(
+        *made, "generate", "systemd", "--new", "run", "-e", "ONE", "-e", "TW*", "-e", "NONE", env={"ONE": "1", "TWO": "2 x%"}
+    ).stdout
+    before = [word.replace("%", "%%") for word in made]
+    start = exec_start(new)[1:]
+    assert start[:4] == [*before, "run"] and "--sdnotify=conmon" in start and not {"--sdnotify", "ignore"} & set(start)
+    assert start[-7:] == ["--log-level", "error", "--network=none", "--health-cmd", "true", image, "--log-level"]
+    assert new.split("[Service]")[0].count("StartLimitBurst=3\n") == 1 and "\nRestart=on-failure\n" in new
+    assert '\nEnvironment=ONE=1\nEnvironment="TWO=2 x%%"\n' in new and "NONE" not in new
+    for key in ("ExecStop", "ExecStopPost"):
+        line = next(line for line in new.splitlines() if line.startswith(key + "="))
+        assert words.split(line.partition("=")[2])[1:4] == before
+    pyman(*made, "rm", "-f", "run")

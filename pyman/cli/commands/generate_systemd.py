@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pyman.cli import parse
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pyman.engine.container import Container
 
 # What the unit decides itself, and what would be another's file at the next start.
-_OWN = {"detach", "rm", "replace", "cidfile", "conmon-pidfile", "pidfile", "cgroups", "name", "restart"}
+_OWN = {"detach", "rm", "replace", "cidfile", "conmon-pidfile", "pidfile", "cgroups", "name", "restart", "sdnotify"}
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -27,6 +28,7 @@ def main(opts: Any, args: list[str]) -> int:
     if not args:
         raise UsageError("no container given", "generate systemd needs one", "pyman generate systemd --new --name web")
     units.check(opts)
+    opts["env"] = _variables(opts["env"])
     container = containers.lookup(args[0])
     if opts["template"] and not opts["new"]:
         opts["new"] = True  # as Podman does
@@ -44,18 +46,32 @@ def main(opts: Any, args: list[str]) -> int:
     return 0
 
 
-def _create_command(container: Container) -> tuple[list[str], list[str]]:
+def _variables(given: list[str]) -> list[str]:
+    """NAME=VALUE; a NAME alone has its value here, NAME* stands for all that begin so."""
+    found: list[str] = []
+    for item in given:
+        if "=" in item:
+            found.append(item)
+        else:
+            named = [name for name in sorted(os.environ) if name == item or (item.endswith("*") and name.startswith(item[:-1]))]
+            found += [f"{name}={os.environ[name]}" for name in named]
+    return found
+
+
+def _create_command(container: Container) -> units.Made:
     """The options that the container was made with, but those that the unit decides, and IMAGE COMMAND..."""
     argv = list(container.config.get("create_command") or [])[1:]
     try:
         parsed = parse.parse(argv)
+        rest = parse.parse_options(argv, parse.root_rows(), True, "pyman")[1]
     except UsageError:
-        return [], []
+        return units.Made()
     if parsed.command is None or parsed.command.module not in ("run", "create"):
-        return [], []  # made in another way, by clone for instance
+        return units.Made()  # made in another way, by clone for instance
     words = argv[: len(argv) - len(parsed.args)]
-    begin = next(index for index, word in enumerate(words) if word in ("run", "create"))
-    return _without_own(words[begin + 1 :], parsed.command.rows), parsed.args
+    begin = len(argv) - len(rest)
+    options = _without_own(words[begin + (2 if rest[0] == "container" else 1) :], [*parse.root_rows(), *parsed.command.rows])
+    return units.Made(argv[:begin], options, parsed.args, str(parsed.options.get("sdnotify") or ""))
 
 
 def _without_own(words: list[str], rows: list[Row]) -> list[str]:

@@ -7,7 +7,7 @@ from pyman.cli.table import Command
 SYSTEMD = """
 after list Units that are started before
 container-prefix str=container What the names of units begin with
-env,e list Environment variable of the service: NAME=VALUE
+env,e list Environment variable of the service: NAME=VALUE, NAME (its value here) or PREFIX*
 files,f bool Write files into the working directory instead of stdout
 format str json
 name,n bool Use the container's name instead of its id
