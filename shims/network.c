@@ -1,7 +1,8 @@
-/* pyman-network: the two small processes that bridge networks need besides pasta.
+/* pyman-network: the small processes that networks need besides pasta.
  *
  *   pyman-network keep LIFE-FD READY-FD NETNS-FD DIRECTORY LOCK PORT AARDVARK -- PASTA ARGV...
  *   pyman-network forward READY-FD NETNS-FD FILE PARENT
+ *   pyman-network slirp RUN-DIR PROGRAM ARGV...          (see network/slirp.h)
  *
  * `keep` holds the network namespace of the bridges (NETNS-FD, or -1: it makes one), runs pasta for it and the name servers in it,
  * starts them again when they die, and ends, with them, when the last copy of the pipe's other end (LIFE-FD is the reading one) is
@@ -39,6 +40,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -948,11 +950,15 @@ static int forward(int argc, char **argv)
     }
 }
 
+#include "network/slirp.h"
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "keep"))
         return keep(argc, argv);
     if (argc > 1 && !strcmp(argv[1], "forward"))
         return forward(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], "slirp"))
+        return slirp(argc, argv);
     return 125;
 }

@@ -163,7 +163,7 @@ def reload(container: Container) -> None:
 
 def _helper(container: Container) -> int:
     """The pid of the container's network helper, which the monitor starts again where it must. NetworkError."""
-    pid = living.revive(container.state)
+    pid = living.revive(container.state, container.run_dir)
     if not pid:
         what = f"cannot mend the network of container {container.name}"
         name = living.expected(container.state)

@@ -39,7 +39,7 @@ def test(container: Container) -> list[Row]:
     container.require_running("test the network of")
     state = container.state
     job = _questions(container)
-    rows = _helpers(state)
+    rows = _helpers(state, container.run_dir)
     rows += _inside(state, job)
     for port in state["ports"]:
         for offset in range(port["range"]):
@@ -47,16 +47,15 @@ def test(container: Container) -> list[Row]:
     return rows
 
 
-def _helpers(state: dict[str, Any]) -> list[Row]:
+def _helpers(state: dict[str, Any], run_dir: str) -> list[Row]:
     rows = []
     if state.get("attached"):
         keeper = uplink.find([state.get("keeper")])
         rows.append(_row("keeper", "the bridges' namespace", "" if keeper else "it was killed; pyman network reload mends it"))
     name = living.expected(state)
     if name:
-        pid = living.find(state)
-        mends = "restart the container" if name == "slirp4netns" else "pyman network reload mends it"
-        rows.append(_row(name, f"pid {pid}" if pid else "-", "" if pid else f"it was killed; {mends}"))
+        pid = living.find(state, run_dir)
+        rows.append(_row(name, f"pid {pid}" if pid else "-", "" if pid else "it was killed; pyman network reload mends it"))
     return rows
 
 

@@ -31,6 +31,18 @@ def find(name: str) -> str:
     )
 
 
+def native() -> str:
+    """Path of pyman's own network program. MissingProgram."""
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-network")
+    if not os.access(path, os.X_OK):
+        raise MissingProgram(
+            "cannot find the program pyman-network",
+            f"{path} does not exist or cannot be executed",
+            "install pyman again with a C compiler present (gcc, libc6-dev)",
+        )
+    return path
+
+
 def preferred(conf: dict[str, Any]) -> str:
     """The helper of private networks: the configured one, else pasta, else slirp4netns where only that is installed."""
     configured = str(conf["network"].get("default_rootless_network_cmd") or "")

@@ -30,11 +30,16 @@ def expected(state: dict[str, Any]) -> str:
     return mode if mode in _NAMES else ""
 
 
-def find(state: dict[str, Any]) -> int:
-    """The pid of a running container's helper, or 0: one that the state has, else the monitor's child of that name."""
+def find(state: dict[str, Any], run_dir: str) -> int:
+    """The pid of a running container's helper, or 0: one that the state has, else the monitor's child of that name.
+
+    One that is not ready counts as none.
+    """
     for pid, started in state.get("forwarder") or []:
         if process.alive(pid, started):
             return int(pid)
+    if os.path.exists(os.path.join(run_dir, "slirp-wait")):
+        return 0  # it has not taken all ports yet, or could not (shims/network/slirp.h)
     names = _NAMES.get(str(state.get("network_mode") or "").split(":")[0], ())
     monitor = state["monitor_pid"]
     for entry in os.listdir("/proc"):
@@ -52,15 +57,15 @@ def find(state: dict[str, Any]) -> int:
     return 0
 
 
-def revive(state: dict[str, Any]) -> int:
+def revive(state: dict[str, Any], run_dir: str) -> int:
     """Ask the monitor for a helper that has died; its pid once it lives, or 0 after a while, or if the monitor cannot."""
-    found = find(state)
+    found = find(state, run_dir)
     if found or not process.alive(state["monitor_pid"], state["monitor_start"]) or not _listens(state["monitor_pid"]):
         return found
     os.kill(state["monitor_pid"], _USR2)
     deadline = time.monotonic() + _WAIT
     while time.monotonic() < deadline:
-        found = find(state)
+        found = find(state, run_dir)
         if found and store.read_text(f"/proc/{found}/comm"):
             return found
         time.sleep(0.02)
@@ -68,5 +73,5 @@ def revive(state: dict[str, Any]) -> int:
 
 
 def _listens(pid: int) -> bool:
-    """Whether that monitor knows how to start it. One of an older release would die of the signal; slirp4netns gets its ports by the start."""
+    """Whether that monitor knows how to start it. One of an older release would die of the signal."""
     return "\0--again\0" in (store.read_text(f"/proc/{pid}/cmdline") or "")

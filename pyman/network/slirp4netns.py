@@ -10,12 +10,16 @@ from pyman.errors import UsageError
 from pyman.linux import process
 from pyman.network import helper, hosts, subnets
 from pyman.network.setup import NetSetup
+from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from pyman.network.subnets import Subnet
+
+_READY = 9  # where it says that it is ready when the monitor has started it (shims/network/slirp.h)
 
 
 def _bad(option: str, why: str) -> UsageError:
@@ -79,18 +83,27 @@ def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[st
     setup.ready_fd, ready_w = os.pipe()
     setup.log_fd, write_end = os.pipe()
     setup.socket_path = os.path.join(run_dir, "slirp.sock")  # given to it relative to run_dir: sockets' paths have 107 bytes
-    argv = ["slirp4netns", "--configure", *options, "--ready-fd", str(ready_w), "--netns-type=path", "--api-socket", "slirp.sock"]
-    argv += [helper.bind_netns(netns), "tap0"]
+    path = helper.bind_netns(netns)
+
+    def command(ready: int) -> list[str]:
+        words = ["--ready-fd", str(ready), "--netns-type=path", "--api-socket", "slirp.sock", path, "tap0"]
+        return ["slirp4netns", "--configure", *options, *words]
+
     info = setup.info
+    info.again = [helper.native(), "pyman-network", "slirp", run_dir, program, *command(_READY)]
     host, server, info.ip = (subnets.ip_text((4, network[1] + number)) for number in (2, 3, 100))
     info.dns = [server]
     # Its own address for the host leads to the host's loopback; the host's address reaches whatever is open to others.
     info.host_address = host if loopback else hosts.host_address()
+    try:
+        os.unlink(os.path.join(run_dir, "slirp-wait"))  # of a run in which it could not come back
+    except FileNotFoundError:
+        pass
     os.set_blocking(write_end, False)
     os.set_inheritable(ready_w, True)
     directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(run_dir)
-    setup.pid = helper.spawn(program, argv, (-1, -1, write_end))
+    setup.pid = helper.spawn(program, command(ready_w), (-1, -1, write_end))
     os.fchdir(directory)
     os.close(directory)
     os.close(write_end)
@@ -107,18 +120,25 @@ def finish(setup: NetSetup) -> None:
     os.set_inheritable(setup.log_fd, True)
     setup.info.pids = [(setup.pid, process.start_time(setup.pid))]
     setup.info.private = True
-    for port in setup.info.ports:
+    asked = [
+        (_request(port, offset), dict(port, host_port=port["host_port"] + offset, range=1)) for port, offset in _each(setup.info.ports)
+    ]
+    if asked:
+        # For the monitor, should it have to start it again (shims/network/slirp.h).
+        store.write_text(os.path.join(os.path.dirname(setup.socket_path), "slirp-ports"), "".join(text + "\n" for text, _ in asked))
+    for text, port in asked:
+        _forward(setup, text, port)
+
+
+def _each(ports: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
+    for port in ports:
         for offset in range(port["range"]):
-            _forward(setup, port, offset)
+            yield port, offset
 
 
-def _forward(setup: NetSetup, port: dict[str, Any], offset: int) -> None:
+def _request(port: dict[str, Any], offset: int) -> str:
     from pyman.state import fastjson
 
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    directory = os.open(os.path.dirname(setup.socket_path), os.O_PATH)
-    sock.connect(f"/proc/self/fd/{directory}/slirp.sock")
-    os.close(directory)
     request = {
         "execute": "add_hostfwd",
         "arguments": {
@@ -128,11 +148,19 @@ def _forward(setup: NetSetup, port: dict[str, Any], offset: int) -> None:
             "guest_port": port["container_port"] + offset,
         },
     }
-    sock.send(fastjson.dumps(request).encode())
+    return fastjson.dumps(request)
+
+
+def _forward(setup: NetSetup, request: str, port: dict[str, Any]) -> None:
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    directory = os.open(os.path.dirname(setup.socket_path), os.O_PATH)
+    sock.connect(f"/proc/self/fd/{directory}/slirp.sock")
+    os.close(directory)
+    sock.send(request.encode())
     sock.shutdown(_socket.SHUT_WR)
     select.select([sock.fileno()], [], [], 10)
     answer = sock.recv(4096).decode(errors="replace")
     sock.close()
     if '"error"' in answer:
         os.kill(setup.pid, 15)
-        raise helper.explain("slirp4netns", answer, [dict(port, host_port=port["host_port"] + offset, range=1)])
+        raise helper.explain("slirp4netns", answer, [port])

@@ -12,7 +12,7 @@ import os
 import time
 
 from pyman import paths, stages
-from pyman.errors import MissingProgram, NetworkError, PymanError
+from pyman.errors import NetworkError, PymanError
 from pyman.linux import libc, netlink, process
 from pyman.network import config, firewall, helper, pasta
 from pyman.network.setup import NetInfo
@@ -91,22 +91,6 @@ def open_netns(keeper: Keeper) -> int:
     return os.open(f"/proc/{keeper['pid']}/fd/{NETNS}", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _program() -> str:
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-network")
-    if not os.access(path, os.X_OK):
-        raise MissingProgram(
-            "cannot find the program pyman-network",
-            f"{path} does not exist or cannot be executed",
-            "install pyman again with a C compiler present (gcc, libc6-dev)",
-        )
-    return path
-
-
-def program() -> str:
-    """Path of pyman's native network program. MissingProgram."""
-    return _program()
-
-
 def name_server() -> str:
     """Path of aardvark-dns, or an empty text."""
     return next((path for path in AARDVARK if os.access(path, os.X_OK)), "")
@@ -137,7 +121,7 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     words = ["keep", str(life_fd), str(ready_w), str(netns_fd), place, config.networks_dir(), port, name_server() or "-", "--", *argv]
     actions = [(os.POSIX_SPAWN_DUP2, up_w, 1), (os.POSIX_SPAWN_DUP2, log_w, 2)]
     child = os.posix_spawn(
-        _program(), ["pyman-network", *words], os.environ, file_actions=actions, setsigmask=(), setsigdef=(2, 13, 15, 25)
+        helper.native(), ["pyman-network", *words], os.environ, file_actions=actions, setsigmask=(), setsigdef=(2, 13, 15, 25)
     )
     for fd in (up_w, log_w, ready_w, *([life_fd] if life_fd >= 0 else [])):
         os.close(fd)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -115,16 +114,32 @@ def test_commands_that_show_or_use_networks_mend_them(pyman: Run, image: str, ba
     assert not hint.exists()
 
 
-def test_a_helper_that_cannot_come_back_is_named(pyman: Run, image: str) -> None:
-    """slirp4netns is told of its ports by the start, not by its command line."""
-    pyman("run", "-d", "--name", "s", "--network", "slirp4netns", image, "sleep", "600")
-    os.kill(helper(monitor(pyman, "s"), "slirp4netns"), signal.SIGKILL)
-    until(lambda: not child(monitor(pyman, "s"), "slirp4netns"))
-    rows = json.loads(pyman("network", "test", "--format", "json", "s", rc=1).stdout)
-    assert "killed" in next(row["detail"] for row in rows if row["check"] == "slirp4netns")
-    assert "pyman restart s" in pyman("network", "reload", "s", rc=125).stderr
+def test_slirp4netns_comes_back_with_its_ports(pyman: Run, image: str, base: Path) -> None:
+    """It learns of them by requests. With a port that somebody has taken it does not come back; that is named, and reload mends it."""
+    port, other = free_port(), free_port()
+    ports = ("-p", f"{port}:80", "-p", f"127.0.0.1:{other}:80")
+    pyman("run", "-d", "--name", "s", "--network", "slirp4netns", *ports, image, *SERVER, "slirp")
+    own = monitor(pyman, "s")
+    for _ in range(2):
+        assert fetch(port) == fetch(other) == "slirp\n"
+        first = helper(own, "slirp4netns")
+        os.kill(first, signal.SIGKILL)
+        until(lambda first=first: child(own, "slirp4netns") not in (0, first))  # type: ignore[misc]
+    assert fetch(port) == fetch(other) == "slirp\n"
+    until(lambda: "default via 10.0.2.2" in pyman("exec", "s", "ip", "route").stdout)
+    os.kill(own, signal.SIGSTOP)
+    os.kill(helper(own, "slirp4netns"), signal.SIGKILL)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        until(lambda: sock.bind(("127.0.0.1", other)) is None)  # type: ignore[func-returns-value]
+        sock.listen()
+        os.kill(own, signal.SIGCONT)
+        until(lambda: list((base / "run/pyman/containers").glob("*/slirp-wait")))
+        assert "reload mends it" in pyman("network", "test", "s", rc=1).stdout
+    pyman("network", "reload", "s")
+    assert fetch(port) == fetch(other) == "slirp\n"
     pyman("restart", "-t", "0", "s")
-    assert helper(monitor(pyman, "s"), "slirp4netns")
+    assert fetch(port) == fetch(other) == "slirp\n"
 
 
 def inside(base: Path) -> tuple[int, int]:
