@@ -117,8 +117,13 @@ def test_cidfile_and_pidfile(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "f", "--network", "none", "--cidfile", str(cid), "--pidfile", str(pid), image, "sleep", "600")
     assert cid.read_text() == pyman("inspect", "f", "--format", "{{.Id}}").stdout.strip()
     assert pid.read_text() == pyman("inspect", "f", "--format", "{{.State.Pid}}").stdout.strip()
-    pyman("run", "--cidfile", str(cid), image, rc=125)
+    other = pyman("create", "--cidfile", str(cid), image).stdout.strip()
+    assert cid.read_text() == other  # a killed command may have left one
+    assert "No such file" in pyman("create", "--name", "nowhere", "--cidfile", str(base / "no/cid"), image, rc=125).stderr
+    pyman("container", "exists", "nowhere", rc=1)
     pyman("rm", "-f", "-t", "0", "f")
+    assert cid.exists()
+    pyman("rm", other)
     assert not cid.exists()
     for _ in range(2):  # as units do that make their container anew
         pyman("run", "--rm", "--network", "none", "--cidfile", str(cid), image, "true")

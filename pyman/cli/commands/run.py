@@ -16,18 +16,12 @@ if TYPE_CHECKING:
     from pyman.engine.container import Container
 
 
-def check(opts: Any) -> None:
-    """Combinations that make no sense. UsageError."""
-    if opts.get("cidfile") and os.path.exists(opts["cidfile"]):
-        raise UsageError(f"cannot write container id file {opts['cidfile']}", "it exists already", "remove it if its container is gone")
-
-
 def write_cidfile(opts: Any, container: Container) -> None:
-    """--cidfile: the id, in a file that must not exist yet. UsageError; then the container is removed again."""
+    """--cidfile: the id; one that a killed command has left is written anew. UsageError; then the container is removed again."""
     if not opts.get("cidfile"):
         return
     try:
-        fd = os.open(opts["cidfile"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fd = os.open(opts["cidfile"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         with open(fd, "w") as file:
             file.write(container.id)
     except OSError as err:
@@ -46,7 +40,6 @@ def progress(opts: Any) -> Any:
 
 def main(opts: Any, args: list[str]) -> int:
     """Exit code: the container's, or 125/126/127 for a failure before it ran."""
-    check(opts)
     if opts.get("detach") and opts.get("attach"):
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
     warn_of_input(opts)

@@ -37,7 +37,7 @@ cgroup-parent str Make the container's control group below this one
 cgroupns str Control group namespace: private, host, container:NAME, ns:PATH
 cgroups str=enabled Control group of its own: enabled, disabled, no-conmon, or split (below the caller's)
 chrootdirs list Directory in the container that also gets /etc/hosts, resolv.conf and hostname
-cidfile str Write the container's id to this new file
+cidfile str Write the container's id to this file, which is removed with the container
 conmon-pidfile str Write the monitor's process id to this file
 cpu-period uint Microseconds of the period that --cpu-quota divides
 cpu-quota int Microseconds of processor time in each period
