@@ -1,5 +1,8 @@
 """Thousands of `run --rm`, attached, each with its own exit code and output: no hang, no wrong code, nothing left.
 
+Some have no input at all, some clients are stopped for a while, some find nobody who reads, some have a terminal that changes its size all
+the time, and some lose their terminal.
+
 python tests/bench/soak.py [ROUNDS [AT_A_TIME]] COMMAND...; the command is pyman as it is to be called, with the image
 localhost/demo (shims/make-demo-image.py) in its store. Ends with 1 after the first wrong answer, or if anything is left behind:
 containers, processes, mounts, control groups, locks, entries of the store.
@@ -7,12 +10,19 @@ containers, processes, mounts, control groups, locks, entries of the store.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import pty
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 LIMIT = 300.0  # seconds after which a run hangs
 MARK = "PYMAN_SOAK"  # a variable of what is started here
@@ -35,6 +45,99 @@ def one(command: list[str], number: int) -> str:
     expected = (code, f"out {number}\n", f"err {number}\n") if script else (0, "", "")
     found = (done.returncode, done.stdout, done.stderr)
     return "" if found == expected else f"run {number}: {found} instead of {expected}"
+
+
+def _start(command: list[str], script: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
+    env = {**os.environ, MARK: str(os.getpid())}
+    argv = [*command, "run", "--rm", "--network", "none", *options, "localhost/demo", "sh", "-c", script]
+    return subprocess.Popen(argv, env=env, **how)
+
+
+def no_input(command: list[str], code: int) -> str:
+    """A client without descriptor 0."""
+    child = _start(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command], f"echo out; cat; exit {code}", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    out = child.communicate(timeout=LIMIT)[0]
+    return "" if (child.returncode, out) == (code, b"out\n") else f"{child.returncode} {out!r}"
+
+
+def stopped(command: list[str], code: int) -> str:
+    """A client that is stopped at some moment of its life, and goes on later."""
+    child = _start(command, f"echo out; exit {code}", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    time.sleep(code % 20 / 100)
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGCONT)
+    out = child.communicate(timeout=LIMIT)[0]
+    return "" if (child.returncode, out) == (code, b"out\n") else f"{child.returncode} {out!r}"
+
+
+def full_pipe(command: list[str], code: int) -> str:
+    """More output than a pipe holds, and nobody who reads it for a while."""
+    script = f"yes | head -c 1000000; exit {code}"
+    child = _start(command, script, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    out = child.communicate(timeout=LIMIT)[0]
+    return "" if (child.returncode, out) == (code, b"y\n" * 500000) else f"{child.returncode}, {len(out)} bytes"
+
+
+def _on_terminal(command: list[str], script: str) -> tuple[subprocess.Popen[bytes], int]:
+    """The client, leader of a session with a terminal, and the terminal's other side."""
+    ours, theirs = pty.openpty()
+    leader = ["setsid", "--ctty", *command]
+    child = _start(leader, script, "-it", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    return child, ours
+
+
+def sizes(command: list[str], code: int) -> str:
+    """A terminal that changes its size all the time."""
+    child, ours = _on_terminal(command, f"i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); done; exit {code}")
+    ended, out = threading.Event(), bytearray()
+
+    def storm() -> None:
+        rows = 1
+        while not ended.wait(0.0005):
+            rows = rows % 100 + 1
+            fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", rows, rows, 0, 0))
+
+    thread = threading.Thread(target=storm)
+    thread.start()
+    try:
+        while part := os.read(ours, 65536):
+            out += part
+    except OSError as err:
+        if err.errno != errno.EIO:
+            raise
+    child.wait(LIMIT)
+    ended.set()
+    thread.join()
+    os.close(ours)
+    right = bytes(out).split() == [str(number).encode() for number in range(200)]
+    return "" if child.returncode == code and right else f"{child.returncode} {bytes(out)!r}"
+
+
+def hangup(command: list[str], code: int) -> str:
+    """A terminal that is closed at some moment: the client ends, by the signal or with the container."""
+    child, ours = _on_terminal(command, "echo out; sleep 0.1; echo more")
+    time.sleep(code % 30 / 100)
+    os.close(ours)
+    child.wait(LIMIT)
+    return ""
+
+
+ODD = (no_input, stopped, full_pipe, sizes, hangup)
+
+
+def odd(command: list[str], number: int) -> str:
+    """Run a container in an unusual way; what is wrong with it, or an empty text."""
+    kind = ODD[number // 2 % len(ODD)]
+    try:
+        text = kind(command, number % 200)
+    except subprocess.TimeoutExpired:
+        text = "hangs"
+    return text and f"run {number}, {kind.__name__}: {text}"
 
 
 def _processes(runroot: str) -> set[str]:
@@ -95,7 +198,7 @@ def soak(command: list[str], rounds: int, at_a_time: int) -> list[str]:
                 number = next(numbers, None)
             if number is None:
                 return
-            if text := one(command, number):
+            if text := (odd if number % 2 else one)(command, number):
                 wrong.append(text)
             elif number and number % 1000 == 0:
                 print(f"{number} runs", flush=True)
