@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def init_container(container: Container, warn: Callable[[str], None] | None = None) -> None:
-    """Make a container ready; its init waits at a gate until `start`. StateError if it is so already; what start raises."""
+def init_container(container: Container, warn: Callable[[str], None] | None = None, again: bool = False) -> None:
+    """Make a container ready; its init waits at a gate until `start`. StateError if it is so already, unless `again`; what start raises."""
     with container:
         if container.state["status"] in RUNNING:
+            if again:
+                return
             raise StateError(
                 f"container {container.id} has already been created in runtime: container state improper",
                 f"its state is {container.state['status']}",

@@ -29,8 +29,8 @@ def stop_container(
     *,
     smart: bool = False,
     warn: Callable[[str], None] | None = None,
-) -> bool:
-    """Stop a container; false if it did not run. StateError if it cannot be stopped.
+) -> None:
+    """Stop a container; one that does not run is left as it is. StateError if it cannot be stopped.
 
     service: for a shutdown; a restart policy starts it again at the next boot. smart: do not wait for a process that cannot heed
     the signal. warn: called with what the user should know.
@@ -44,17 +44,15 @@ def stop_container(
             )
         restart_policy.note_wish(container, "service" if service else "user")
         if container.state["status"] not in RUNNING:
-            if not restart_policy.cancel(container):
-                return False
-            container.state["stopped_by"] = "stop"
-            container.save()
-            return True
+            if restart_policy.cancel(container):
+                container.state["stopped_by"] = "stop"
+                container.save()
+            return
         stop_locked(container, timeout, smart=smart, warn=warn)
         if container.state.get("auto_remove") and not container.config["options"].get("rmi"):
             from pyman.engine import remove  # for such containers only
 
             remove.discard_container(container)  # its name is free when we return; the monitor's clean-up finds nothing to do
-        return True
 
 
 def stop_signal(container: Container) -> int:

@@ -50,7 +50,8 @@ def test_init(pyman: Run, image: str, network: str) -> None:
     assert "it is not started yet" in pyman("exec", "box", "true", rc=125).stderr
     assert b"user:x" in pyman("cp", "box:/etc/passwd", "-", text=False).stdout  # type: ignore[operator]
     assert pyman("start", "-a", "box", rc=3).stdout == "hello\n"
-    pyman("init", "--all")
+    ident = pyman("inspect", "box", "--format", "{{.Id}}").stdout
+    assert pyman("init", "--all").stdout == pyman("init", "--all").stdout == ident
     pyman("start", "box")
     assert pyman("wait", "box").stdout == "3\n" and pyman("logs", "box").stdout == "hello\n" * 2
     pyman("init", "box")
@@ -163,7 +164,7 @@ def test_cleanup_exists_and_checkpoint(pyman: Run, image: str) -> None:
     pyman("container", "exists", "done", rc=1)
     pyman("container", "cleanup", "--rm", "--all")
     assert state(pyman, "box")["Running"]
-    assert "no container with name" in pyman("container", "cleanup", "done", rc=125).stderr
+    assert not pyman("container", "cleanup", "done").stdout, "as in Podman: what is not there is clean"
     for args in (("checkpoint", "box"), ("restore", "box"), ("restore", "-i", "x.tar")):
         assert "the host's CAP_SYS_ADMIN" in pyman("container", *args, rc=125).stderr
     pyman("rm", "-f", "-t", "0", "box")

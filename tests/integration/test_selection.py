@@ -43,10 +43,14 @@ def test_all(pyman: Run, two: Path) -> None:
     assert pyman("start", "--all").stdout == ""
     assert sorted(pyman("kill", "--all", "-s", "KILL").stdout.split()) == ids
     pyman("wait", "one", "two")
-    assert pyman("kill", "--all").stdout == pyman("stop", "--all").stdout == ""
+    assert pyman("kill", "--all").stdout == "" and sorted(pyman("stop", "--all").stdout.split()) == ids
     pyman("start", "one")
-    assert pyman("stop", "--all", "-t", "0").stdout.strip() in ids and running(pyman) == []
+    assert sorted(pyman("stop", "--all", "-t", "0").stdout.split()) == ids and running(pyman) == []
     assert sorted(pyman("rm", "--all").stdout.split()) == ids
+    assert (
+        "no container found" in pyman("rm", "--latest", rc=1).stderr
+        and pyman("stop", "--all").stdout == pyman("init", "--all").stdout == ""
+    )
 
 
 def test_latest(pyman: Run, two: Path) -> None:

@@ -34,7 +34,7 @@ def main(opts: Any, args: list[str]) -> int:
         return True
 
     by_monitor = opts.get("restart") or "exit_code" in opts.given
-    code = selection.each({**opts, "ignore": opts.get("rm") or by_monitor}, args, action, echo=not by_monitor)
+    code = selection.each({**opts, "ignore": True}, args, action, echo=not by_monitor)
     return code or int(opts.get("exit_code") or 0)
 
 

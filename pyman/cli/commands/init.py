@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
 
 def main(opts: Any, args: list[str]) -> int:
-    """Initialise each container; with --all those that are not."""
-    chosen = dict(opts)
-    if opts["all"]:
-        chosen["filter"] = ["status=created", "status=exited"]
+    """Initialise each container; with --all one that is, or runs, is no error."""
 
     def action(container: Container) -> None:
-        init.init_container(container, print_warning)
+        init.init_container(container, print_warning, again=bool(opts["all"]))
 
-    return selection.each(chosen, args, action)
+    return selection.each(opts, args, action)

@@ -6,9 +6,10 @@ import os
 import sys
 
 from pyman.cli import selection
+from pyman.cli.dispatch import print_error
 from pyman.engine import remove
 from pyman.engine.container import Container
-from pyman.errors import PymanError
+from pyman.errors import NoSuchContainer, PymanError
 
 _AT_ONCE = 32
 
@@ -22,7 +23,11 @@ def main(opts: Any, args: list[str]) -> int:
     # As Podman: a forced removal of nothing has reached its goal.
     chosen = {**opts, "ignore": opts.get("ignore") or opts.get("force")}
 
-    targets = selection.select(chosen, args)
+    try:
+        targets = selection.select(chosen, args)
+    except NoSuchContainer as err:  # --latest
+        print_error(err)
+        return 1
     found = [container for _, container in targets if not isinstance(container, PymanError)]
     if opts.get("force") and len(found) > 1:
         _stop_running(found, opts.get("time"))

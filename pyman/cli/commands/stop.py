@@ -19,8 +19,7 @@ def main(opts: Any, args: list[str]) -> int:
     """Stop all of the containers at the same time; one that does not run is no error."""
     timeout = opts.get("time")
 
-    def action(container: Container) -> bool:
-        stopped = stop.stop_container(container, timeout, bool(opts.get("service")), smart=bool(opts.get("stop_smart")), warn=print_warning)
-        return stopped or not opts.get("all")
+    def action(container: Container) -> None:
+        stop.stop_container(container, timeout, bool(opts.get("service")), smart=bool(opts.get("stop_smart")), warn=print_warning)
 
     return selection.each(opts, args, action, at_once=_AT_ONCE)
