@@ -36,6 +36,24 @@ def ports(listed: list[str]) -> list[Port]:
     return sorted(found)
 
 
+def unpublished(image_config: dict[str, Any], opts: dict[str, Any], specs: list[str]) -> list[str]:
+    """The exposed ports that no specification in `specs` publishes. What is no port stays, for its error."""
+    found: list[str] = []
+    taken = {port for spec in specs for port in _each(spec.rsplit(":", 1)[-1])}
+    for port in dict.fromkeys([*(opts.get("expose") or []), *(image_config.get("ExposedPorts") or {})]):
+        each = _each(port)
+        left = [one for one in each if one not in taken]
+        found += [port] if left == each else left
+        taken.update(left)
+    return found
+
+
+def _each(name: str) -> list[str]:
+    """The single ports of a range, with their protocol: 80-81 -> 80/tcp, 81/tcp."""
+    found = _range(name.lower())
+    return [f"{number}/{found[0]}" for number in range(found[1], found[2] + 1)] if found else [name]
+
+
 def text(listed: list[str], published: list[dict[str, Any]]) -> str:
     """20-22/tcp, 77/tcp: what is not published, as `ps` shows it."""
     taken = {(port["protocol"], port["container_port"] + offset) for port in published for offset in range(port["range"])}

@@ -7,11 +7,13 @@ import time
 
 from pyman.engine import restart_policy, start
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import StateError
+from pyman.errors import StateError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pyman.engine.plan import Plan
 
 
 def init_container(container: Container, warn: Callable[[str], None] | None = None, again: bool = False) -> None:
@@ -32,6 +34,20 @@ def init_container(container: Container, warn: Callable[[str], None] | None = No
 def gate_path(container: Container) -> str:
     """The FIFO that init waits at."""
     return os.path.join(container.run_dir, "gate")
+
+
+def make_gate(plan: Plan, gate: str) -> None:
+    """Make the FIFO for a start; UsageError where the runtime cannot wait."""
+    if not plan.own_runtime:
+        raise UsageError(
+            f"cannot initialize container {plan.container.name}", "another OCI runtime would wait for its own start command", "pyman start"
+        )
+    try:
+        os.unlink(gate)
+    except FileNotFoundError:
+        pass
+    os.mkfifo(gate, 0o600)
+    plan.gate = gate
 
 
 def open_locked(container: Container) -> None:

@@ -167,7 +167,7 @@ def _uses_netns(plan: Plan) -> bool:
     It belongs to U1. A container with a user namespace of its own needs one that its own root has rights over, and an
     external runtime makes its own.
     """
-    fits = plan.netns_fd >= 0 and own_runtime(plan)
+    fits = plan.netns_fd >= 0 and plan.own_runtime
     kinds = {entry["type"] for entry in plan.spec["linux"]["namespaces"] if not entry.get("path")}
     if fits and "network" in kinds and "user" not in kinds:
         return True
@@ -175,16 +175,10 @@ def _uses_netns(plan: Plan) -> bool:
     return False
 
 
-def own_runtime(plan: Plan) -> bool:
-    """Whether pyman's own runtime starts the container, in this process."""
-    name = plan.opts.get("runtime") or plan.conf["engine"].get("runtime") or ""
-    return name in ("", "pyman-runtime", "pyman")
-
-
 def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any:
     """Init, cloned by our runtime (it builds its rootfs meanwhile) or fully created by an external one."""
     container = plan.container
-    if own_runtime(plan):
+    if plan.own_runtime:
         if plan.secret_env:
             from pyman.engine import secret_option  # --secret only
 

@@ -143,6 +143,11 @@ class Plan:
         self.restarts = 0  # by the restart policy, since a user started the container
         self.restart_wait = 0  # milliseconds until the next one
 
+    @property
+    def own_runtime(self) -> bool:
+        """Whether pyman's own runtime starts the container, in process C."""
+        return (self.opts.get("runtime") or self.conf["engine"].get("runtime") or "") in ("", "pyman-runtime", "pyman")
+
     def report(self, record: dict[str, Any]) -> None:
         """C tells the CLI process: "started", "error", "warning" or "notice"; one line of JSON."""
         os.write(self.report_fd, fastjson.dumps(record).encode() + b"\n")
@@ -185,20 +190,7 @@ def published(opts: dict[str, Any], image_config: dict[str, Any]) -> list[str]:
     """The specifications of -p, and with -P those of the exposed ports that have none."""
     specs = list(opts.get("publish") or [])
     if opts.get("publish_all"):
-        exposed = list(opts.get("expose") or []) + list(image_config.get("ExposedPorts") or {})
-        taken = {port for spec in specs for port in _each(spec.rsplit(":", 1)[-1])}
-        for port in dict.fromkeys(exposed):
-            each = _each(port)
-            left = [one for one in each if one not in taken]
-            specs += [port] if left == each else left
-            taken.update(left)
+        from pyman.engine import exposed  # with this option only
+
+        specs += exposed.unpublished(image_config, opts, specs)
     return specs
-
-
-def _each(ports: str) -> list[str]:
-    """The single ports of a range, with their protocol: 80-81 -> 80/tcp, 81/tcp. What is no range stays as it is."""
-    numbers, _, protocol = ports.partition("/")
-    first, _, last = numbers.partition("-")
-    if not (first.isdigit() and (last or first).isdigit() and len(first + last) < 11):
-        return [ports]
-    return [f"{number}/{protocol.lower() or 'tcp'}" for number in range(int(first), min(int(last or first), 65535) + 1)]

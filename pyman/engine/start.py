@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import os
 
-from pyman import errors, exitcodes, paths, stages
-from pyman.config import containers as containers_conf
-from pyman.engine import cgroups, launch, restart_policy, specgen
-from pyman.engine import plan as plans
-from pyman.engine.container import RUNNING, Container, lookup
-from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
-from pyman.linux import process
-from pyman.network import ports as network_ports
-from pyman.rootless import idmap as idmaps
+from pyman import errors, exitcodes, stages
+from pyman.engine import launch, restart_policy, start_plan
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import PymanError, RuntimeFailure, StateError
 from pyman.rootless import userns
 from pyman.runtime import create as runtime_create
 from pyman.state import fastjson
-from pyman.storage import driver as drivers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-JOINABLE = ("ipc", "network", "pid", "uts", "userns", "cgroupns")
-_NS_FILE = {"network": "net", "userns": "user", "cgroupns": "cgroup"}
+    from pyman.engine.plan import Plan
 
 
 def start_container(container: Container, *, attach_fd: int = -1, warn: Callable[[str], None] | None = None) -> bool:
@@ -63,10 +56,12 @@ def start_locked(
     restarts: how often its restart policy has started it since a user did; wait: milliseconds before the next time.
     gate: path of a FIFO that init is to wait at: the command begins later, see engine/init.py.
     """
-    plan = _plan(container)
+    plan = start_plan.make(container)
     plan.attach_fd = attach_fd
     if gate:
-        _make_gate(plan, gate)
+        from pyman.engine import init  # `init` only
+
+        init.make_gate(plan, gate)
     plan.cleanup = _after_command(container)
     plan.restarts, plan.restart_wait = restarts, wait or restart_policy.FIRST_WAIT
     restart_policy.write_policy(container)
@@ -82,20 +77,6 @@ def start_locked(
         for text in plan.warnings if warn else ():
             warn(text)  # type: ignore[misc]
     container._state = None  # C wrote it
-
-
-def _make_gate(plan: plans.Plan, gate: str) -> None:
-    """UsageError where the runtime cannot wait."""
-    if not launch.own_runtime(plan):
-        raise UsageError(
-            f"cannot initialize container {plan.container.name}", "another OCI runtime would wait for its own start command", "pyman start"
-        )
-    try:
-        os.unlink(gate)
-    except FileNotFoundError:
-        pass
-    os.mkfifo(gate, 0o600)
-    plan.gate = gate
 
 
 def _note_failure(container: Container, err: PymanError) -> None:
@@ -120,202 +101,13 @@ def _after_command(container: Container) -> list[str]:
     return [sys.executable, "-SI", os.path.join(package, "__main__.py"), "container", "cleanup", container.id]
 
 
-def _plan(container: Container) -> plans.Plan:
-    """Everything that can be decided outside the user namespace, without touching the kernel."""
-    config = container.config
-    conf = containers_conf.load(config.get("modules"))
-    opts = dict(config["options"])
-    opts["_command"] = config["command"]
-    opts["_secrets"] = config.get("secrets")
-    plan = plans.Plan()
-    plan.container = container
-    plan.conf = conf
-    plan.opts = opts
-    plan.idmap = idmaps.load_idmap()
-    if plan.idmap.single:
-        _note_single_id(plan)
-    plan.network_mode = plans.network_mode(opts, conf)
-    # The host's own / is shown at a place below, or mounts would cover what the container is still to be given of /dev.
-    plan.rootfs = "" if config.get("rootfs_overlay") or config["rootfs"] == "/" else config["rootfs"]
-    plan.rootfs = plan.rootfs or os.path.join(container.dir, "merged")
-    _make_dirs(container)
-    plan.joined, plan.userns_fd, plan.pins = _join_targets(opts, plan.network_mode)
-    plan.ports = (
-        network_ports.parse_publish(
-            plans.published(opts, config["image_config"]), conf["network"].get("default_host_ips"), container.state.get("ports")
-        )
-        if plan.network_mode.split(":")[0] in plans.WITH_PORTS
-        else []
-    )
-    if plan.network_mode.startswith("container:"):
-        plan.neighbour = lookup(plan.network_mode[10:]).run_dir
-    if plan.network_mode == "bridge":
-        from pyman.engine import bridges  # bridge networks only
-
-        bridges.plan(plan, container)
-    ctx = plan.ctx = _context(plan)
-    ctx.volumes = plan.volumes = plans.VolumeStore(container.state)
-    cgroups.check(opts, conf)
-    plan.spec = specgen.build(opts, config["image_config"] or None, ctx)
-    if config["rootfs"] == "/":  # where only root could make the file
-        plan.spec["mounts"] = [entry for entry in plan.spec["mounts"] if entry["destination"] != "/run/.containerenv"]
-    if plan.userns_fd < 0 and plan.volumes.mounted:
-        from pyman.engine import volume_mounts  # volumes that are file systems of their own only
-
-        plan.userns_fd = volume_mounts.userns_of_users(plan.volumes.mounted, container.id)
-        plan.pins += [plan.userns_fd] if plan.userns_fd >= 0 else []
-    plan.driver = drivers.choose_driver(conf) if not config["rootfs"] or config.get("rootfs_overlay") or ctx.made else None
-    _plan_passed(plan)
-    cgroups.discard(container)  # left where the last monitor was killed
-    plan.health = has_health_check(opts, config["image_config"])
-    plan.terminal = bool(opts.get("tty"))
-    if plan.terminal:
-        from pyman.linux import tty
-
-        size = tty.console_size()  # the program has it from its first instruction on
-        if size:
-            plan.spec["process"]["consoleSize"] = size
-    plan.interactive = bool(opts.get("interactive"))
-    return plan
-
-
-def _context(plan: plans.Plan) -> specgen.SpecContext:
-    """What the spec is built from beside options and image."""
-    container = plan.container
-    ctx = specgen.SpecContext()
-    ctx.id, ctx.name = container.id, container.name
-    ctx.hostname = plan.opts.get("hostname") or (os.uname().nodename if plan.network_mode == "host" else container.id[:12])
-    ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, plan.conf, plan.idmap
-    ctx.env = dict(os.environ)
-    ctx.network_mode, ctx.joined = plan.network_mode, plan.joined
-    ctx.hosts_path = os.path.join(container.run_dir, "hosts")
-    ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")
-    ctx.hostname_path = os.path.join(container.run_dir, "hostname")
-    return ctx
-
-
-def _plan_passed(plan: plans.Plan) -> None:
-    """What goes from the caller and the store to the program, and from it to the journal. UsageError."""
-    container, opts, config = plan.container, plan.opts, plan.container.config
-    if opts.get("preserve_fds") or opts.get("preserve_fd"):
-        from pyman.engine import descriptors
-
-        plan.preserve = descriptors.preserved_fds(opts)
-    if config.get("secrets"):
-        from pyman.engine import secret_option
-
-        plan.secrets, plan.secret_env = secret_option.values(container, "mount"), secret_option.environment(container)
-        if plan.secret_env and not launch.own_runtime(plan):
-            raise UsageError(
-                f"cannot start container {container.name}",
-                "a secret variable would be written into the configuration of another OCI runtime, in plain",
-                "use --secret NAME (type=mount), or pyman's own runtime",
-            )
-    if "NOTIFY_SOCKET" in os.environ or "LISTEN_FDS" in os.environ:
-        from pyman.engine import notify  # below a service manager only
-
-        notify.prepare(plan, os.environ)
-    if (opts.get("log_driver") or plan.conf["containers"].get("log_driver")) == "journald":
-        from pyman.engine import journal  # this driver only
-
-        plan.journal = journal.fields(container, opts)
-
-
-def has_health_check(opts: dict[str, Any], image: dict[str, Any]) -> bool:
-    """Whether the container's health is checked. UsageError, ImageError."""
-    if not (opts.get("health_cmd") or image.get("Healthcheck")):
-        return False
-    from pyman.engine import health  # with a check only
-
-    return health.active(health.of(opts, image)[0])
-
-
-def _note_single_id(plan: plans.Plan) -> None:
-    """Say once per store that containers have one id only."""
-    mark = os.path.join(paths.graphroot(), "single-id")
-    if not os.path.exists(mark):
-        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        from pyman.rootless import subids  # once per store
-
-        plan.warnings.append(f"you have no subordinate ids, so containers have one user and one group only; {subids.mend()}")
-
-
-def _make_dirs(container: Container) -> None:
-    path = os.path.join(paths.runroot(), "containers")
-    if not os.path.isdir(path):
-        paths.ensure_private(paths.runroot())  # after a reboot this may be the first command, with any umask
-        os.makedirs(path, 0o700, exist_ok=True)
-    for directory in (container.run_dir, *(os.path.join(container.dir, d) for d in ("upper", "work", "merged"))):
-        try:
-            os.mkdir(directory, 0o755 if directory.endswith("upper") else 0o700)
-        except FileExistsError:
-            pass
-    for path in ("hosts", "resolv.conf", "hostname", ".containerenv"):
-        with open(os.path.join(container.run_dir, path), "w"):
-            pass
-    try:
-        os.unlink(container.exit_path)
-    except FileNotFoundError:
-        pass
-
-
-def _join_targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, list[int]]:
-    """For every `container:ID` mode the namespace's path; the user namespace to join; descriptors that pin both."""
-    joined: dict[str, str] = {}
-    pins: list[int] = []
-    userns_fd = -1
-    for option in JOINABLE:
-        value = net_mode if option == "network" else opts.get(option) or ""
-        if option == "network" and value.startswith("ns:"):
-            from pyman.engine import network_path  # with this mode only
-
-            fd, owner = network_path.open_namespace(value[3:])
-            pins += [fd, owner]
-            userns_fd = _same_userns(userns_fd, owner)
-            joined[option] = f"/proc/self/fd/{fd}"
-        if not value.startswith("container:"):
-            continue
-        target = lookup(value.split(":", 1)[1])
-        target.sync()
-        if target.state["status"] not in RUNNING:
-            raise StateError(
-                f"cannot join the {option} namespace of container {target.name}",
-                f"it is not running (state: {target.state['status']})",
-                f"pyman start {target.name}",
-            )
-        pid, started = target.state["pid"], target.state["pid_start"]
-        # A descriptor keeps the namespace alive and right even if the target ends meanwhile.
-        fd = os.open(f"/proc/{pid}/ns/{_NS_FILE.get(option, option)}", os.O_RDONLY | os.O_CLOEXEC)
-        pins.append(fd)
-        owner = userns.userns_of(target.state["monitor_pid"], target.state["monitor_start"])
-        if not process.alive(pid, started) or owner < 0:
-            raise StateError(f"cannot join the {option} namespace of container {target.name}", "it ended just now")
-        pins.append(owner)
-        userns_fd = _same_userns(userns_fd, owner)
-        if option == "userns" and os.fstat(fd).st_ino == os.fstat(owner).st_ino:
-            continue  # it has none of its own: both live in U1
-        joined[option] = f"/proc/self/fd/{fd}"
-    return joined, userns_fd, pins
-
-
-def _same_userns(one: int, other: int) -> int:
-    """The second of two user namespaces, if the first (-1: none) is the same. StateError."""
-    if one >= 0 and os.fstat(one).st_ino != os.fstat(other).st_ino:
-        raise StateError(
-            "cannot join namespaces of these containers together",
-            "they live in different user namespaces",
-            "restart them one after the other, so that they share one",
-        )
-    return other
-
-
-def _launch(container: Container, plan: plans.Plan) -> None:
+def _launch(container: Container, plan: Plan) -> None:
     """Fork C, wait for its report, raise its error."""
     report_r, report_w = os.pipe()
     plan.report_fd = report_w
     attacher = 0
     try:
-        if launch.own_runtime(plan):
+        if plan.own_runtime:
             plan.bpf = runtime_create.syscall_filter(plan.spec)  # while the namespaces are being made
         userns_fd, netns_fd = userns.claim()
         if plan.userns_fd < 0:
