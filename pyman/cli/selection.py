@@ -30,13 +30,17 @@ def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError
             raise UsageError("cannot use --all together with --latest", "--all already means every container")
         if names and opts.get("all"):
             raise UsageError("cannot use --all together with container names", "--all already means every container")
-        everything = containers.list_containers()
+        from pyman.engine import container_list  # with these options only
+
+        everything = container_list.list_containers()
         chosen = _filtered(everything, opts["filter"]) if opts.get("filter") else everything
         return [(container.id, container) for container in chosen]
     if opts.get("latest"):
         if names:
             raise UsageError("cannot use --latest together with container names", "--latest means the newest container")
-        container = containers.latest()
+        from pyman.engine import container_list  # with this option only
+
+        container = container_list.latest()
         return [(container.id, container)]
     if not names and not opts.get("cidfile"):
         raise UsageError("no container given", "give at least one name or id (or --all, --latest where the command has them)")

@@ -6,6 +6,7 @@ Which containers take part, and which unit is restarted, is said by labels that 
 from __future__ import annotations
 
 from pyman.engine import container as containers
+from pyman.engine.container_list import list_containers
 from pyman.errors import NoSuchContainer, PymanError, StateError, UsageError
 from pyman.storage import images
 from pyman.systemd import manager
@@ -45,7 +46,7 @@ def tasks() -> tuple[list[Task], list[PymanError]]:
     """The running containers that take part, and what is wrong with others that want to."""
     found: list[Task] = []
     errors: list[PymanError] = []
-    for container in reversed(containers.list_containers()):
+    for container in reversed(list_containers()):
         try:
             labels = given_labels(container)
         except NoSuchContainer:

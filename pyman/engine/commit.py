@@ -12,7 +12,8 @@ import time
 
 from pyman import paths, stages
 from pyman.engine import image_changes, pause, root_access
-from pyman.engine.container import Container, list_containers
+from pyman.engine.container import Container
+from pyman.engine.container_list import list_containers
 from pyman.errors import StorageError, UsageError
 from pyman.image import reference
 from pyman.image.manifest import host_platform

@@ -10,7 +10,8 @@ import stat
 
 from pyman import paths
 from pyman.engine import volumes
-from pyman.engine.container import RUNNING, containers_dir, list_containers
+from pyman.engine.container import RUNNING, containers_dir
+from pyman.engine.container_list import list_containers
 from pyman.linux import trees
 from pyman.rootless import userns
 from pyman.storage import artifacts, images, layers, trash

@@ -52,7 +52,7 @@ def _test(key: str, value: str, index: ImageIndex) -> Callable[[Record], bool]:
         created = index.resolve(value)["created"]
         return (lambda r: r["created"] < created) if key == "before" else (lambda r: r["created"] > created)
     if key == "containers":
-        from pyman.engine.container import list_containers
+        from pyman.engine.container_list import list_containers
 
         wanted = truth(key, value)
         used = {container.state["image_id"] for container in list_containers()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyman import stages
 from pyman.engine import image_filters
-from pyman.engine.container import list_containers
+from pyman.engine.container_list import list_containers
 from pyman.errors import NoSuchImage, StateError, StorageError
 from pyman.state import events, fastjson, store
 from pyman.storage import images, intents, layers

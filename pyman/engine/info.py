@@ -8,7 +8,7 @@ from pyman import paths
 from pyman.config import containers as containers_conf
 from pyman.config import registries
 from pyman.engine import caps, logopts, machine
-from pyman.engine.container import list_states
+from pyman.engine.container_list import list_states
 from pyman.errors import PymanError
 from pyman.linux import fs
 from pyman.linux.machine import architecture

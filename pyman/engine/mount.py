@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from pyman.engine import launch, root_access
-from pyman.engine.container import RUNNING, Container, list_containers
+from pyman.engine.container import RUNNING, Container
+from pyman.engine.container_list import list_containers
 from pyman.errors import StateError, UsageError
 from pyman.linux import libc, process
 from pyman.rootless import userns

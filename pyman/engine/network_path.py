@@ -8,7 +8,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-from pyman.engine.container import RUNNING, list_containers
+from pyman.engine.container import RUNNING
+from pyman.engine.container_list import list_containers
 from pyman.errors import StateError
 from pyman.linux import libc
 from pyman.rootless import userns

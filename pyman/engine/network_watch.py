@@ -41,7 +41,8 @@ def look(warn: Callable[[str], None]) -> None:
 def _mend(hint: str) -> None:
     from pyman.config import containers as containers_conf
     from pyman.engine import bridges
-    from pyman.engine.container import RUNNING, list_containers
+    from pyman.engine.container import RUNNING
+    from pyman.engine.container_list import list_containers
     from pyman.network import config, uplink
 
     failure: PymanError | None = None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pyman import stages
 from pyman.config import containers as containers_conf
-from pyman.engine.container import RUNNING, Container, list_containers
+from pyman.engine.container import RUNNING, Container
+from pyman.engine.container_list import list_containers
 from pyman.errors import NameInUse, PymanError, StateError, StorageError, UsageError
 from pyman.network import attachments, config, ipam
 from pyman.state import events

@@ -5,7 +5,8 @@ Inside the user namespace, where the port was wanted, the host's processes canno
 
 from __future__ import annotations
 
-from pyman.engine.container import RUNNING, list_containers
+from pyman.engine.container import RUNNING
+from pyman.engine.container_list import list_containers
 from pyman.errors import PymanError
 from pyman.network import holders
 

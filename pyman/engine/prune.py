@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyman.engine import ps, remove, restart_policy
-from pyman.engine.container import RUNNING, list_containers
+from pyman.engine.container import RUNNING
+from pyman.engine.container_list import list_containers
 from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False

@@ -11,7 +11,8 @@ import os
 from pyman.config import containers as containers_conf
 from pyman.engine import launch, specgen, users
 from pyman.engine import plan as plans
-from pyman.engine.container import RUNNING, Container, list_containers
+from pyman.engine.container import RUNNING, Container
+from pyman.engine.container_list import list_containers
 from pyman.errors import StateError
 from pyman.linux import process
 from pyman.rootless import idmap as idmaps

@@ -6,7 +6,8 @@ import os
 
 from pyman import paths
 from pyman.engine import commit
-from pyman.engine.container import all_ids, list_containers
+from pyman.engine.container import all_ids
+from pyman.engine.container_list import list_containers
 from pyman.storage import images, layers, partial, trash
 
 TYPE_CHECKING = False

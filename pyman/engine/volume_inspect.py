@@ -48,6 +48,7 @@ def _mounted(record: dict[str, Any]) -> int:
     """In how many containers that run it is mounted; a volume that is a plain directory needs no mount of its own."""
     if not volume_mounts.kind_of(record["options"]):
         return 0
-    from pyman.engine.container import RUNNING, list_states
+    from pyman.engine.container import RUNNING
+    from pyman.engine.container_list import list_states
 
     return sum(1 for state in list_states() if state["status"] in RUNNING and record["name"] in (state.get("volume_at") or {}).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyman.engine import container as containers
 from pyman.engine import remove, volume_filters, volumes
+from pyman.engine.container_list import list_containers
 from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, StateError
 from pyman.state import events
 
@@ -30,7 +31,7 @@ def remove_volume(name: str, *, force: bool = False, timeout: int | None = None)
 def candidates(filters: list[str], anonymous_only: bool = False) -> list[dict[str, Any]]:
     """The records of the volumes that `prune` would remove: those no container has that pass the filters. UsageError."""
     passes = volume_filters.compiled([item for item in filters if item.partition("=")[0] != "all"])
-    containers.list_containers()  # takes away what killed commands have left, which would count as users
+    list_containers()  # takes away what killed commands have left, which would count as users
     used = volumes.used_by()
     found = [record for record in volumes.every()[0] if record["name"] not in used and passes(record)]
     return [record for record in found if record["anonymous"] or not anonymous_only]

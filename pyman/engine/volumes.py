@@ -246,7 +246,7 @@ def users(name: str) -> list[str]:
 
 def remove(name: str) -> None:
     """Delete a volume that no container has, and its files. NoSuchObject, StateError."""
-    from pyman.engine.container import list_containers
+    from pyman.engine.container_list import list_containers
 
     list_containers()  # takes away what killed commands have left of containers, which would count as users
     lock = Lock(directory(name))

@@ -6,7 +6,7 @@ import os
 
 from pyman import paths
 from pyman.engine import container as containers
-from pyman.engine import logopts, restart_policy, why_causes
+from pyman.engine import container_list, logopts, restart_policy, why_causes
 from pyman.engine.container import Container
 from pyman.errors import NoSuchContainer, PymanError
 from pyman.monitor import logs as reader
@@ -28,7 +28,7 @@ def answer(name: str, latest: bool = False) -> dict[str, Any]:
     """Name, Id, Status, Cause (a word), Sentence, Proof, Hint, StartedAt and FinishedAt (seconds), ExitCode, and Runs: the ends of
     earlier runs, newest first, in the same form. Of a removed container what the log of events tells. NoSuchContainer."""
     try:
-        container = containers.latest() if latest else containers.lookup(name)
+        container = container_list.latest() if latest else containers.lookup(name)
     except NoSuchContainer:
         found = None if latest else _removed(name)
         if found is None:

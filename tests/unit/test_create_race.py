@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyman.engine import container
+from pyman.engine.container_list import list_containers
 from pyman.state.lock import Lock
 
 
@@ -20,7 +21,7 @@ def test_a_listing_between_the_directory_and_its_lock(tmp_path: Path, monkeypatc
         def acquire(self) -> None:
             if len(seen) < 3:
                 before = container.all_ids()
-                assert container.list_containers() == []
+                assert list_containers() == []
                 seen.append(before)
             super().acquire()
 
@@ -29,5 +30,5 @@ def test_a_listing_between_the_directory_and_its_lock(tmp_path: Path, monkeypatc
     lock = container.make_directory(str(path))
     assert seen == [["e" * 64]] * 3, "each listing has found the directory, and taken it away"
     assert path.is_dir()
-    assert container.list_containers() == [] and path.is_dir(), "it is locked now"
+    assert list_containers() == [] and path.is_dir(), "it is locked now"
     lock.release()

@@ -162,9 +162,9 @@ def _images() -> list[str]:
 
 
 def _containers(verb: str = "") -> list[str]:
-    from pyman.engine import container
+    from pyman.engine.container_list import list_states
 
-    states = container.list_states()
+    states = list_states()
     if verb in ("exec", "stop", "kill", "attach"):
         states = [state for state in states if state["status"] == "running"]
     elif verb == "start":

@@ -6,8 +6,8 @@ import sys
 
 from pyman.cli import output
 from pyman.cli.dispatch import escape
-from pyman.engine import container as containers
 from pyman.engine import diff
+from pyman.engine.container_list import latest
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def show(opts: Any, args: list[str], kind: str) -> int:
     """The same for the first argument's kind: all, container or image."""
     if opts["format"] not in ("", "json"):
         raise output.bad_value("--format", opts["format"], "json")
-    names = [containers.latest().id, *args] if opts.get("latest") else args
+    names = [latest().id, *args] if opts.get("latest") else args
     if not names or len(names) > 2:
         raise UsageError("wrong number of arguments", "diff takes one container or image, or two", "pyman diff web")
     new = diff.find(names[0], kind)

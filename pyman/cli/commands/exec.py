@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def _target(opts: Any, args: list[str]) -> tuple[Container, list[str]]:
     """(the container, the command). NoSuchContainer, UsageError."""
     if opts.get("latest"):
-        return containers.latest(), args
+        from pyman.engine.container_list import latest  # with this option only
+
+        return latest(), args
     if opts.get("cidfile"):
         try:
             with open(opts["cidfile"], encoding="utf-8") as file:

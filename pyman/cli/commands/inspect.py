@@ -30,7 +30,11 @@ def inspect_all(opts: Any, args: list[str], kind: str) -> int:
     """The same for objects of one of KINDS."""
     if opts["latest"] and args:
         raise UsageError("cannot use --latest together with names", "--latest means the newest container")
-    names = [containers.latest().id] if opts["latest"] else args
+    names = args
+    if opts["latest"]:
+        from pyman.engine.container_list import latest  # with this option only
+
+        names = [latest().id]
     if not names:
         raise UsageError("no name given", "inspect needs at least one container or image")
     found, code = [], 0

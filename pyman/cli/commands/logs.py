@@ -23,7 +23,11 @@ def main(opts: Any, args: list[str]) -> int:
     """Print the log of each container, one after the other, or with --follow as the lines come."""
     if opts.get("latest") and args:
         raise UsageError("cannot use --latest together with containers", "--latest means the newest container")
-    chosen = [containers.latest()] if opts.get("latest") else [containers.lookup(name) for name in args]
+    chosen = [containers.lookup(name) for name in args]
+    if opts.get("latest"):
+        from pyman.engine.container_list import latest  # with this option only
+
+        chosen = [latest()]
     if not chosen:
         raise UsageError("no container given", "logs needs at least one name or id")
     conf = containers_conf.load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyman.cli import output
 from pyman.engine import container as containers
 from pyman.engine import network_test
+from pyman.engine.container_list import latest
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -18,7 +19,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise output.bad_value("--format", opts["format"], "table, json")
     if bool(args) == bool(opts["latest"]):
         raise UsageError("no container given" if not args else "cannot use --latest together with a name", "test needs one container")
-    found = network_test.test(containers.lookup(args[0]) if args else containers.latest())
+    found = network_test.test(containers.lookup(args[0]) if args else latest())
     if opts["format"] == "json":
         output.print_json(found)
     else:

@@ -7,8 +7,8 @@ import time
 
 from pyman.cli import output
 from pyman.cli import ps_rows as rows
-from pyman.engine import container as containers
 from pyman.engine import ps
+from pyman.engine.container_list import list_states
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -63,7 +63,7 @@ def _check(opts: Any) -> None:
 
 def _chosen(opts: Any) -> list[dict[str, Any]]:
     filters = list(opts["filter"])
-    everything = containers.list_states()
+    everything = list_states()
     states = everything
     last = opts["last"] if (opts["last"] or 0) > 0 else 0
     if not (opts["all"] or last or opts["latest"] or any(item.startswith(("status", "exited")) for item in filters)):

@@ -9,6 +9,7 @@ from pyman.cli import output
 from pyman.cli.dispatch import print_warning
 from pyman.engine import container as containers
 from pyman.engine import stats
+from pyman.engine.container_list import latest, list_containers
 from pyman.engine.top import duration
 from pyman.errors import NoSuchContainer, UsageError
 
@@ -41,7 +42,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot use --all, --latest and containers together", "each of them says which containers are meant")
     if opts["interval"] is not None and opts["interval"] < 1:
         raise UsageError(f"invalid value {opts['interval']} for --interval", "it is a number of seconds, at least 1")
-    named = [containers.latest()] if opts["latest"] else [containers.lookup(name) for name in args]
+    named = [latest()] if opts["latest"] else [containers.lookup(name) for name in args]
     fields = _fields(bool(opts["no_trunc"]))
     before: dict[str, Sample] = {}
     warned = False
@@ -63,7 +64,7 @@ def main(opts: Any, args: list[str]) -> int:
 def _look(named: list[containers.Container], everything: bool, before: dict[str, Sample]) -> list[Sample]:
     """A sample of each container asked for, or of all (that run); those removed meanwhile are left out."""
     found = []
-    for container in named or containers.list_containers():
+    for container in named or list_containers():
         try:
             sample = stats.sample(container, before.get(container.id))
         except NoSuchContainer:

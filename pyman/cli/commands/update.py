@@ -8,6 +8,7 @@ import sys
 from pyman.cli.dispatch import print_warning
 from pyman.engine import container as containers
 from pyman.engine import update
+from pyman.engine.container_list import latest
 from pyman.errors import NoSuchContainer, UsageError
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ def main(opts: Any, args: list[str]) -> int:
     if bool(opts.get("latest")) == bool(args):
         raise UsageError("no container given" if not args else "cannot use --latest together with a name", "update needs one container")
     try:
-        container = containers.latest() if opts.get("latest") else containers.lookup(args[0])
+        container = latest() if opts.get("latest") else containers.lookup(args[0])
     except NoSuchContainer as err:
         raise UsageError(err.what, err.why) from err
     update.update_container(container, opts, dict(os.environ))

@@ -1,0 +1,123 @@
+"""All containers of the store; what killed commands have left of some is taken away on the way. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine.container import Container, all_ids, names_dir
+from pyman.errors import NoSuchContainer
+from pyman.linux import process
+from pyman.state.lock import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def list_containers() -> list[Container]:
+    """All complete containers, newest first, synced; those whose `--rm` end was interrupted are removed on the way."""
+    found = []
+    for entry in all_ids():
+        container = Container(entry)
+        try:
+            changed = container.sync()
+        except NoSuchContainer:
+            _collect_unfinished(container)
+            continue
+        if container.state["status"] == "created" and not os.path.exists(os.path.join(container.dir, "config.json")):
+            _collect_unfinished(container)
+            continue
+        if container.state.get("auto_remove") and (_over(container.state) or _abandoned(container.state)):
+            if _collect_ended(container):
+                continue
+        elif changed and container.state["status"] == "exited":
+            _save_if_free(container)
+        found.append(container)
+    found.sort(key=lambda c: c.state["created"], reverse=True)
+    return found
+
+
+def list_states() -> list[dict[str, Any]]:
+    """The states of all containers, newest first (see `list_containers`)."""
+    return [container.state for container in list_containers()]
+
+
+def latest() -> Container:
+    """The newest container (`--latest`). NoSuchContainer if there is none."""
+    found = list_containers()
+    if not found:
+        raise NoSuchContainer("no container found", "there are no containers")
+    return found[0]
+
+
+def _over(state: dict[str, Any]) -> bool:
+    """Whether a container has ended, and nothing is going to start it again."""
+    from pyman.engine import restart_policy
+
+    return state["status"] == "exited" and not restart_policy.waiting(state)
+
+
+def _abandoned(state: dict[str, Any]) -> bool:
+    """A `run --rm` that was killed between creating and starting its container."""
+    owner = state.get("owner_pid", 0)
+    return bool(state["status"] == "created" and owner and not process.alive(owner, state["owner_start"]))
+
+
+def _collect_unfinished(container: Container) -> None:
+    """A directory without config.json: being created (its maker holds the lock), or left by a killed command."""
+    from pyman.storage import trash
+
+    lock = Lock(container.dir)
+    try:
+        if not lock.try_acquire():
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        if not os.path.exists(os.path.join(container.dir, "config.json")):
+            _release_names(container.id)
+            trash.discard(container.dir)
+    finally:
+        lock.release()
+
+
+def _release_names(container_id: str) -> None:
+    """The names a container has reserved, found the slow way: its state was never written."""
+    for name in os.listdir(names_dir()):
+        link = os.path.join(names_dir(), name)
+        try:
+            if os.readlink(link) == container_id:
+                os.unlink(link)
+        except OSError:
+            continue  # released just now
+
+
+def _collect_ended(container: Container) -> bool:
+    """Remove an ended `--rm` container nobody is working on; true if it is gone."""
+    from pyman.engine import remove
+
+    lock = Lock(container.dir)
+    try:
+        if not lock.try_acquire():
+            return True  # its own command is removing it just now
+    except FileNotFoundError:
+        return True
+    try:
+        remove.discard_container(container)
+    finally:
+        lock.release()
+    return True
+
+
+def _save_if_free(container: Container) -> None:
+    """Keep a newly seen end, unless somebody is at work on the container: they will see it too."""
+    lock = Lock(container.dir)
+    try:
+        if lock.try_acquire():
+            container._lock, container._state = lock, None
+            container.sync()  # again, under the lock: another command may have seen the end first
+    except FileNotFoundError:
+        pass
+    finally:
+        container._lock = None
+        lock.release()
