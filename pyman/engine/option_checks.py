@@ -81,9 +81,9 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
 def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """What has a parser of its own."""
     from pyman.engine import caps, limits, logopts, mount_option, security, specgen
-    from pyman.monitor import attach
+    from pyman.monitor import terminal
 
-    attach.parse_detach_keys(opts.get("detach_keys") or "")
+    terminal.parse_detach_keys(opts.get("detach_keys") or "")
     if opts.get("retry_delay"):
         from pyman.engine import health
 

@@ -15,7 +15,7 @@ from pyman.config import load, schema
 from pyman.engine import caps, env, kill, logopts, mounts, names, specgen, users
 from pyman.errors import ConfigError, ImageError, PymanError, UsageError
 from pyman.image import manifest, reference
-from pyman.monitor import attach
+from pyman.monitor import terminal
 from pyman.network import ports
 from pyman.rootless.idmap import IdMap
 from pyman.storage import images
@@ -292,11 +292,11 @@ def test_configuration_merges(tmp_path: Path) -> None:
 def test_signals_sizes_keys_names() -> None:
     assert [kill.parse_signal(text) for text in ("TERM", "SIGKILL", "9", "RTMIN+3")] == [15, 9, 9, 37]
     assert logopts.parse_size("10m", "x") == 10 << 20
-    assert attach.parse_detach_keys("ctrl-p,ctrl-q") == b"\x10\x11" and attach.parse_detach_keys("") == b""
+    assert terminal.parse_detach_keys("ctrl-p,ctrl-q") == b"\x10\x11" and terminal.parse_detach_keys("") == b""
     for action in (
         lambda: kill.parse_signal("NOPE"),
         lambda: logopts.parse_size("x", "x"),
-        lambda: attach.parse_detach_keys("ctrl-"),
+        lambda: terminal.parse_detach_keys("ctrl-"),
         lambda: names.check("-x"),
     ):
         with pytest.raises(UsageError):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 
 from pyman.cli.dispatch import warn_of_input
-from pyman.engine import attach as engine_attach
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
 from pyman.engine import exec_sessions
 from pyman.errors import NoSuchContainer, StateError, UsageError
-from pyman.monitor import attach
+from pyman.monitor import relay, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,9 +63,13 @@ def main(opts: Any, args: list[str]) -> int:
             "no command given", f"exec needs a command to run in container {container.name}", f"pyman exec {container.name} ls"
         )
     warn_of_input(opts)
-    attach.parse_detach_keys(opts.get("detach_keys") or "")  # a mistake is found before the command runs
-    keys = engine_attach.detach_keys(opts, {}) if opts.get("tty") else ""
-    attach.parse_detach_keys(keys)
+    keys = opts.get("detach_keys") or ""
+    terminal.parse_detach_keys(keys)  # a mistake is found before the command runs
+    if opts.get("tty"):
+        from pyman.engine import attach  # terminals only
+
+        keys = attach.detach_keys(opts, {})
+        terminal.parse_detach_keys(keys)
     try:
         if opts.get("detach"):
             from pyman.engine import exec_detached  # these only
@@ -76,7 +79,7 @@ def main(opts: Any, args: list[str]) -> int:
         started = execution.exec_container(container, command, opts)
     except NoSuchContainer as err:
         raise UsageError(err.what, err.why) from err
-    code = attach.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
+    code = relay.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
     if not started.pid:
         exec_sessions.forget(container, started.id)
         container.event("exec_died", ContainerExitCode=code, ExecID=started.id)
