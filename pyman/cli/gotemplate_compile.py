@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pyman.cli.gotemplate_functions import FUNCTIONS, text
+from pyman.cli.gotemplate_functions import FUNCTIONS
 from pyman.cli.gotemplate_lex import Token, error, split, tokens
+from pyman.cli.gotemplate_print import text
 from pyman.cli.gotemplate_run import NOTHING, Leave, Scope, branch, call, field_of, plain, short_circuit, variable
 
 TYPE_CHECKING = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pyman.cli import gotemplate_time
-from pyman.cli.gotemplate_functions import ABSENT, FUNCTIONS, kind, text
+from pyman.cli.gotemplate_functions import FUNCTIONS
 from pyman.cli.gotemplate_lex import error
+from pyman.cli.gotemplate_print import ABSENT, kind, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
 
 def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """What has a parser of its own."""
-    from pyman.engine import caps, limits, logopts, mount_option, security, specgen
+    from pyman.engine import caps, devices, limits, logopts, mount_option, security, specgen
     from pyman.monitor import terminal
 
     terminal.parse_detach_keys(opts.get("detach_keys") or "")
@@ -88,7 +88,7 @@ def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         from pyman.engine import health
 
         health.duration("--retry-delay", opts["retry_delay"])
-    specgen.devices(opts.get("device") or [])
+    devices.entries(opts.get("device") or [])
     specgen.rlimits(opts, {})
     specgen.umask(opts, {})
     if opts.get("personality"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import caps, env, mount_plan, mounts, namespaces, security
+from pyman.engine import caps, env, mount_plan, namespaces, security
 from pyman.errors import MissingProgram, UsageError
 from pyman.linux import libc
 from pyman.state import fastjson
@@ -111,7 +111,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
         "linux": {
             "namespaces": ns.entries,
             **({"uidMappings": ns.uid_mappings, "gidMappings": ns.gid_mappings} if ns.uid_mappings else {}),
-            "devices": devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
+            "devices": _devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
             "sysctl": _sysctls(list(table.get("default_sysctls") or []), list(opts.get("sysctl") or []), ns, ctx),
             "resources": resources(opts),
             **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
@@ -224,23 +224,12 @@ def _most(kind: str) -> int:
     return -1 if number is None else resource.getrlimit(number)[1]
 
 
-def devices(specs: list[str]) -> list[dict[str, Any]]:
-    """--device HOST[:CONTAINER[:PERMISSIONS]]; bound from the host, so its own permissions count."""
-    result = []
-    for spec in specs:
-        parts = spec.split(":")
-        if "=" in spec and not spec.startswith("/"):
-            raise UsageError(f"cannot add device {spec!r}", "CDI devices are not part of this release", "give the device's path")
-        source, mode = parts[0], parts[-1] if len(parts) > 1 and not (len(parts) == 2 and parts[1].startswith("/")) else "rwm"
-        if len(parts) > 3 or not mode or set(mode) - set("rwm"):
-            raise UsageError(f"invalid device {spec!r}", "the form is HOST[:CONTAINER][:MODE], and MODE is of the letters r, w, m")
-        target = parts[1] if len(parts) > 1 and parts[1].startswith("/") else source
-        if not os.path.exists(source):
-            raise UsageError(f"cannot add device {source}", "no such device on the host")
-        nodes = [os.path.join(source, name) for name in sorted(os.listdir(source))] if os.path.isdir(source) else [source]
-        for node in nodes:
-            result.append({"source": node, "path": mounts.clean_destination(target + node[len(source) :], spec)})
-    return result
+def _devices(specs: list[str]) -> list[dict[str, Any]]:
+    if not specs:
+        return []
+    from pyman.engine import devices  # with --device only
+
+    return devices.entries(specs)
 
 
 def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -> dict[str, str]:

@@ -6,6 +6,7 @@ import sys
 
 from pyman.cli import output
 from pyman.engine import doctor
+from pyman.engine.doctor_finding import FAIL, OK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,6 @@ def main(opts: Any, args: list[str]) -> int:
     else:
         output.print_table(["CHECK", "VERDICT", "EVIDENCE"], [[f.name, f.verdict, f.evidence] for f in findings])
         for finding in findings:
-            if finding.verdict != doctor.OK and finding.fix:
+            if finding.verdict != OK and finding.fix:
                 sys.stdout.write(f"\nto mend {finding.name}:\n  {finding.fix}\n")
-    return int(any(finding.verdict == doctor.FAIL for finding in findings))
+    return int(any(finding.verdict == FAIL for finding in findings))
