@@ -31,12 +31,10 @@ RUNTIME_MODULES = {
 }
 # What a verb imports while it runs, in its usual case.
 LATER = {
-    "create": ("pyman.cli.reporter",),
     "exec": ("pyman.config.containers", "pyman.linux.seccomp", "pyman.runtime.exec_extras"),
     "inspect": ("pyman.engine.logopts", "pyman.engine.mount_plan", "pyman.engine.mounts", "pyman.engine.plan", "pyman.engine.volumes"),
     "kill": ("pyman.config.containers",),
     "rm": ("pyman.config.containers",),
-    "run": ("pyman.cli.reporter",),
 }
 
 

@@ -8,6 +8,7 @@ from pyman.errors import NoSuchContainer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # What a clone may be given anew.
@@ -28,7 +29,9 @@ class _Options(dict):  # type: ignore[type-arg]
         self.given: set[str] = set(self.pop("_given", []))
 
 
-def clone_container(container: Container, name: str, image: str, changes: dict[str, Any], reporter: Any = None) -> Container:
+def clone_container(
+    container: Container, name: str, image: str, changes: dict[str, Any], reporter: Callable[[], Any] | None = None
+) -> Container:
     """Create a copy of a container. name: empty for ORIGINAL-clone; image: another image, or empty; changes: limits, see LIMITS.
 
     NameInUse, NoSuchImage, UsageError, StorageError.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def find(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Any) -> dict[str, Any]:
+def find(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Callable[[], Any] | None) -> dict[str, Any]:
     """The image record for `name`, pulled first as `--pull` asks. NoSuchImage, RegistryError, ImageError."""
     if not name:
         raise UsageError("no image given", "an image name, or --rootfs with a directory, is needed", "pyman run --help")
@@ -43,7 +43,7 @@ def find(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Any) -
     return _pull(name, policy, opts, conf, reporter)
 
 
-def _pull(name: str, policy: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Any) -> dict[str, Any]:
+def _pull(name: str, policy: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Callable[[], Any] | None) -> dict[str, Any]:
     from pyman.image import pull  # the slow path: oras and requests
 
     wanted = platform(opts)
@@ -62,7 +62,7 @@ def _pull(name: str, policy: str, opts: dict[str, Any], conf: dict[str, Any], re
         cert_dir=opts.get("cert_dir") or "",
         retry=opts.get("retry"),
         retry_delay=delay or None,
-        reporter=reporter,
+        reporter=reporter() if reporter else None,
         conf=conf,
     )
 

@@ -32,11 +32,17 @@ SIMPLE_NETWORKS = ("none", "host", "pasta", "slirp4netns", "private", "default",
 
 
 def create_container(
-    opts: dict[str, Any], args: list[str], reporter: Any = None, *, owned: bool = False, warn: Callable[[str], None] | None = None
+    opts: dict[str, Any],
+    args: list[str],
+    reporter: Callable[[], Any] | None = None,
+    *,
+    owned: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> Container:
     """Create a container from the options and positionals of run/create (IMAGE [COMMAND...]).
 
-    owned: this process is going to start it; if it is killed before, a `--rm` container is garbage. warn: told what the user should know.
+    reporter: makes what reports a pull, if there is one. owned: this process is going to start it; if it is killed before, a `--rm`
+    container is garbage. warn: told what the user should know.
     Returns the new container, in state "created". NoSuchImage, NameInUse, UsageError, StorageError.
     """
     conf = containers_conf.load()

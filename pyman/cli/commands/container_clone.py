@@ -27,7 +27,7 @@ def main(opts: Any, args: list[str]) -> int:
     changes = {key: opts[key] for key in clone.LIMITS if key in opts.given}
     limits.resources({**original.config["options"], **changes})  # a mistake is found before anything is made
     name, image = opts["name"] or "".join(args[1:2]), "".join(args[2:3])
-    made = clone.clone_container(original, name, image, changes, lazy_reporter(False))
+    made = clone.clone_container(original, name, image, changes, lambda: lazy_reporter(False))
     if opts["destroy"]:
         from pyman.engine import remove
 

@@ -22,7 +22,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("no label and image given", "runlabel needs both", "pyman container runlabel run IMAGE")
     label, image, *more = args
     reporter = lazy_reporter(opts["quiet"])
-    record = container_image.find(image, opts, containers.load(), reporter)
+    record = container_image.find(image, opts, containers.load(), lambda: reporter)
     reporter.close()
     if opts["display"]:
         output.print_text("command: " + runlabel.shown(record, image, label, more, opts["name"] or ""))

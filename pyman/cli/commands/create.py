@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Print the new container's id."""
-    container = create.create_container(opts, args, run.progress(opts), warn=print_warning)
+    container = create.create_container(opts, args, lambda: run.progress(opts), warn=print_warning)
     run.write_cidfile(opts, container)
     sys.stdout.write(container.id + "\n")
     return 0

@@ -32,7 +32,7 @@ def write_cidfile(opts: Any, container: Container) -> None:
 
 
 def progress(opts: Any) -> Any:
-    """What reports a pull: bars on a terminal, lines otherwise, nothing with --quiet. None until something is pulled."""
+    """What reports a pull, once there is one: bars on a terminal, lines otherwise, nothing with --quiet."""
     from pyman.cli.reporter import lazy_reporter
 
     return lazy_reporter(quiet=bool(opts.get("quiet")))
@@ -43,7 +43,7 @@ def main(opts: Any, args: list[str]) -> int:
     if opts.get("detach") and opts.get("attach"):
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
     warn_of_input(opts)
-    container = create.create_container(opts, args, progress(opts), owned=True, warn=print_warning)
+    container = create.create_container(opts, args, lambda: progress(opts), owned=True, warn=print_warning)
     write_cidfile(opts, container)
 
     def detached(started: Container) -> None:
