@@ -7,7 +7,8 @@
  * `keep` holds the network namespace of the bridges (NETNS-FD, or -1: it makes one), runs pasta for it and the name servers in it,
  * starts them again when they die, and ends, with them, when the last copy of the pipe's other end (LIFE-FD is the reading one) is
  * closed: each monitor of a container on a bridge has one. It is process 1 of a pid namespace, so nothing it started outlives it,
- * even if it is killed. SIGUSR1: the files of the name servers have changed. Others find the namespace as /proc/PID/fd/9 and the
+ * even if it is killed. SIGUSR1: the files of the name servers have changed; SIGUSR2:
+ * they do not answer, and are to be started anew. Others find the namespace as /proc/PID/fd/9 and the
  * pipe as fd/10. Written to READY-FD: its pid in the caller's pid namespace; pasta writes its own pid to stdout when it is ready.
  *
  * `forward` takes connections and datagrams of published ports on the host and passes them on to a container's address in
@@ -194,6 +195,17 @@ static void changed(struct server *server)
         start_server(server);
 }
 
+/* It does not answer: its end, which `reap` sees, starts another one. */
+static void replace(struct server *server)
+{
+    pid_t pid = server->launcher > 0 ? server->launcher : server->pid;
+    server->quick = 0;
+    if (pid > 1)
+        kill(pid, SIGKILL);
+    else
+        changed(server);
+}
+
 static void reap(char **pasta)
 {
     int status;
@@ -269,6 +281,7 @@ static int keep(int argc, char **argv)
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_SETMASK, &set, NULL);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     snprintf(path, sizeof path, "/proc/self/fd/%d", NETNS);
@@ -291,9 +304,11 @@ static int keep(int argc, char **argv)
             continue;
         struct signalfd_siginfo info;
         while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
-            if (info.ssi_signo == SIGUSR1)
-                for (int n = 0; n < 2; n++)
+            for (int n = 0; n < 2; n++)
+                if (info.ssi_signo == SIGUSR1)
                     servers[n].quick = 0, changed(&servers[n]);
+                else if (info.ssi_signo == SIGUSR2)
+                    replace(&servers[n]);
         reap(pasta);
         if (fds[0].revents & POLLHUP) {
             /* Whoever is about to use the namespace holds the lock, and then the pipe's end. */

@@ -251,7 +251,10 @@ def announce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) -
     port = int(job.conf["network"].get("dns_bind_port") or 53)
     for record, status in served:
         gateway = next((entry["gateway"] for entry in status["addresses"] if entry["gateway"]), "")
-        if gateway and not names.wait_until_known(gateway, port, job.container_id[:12], 30):
+        if not gateway or names.wait_until_known(gateway, port, job.container_id[:12], 5):
+            continue
+        names.announce(keeper, hanging=True)
+        if not names.wait_until_known(gateway, port, job.container_id[:12], 30):
             return f"the name server of network {record['name']} does not answer; see: pyman network test {job.name}"
     return ""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-SIGUSR1 = 10
+SIGUSR1, SIGUSR2 = 10, 12
 
 
 def _path(record: dict[str, Any]) -> str:
@@ -92,10 +92,10 @@ def entries() -> dict[str, list[str]]:
     return found
 
 
-def announce(keeper: dict[str, Any]) -> None:
-    """Tell the keeper that files have changed."""
+def announce(keeper: dict[str, Any], hanging: bool = False) -> None:
+    """Tell the keeper that files have changed, or that a server hangs and is to be started anew."""
     try:
-        os.kill(keeper["pid"], SIGUSR1)
+        os.kill(keeper["pid"], SIGUSR2 if hanging else SIGUSR1)
     except ProcessLookupError:
         pass
 

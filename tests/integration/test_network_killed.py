@@ -142,6 +142,19 @@ def test_slirp4netns_comes_back_with_its_ports(pyman: Run, image: str, base: Pat
     assert fetch(port) == fetch(other) == "slirp\n"
 
 
+def test_a_name_server_that_hangs_is_replaced(pyman: Run, image: str, base: Path) -> None:
+    """By the next start on its networks, or by reload."""
+    pyman("network", "create", "hang")
+    pyman("run", "-d", "--name", "a", "--network", "hang", image, "sleep", "600")
+    for line in ("network reload a", f"run -d --name b --network hang {image} sleep 600"):
+        (server,) = until(lambda: helpers(base, "aardvark-dns"))
+        os.kill(server, signal.SIGSTOP)
+        assert not pyman(*line.split()).stderr
+        assert helpers(base, "aardvark-dns") not in ([], [server])
+        assert "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout
+    assert "Address: 10.89." in pyman("exec", "a", "nslookup", "b", rc=None).stdout
+
+
 def inside(base: Path) -> tuple[int, int]:
     """How many devices the bridges' namespace has, and how many lines its rules."""
     keeper = processes(base, "pyman-network keep")[0]
