@@ -76,10 +76,10 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
     _discard_cidfile(container)
     _discard_run_dir(container)
     if anonymous:
-        from pyman.engine import volumes as volume_store
+        from pyman.engine import volume_discard
 
         # Before the container: a killed command leaves a container that can be removed again, not volumes of nobody.
-        volume_store.discard_anonymous(sorted(anonymous), container.id)
+        volume_discard.remove_anonymous(sorted(anonymous), container.id)
         stages.reach("remove:volumes")
     trash.discard(container.dir)
     if removed:

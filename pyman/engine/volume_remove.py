@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.engine import container as containers
-from pyman.engine import remove, volume_filters, volumes
+from pyman.engine import remove, volume_discard, volume_filters, volumes
 from pyman.engine.container_list import list_containers
 from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, StateError
 from pyman.state import events
@@ -25,7 +25,7 @@ def remove_volume(name: str, *, force: bool = False, timeout: int | None = None)
                 remove.remove_container(containers.Container(container_id), force=True, timeout=timeout)
             except NoSuchContainer:
                 continue
-    volumes.remove(name)
+    volume_discard.remove(name)
 
 
 def candidates(filters: list[str], anonymous_only: bool = False) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def prune(records: list[dict[str, Any]]) -> tuple[list[str], list[PymanError]]:
     removed, failed = [], []
     for record in records:
         try:
-            volumes.remove(record["name"])
+            volume_discard.remove(record["name"])
             removed.append(str(record["name"]))
         except (NoSuchObject, StateError):
             continue

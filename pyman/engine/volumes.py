@@ -16,7 +16,6 @@ from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -242,64 +241,3 @@ def used_by() -> dict[str, list[tuple[str, str]]]:
 def users(name: str) -> list[str]:
     """The ids of the containers that have the volume by name, by an image's volume, or from another container."""
     return [container_id for container_id, _ in used_by().get(name, [])]
-
-
-def remove(name: str) -> None:
-    """Delete a volume that no container has, and its files. NoSuchObject, StateError."""
-    from pyman.engine.container_list import list_containers
-
-    list_containers()  # takes away what killed commands have left of containers, which would count as users
-    lock = Lock(directory(name))
-    try:
-        lock.acquire()
-    except FileNotFoundError:
-        raise NoSuchObject(f"no volume with name {name!r} found", "no such volume") from None
-    try:
-        holders = used_by().get(name)
-        if holders:
-            shown = ", ".join(f"{container} ({container_id[:12]})" for container_id, container in holders)
-            raise StateError(
-                f"cannot remove volume {name}",
-                f"volume is being used by the following container(s): {shown}",
-                f"remove them first, or with it: pyman volume rm --force {name}",
-            )
-        _discard(name)
-    finally:
-        lock.release()
-    events.emit("volume", "remove", name, name)
-
-
-def _discard(name: str) -> None:
-    from pyman.storage import trash
-
-    stages.reach("volume:removing")
-    trash.discard(directory(name))
-
-
-def _is_anonymous(name: str) -> bool:
-    try:
-        return bool(get(name)["anonymous"])
-    except PymanError:
-        return False  # gone, or damaged: `volume rm` says so
-
-
-def discard_anonymous(candidates: Iterable[str], container_id: str) -> None:
-    """Delete the anonymous ones of a container's volumes, unless another container has them too. Missing ones are fine.
-
-    The container still exists.
-    """
-    candidates = [name for name in candidates if _is_anonymous(name)]
-    try:
-        holders = used_by() if candidates else {}
-    except PymanError:
-        return  # a damaged container may have them
-    for name in candidates:
-        if any(other != container_id for other, _ in holders.get(name, [])):
-            continue
-        lock = Lock(directory(name))
-        try:
-            with lock:
-                _discard(name)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        events.emit("volume", "remove", name, name)

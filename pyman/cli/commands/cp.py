@@ -7,6 +7,7 @@ import os
 from pyman.cli.dispatch import print_warning
 from pyman.engine import container as containers
 from pyman.engine import cp
+from pyman.engine.cp_sides import Side
 from pyman.errors import NoSuchContainer, UsageError
 
 TYPE_CHECKING = False
@@ -35,16 +36,16 @@ def main(opts: Any, args: list[str]) -> int:
     return 0
 
 
-def _side(text: str) -> cp.Side:
+def _side(text: str) -> Side:
     """CONTAINER:PATH, or a path of the host. NoSuchContainer, UsageError."""
     name, colon, path = text.partition(":")
     if not text or text.startswith((".", "/")) or not colon:
         if not text:
             raise UsageError("cannot copy", "a path is empty")
-        return cp.Side(None, text)
+        return Side(None, text)
     if not path:
         raise UsageError(f"cannot copy {text!r}", "the path in the container is missing", f"for example: {name}:/")
     try:
-        return cp.Side(containers.lookup(name), path)
+        return Side(containers.lookup(name), path)
     except NoSuchContainer as err:
         raise NoSuchContainer(f'container "{name}" does not exist', err.why, err.hint) from err
