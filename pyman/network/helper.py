@@ -121,35 +121,31 @@ def check_ports(ports: list[dict[str, Any]]) -> None:
     A mapping without an address is for all of them: pasta is content with the half of it that it gets.
     """
     for port in ports:
-        stream = port["protocol"] == "tcp"
         for offset in range(port["range"]):
             number = port["host_port"] + offset
             if number < _limit():
                 raise refusal(port, number, 13)
             for address in [port["host_ip"]] if port["host_ip"] else ["0.0.0.0", "::"]:
-                code = _taken(address, number, stream)
-                if code and (port["host_ip"] or code in (98, 13)):  # with neither, the host has no such version of IP
-                    raise refusal(port, number, code)
+                try:
+                    bind(address, port["protocol"], number)
+                except OSError as err:
+                    if port["host_ip"] or err.errno in (98, 13):  # with neither, the host has no such version of IP
+                        raise refusal(port, number, err.errno or 1) from err
 
 
-def _taken(address: str, number: int, stream: bool) -> int:
-    """The errno with which a port cannot be bound, or 0."""
+def bind(address: str, protocol: str, port: int) -> int:
+    """Bind a port of the host and give it back; its number, which the kernel chooses for 0. OSError if it is not to be had."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    sock = _socket.socket(family, _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM)
     try:
-        sock = _socket.socket(family, _socket.SOCK_STREAM if stream else _socket.SOCK_DGRAM)
-    except OSError as err:
-        return err.errno or 1
-    try:
-        if stream:
+        if protocol == "tcp":
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that have ended are in nobody's way
         if family == _socket.AF_INET6:
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
-        sock.bind((address, number))
-    except OSError as err:
-        return err.errno or 1
+        sock.bind((address, port))
+        return int(sock.getsockname()[1])
     finally:
         sock.close()
-    return 0
 
 
 def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError:

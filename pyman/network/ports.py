@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 
 from pyman.errors import UsageError
+from pyman.network import helper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,22 +153,10 @@ def _bindable(address: str, protocol: str, port: int) -> int:
 
 
 def _bind(address: str, protocol: str, port: int) -> int:
-    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     try:
-        sock = _socket.socket(family, _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM)
-    except OSError:
-        return port  # no such version of IP: in nobody's way
-    if protocol == "tcp":
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that have ended are in nobody's way
-    if family == _socket.AF_INET6:
-        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
-    try:
-        sock.bind((address, port))
-        return int(sock.getsockname()[1])
-    except OSError:
-        return 0
-    finally:
-        sock.close()
+        return helper.bind(address, protocol, port)
+    except OSError as err:
+        return port if err.errno in (93, 97) else 0  # EPROTONOSUPPORT, EAFNOSUPPORT: no such version of IP, in nobody's way
 
 
 def _free_port(address: str, protocol: str, among: range, spec: str) -> int:

@@ -32,11 +32,11 @@ _FIELDS = {
 }
 
 
-class _Map(dict):  # type: ignore[type-arg]
+class _Named:
     """Fields by the names that templates use; {{json .}} prints them by those of the network's file."""
 
-    def __init__(self, named: dict[str, Any], record: Any) -> None:
-        super().__init__(named)
+    def __init__(self, named: Any, record: Any) -> None:
+        super().__init__(named)  # type: ignore[call-arg]
         self._record = record
 
     def plain(self) -> Any:
@@ -44,16 +44,12 @@ class _Map(dict):  # type: ignore[type-arg]
         return self._record
 
 
-class _List(list):  # type: ignore[type-arg]
-    """As _Map."""
+class _Map(_Named, dict):  # type: ignore[type-arg]
+    """A mapping of such fields."""
 
-    def __init__(self, named: list[Any], record: Any) -> None:
-        super().__init__(named)
-        self._record = record
 
-    def plain(self) -> Any:
-        """What {{json .}} prints."""
-        return self._record
+class _List(_Named, list):  # type: ignore[type-arg]
+    """A list of such mappings."""
 
 
 def _subnet(entry: dict[str, Any]) -> _Map:
