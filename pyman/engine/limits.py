@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma", "misc", "dmem", "cgroup")
+_NOT_LIMITS = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "cgroup.type", "cgroup.kill", "cgroup.freeze")
 PERIOD = 100_000  # microseconds, the kernel's default
 _DEVICES = {
     "device_read_bps": "throttleReadBpsDevice",
@@ -170,5 +172,8 @@ def _unified(opts: dict[str, Any]) -> dict[str, str]:
             raise UsageError(
                 f"invalid value {item!r} for option --cgroup-conf", "the form is FILE=VALUE", "for example memory.high=1073741824"
             )
+        if key.partition(".")[0] not in _CONTROLLERS or "/" in key or key in _NOT_LIMITS:
+            why = f"a limit's name begins with that of a controller ({', '.join(_CONTROLLERS)}) and has no / in it"
+            raise UsageError(f"cannot set {key[:60]} with option --cgroup-conf", why)
         found[key] = value
     return found

@@ -82,6 +82,7 @@ def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """What has a parser of its own."""
     from pyman.engine import caps, devices, limits, logopts, mount_option, security, specgen
     from pyman.monitor import terminal
+    from pyman.runtime import program
 
     terminal.parse_detach_keys(opts.get("detach_keys") or "")
     if opts.get("retry_delay"):
@@ -89,7 +90,12 @@ def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
 
         health.duration("--retry-delay", opts["retry_delay"])
     devices.entries(opts.get("device") or [])
-    specgen.rlimits(opts, {})
+    for limit in specgen.rlimits(opts, {}) if opts.get("ulimit") else ():
+        if limit["type"].removeprefix("RLIMIT_") not in program.RLIMITS:
+            name = limit["type"].removeprefix("RLIMIT_").lower()
+            raise UsageError(
+                f"invalid ulimit {name!r}", "no limit has this name", f"known are {', '.join(sorted(program.RLIMITS)).lower()}"
+            )
     specgen.umask(opts, {})
     if opts.get("personality"):
         specgen.personality(opts["personality"])

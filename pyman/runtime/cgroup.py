@@ -108,7 +108,7 @@ def create(
     when this process is killed. base: a delegated cgroup in which it is made as `spec_path`, and nowhere else.
     """
     wanted = _settings(resources)
-    needed = sorted({setting.controller for setting in wanted if not setting.optional and setting.controller != "cgroup"})
+    needed = sorted({setting.controller for setting in wanted if setting.limits and setting.controller != "cgroup"})
     notes: list[str] = []
     if systemd and ":" in spec_path:
         notes.append("no systemd scope was made: the cgroup is made by files")
@@ -129,7 +129,7 @@ def create(
                 stage="cgroup",
             )
         wanted, left = _possible(wanted, needed, place)
-        notes += [f"the limit {setting!r} was left out: {why}" for setting in left]
+        notes += [f"the limit {setting!r} was left out: {reason or why}" for setting, reason in left]
         directory, why = place(sorted({setting.controller for setting in wanted} & set(needed)))
     if not directory:
         notes.append(f"without a cgroup: {why}")
@@ -148,17 +148,18 @@ def create(
 
 def _possible(
     wanted: list[Setting], needed: list[str], place: Callable[[list[str]], tuple[str, str]]
-) -> tuple[list[Setting], list[Setting]]:
-    """The settings whose controllers can be had together, and the others."""
+) -> tuple[list[Setting], list[tuple[Setting, str]]]:
+    """The settings whose controllers can be had together, and the others with their reasons."""
     there: list[str] = []
+    reasons: dict[str, str] = {}
     for controller in needed:
-        made, _ = place([*there, controller])
+        made, reasons[controller] = place([*there, controller])
         if made:
             os.rmdir(made)
             there.append(controller)
     fine = [setting for setting in wanted if setting.controller not in needed or setting.controller in there]
     fine = [setting for setting in fine if there or setting.controller == "cgroup"]
-    return fine, [setting for setting in wanted if setting not in fine]
+    return fine, [(setting, reasons.get(setting.controller, "")) for setting in wanted if setting not in fine]
 
 
 def delegation_hint(controllers: list[str]) -> str:
@@ -254,20 +255,29 @@ def enable(directory: str, needed: list[str]) -> None:
 
 def apply(directory: str, wanted: list[Setting]) -> None:
     """Write limits. RuntimeFailure names limit, value and the kernel's reason."""
+    passed: list[Setting] = []
     for setting in wanted:
         name = next((file for file in setting.files if os.path.exists(os.path.join(directory, file))), "")
         if not name and setting.optional:
+            passed.append(setting)
             continue
         try:
             for line in setting.value.split("\n"):
                 write(directory, name or setting.files[0], line)
         except OSError as err:
             if setting.optional and err.errno in (errno.EOPNOTSUPP, errno.ENODEV):
+                passed.append(setting)
                 continue
             why = err.strerror or str(err)
             if err.errno == errno.ENOENT:
                 why = f"the controller {setting.controller} is not available in {directory}"
             raise RuntimeFailure(f"cannot set the limit {setting!r}", why, stage="cgroup", errno=err.errno or 0) from err
+    written = {setting.controller for setting in wanted if setting not in passed}
+    for setting in passed:
+        if setting.limits and setting.controller not in written:
+            there = os.path.exists(os.path.join(directory, f"{setting.controller}.stat"))
+            why = "the kernel has no such file" if there else f"the controller {setting.controller} is not available in {directory}"
+            raise RuntimeFailure(f"cannot set the limit {setting!r}", why, stage="cgroup")
 
 
 def update(directory: str, resources: dict[str, Any]) -> None:

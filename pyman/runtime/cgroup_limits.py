@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Setting:
     """One write. controller: it must be enabled; files: names in order of preference, the first that exists is written.
 
-    optional: it does not matter if none of the files exists.
+    optional: it does not matter if none of the files exists, where another of the controller's does or there is to be no limit.
     """
 
     __slots__ = ("controller", "files", "optional", "value")
@@ -24,6 +24,11 @@ class Setting:
         self.files = (files,) if isinstance(files, str) else files
         self.value = value
         self.optional = optional
+
+    @property
+    def limits(self) -> bool:
+        """Whether it asks for something that an untouched group does not have; the controller is needed then."""
+        return not self.optional or self.value != "max"
 
     def __repr__(self) -> str:
         return f"{'|'.join(self.files)}={self.value}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_RLIMITS = {
+RLIMITS = {
     name: number
     for number, name in enumerate(
         "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME".split()
@@ -73,8 +73,8 @@ def limits(process: dict[str, Any]) -> list[tuple[int, int, int]]:
     found = []
     for limit in process.get("rlimits") or []:
         name = str(limit["type"]).removeprefix("RLIMIT_")
-        if name in _RLIMITS:
-            found.append((_RLIMITS[name], _limit(limit["soft"]), _limit(limit["hard"])))
+        if name in RLIMITS:
+            found.append((RLIMITS[name], _limit(limit["soft"]), _limit(limit["hard"])))
     return found
 
 
@@ -82,15 +82,15 @@ def set_limits(process: dict[str, Any]) -> None:
     """rlimits. RuntimeFailure names the limit."""
     for limit in process.get("rlimits") or []:
         name = str(limit["type"]).removeprefix("RLIMIT_")
-        if name not in _RLIMITS:
+        if name not in RLIMITS:
             raise RuntimeFailure(f"cannot set limit {limit['type']}", "no such limit", stage="rlimits")
         try:
-            libc.setrlimit(_RLIMITS[name], _limit(limit["soft"]), _limit(limit["hard"]))
+            libc.setrlimit(RLIMITS[name], _limit(limit["soft"]), _limit(limit["hard"]))
         except (OSError, ValueError) as err:
             raise RuntimeFailure(
                 f"cannot set limit {name.lower()} to {limit['soft']}:{limit['hard']}",
                 f"{err}",
-                f"the hard limit of your session is {libc.getrlimit(_RLIMITS[name])[1]}",
+                f"the hard limit of your session is {libc.getrlimit(RLIMITS[name])[1]}",
                 stage="rlimits",
             ) from err
 

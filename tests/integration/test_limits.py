@@ -63,6 +63,11 @@ def test_a_controller_that_is_not_delegated_is_named_with_what_mends_it(pyman: R
     assert "/etc/systemd/system/user@.service.d/delegate.conf" in failed and "Delegate=" in failed
     done = pyman("run", *NONE, "--memory", "64m", "--limits", "best-effort", image, "echo", "goes on")
     assert done.stdout == "goes on\n" and "memory.max=67108864 was left out" in done.stderr
+    weight = ("--blkio-weight", "100")  # of its two files one is enough, but without the controller there is none
+    assert "the controller io is not available" in pyman("run", *NONE, *weight, image, "true", rc=125).stderr
+    limits = ("--cpus", "0.5", "--cgroup-conf", HUGE)
+    told = pyman("run", *NONE, *weight, *limits, "--limits", "best-effort", image, "true").stderr.splitlines()
+    assert len(told) == 3 and all(("cpu.max=" in line) == ("controller cpu " in line) for line in told)
     assert groups(own) == set()
 
 
@@ -180,6 +185,11 @@ def test_limits_are_shown_as_given(pyman: Run, image: str) -> None:
         ("--device-read-bps=/dev/null:1m", "not a block device"),
         ("--device-read-bps=1m", "PATH:RATE"),
         ("--cgroup-conf=memory.high", "FILE=VALUE"),
+        ("--cgroup-conf=foo.bar=1", "name begins with that of a controller"),
+        ("--cgroup-conf=cgroup.kill=1", "cannot set cgroup.kill"),
+        ("--cgroup-conf=hugetlb/../x.y=1", "cannot set hugetlb/../x.y"),
+        ("--kernel-memory=1g", "--memory limits both"),
+        ("--ulimit=bogus=1", "no limit has this name"),
         ("--cgroups=some", "must be one of"),
         ("--limits=some", "strict or best-effort"),
         ("--memory-swappiness=60", "no swappiness"),

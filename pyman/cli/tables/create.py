@@ -81,6 +81,7 @@ interactive,i bool Keep stdin open
 ip str IPv4 address
 ip6 str IPv6 address
 ipc str IPC namespace: private, host, container:NAME, ns:PATH
+kernel-memory str Most memory of the kernel !! the kernel counts its memory with the rest; --memory limits both
 label,l list Set a label KEY=VALUE
 label-file list Read labels from a file
 limits str=strict What becomes of a limit that cannot be set: strict (an error) or best-effort (a warning)
