@@ -1,14 +1,17 @@
 """argv to cli.dispatch.main; nothing else. Started by the launcher without site, or by `python -m pyman`."""
 
 import gc
-import os
 import sys
 
 if not __package__:
     # Started by path under -SI: put the package's parent first and nothing of the current directory.
-    sys.path[0:1] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    sys.path[0:1] = [__file__.rsplit("/", 2)[0]]
 
 gc.disable()  # loading modules makes no garbage, only work for the collector; dispatch enables it
+
+from pyman import leanos  # noqa: E402
+
+leanos.install()
 
 from pyman import fastimport  # noqa: E402
 

@@ -5,6 +5,7 @@ that is missing, old or damaged costs time, nothing else.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import importlib
@@ -35,6 +36,7 @@ LATER = {
     "inspect": ("pyman.engine.logopts", "pyman.engine.mount_plan", "pyman.engine.mounts", "pyman.engine.plan", "pyman.engine.volumes"),
     "kill": ("pyman.config.containers",),
     "rm": ("pyman.config.containers",),
+    "runtime-exec": ("pyman.runtime.home",),
 }
 
 
@@ -57,8 +59,15 @@ def _load(name: str) -> None:
 
 
 def lean(source: str, path: str) -> object:
-    """Code of a module without docstrings and annotations of functions, a quarter of what is to be read. Lines stay what they are."""
+    """Code of a module without docstrings and annotations of functions, a quarter of what is to be read. Lines stay what they are.
+
+    What it imports from __future__ is compiled in: the module of that name is a file to find and read, and nothing else.
+    """
     tree = ast.parse(source)
+    future = 0
+    for statement in [entry for entry in tree.body if isinstance(entry, ast.ImportFrom) and entry.module == "__future__"]:
+        future |= sum(getattr(__future__, entry.name).compiler_flag for entry in statement.names)
+        tree.body.remove(statement)
     for node in ast.walk(tree):
         if (
             isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
@@ -71,7 +80,7 @@ def lean(source: str, path: str) -> object:
             for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg):
                 if argument:
                     argument.annotation = None
-    return compile(tree, path, "exec", dont_inherit=True)
+    return compile(tree, path, "exec", flags=future, dont_inherit=True)
 
 
 def entries(root: str) -> dict[str, Entry]:
@@ -79,7 +88,7 @@ def entries(root: str) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for name, module in sorted(sys.modules.items()):
         path = getattr(module, "__file__", None) or ""
-        if not name.startswith("pyman.") or name in ("pyman.bundle", "pyman.fastimport") or not path.startswith(root + "/"):
+        if not name.startswith("pyman.") or name in ("pyman.bundle", "pyman.fastimport", "pyman.leanos") or not path.startswith(root + "/"):
             continue
         with open(path, encoding="utf-8") as file:
             info = os.fstat(file.fileno())

@@ -15,7 +15,7 @@ from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader
 from _imp import extension_suffixes
 from marshal import loads
 
-_ROOT = os.path.dirname(os.path.abspath(__file__))
+_ROOT = os.path.dirname(__file__)  # absolute, as __main__ makes it
 _SUFFIX = f".{sys.implementation.cache_tag}.pyc"
 _C_SUFFIX = extension_suffixes()[0]
 _DYNLOAD = next((entry for entry in sys.path if entry.endswith("/lib-dynload")), "")

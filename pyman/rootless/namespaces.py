@@ -32,7 +32,7 @@ class Holder:
 
 def begin(idmap: IdMap, join_fd: int = -1) -> Holder:
     """Start making a user namespace with `idmap` (or join that of join_fd) and a network namespace. MissingProgram."""
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-namespaces")
+    path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_native", "pyman-namespaces")
     how, passed = _how(idmap, join_fd)
     result_r, result_w = os.pipe()
     life_r, life_w = os.pipe()

@@ -1,13 +1,16 @@
 """`pyman-runtime`: argv to runtime.main. Started by the launcher without site, or by `python -m pyman.runtime`."""
 
 import gc
-import os
 import sys
 
 if not __package__:
-    sys.path[0:1] = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
+    sys.path[0:1] = [__file__.rsplit("/", 3)[0]]
 
 gc.disable()  # loading modules makes no garbage, only work for the collector; main enables it for what may last
+
+from pyman import leanos  # noqa: E402
+
+leanos.install()
 
 from pyman import fastimport  # noqa: E402
 

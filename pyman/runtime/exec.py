@@ -94,10 +94,12 @@ def exec_process(
     preserve: tuple[int, ...] = (),
     seccomp_spec: dict[str, Any] | None = None,
     extras: ExecExtras | None = None,
+    alone: bool = False,
 ) -> Created:
     """Start a process in the namespaces of `init_pid`. The caller is uid 0 of init's (outer) user namespace and its parent afterwards.
 
-    extras: what only some processes ask for, see runtime/exec_extras.py.
+    extras: what only some processes ask for, see runtime/exec_extras.py. alone: the caller makes no process afterwards, so it may
+    itself enter the user and pid namespace, for that one.
     StateError if init has ended; CommandNotFound (127), CannotInvoke (126), RuntimeFailure.
     """
     bpf = b""
@@ -114,7 +116,11 @@ def exec_process(
         init.tty = tty
     init.extras = extras
     more = extras.parent_prepare() if extras is not None else ()
-    pid = _join(init, pidfd, flags, (theirs.fileno(), *stdio, *preserve, *more))
+    keep = (theirs.fileno(), *stdio, *preserve, *more)
+    if alone and _is_plain(init, flags):
+        pid = _join_alone(init, pidfd, flags, keep)
+    else:
+        pid = _join(init, pidfd, flags, keep)
     os.close(pidfd)
     theirs.close()
     if extras is not None:
@@ -163,12 +169,54 @@ def _join(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -> int:
         os.write(write_end, b"%d" % pid)
         return 0
 
-    helper = _fork_joiner(joiner, (*keep, pidfd, write_end), init.extras)
+    helper = _born_in_cgroup(joiner, "pyman:[join]", (*keep, pidfd, write_end), init.extras)
     os.close(write_end)
     text = os.read(read_end, 32)
     os.close(read_end)
     process.wait(helper)
     return int(text or b"0")
+
+
+def _is_plain(init: ExecInit, flags: int) -> bool:
+    """Whether all that is to be done before the namespaces are joined can be done by the process itself, already in its pid namespace."""
+    if flags & libc.CLONE_NEWUSER and os.geteuid() == 0:
+        return False  # root would lose its rights outside, which it may need for what follows
+    return init.process.get("oomScoreAdj") is None and (init.extras is None or init.extras.is_plain())
+
+
+def _join_alone(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -> int:
+    """As _join, without the process between: to fork an interpreter costs more than all else that exec asks of the kernel."""
+    outer = flags & (libc.CLONE_NEWUSER | libc.CLONE_NEWPID)
+
+    def body() -> int:
+        if init.extras is not None:
+            try:
+                init.extras.before_join()
+            except PymanError as err:
+                init.channel.send("error", error=err.to_record())
+                return 1
+        if flags != outer:
+            init.stage = "join"
+            try:
+                libc.setns(pidfd, flags & ~outer)
+            except OSError as err:
+                init.channel.send("error", error=channels.failure("join", err).to_record())
+                return 1
+        if flags & libc.CLONE_NEWUSER:
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+            libc.prctl(libc.PR_SET_DUMPABLE, 0)  # the change of ids may have set it
+        return init.main()
+
+    # The child is born where the container's processes see it, and this one is in their user namespace from now on: the memory
+    # and descriptors of both must not be theirs to open.
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    try:
+        if outer:
+            libc.setns(pidfd, outer)
+        return _born_in_cgroup(body, "pyman:[exec]", (*keep, pidfd), init.extras)
+    except OSError:
+        return 0
 
 
 def _executed(created: Created) -> Created:
@@ -186,16 +234,16 @@ def _executed(created: Created) -> Created:
     return created
 
 
-def _fork_joiner(joiner: Callable[[], int], keep: tuple[int, ...], extras: ExecExtras | None) -> int:
-    """Fork the process that joins the container, in the container's cgroup where the kernel can do that (clone3, Linux 5.7)."""
+def _born_in_cgroup(body: Callable[[], int], name: str, keep: tuple[int, ...], extras: ExecExtras | None) -> int:
+    """Clone a process, in the container's cgroup where the kernel can do that (clone3, Linux 5.7). Its pid."""
     if extras is not None and extras.may_be_born_in_cgroup():
         try:
             fd = os.open(extras.cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 extras.born_in_cgroup = True
-                return process.clone(0, joiner, "pyman:[join]", keep, fd)
+                return process.clone(0, body, name, keep, fd)
             finally:
                 os.close(fd)
         except OSError:
             extras.born_in_cgroup = False  # it moves there by itself, which says what is wrong
-    return process.fork(joiner, "pyman:[join]", keep)
+    return process.fork(body, name, keep)

@@ -43,6 +43,7 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
         preserve=foreground.preserved(opts),
         seccomp_spec=linux.get("seccomp"),
         extras=ExecExtras(process, linux, entry.state(), place, entry.pid),
+        alone=True,
     )
     try:
         if any(opts.get(name) for name in foreground.HANDED_OVER):

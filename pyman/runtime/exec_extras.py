@@ -67,6 +67,10 @@ class ExecExtras:
         """Whether nothing is to be done before the cgroup is entered."""
         return bool(self.cgroup) and not (self._process.get("execCPUAffinity") or {}).get("initial")
 
+    def is_plain(self) -> bool:
+        """Whether `before_join` has nothing to do that the process could not do in the container's pid namespace."""
+        return self._tuning is None and self.attach is None
+
     def before_join(self) -> None:
         """In the joining process, with the host still in reach: labels, affinity, cgroup; its child inherits them. RuntimeFailure."""
         if self._tuning is not None:

@@ -67,7 +67,9 @@ def _mount_kernel(lowers: list[str], upper: str, work: str, merged: str, read_on
         where = os.getcwd()
     except FileNotFoundError:
         where = "/"  # the caller's directory was removed under it
-    top_first = [_escape(os.path.relpath(lower, base)) for lower in reversed(lowers)]
+    top_first = [
+        _escape(lower[len(base) + 1 :] if lower.startswith(f"{base}/") else os.path.relpath(lower, base)) for lower in reversed(lowers)
+    ]
     try:
         os.chdir(base)
         if read_only and len(top_first) == 1:
