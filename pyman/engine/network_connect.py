@@ -12,7 +12,7 @@ from pyman.engine import bridges, dependencies, networks, port_conflict
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
-from pyman.network import attachments, config, forward, helper, living, subnets
+from pyman.network import attachments, config, forward, helper, living, names, subnets, uplink
 from pyman.state import events
 
 TYPE_CHECKING = False
@@ -94,9 +94,9 @@ def _event(status: str, record: dict[str, Any], container: Container) -> None:
 def _follow(container: Container, added: dict[str, Any] | None = None, removed: dict[str, Any] | None = None) -> None:
     """/etc/hosts, /etc/resolv.conf and the port forwarder of a running container follow its networks."""
     state = container.state
-    names = f"{container.config['options'].get('hostname') or container.id[:12]} {container.name}"
+    known = f"{container.config['options'].get('hostname') or container.id[:12]} {container.name}"
     for other in (container, *_sharers(container)):
-        _follow_in(other, names, added or {}, removed or {})
+        _follow_in(other, known, added or {}, removed or {})
     if state.get("forwarder"):
         forward.note_targets(container.run_dir, state["ports"], state["attached"])
         try:
@@ -105,15 +105,34 @@ def _follow(container: Container, added: dict[str, Any] | None = None, removed: 
             pass  # it has just died; the next one reads them at its start
 
 
-def _follow_in(container: Container, names: str, added: dict[str, Any], removed: dict[str, Any]) -> None:
+def _follow_in(container: Container, known: str, added: dict[str, Any], removed: dict[str, Any]) -> None:
     own = [status["address"] for status in removed.get("addresses", [])]
     lines = [line for line in _lines(container, "hosts") if line.split("\t")[0] not in own]
-    lines += [f"{entry['address']}\t{names}" for entry in added.get("addresses", [])]
+    lines += [f"{entry['address']}\t{known}" for entry in added.get("addresses", [])]
     _write(container, "hosts", lines)
     gone = [f"nameserver {entry['gateway']}" for entry in removed.get("addresses", []) if removed.get("dns")]
     lines = [line for line in _lines(container, "resolv.conf") if line not in gone]
     lines += [f"nameserver {entry['gateway']}" for entry in added.get("addresses", []) if added["dns"] and entry["gateway"]]
     _write(container, "resolv.conf", lines)
+
+
+def renamed(container: Container, old: str) -> None:
+    """A container on bridges is known to its networks, and in its /etc/hosts, by its present name. The caller holds its lock."""
+    state = container.state
+    with config.lock():
+        for status in state["attached"]:
+            hostname = container.config["options"].get("hostname") or ""
+            names.rename(status, container.id, names.known_as(container.id, container.name, hostname, status["aliases"]))
+    keeper = uplink.find([state.get("keeper")])
+    if keeper:
+        names.announce(keeper)
+    own = [entry["address"] for status in state["attached"] for entry in status["addresses"]]
+    for other in (container, *_sharers(container)):
+        lines = [line.split("\t") for line in _lines(other, "hosts")]
+        for words in lines:
+            if words[0] in own and len(words) == 2:
+                words[1] = " ".join(container.name if word == old else word for word in words[1].split(" "))
+        _write(other, "hosts", ["\t".join(words) for words in lines])
 
 
 def _sharers(container: Container) -> list[Container]:

@@ -46,19 +46,24 @@ def _mend(hint: str) -> None:
     from pyman.network import config, uplink
 
     failure: PymanError | None = None
+    done: set[bool] = set()  # there is a name server for the internal networks and one for the others: both are waited for
     for container in list_containers():
-        if container.state["status"] not in RUNNING or not container.state.get("attached"):
+        kinds = {bool(status["internal"]) for status in container.state.get("attached") or []}
+        if container.state["status"] not in RUNNING or kinds <= done:
             continue
         try:
-            if not uplink.find([container.state.get("keeper")]):
-                conf = containers_conf.load()
-                records = [config.get(status["name"], conf) for status in container.state["attached"]]
-                bridges.mend(container, records, conf)
-            return
+            if not done and uplink.find([container.state.get("keeper")]):
+                return  # another command was faster
+            conf = containers_conf.load()
+            records = [config.get(status["name"], conf) for status in container.state["attached"]]
+            bridges.mend(container, records, conf)
+            done |= kinds
         except PymanError as err:
             failure = failure or err  # it ended just now, or its network's file is damaged: another one will do
         except OSError:
             continue
+    if done:
+        return
     if failure:
         raise failure
     with config.lock():  # nobody is on a bridge: the next command need not look again

@@ -21,5 +21,9 @@ def rename_container(container: Container, new_name: str) -> None:
         container.save()
         # For the monitor, which notes the container's end.
         store.write_text(os.path.join(container.dir, "event"), container.event_subject())
-        names.release(old, container.id)
+        if container.state.get("attached"):
+            from pyman.engine import network_connect
+
+            network_connect.renamed(container, old)
+        names.release(old, container.id)  # whoever takes it from now on is not confused with this one on their networks
         container.event("rename")

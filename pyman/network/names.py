@@ -16,6 +16,7 @@ from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -67,15 +68,23 @@ def _rewrite(record: dict[str, Any], container_id: str, line: str) -> None:
 
 def change_servers(record: dict[str, Any]) -> bool:
     """Give all containers of a network its present name servers; whether there are any."""
+    servers = [] if record.get("internal") else [",".join(record.get("network_dns_servers") or [])]
+    return _change(record, lambda words: words[:4] + [text for text in servers if text])
+
+
+def rename(record: dict[str, Any], container_id: str, known: list[str]) -> bool:
+    """Let a network's server know a container by other names; whether it knows any containers."""
+    return _change(record, lambda words: [*words[:3], ",".join(known), *words[4:]] if words[0] == container_id else words)
+
+
+def _change(record: dict[str, Any], change: Callable[[list[str]], list[str]]) -> bool:
     path = _path(record)
     text = store.read_text(path)
     if text is None:
         return False
-    servers = ",".join(record.get("network_dns_servers") or [])
     head, *lines = text.split("\n")
-    changed = [" ".join([*line.split(" ")[:4], *([servers] if servers and not record.get("internal") else [])]) for line in lines if line]
     temporary = os.path.join(uplink.directory(), f"names.{os.getpid()}")
-    store.write_text(temporary, "\n".join([head, *changed]) + "\n")
+    store.write_text(temporary, "\n".join([head, *(" ".join(change(line.split(" "))) for line in lines if line)]) + "\n")
     os.rename(temporary, path)
     return True
 

@@ -46,6 +46,24 @@ def test_connect_and_disconnect(pyman: Run, image: str, base: Path) -> None:
     assert "no network" in pyman("network", "connect", "nosuch", "srv", rc=125).stderr
 
 
+def test_a_running_container_is_renamed(pyman: Run, image: str) -> None:
+    """Its networks know it by the new name at once, and by the old one no longer."""
+    pyman("network", "create", "net")
+    pyman("run", "-d", "--name", "old", "--network", "net:alias=also", image, *SERVER, "here")
+    pyman("run", "-d", "--name", "mate", "--network", "net", image, "sleep", "600")
+    pyman("rename", "old", "new")
+    until(lambda: pyman("exec", "mate", "wget", "-qO-", "http://new/", rc=None).stdout == "here\n")
+    assert pyman("exec", "mate", "wget", "-qO-", "http://also/").stdout == "here\n"
+    pyman("exec", "mate", "wget", "-qO-", "http://old/", rc=1)
+    hosts = pyman("exec", "new", "cat", "/etc/hosts").stdout
+    assert " new\n" in hosts and " old\n" not in hosts
+    # Who takes the old name gets it alone.
+    pyman("run", "-d", "--name", "old", "--network", "net", image, *SERVER, "another")
+    until(lambda: pyman("exec", "mate", "wget", "-qO-", "http://old/", rc=None).stdout == "another\n")
+    pyman("restart", "-t", "0", "new")
+    until(lambda: pyman("exec", "mate", "wget", "-qO-", "http://new/", rc=None).stdout == "here\n")
+
+
 def test_the_table_of_a_network(pyman: Run, image: str, base: Path) -> None:
     port = free_port()
     pyman("network", "create", "net")

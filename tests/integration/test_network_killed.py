@@ -96,10 +96,14 @@ def test_commands_that_show_or_use_networks_mend_them(pyman: Run, image: str, ba
         keeper = kill()
         pyman(*line.split())
         assert living() and living() != [keeper], line
-    keeper = kill()
-    pyman("exec", "a", "true")
-    assert living() and living() != [keeper]
-    until(lambda: "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout)
+    # Names are there when the command goes on, on internal networks and others.
+    pyman("network", "create", "--internal", "inner")
+    pyman("run", "-d", "--name", "b", "--network", "inner", image, "sleep", "600")
+    for name in ("a", "b"):
+        keeper = kill()
+        assert "Address: 10.89." in pyman("exec", name, "nslookup", name, rc=None).stdout
+        assert living() and living() != [keeper]
+    pyman("rm", "-f", "-t", "0", "b")
     # Where it cannot come back, that is said, and the command does what it is for.
     kill()
     record = base / "home/.local/share/pyman/networks/net.json"
