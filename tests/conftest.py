@@ -45,12 +45,20 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def until(condition: Callable[[], Any], why: str = "", seconds: float = 120) -> Any:
-    """Ask again until the answer is true, and give it; the time is for machines that stand still, not for what is slow."""
+    """Ask again until the answer is true, and give it; the time is for machines that stand still, not for what is slow.
+
+    An OSError is no answer yet: what is looked at comes and goes.
+    """
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, why or "it did not come"
+    while True:
+        try:
+            found, last = condition(), ""
+        except OSError as err:
+            found, last = None, str(err)
+        if found:
+            return found
+        assert time.monotonic() < deadline, why or last or "it did not come"
         time.sleep(0.01)
-    return found
 
 
 def pytest_report_header() -> list[str]:

@@ -7,35 +7,20 @@ import os
 import re
 import signal
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyman import stages
-from tests.conftest import Run, command, environment
+from tests.conftest import Run, command, environment, until
 from tests.integration.test_registry import free_port
 from tests.integration.test_restart_policies import ended
 from tests.integration.test_stages import kill_at
 
 SERVER = ("sh", "-c", "mkdir /w; echo $0 > /w/index.html; exec httpd -f -v -p 80 -h /w")
-
-
-def until(what: Callable[[], Any], why: str = "") -> Any:
-    """Ask again for at most two minutes, until the answer is true."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            found = what()
-        except OSError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(why or what)
 
 
 def processes(base: Path, word: str = "pyman-network") -> list[int]:

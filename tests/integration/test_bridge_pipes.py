@@ -89,7 +89,7 @@ def test_bulk_goes_by_pipe_and_by_copy_without(pyman: Run, image: str) -> None:
     assert fetch(web) == "there\n"
     until(lambda: ":90 " in pyman("exec", "echo", "netstat", "-ltn").stdout)
     forwarder = helper(monitor(pyman, "echo"), "pyman:[ports]")
-    assert pipes(forwarder) == 0
+    until(lambda: pipes(forwarder) == 0)
 
     def by_pipe() -> int:
         """Megabytes after which both directions have their pipe, of two descriptors."""
@@ -106,6 +106,6 @@ def test_bulk_goes_by_pipe_and_by_copy_without(pyman: Run, image: str) -> None:
         echo = Echo(port)
         for _ in range(4):
             echo.exchange(max(8, needed))
-            assert pipes(forwarder) == 0
+            until(lambda: pipes(forwarder) == 0)  # one that was too small is closed at once
         echo.end()
     by_pipe()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Run, command, environment
+from tests.conftest import ROOT, Run, command, environment, until
 
 Event = dict[str, Any]
 
@@ -26,13 +26,6 @@ def of(pyman: Run, *filters: str) -> list[Event]:
 
 def statuses(pyman: Run, name: str) -> list[str]:
     return [event["Status"] for event in of(pyman, f"container={name}")]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < limit, "it did not come"
-        time.sleep(0.01)
 
 
 def test_the_life_of_containers(pyman: Run, image: str) -> None:
