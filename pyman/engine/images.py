@@ -87,6 +87,8 @@ def untag(name: str, old_names: list[str]) -> None:
 
 def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
     """Remove a name, or the image with its last one; (names taken, id deleted or ""). NoSuchImage, StateError."""
+    from pyman.engine import volume_image  # not for `images`
+
     record = images.load().resolve(name)
     if record.get("store"):
         raise StateError(f"cannot remove image {name}", f"it lies in the store {record['store']}, which is never written")
@@ -102,6 +104,7 @@ def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
         )
     last = by_id or set(record["names"]) <= set(taken)
     if last:
+        volume_image.refuse_removal(record)
         _release_users(record, force)
 
     intent = _intent()
@@ -113,6 +116,7 @@ def remove(name: str, *, force: bool = False) -> tuple[list[str], str]:
         gone = list(current["names"]) if by_id else taken
         current["names"] = [kept for kept in current["names"] if kept not in gone]
         if last and not current["names"]:
+            volume_image.refuse_removal(record)  # again: one that is made now is seen here, or finds the image gone
             del index.records[record["id"]]
             _note(intent, current)
             stages.reach("rmi:noted")
@@ -180,13 +184,15 @@ def _release_users(record: dict[str, Any], force: bool) -> None:
 
 def prune(everything: bool, filters: list[str]) -> list[str]:
     """Remove images without a name (all unused ones with `everything`); the ids removed."""
-    from pyman.engine import commit
+    from pyman.engine import commit, volume_image
 
     commit.collect()
     removed = []
     passes = image_filters.compiled(filters, images.load(), image_filters.PRUNE)
     for record in list(images.load().records.values()):
         if record.get("store") or (record["names"] and not everything) or users(record["id"]) or not passes(record):
+            continue
+        if volume_image.users(record["id"]):
             continue
         remove(record["id"], force=True)
         removed.append(record["id"])

@@ -78,7 +78,7 @@ def gather() -> dict[str, Any]:
         "plugins": {
             "log": list(logopts.DRIVERS),
             "network": ["bridge", "pasta", "slirp4netns", "none", "host"],
-            "volume": ["local"],
+            "volume": ["local", "image"],
             "authorization": None,
         },
         "version": machine.release(),

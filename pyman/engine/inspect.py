@@ -151,6 +151,15 @@ def _kind(mount: Mount) -> str:
     return "volume" if mount.volume else next((kind for kind in ("image", "artifact") if mount.made.get(kind)), "bind")
 
 
+def _driver(name: str) -> str:
+    from pyman.engine import volumes  # with volumes only
+
+    try:
+        return str(volumes.get(name)["driver"])
+    except PymanError:
+        return "local"  # it is not there any more, or not yet
+
+
 def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
     result = []
     for mount in chosen:
@@ -165,7 +174,7 @@ def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
                 **({"Name": mount.volume} if mount.volume else {}),
                 "Source": mount.made.get("image") or mount.made.get("artifact") or entry["source"],
                 "Destination": entry["destination"],
-                "Driver": "local" if mount.volume else "",
+                "Driver": _driver(mount.volume) if mount.volume else "",
                 "Mode": "",
                 "Options": shown + [option for option in options if option in ("bind", "rbind")],
                 "RW": "ro" not in options,

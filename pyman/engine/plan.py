@@ -49,7 +49,7 @@ class VolumeStore:
         self.used[destination] = name
         if self.make:
             record = volume_store.ensure(name, anonymous=name in self.anonymous, create_missing=create_missing)
-            if record["options"].get("type") or "device" in record["options"]:
+            if record["options"].get("type") or "device" in record["options"] or record["driver"] != "local":
                 self.mounted.append(record)
         else:
             volume_store.check_name(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.engine import volume_mounts, volumes
+from pyman.engine import volume_image, volume_mounts, volumes
 from pyman.errors import NameInUse, UsageError
 
 TYPE_CHECKING = False
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 def create(name: str, opts: dict[str, Any]) -> str:
     """Make a volume from the options of `volume create`; its name. UsageError, NameInUse, StorageError."""
     driver = opts.get("driver") or "local"
-    if driver != "local":
-        reason = (
-            "volumes of images are mounted without one" if driver == "image" else "volume plugins are services with rights of their own"
-        )
+    if driver not in ("local", "image"):
         raise UsageError(
             f"cannot create a volume with the driver {driver!r}",
-            f"{reason}; pyman has the driver local",
-            "use --mount type=image,source=IMAGE" if driver == "image" else "leave --driver away",
+            "volume plugins are services with rights of their own; pyman has the drivers local and image",
+            "leave --driver away",
         )
     name = name or os.urandom(32).hex()
     volumes.check_name(name)
-    options, owner = _options(name, list(opts.get("opt") or []))
-    volume_mounts.check(name, options)
+    items, owner, image = list(opts.get("opt") or []), list[int | None]([None, None]), None
+    if driver == "image":
+        options, image = volume_image.resolve(name, items)
+    else:
+        options, owner = _options(name, items)
+        volume_mounts.check(name, options)
     for key, place in (("uid", 0), ("gid", 1)):
         if opts.get(key):
             owner[place] = _id(str(opts[key]), f"--{key}")
@@ -37,13 +38,14 @@ def create(name: str, opts: dict[str, Any]) -> str:
     if opts.get("ignore") and volumes.exists(name):
         return name
     try:
-        record = volumes.create(
-            name, labels=_labels(list(opts.get("label") or [])), options=options, owner=(owner[0] or 0, owner[1] or 0) if given else None
-        )
+        labels, given_owner = _labels(list(opts.get("label") or [])), (owner[0] or 0, owner[1] or 0) if given else None
+        record = volumes.create(name, labels=labels, options=options, owner=given_owner, image=image)
     except NameInUse:
         if not opts.get("ignore"):
             raise
         return name
+    if image:
+        volume_image.settle(name, image["id"])
     return str(record["name"])
 
 

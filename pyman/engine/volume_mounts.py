@@ -43,7 +43,9 @@ def check(name: str, options: dict[str, str]) -> None:
 
 
 def kind_of(options: dict[str, str]) -> str:
-    """The file system's type; "bind" also for Docker's `type=none, o=bind`; empty for a plain directory."""
+    """The file system's type; "bind" also for Docker's `type=none, o=bind`, "image" for one of an image; empty for a plain directory."""
+    if "image" in options:
+        return "image"
     words = options.get("o", "").split(",")
     kind = options.get("type", "")
     return "bind" if kind in ("", "none") and ("bind" in words or "rbind" in words) else kind
@@ -67,7 +69,7 @@ def mount(records: list[dict[str, Any]], container_id: str, only_shared: bool = 
         lock = Lock(os.path.join(volumes.directory(name), "volume.json"))
         lock.acquire()
         tree = _shared(name, container_id)
-        if tree < 0 and passes(record) and _holders(name, container_id):
+        if tree < 0 and (passes(record) or record["driver"] == "image") and _holders(name, container_id):
             lock.release()
             raise StorageError(
                 f"cannot mount volume {name}", "a container that was started at the same moment has it elsewhere", "try again"
@@ -97,7 +99,11 @@ def mount_here(record: dict[str, Any]) -> None:
         elif option not in _NOTHING and option not in ("bind", "rbind"):
             data.append(option)
     try:
-        if kind == "bind":
+        if kind == "image":
+            from pyman.engine import volume_image  # such volumes only
+
+            volume_image.mount(record)
+        elif kind == "bind":
             if not os.path.isdir(device):
                 raise UsageError(
                     f"cannot mount volume {record['name']}", f"{device} is no directory", f"create it first: mkdir -p {device}"

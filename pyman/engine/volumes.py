@@ -55,11 +55,12 @@ def create(
     labels: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
     owner: tuple[int, int] | None = None,
+    image: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make a volume and return its record. UsageError, NameInUse, StorageError.
 
     options: those of `volume create --opt`, checked by the caller; owner: uid and gid of its top directory, in the
-    containers' ids, which no container's first use changes.
+    containers' ids, which no container's first use changes; image: see engine/volume_image.py.
     """
     check_name(name)
     record: dict[str, Any] = {
@@ -67,9 +68,10 @@ def create(
         "created": time.time(),
         "anonymous": anonymous,
         "labels": labels or {},
-        "driver": "local",
+        "driver": "image" if image else "local",
         "options": options or {},
         "owner": list(owner) if owner else None,
+        **({"image": image} if image else {}),
     }
     tmp = os.path.join(paths.graphroot(), "tmp")
     path = os.path.join(tmp, f"volume-{os.urandom(8).hex()}")
@@ -88,7 +90,7 @@ def create(
         stages.reach("volume:made")
         _name_it(path, name)
         if not anonymous:
-            _sync(_top())
+            store.sync_directory(_top())
     except OSError as err:
         raise StorageError(f"cannot create volume {name}", err.strerror or str(err), errno=err.errno or 0) from err
     finally:
@@ -111,14 +113,6 @@ def _name_it(path: str, name: str) -> None:
                 f"cannot create volume {name}", f"volume with name {name} already exists", "take another name, or --ignore"
             ) from None
         raise
-
-
-def _sync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _give(path: str, owner: tuple[int, int]) -> None:

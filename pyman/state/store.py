@@ -80,6 +80,15 @@ def write_bytes(path: str, data: bytes, mode: int = 0o600, sync: bool = False) -
         ) from err
 
 
+def sync_directory(path: str) -> None:
+    """The names in a directory are on disk when this returns. OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def write_json(path: str, value: object, sync: bool = False) -> None:
     """Replace a JSON file; see `write_text`."""
     write_text(path, fastjson.dumps(value), sync=sync)

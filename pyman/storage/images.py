@@ -141,6 +141,13 @@ def _lock() -> Lock:
     return Lock(path)
 
 
+def reading() -> Lock:
+    """Held while nobody may change the index."""
+    lock = _lock()
+    lock.shared = True
+    return lock
+
+
 def change(action: Callable[[ImageIndex], Any], room: Callable[[ImageIndex], None] | None = None) -> Any:
     """Run `action` on the index under the store's lock and save it durably; returns what action returns.
 

@@ -85,7 +85,9 @@ def test_options_of_create(pyman: Run, image: str, base: Path) -> None:
     assert done.stdout.split() == ["7:8", "5:6", "3:0", "/m", "tmpfs", "rw,nosuid,nodev,noexec,relatime,size=2048k", "host"], done.stdout
     assert "Read-only" in done.stderr
     for options, reason in (
-        (("-d", "image", "-o", "image=x"), "driver 'image'"),
+        (("-d", "image", "-o", "image=nope"), "nope"),
+        (("-d", "image"), "must provide an image name"),
+        (("-d", "image", "-o", "image=x", "-o", "o=ro"), "invalid mount option o for driver 'image'"),
         (("-d", "plugin"), "plugin"),
         (("-o", "type=nfs", "-o", "device=h:/x"), "privileged"),
         (("-o", "o=size=5M"), "quota"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pyman.cli.table import Command
 
 CREATE = """
-driver,d str=local Driver of the volume: local
+driver,d str=local Driver of the volume: local, or image, whose files are an image's
 gid str Group that owns the volume's top directory, in the container's numbers
 ignore bool No error if the volume exists; it stays as it is
 label,l list Set a label KEY=VALUE
-opt,o list Option of the driver: type=tmpfs|bind, device=PATH, o=OPTIONS, copy, nocopy
+opt,o list Option of the driver: type=tmpfs|bind, device=PATH, o=OPTIONS, copy, nocopy; image=IMAGE for the driver image
 uid str User that owns the volume's top directory, in the container's numbers
 """
 LS = """
