@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from pyman.errors import NameInUse, PymanError, StorageError, UsageError
+from pyman.linux import libc
 from pyman.systemd import manager, names
 from pyman.systemd.quadlet import installed, keys, sources
 from pyman.systemd.unitfile import LARGEST
@@ -18,14 +20,15 @@ _SECTIONS = {f"[{keys.section(kind)}]": kind for kind in (*keys.KINDS, *keys.LAT
 
 
 class File:
-    """One file to install: its name in the folder, its content, and where it came from."""
+    """One file to install: its name in the folder, its content, where it came from, and its mode."""
 
-    __slots__ = ("content", "name", "origin")
+    __slots__ = ("content", "mode", "name", "origin")
 
-    def __init__(self, name: str, content: bytes, origin: str) -> None:
+    def __init__(self, name: str, content: bytes, origin: str, mode: int) -> None:
         self.name = name
         self.content = content
         self.origin = origin
+        self.mode = mode
 
 
 def install(given: list[str], replace: bool) -> tuple[list[str], list[PymanError]]:
@@ -42,10 +45,12 @@ def install(given: list[str], replace: bool) -> tuple[list[str], list[PymanError
     main = [file for file in files if keys.kind_of(file.name)]
     if not errors and not main:
         raise UsageError(f"cannot install {given[0]}", "it is no Quadlet file", f"names of such files end in {_endings()}")
-    if application and files:
-        installed.add_to_list(folder, application, [file.name for file in files])
-    elif len(files) > 1:
-        installed.add_to_list(folder, f".{files[0].name}.asset", [file.name for file in files[1:]])
+    # What is there already belongs to somebody else, and stays when these are removed.
+    new = [file.name for file in files if replace or not os.path.lexists(os.path.join(folder, file.name))]
+    if application and new:
+        installed.add_to_list(folder, application, new)
+    elif any(name != files[0].name for name in new):
+        installed.add_to_list(folder, f".{files[0].name}.asset", [name for name in new if name != files[0].name])
     written = []
     for file in files:
         try:
@@ -72,8 +77,7 @@ def _collect(given: list[str]) -> tuple[list[File], str, list[PymanError]]:
                 if index:
                     raise UsageError(f"cannot install {origin}", "a directory can only be the first argument")
                 application = f".{os.path.basename(os.path.abspath(origin))}.app"
-                inside = [os.path.join(origin, name) for name in sorted(os.listdir(origin))]
-                files += [_read(path) for path in inside if not os.path.isdir(path)]
+                files += [_read(name, origin) for name in sorted(os.listdir(origin)) if not os.path.isdir(os.path.join(origin, name))]
             elif origin.endswith(".quadlets"):
                 application = application or f".{os.path.basename(origin)[:-9]}.app"
                 files += _parts(_read(origin))
@@ -86,22 +90,38 @@ def _collect(given: list[str]) -> tuple[list[File], str, list[PymanError]]:
     return (files if files and not (errors and len(given) == 1) else []), application, errors
 
 
-def _read(path: str) -> File:
+def _read(name: str, directory: str = "") -> File:
+    """A file; with `directory` one in there, whose links do not lead out of it: somebody else may have put them together."""
+    path = os.path.join(directory, name)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        if directory:
+            place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fd = libc.openat2(place, name, flags, 0, libc.RESOLVE_BENEATH | libc.RESOLVE_NO_MAGICLINKS)
+            finally:
+                os.close(place)
+        else:
+            fd = os.open(path, flags)
+        with open(fd, "rb") as file:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
                 raise StorageError(f"cannot install {path}", "it is not a regular file")
-            return _checked(os.path.basename(path), file.read(LARGEST + 1), path)
+            return _checked(os.path.basename(path), file.read(LARGEST + 1), path, info.st_mode & 0o644)
     except OSError as err:
+        if err.errno == errno.EXDEV:
+            raise StorageError(
+                f"cannot install {path}", f"it is a link that leads out of {directory}", "install that file by itself"
+            ) from err
         raise StorageError(f"cannot read {path}", err.strerror or str(err)) from err
 
 
-def _checked(name: str, content: bytes, origin: str) -> File:
+def _checked(name: str, content: bytes, origin: str, mode: int = 0o644) -> File:
     if len(content) > LARGEST:
         raise StorageError(f"cannot install {origin}", f"it is larger than {LARGEST >> 10} KiB")
-    if not name or "/" in name or "\n" in name or name.startswith(".") or (keys.kind_of(name) and not names.valid(name)):
+    if not name.isprintable() or not name or "/" in name or name.startswith(".") or (keys.kind_of(name) and not names.valid(name)):
         raise UsageError(f"cannot install {origin}", f"a file cannot be called {name!r}", "use letters, digits and :-_.\\@")
-    return File(name, content, origin)
+    return File(name, content, origin, mode)
 
 
 def _fetch(address: str) -> File:
@@ -141,7 +161,7 @@ def _parts(file: File) -> list[File]:
         if not name or not kind:
             lacking = "a comment # FileName=NAME" if not name else "a section that tells its kind, such as [Container]"
             raise UsageError(f"cannot install {file.origin}", f"part {len(found) + 1} lacks {lacking}")
-        found.append(_checked(f"{name}.{kind}", text.encode("utf-8", "surrogateescape"), f"{file.origin}#{name}"))
+        found.append(_checked(f"{name}.{kind}", text.encode("utf-8", "surrogateescape"), f"{file.origin}#{name}", file.mode))
     return found
 
 
@@ -160,7 +180,7 @@ def _write(folder: str, file: File, replace: bool) -> str:
     path = os.path.join(folder, file.name)
     scratch = os.path.join(folder, f".{file.name}.{os.getpid()}.new")
     try:
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, file.mode | 0o200)
         with open(fd, "wb") as out:
             out.write(file.content)
             out.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from pyman.errors import NoSuchObject, StorageError, UsageError
 from pyman.systemd.quadlet import keys, sources
@@ -24,7 +25,10 @@ def content(name: str) -> str:
     """The text of the Quadlet file `name`. UsageError, NoSuchObject, StorageError."""
     path = path_of(name)
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(fd, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise StorageError(f"cannot read {path}", "it is not a regular file")
             return file.read(LARGEST)
     except OSError as err:
         raise StorageError(f"cannot read {path}", err.strerror or str(err)) from err

@@ -16,7 +16,7 @@ def everything() -> list[str]:
 
 
 def members(name: str) -> list[str]:
-    """The Quadlet files that go with `name` (a file, or an application .NAME.app): all of its application. NoSuchObject, UsageError."""
+    """The Quadlet files that go with `name` (a file, or an application .NAME.app): all that were installed with it. NoSuchObject, UsageError."""
     folder = sources.own_folder()
     apps = installed.app_files(folder)
     app = name if name in apps else installed.application_of(folder, name)
@@ -25,7 +25,8 @@ def members(name: str) -> list[str]:
     path = quadlet_print.path_of(name)
     if os.path.dirname(path) != os.path.realpath(folder):
         raise UsageError(f"cannot remove {name}", f"it was not installed into the user's folder but lies at {path}", f"rm {path}")
-    return [name]
+    others = [other for other in installed.assets(folder, name) if keys.kind_of(other) and os.path.lexists(os.path.join(folder, other))]
+    return [name, *others]
 
 
 def remove(name: str, force: bool) -> list[str]:

@@ -94,14 +94,55 @@ def test_applications(pyman: Run, folder: Path, work: Path) -> None:
     assert names(folder) == []
 
 
+def test_what_was_there_stays_when_others_are_removed(pyman: Run, folder: Path, work: Path) -> None:
+    for name in ("a.container", "b.container", "c.conf", "d.conf"):
+        (work / name).write_text(GOOD)
+    pyman("quadlet", "install", str(work / "a.container"), str(work / "c.conf"))
+    mixed = [str(work / name) for name in ("b.container", "a.container", "c.conf", "d.conf")]
+    assert pyman("quadlet", "install", *mixed, rc=125).stderr.count(" exists\n") == 2
+    assert pyman("quadlet", "rm", "b.container").stdout == "b.container\n"
+    assert names(folder) == [".a.container.asset", "a.container", "c.conf"]
+    pyman("quadlet", "install", str(work / "b.container"), str(work / "d.conf"))
+    pyman("quadlet", "install", "--replace", *mixed)
+    assert sorted(pyman("quadlet", "rm", "b.container").stdout.split()) == ["a.container", "b.container"]  # now it came with it
+    assert pyman("quadlet", "rm", "--ignore", "b.container").stdout == ""
+    assert "no Quadlet file" in pyman("quadlet", "rm", "b.container", rc=125).stderr
+
+
+def test_links_of_a_directory_lead_nowhere_else(pyman: Run, folder: Path, work: Path) -> None:
+    """Who puts an application together does not choose which other files of the user are copied, or shown to others."""
+    (work / "key").write_text("secret-key\n")
+    (work / "links").mkdir()
+    (work / "links/web.container").write_text(GOOD)
+    (work / "links/real.env").write_text("A=1\n")
+    (work / "links/real.env").chmod(0o600)
+    (work / "links/inner.env").symlink_to("real.env")
+    for place in ("../key", str(work / "key"), "/proc/self/environ", "/proc/self/fd/0"):
+        (work / "links/outer.env").symlink_to(place)
+        told = pyman("quadlet", "install", str(work / "links"), rc=125).stderr
+        assert "it is a link that leads out of" in told and names(folder) == []
+        (work / "links/outer.env").unlink()
+    pyman("quadlet", "install", str(work / "links"))
+    assert names(folder) == [".links.app", "inner.env", "real.env", "web.container"]
+    modes = {name: os.stat(folder / name).st_mode & 0o777 for name in names(folder)}
+    assert modes["inner.env"] == modes["real.env"] == 0o600 and modes["web.container"] & 0o700 == 0o600
+    (work / "whole.env").symlink_to("key")
+    pyman("quadlet", "install", str(work / "links/web.container"), str(work / "whole.env"), "--replace")  # named by the user
+    assert (folder / "whole.env").read_text() == "secret-key\n"
+    os.mkfifo(folder / "pipe.container")
+    assert "not a regular file" in pyman("quadlet", "print", "pipe.container", rc=125, timeout=60).stderr
+
+
 def test_an_address(pyman: Run, folder: Path) -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answers = {"/x/web.container": GOOD, "/moved": "", "/..%2f..%2fup.container": GOOD}
+            answers = {"/x/web.container": GOOD, "/moved": "", "/..%2f..%2fup.container": GOOD, **dict.fromkeys(NAMED, GOOD)}
             moved = {"/moved": "file:///etc/passwd"}.get(self.path)
             self.send_response(302 if moved else 200 if self.path in answers else 404)
             if moved:
                 self.send_header("Location", moved)
+            if self.path in NAMED:
+                self.send_header("Content-Disposition", f"attachment; {NAMED[self.path]}")
             body = answers.get(self.path, "").encode()
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -117,7 +158,7 @@ def test_an_address(pyman: Run, folder: Path) -> None:
         place = f"http://127.0.0.1:{server.server_port}"
         pyman("quadlet", "install", f"{place}/x/web.container")
         assert names(folder) == ["web.container"]
-        for wrong in ("/moved", "/absent.container", "/..%2f..%2fup.container"):
+        for wrong in ("/moved", "/absent.container", "/..%2f..%2fup.container", *NAMED):
             assert "cannot" in pyman("quadlet", "install", place + wrong, rc=125).stderr
     finally:
         server.shutdown()
@@ -149,6 +190,15 @@ def test_check(pyman: Run, folder: Path, work: Path) -> None:
     assert "cannot be used: data.volume" in pyman("doctor", rc=None).stdout
 
 
+NAMED = {
+    "/n1": 'filename="../up.container"',
+    "/n2": 'filename="/etc/up.container"',
+    "/n3": "filename*=UTF-8''up%00.container",
+    "/n4": "filename*=UTF-8''up%0A.conf",
+    "/n5": 'filename=".bashrc"',
+    "/n6": 'filename=".app.app"',
+    "/n7": "filename*=UTF-8''%1B]0;x.container",
+}
 WRONG = """[Container]
 Image=quay.io/x/y:1
 PublishPort=%i:80

@@ -181,3 +181,10 @@ def test_the_generator_imports_nothing_slow() -> None:
         "pyman.config.nearest",
     }
     assert not slow & set(found)
+
+
+def test_a_line_that_systemd_would_not_read_is_told() -> None:
+    quotes = b"[Container]\nImage=quay.io/x/y\nLabel=" + b"'a=" + b'"' * (unitfile.LARGEST - 100) + b"'"
+    services, found = converted({"x.container": quotes, "y.container": b"[Container]\nImage=quay.io/x/y\nLabel=a=" + b"x" * 200_000})
+    assert "longer than 1024 KiB" in str(found.units["x.container"].problems) and "exit 78" in services[0].text()
+    assert not found.units["y.container"].broken and max(map(len, services[1].text().split("\n"))) < unitfile.LARGEST

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyman.systemd import names
 from pyman.systemd.quadlet import container, image, keys, network, service, volume
 from pyman.systemd.quadlet.sources import default_service
+from pyman.systemd.unitfile import LARGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def convert(unit: UnitFile, quadlets: Quadlets, user: bool) -> Service:
     if not unit.broken:
         made = service.begin(unit, quadlets, user)
         _TRANSLATORS[kind](unit, made, quadlets)
+        for section, lines in made.sections.items():
+            for key, value in lines:
+                if len(value) >= LARGEST // 4 and len(f"{key}={value}".encode("utf-8", "backslashreplace")) >= LARGEST:
+                    unit.complain(None, f"{key}= of [{section}] would be longer than {LARGEST >> 10} KiB, the most that systemd reads")
     return made if made and not unit.broken else service.failed(unit, quadlets.service(unit.name) + ".service")
 
 
