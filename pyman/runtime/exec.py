@@ -178,8 +178,14 @@ def _join(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -> int:
 
 
 def _is_plain(init: ExecInit, flags: int) -> bool:
-    """Whether all that is to be done before the namespaces are joined can be done by the process itself, already in its pid namespace."""
-    if flags & libc.CLONE_NEWUSER and os.geteuid() == 0:
+    """Whether all that is to be done before the namespaces are joined can be done by the process itself, already in its pid namespace.
+
+    Only where the container has a user namespace of its own: its processes have no rights over the one in which this program was
+    executed, so none of them, whatever its capabilities, can trace a process that is not dumpable and still sees the host's files.
+    """
+    if not flags & libc.CLONE_NEWUSER:
+        return False
+    if os.geteuid() == 0:
         return False  # root would lose its rights outside, which it may need for what follows
     return init.process.get("oomScoreAdj") is None and (init.extras is None or init.extras.is_plain())
 
