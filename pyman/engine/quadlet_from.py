@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from pyman.engine import names as container_names
+from pyman.engine import restart_policy
 from pyman.engine.container import lookup
-from pyman.errors import NameInUse, StorageError
+from pyman.errors import NameInUse, StorageError, UsageError
 from pyman.systemd import names
 from pyman.systemd.quadlet import write
 
@@ -30,6 +32,7 @@ def of_container(name: str, wanted: str, wanted_by: str) -> tuple[str, str]:
         else config["image"]["name"] or config["image"]["id"]
     )
     called = wanted or container.name
+    _check(called, image, wanted_by)
     before = [("module", path) for path in config.get("modules") or []]
     return _named(called), write.container_file(options, given, image, list(config["command"]), called, wanted_by, os.getcwd(), before)
 
@@ -39,8 +42,19 @@ def of_options(
 ) -> tuple[str, str]:
     """(name, text) of the file for the options and arguments of a `run`. Nothing is looked up. before: the options before the command."""
     image = args[0]
-    called = wanted or str(options.get("name") or "") or image.rpartition("/")[2].partition("@")[0].partition(":")[0] or "container"
+    restart_policy.check(options)
+    last = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+    called = wanted or str(options.get("name") or "") or last
+    _check(called, image, wanted_by)
     return _named(called), write.container_file(dict(options), given, image, args[1:], called, wanted_by, os.getcwd(), before)
+
+
+def _check(name: str, image: str, wanted_by: str) -> None:
+    """UsageError for what would not stay on its line of the file."""
+    container_names.check(name)
+    for text in (image, wanted_by):
+        if not text.isprintable():
+            raise UsageError(f"cannot make a Quadlet file with {text[:60]!r}", "it would not stay on its line")
 
 
 def _named(name: str) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pyman.cli import parse
+from pyman.cli import parse, table
 from pyman.cli.commands import quadlet_from as command
 from pyman.engine import quadlet_from
+from pyman.errors import UsageError
 from pyman.systemd import words
-from pyman.systemd.quadlet import convert, sources
+from pyman.systemd.quadlet import convert, keys, sources, write
 
 OPTIONS = [
     *(
@@ -131,3 +133,38 @@ def test_what_stands_before_the_command_is_kept(capsys: pytest.CaptureFixture[st
         in text
     )
     assert again(text).globals["module"] == ["a.toml", "/b c.toml"] and again(text).globals["root"] == "/r%d"
+
+
+ROWS = table.find(("run",))[1].rows  # type: ignore[union-attr]
+DECIDED = {"attach", "cgroups", "detach", "name", "net", "quiet", "replace", "restart", "rm", "rootfs", "sdnotify", "sig-proxy"}
+PATHS = {"authfile", "cidfile", "conmon-pidfile", "env-file", "label-file", "pidfile"}  # made absolute
+SPECIAL = {"expose": "8080/udp", "network": "mine", "volume": "/a b%:/c$d"}
+ODD = "a b\"c'd\\e%f$g"
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not row[5] and row[0] not in DECIDED], ids=lambda row: row[0])
+def test_every_option_of_run_comes_through(row: Any) -> None:
+    """What has a key uses it, unless the key's form cannot hold the value; the rest is PodmanArgs=."""
+    name, kind = row[0], row[2]
+    samples = {"bool": ["true", "false"], "uint": ["7"], "int": ["7", "-1"], "float": ["1.5"]}.get(kind, ["x=y", ODD])
+    for value in [SPECIAL[name]] if name in SPECIAL else [f"/{value}" for value in samples] if name in PATHS else samples:
+        first = parse.parse(["run", f"--{name}={value}", "quay.io/x/y:1", "a", "b  c"])
+        _, text = quadlet_from.of_options(first.options, first.options.given, first.args, "", "", [])
+        second = again(text)
+        key = name.replace("-", "_")
+        assert (second.args, second.options[key]) == (first.args, first.options[key]), (value, text)
+        known = any(entry.option == name for entry in keys.of("container").values()) or name in write._SPECIAL
+        assert known != ("PodmanArgs=" in text) or value == ODD, (value, text)
+
+
+def test_what_a_unit_decides_itself_is_left_out_or_has_a_line() -> None:
+    first = parse.parse(["run", *"--attach stdout -q --sig-proxy=false --restart on-failure:3 --net mine".split(), "x/y", "true"])
+    _, text = quadlet_from.of_options(first.options, first.options.given, first.args, "web", "", [])
+    assert "\nStartLimitBurst=3\n" in text and "\n[Service]\nRestart=on-failure\n" in text and "\nNetwork=mine\n" in text
+    assert "PodmanArgs" not in text
+    line = "x\n[Service]\nExecStartPre=/bin/false"
+    for argv, name, wanted in ((["--name", line, "x/y"], "", ""), ([line], "web", ""), (["x/y"], line, ""), (["x/y"], "", line),
+                               (["--restart", "xyz", "x/y"], "", "")):  # fmt: skip
+        parsed = parse.parse(["run", *argv])
+        with pytest.raises(UsageError):
+            quadlet_from.of_options(parsed.options, parsed.options.given, parsed.args, name, wanted, [])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _OWN = frozenset(
-    "name detach rm replace quiet sig-proxy cidfile conmon-pidfile pidfile attach cgroups rootfs net restart sdnotify rmi".split()
+    "name detach rm replace quiet sig-proxy attach cgroups rootfs net restart sdnotify".split()  # what a unit decides, or a line of its own
 )
 _SPECIAL = {
     "device": "AddDevice",
@@ -67,14 +67,15 @@ def container_file(
             lines += [found] if found else []
             rest += [] if found else [f"--{option}={words.plain(text)}"]
     cgroups = str(options.get("cgroups") or "") if "cgroups" in given else ""
-    lines += [("CgroupsMode", cgroups)] if cgroups else []
+    lines += [("CgroupsMode", _plain(cgroups))] if cgroups else []
     notify = {"container": "true", "healthy": "healthy"}.get(str(options.get("sdnotify")), "") if "sdnotify" in given else ""
     lines += [("Notify", notify)] if notify else []
     lines += [("PodmanArgs", words.quote(word)) for word in rest]
     lines += [("Exec", words.join([words.plain(word) for word in command]))] if command else []
-    parts = [f"[Unit]\nDescription=Container {name}\n", "[Container]\n" + "".join(f"{key}={value}\n" for key, value in lines)]
-    restart = _RESTART.get(str(options.get("restart") or "").partition(":")[0], "") if "restart" in given else ""
-    parts += [f"[Service]\nRestart={restart}\n"] if restart else []
+    policy, _, tries = str(options.get("restart") or "").partition(":") if "restart" in given else ("", "", "")
+    limit = f"StartLimitBurst={tries}\n" if tries else ""
+    parts = [f"[Unit]\nDescription=Container {name}\n{limit}", "[Container]\n" + "".join(f"{key}={value}\n" for key, value in lines)]
+    parts += [f"[Service]\nRestart={_RESTART[policy]}\n"] if policy in _RESTART else []
     parts += [f"[Install]\nWantedBy={wanted_by}\n"] if wanted_by else []
     return "\n".join(parts)
 
@@ -95,7 +96,7 @@ def _absolute(option: str, value: str, place: str) -> str:
             name + equals + (os.path.normpath(os.path.join(place, path)) if name in ("src", "source") and path.startswith(".") else path)
             for name, equals, path in fields
         )
-    if option in ("env-file", "label-file", "authfile", "seccomp-policy"):
+    if option in ("env-file", "label-file", "authfile", "cidfile", "pidfile", "conmon-pidfile"):
         return os.path.normpath(os.path.join(place, value))
     return value
 
