@@ -61,7 +61,12 @@ def of_container(container: Container, opts: dict[str, Any], made: Made | None) 
     name = unit_name(container, opts)
     lines = [] if opts.get("no_header") else [f"# {name}.service", "# made by pyman generate systemd", ""]
     lines += ["[Unit]", f"Description=Container {words.plain(name)}.service" + (" for %I" if opts.get("template") else "")]
-    lines += ["Documentation=man:pyman-generate-systemd(1)", "Wants=network-online.target", "After=network-online.target"]
+    lines += [
+        "Documentation=man:pyman-generate-systemd(1)",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        "RequiresMountsFor=%t/pyman",
+    ]
     lines += [f"{key.capitalize()}={' '.join(opts[key])}" for key in ("wants", "after", "requires") if opts.get(key)]
     tries = str(container.state.get("restart_policy") or "").partition(":")[2]
     lines += [f"StartLimitBurst={tries}"] if tries and not opts.get("restart_policy") else []

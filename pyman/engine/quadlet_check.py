@@ -166,7 +166,13 @@ def verify(checked: list[Checked]) -> list[str]:
         generator.write([*(each for each in others if each.name not in own), *(each.made for each in checked)], folder, True)
         # A template is looked at as one of its instances.
         named = [name.replace("@.", "@instance.") for name in sorted(own)]
-        environment = {**os.environ, "SYSTEMD_UNIT_PATH": folder + ":", "SYSTEMD_LOG_COLOR": "0", "SYSTEMD_COLORS": "0"}
+        environment = {
+            "XDG_RUNTIME_DIR": folder,
+            **os.environ,
+            "SYSTEMD_UNIT_PATH": folder + ":",
+            "SYSTEMD_LOG_COLOR": "0",
+            "SYSTEMD_COLORS": "0",
+        }
         done = subprocess.run(
             [program, "--user", "verify", "--man=no", "--recursive-errors=no", *named],
             env=environment, cwd=folder, capture_output=True, text=True, errors="replace", check=False,

@@ -412,6 +412,10 @@ def test_install_links(folder: Path) -> None:
     assert found == ["a.target.wants/x.service", "b.target.wants/x.service", "c.service.upholds/x.service", "other.service",
                      "pyman-user-wait-network-online.service", "x.service"]  # fmt: skip
     assert all(path.resolve().parent == out for path in out.rglob("*.service"))
+    # systemd takes no alias of the other sort.
+    for name, alias, taken in (("x", "y@.service", 0), ("z@", "y.service", 0), ("z@", "y@.service", 1), ("x", "y@i.service", 1)):
+        services, units = made(folder, **{f"{name}__container": f"[Container]\n{IMAGE}[Install]\nAlias={alias}\n"})
+        assert len(services[f"{name}.service"].links) == taken and len(units[f"{name}.container"].problems) == 1 - taken
 
 
 def test_of_two_files_the_first_folder_counts_and_one_service_is_not_made_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

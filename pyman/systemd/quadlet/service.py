@@ -145,6 +145,8 @@ def links(unit: UnitFile, name: str) -> list[tuple[str, str]]:
     for entry, alias in unit.words("Install", "Alias"):
         if "/" in alias or not names.valid(alias) or not alias.endswith(".service"):
             unit.complain(entry, f"Alias={alias[:60]}: it must be the name of a service, such as web.service", warning=True)
+        elif ("@." in alias) != ("@." in name):
+            unit.complain(entry, f"Alias={alias[:60]}: a template has templates as aliases, and nothing else has", warning=True)
         elif alias != name:
             found.append((alias, name))
     base, instance, is_template = names.template(name.removesuffix(".service"))
