@@ -111,6 +111,13 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
         "Directories of further stores (graphroots) whose images are used where they lie; they are never written",
     ),
     ("storage", "driver", "str", "", "overlay (the kernel's), fuse-overlayfs, or empty: overlay where it works"),
+    (
+        "storage",
+        "partial_pulls",
+        "str",
+        "auto",
+        "Fetch of zstd:chunked layers only the files that the store lacks: auto (not from registries of this machine), always, never",
+    ),
     ("storage", "mount_program", "str", "", "Path of fuse-overlayfs; when set, it is used"),
     (
         "storage",

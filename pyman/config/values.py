@@ -38,6 +38,7 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("storage", "additional_image_stores"): (r"/.*", "absolute paths"),
     ("storage", "driver"): ("overlay|fuse-overlayfs|", "overlay, fuse-overlayfs, or empty"),
     ("storage", "mount_program"): (r"(/.*)?", "an absolute path"),
+    ("storage", "partial_pulls"): ("auto|always|never", ""),
     ("storage", "share_files"): ("auto|link|none", ""),
 }
 # Keys that Podman has and pyman has no use for: why.

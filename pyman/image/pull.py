@@ -209,9 +209,9 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
     config, diff_ids = manifests.parse_config(config_data, len(layer_descriptors), what)
     stages.reach("pull:manifest")
     missing = {}
-    for layer, diff_id in zip(layer_descriptors, diff_ids):
+    for layer, entry, diff_id in zip(layer_descriptors, value["layers"], diff_ids):
         if not layers.has_layer(diff_id):
-            missing[diff_id] = layer
+            missing[diff_id] = {**layer, "notes": entry.get("annotations")}
     if missing:
         from pyman.image import pull_layers  # threads and workers, where there is something for them
 

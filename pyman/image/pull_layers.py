@@ -11,7 +11,7 @@ import threading
 
 from pyman import stages
 from pyman.errors import ImageError, PymanError, RegistryError, StorageError
-from pyman.image import lanes
+from pyman.image import lanes, pull_chunked
 from pyman.storage import layers, partial
 from pyman.storage.unpacker import Unpacker
 
@@ -83,7 +83,10 @@ def _one_layer(source: Any, worker: Any, commits: _Commits, diff_id: str, layer:
     key = layer["hex"]
     if reporter:
         reporter.start(key, f"layer {key[:12]}", layer["size"])
-    while True:
+    found = pull_chunked.fetch(source, worker, diff_id, layer, reporter) if source.remote and not partial.begun(key) else None
+    if found:
+        commits.add(found[0], diff_id, found[1])
+    while not found:
         kept = partial.open_partial(key, layer["size"]) if source.remote else None
         reused = kept.size if kept else 0
         try:

@@ -149,6 +149,10 @@ class RegistrySource:
             raise ImageError(f"damaged {self.label}", f"the blob {descriptor['digest']} arrived with another digest")
         return data
 
+    def parts(self, descriptor: dict[str, Any], action: Callable[[Connection], None]) -> None:
+        """`action` with a connection to the endpoint that has a blob."""
+        self._first(action)
+
     def copy_blob(self, descriptor: dict[str, Any], fd: int, done: int = 0, keep: Callable[[bytes], None] | None = None) -> None:
         """Stream a blob from byte `done` to `fd`, going on where a broken connection stopped, if need be at the next endpoint.
 

@@ -93,6 +93,14 @@ def open_partial(digest: str, size: int) -> Partial | None:
         return None
 
 
+def begun(digest: str) -> bool:
+    """Whether a broken pull has left the beginning of that layer."""
+    try:
+        return os.stat(os.path.join(_directory(), digest)).st_size > 0
+    except OSError:
+        return False
+
+
 def sweep(oldest: float = KEPT) -> int:
     """Delete partial blobs that nobody has touched for `oldest` seconds; returns the bytes freed."""
     freed = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_RATIO = 200  # plain bytes per compressed byte, beyond the first GiB: real layers stay far below
-_FREE_BYTES = 1 << 30
+FREE_BYTES = 1 << 30
 _AHEAD = 1 << 16  # bytes read at a time where content is moved within the kernel: what is read ahead is copied
 _CHECKED = 8 << 20  # plain bytes between two looks at the free room
 
@@ -101,7 +101,7 @@ class Source:
         self.plain_size += len(piece)
         if self.guard and self.plain_size // _CHECKED != before:
             self.guard()
-        if self.plain_size > _FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
+        if self.plain_size > FREE_BYTES and self.plain_size > self.compressed_size * MAX_RATIO:
             raise ImageError("refused layer", f"it expands more than {MAX_RATIO} times: a decompression bomb")
         return piece
 

@@ -6,13 +6,15 @@ directory and nowhere else.
 
 from __future__ import annotations
 
+import _signal
 import os
 
 from pyman import paths, stages
+from pyman.errors import PymanError
 from pyman.linux import libc, process
 from pyman.rootless import idmap
 from pyman.state.lock import Lock
-from pyman.storage import sharing, skeleton, trash, unpack, workers
+from pyman.storage import layers, sharing, skeleton, trash, unpack, workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +32,21 @@ class Worker(workers.Worker):
     def __init__(self, single: bool) -> None:
         super().__init__(lambda fd, job, sock: _one(fd, job, single, sock), "unpack layer", places)
 
-    def unpack(self, fd: int, job: dict[str, Any], progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    def unpack(
+        self,
+        fd: int,
+        job: dict[str, Any],
+        progress: Callable[[int], None] | None = None,
+        wanted: Callable[[list[list[int]], bool], None] | None = None,
+    ) -> dict[str, Any]:
         """Unpack the layer read from `fd` into the staging directory job["path"], which goes if that fails; what is known of the layer.
 
-        See unpack.unpack_layer for the other keys of `job`.
+        See unpack.unpack_layer for the other keys of `job`; "chunked": the layer is made by assemble.assemble, of which `wanted` is told the
+        ranges that `fd` is to bring, and whether there are more.
 
         ImageError, StorageError. Blocks; call it from a thread of its own.
         """
-        return self.ask(fd, job, progress)
+        return self.ask(fd, job, progress, wanted)
 
 
 class Unpacker:
@@ -112,12 +121,59 @@ def _one(fd: int, job: dict[str, Any], single: bool, sock: Any) -> dict[str, Any
             told[0] = done
             sock.send(fastjson.dumps({"progress": done}).encode())
 
-    path = str(job.pop("path"))
+    path, chunked = str(job.pop("path")), job.pop("chunked", None)
     with Lock(path, shared=True):  # nobody sweeps it while this process lives, also if the command is killed
         try:
-            info = unpack_layer(fd, path, keep=(sock.fileno(),), single=single, progress=progress, **job)
+            if chunked:
+                info = _assembled(fd, chunked, sock, path, single=single, **job)
+            else:
+                info = unpack_layer(fd, path, keep=(sock.fileno(),), single=single, progress=progress, **job)
         except BaseException:
             trash.discard(path)  # here, where files of all owners can be deleted
             raise
     stages.reach("pull:unpacked")
+    return info
+
+
+def _assembled(fd: int, chunked: dict[str, Any], sock: Any, path: str, **job: Any) -> dict[str, Any]:
+    """unpack_layer of the tar that a child makes of files of other layers and of what is asked for by the socket. ImageError, StorageError."""
+    from pyman.state import fastjson
+    from pyman.storage import assemble
+
+    plain, into = os.pipe()
+    read_end, write_end = os.pipe()
+
+    def ask(ranges: list[tuple[int, int]], more: bool) -> None:
+        sock.send(fastjson.dumps({"wanted": ranges, "more": more}).encode())
+
+    def made() -> dict[str, Any]:
+        try:
+            return assemble.assemble(fd, into, chunked, ask)
+        except BrokenPipeError:
+            return {}  # whoever unpacks has stopped, and says why
+
+    def child() -> int:
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+        libc.prctl(libc.PR_SET_PDEATHSIG, 9)
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+        workers.confine([layers.layers_dir()], [])
+        workers.report(write_end, workers.answer_of(made, "assemble layer"))
+        return 0
+
+    try:
+        pid = process.fork(child, "pyman:[assemble]", (fd, into, write_end, sock.fileno()))
+    finally:
+        os.close(write_end)
+        os.close(into)
+    info: dict[str, Any] = {}
+    failure = None
+    try:
+        info = unpack_layer(plain, path, **job)
+    except PymanError as err:
+        failure = err
+    finally:
+        os.close(plain)  # a child that still writes notices
+    workers.result(pid, read_end, "assemble layer")  # what it says is the cause
+    if failure:
+        raise failure
     return info

@@ -37,8 +37,17 @@ class Worker:
         self.pid = userns.fork_in_userns(lambda: _serve(theirs, action, what, places), f"pyman:[{what.split(' ')[0]}]", (theirs.fileno(),))
         theirs.close()
 
-    def ask(self, fd: int, job: dict[str, Any], progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-        """Have a job done with the descriptor `fd`; its answer. ImageError, StorageError. Blocks; call it from a thread of its own."""
+    def ask(
+        self,
+        fd: int,
+        job: dict[str, Any],
+        progress: Callable[[int], None] | None = None,
+        wanted: Callable[[list[list[int]], bool], None] | None = None,
+    ) -> dict[str, Any]:
+        """Have a job done with the descriptor `fd`; its answer. ImageError, StorageError. Blocks; call it from a thread of its own.
+
+        progress, wanted: told what the worker says meanwhile (how far it is; see Worker.unpack of unpacker.py).
+        """
         from pyman.state import fastjson
 
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))]
@@ -53,6 +62,9 @@ class Worker:
             if "progress" in answer:
                 if progress:
                     progress(answer["progress"])
+            elif "wanted" in answer:
+                if wanted:
+                    wanted(answer["wanted"], answer["more"])
             elif "error" in answer:
                 raise errors.from_record(answer["error"])
             else:

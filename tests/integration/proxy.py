@@ -27,6 +27,8 @@ class Proxy:
         self.allowed: Callable[[str, str, str], bool] = lambda _token, _method, _path: True
         self.pause = 0.0  # seconds before each answer
         self.cut_blobs = 0  # times that a blob's answer is cut in the middle
+        self.answers: list[tuple[str, int, int]] = []  # path, status, bytes of the body of each answer to a GET
+        self.ranges = -1  # the most ranges of one request that are heeded; 0: the whole blob is sent
         self.blobs_elsewhere = ""  # host:port that blobs are redirected to
         self.guard = threading.Lock()
         outer = self
@@ -95,6 +97,10 @@ class Proxy:
             self._answer(handler, 307, {"Location": path + mark}, b"")
             return
         headers = {key: value for key, value in handler.headers.items() if key.lower() not in ("authorization", "connection")}
+        if self.ranges >= 0 and "Range" in headers:
+            headers["Range"] = ",".join(headers["Range"].split(",")[: self.ranges])
+            if not self.ranges:
+                del headers["Range"]
         upstream = http.client.HTTPConnection(self.upstream)
         try:
             if cut and size > cut:  # the registry gets what arrived, as from a client whose line went dead
@@ -124,6 +130,8 @@ class Proxy:
             if cut_here:
                 data = data[: len(data) // 2]
                 handler.close_connection = True
+            if method == "GET":
+                self.answers.append((path, answer.status, len(data)))
             self._answer(handler, answer.status, {**kept, "Content-Length": length or "0"}, data)
         finally:
             upstream.close()
