@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from pyman.image.reference import Reference
 
 
+def passphrase_of(path: str) -> str:
+    """The first line of a file. UsageError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline(1 << 16).rstrip("\r\n")
+    except (OSError, ValueError) as err:
+        raise UsageError(f"cannot read the pass phrase in {path}", getattr(err, "strerror", None) or str(err)) from err
+
+
 class Signer:
     """Who signs: a key of the user's keyring (any name that gpg knows it by), and its pass phrase, empty where the agent asks for it."""
 
@@ -24,13 +33,7 @@ class Signer:
 
     def __init__(self, key: str, passphrase_file: str = "") -> None:
         self.key = key
-        self.passphrase = ""
-        if passphrase_file:
-            try:
-                with open(passphrase_file, encoding="utf-8") as file:
-                    self.passphrase = file.readline(1 << 16).rstrip("\r\n")
-            except (OSError, ValueError) as err:
-                raise UsageError(f"cannot read the pass phrase in {passphrase_file}", getattr(err, "strerror", None) or str(err)) from err
+        self.passphrase = passphrase_of(passphrase_file) if passphrase_file else ""
 
     def check(self, destination: str) -> None:
         """Nothing if what is pushed to `destination` can be signed: asked before anything is sent. UsageError, ImageError, ConfigError."""

@@ -30,6 +30,12 @@ _ONE, _SEVERAL = ("keyPath", "keyData"), ("keyPaths", "keyDatas")
 _TIME = 30  # seconds that openssl may take for one signature
 
 
+def payload(digest: str, name: str, *, creator: str, timestamp: int) -> bytes:
+    """The text that is signed: that `digest` is what `name` (registry/repository:tag) leads to."""
+    critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": _KIND}
+    return fastjson.dumps({"critical": critical, "optional": {"creator": creator, "timestamp": timestamp}}).encode()
+
+
 def keys(entry: dict[str, Any], what: str) -> list[bytes]:
     """The public keys (PEM) that a requirement names. ConfigError for one that cannot be met in full."""
     for name in ("fulcio", "pki"):

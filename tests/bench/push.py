@@ -1,7 +1,7 @@
-"""Push, save and load next to podman: `python tests/bench/push.py [ROUNDS]`, as root `... ROUNDS ACCOUNT`. The image and the registry of pull.py.
+"""Push, save and load next to podman and skopeo: `python tests/bench/push.py [ROUNDS]`, as root `... ROUNDS ACCOUNT`. The image and the registry of pull.py.
 
 pyman, podman, skopeo and docker-registry must be on PATH. Rounds are interleaved; the medians' ratios are printed as the table's rows in
-docs/performance.md. As root each round finds new ext4 file systems (see images.Homes), and each load another.
+docs/performance.md. skopeo has an OCI layout for a store: it neither packs nor unpacks layers. As root each round finds new ext4 file systems (see images.Homes), and each load another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from images import NAME, PORT, TOOLS, Costs, Homes, apart, arguments, make_layout, note, serve, skopeo, table
+from images import NAME, PORT, SKOPEO, TOOLS, Costs, Homes, apart, arguments, copied, make_layout, note, serve, skopeo, table
 
 KINDS = ("docker-archive", "oci-archive")
 TARGETS = {"push to an empty repository": "0.80", **{f"{verb}, {kind}": "0.80" for verb in ("save", "load") for kind in KINDS}}
@@ -37,12 +37,27 @@ def one_round(place: Path, homes: Homes, costs: Costs, turn: int) -> None:
             note(costs, f"save, {kind}", tool, homes.cost(tool, "save", "-q", "--format", kind, "-o", file, NAME))
             shutil.copyfile(file, homes.inputs / f"{tool}.{kind}")
             os.chmod(homes.inputs / f"{tool}.{kind}", 0o644)
+    _skopeo_round(place, homes, costs, target)
     for kind in KINDS:
         for tool in TOOLS:
             homes.fresh(tool)
             homes.cost(tool, "images")
             note(costs, f"load, {kind}", tool, homes.cost(tool, "load", "-q", "-i", str(homes.inputs / f"{tool}.{kind}")))
     skopeo(place, NAME)
+
+
+def _skopeo_round(place: Path, homes: Homes, costs: Costs, target: str) -> None:
+    homes.fresh(SKOPEO)
+    layout = f"oci:{place}/{SKOPEO}/layout:latest"
+    skopeo(place, NAME)
+    copied(homes, f"docker://{NAME}", layout)
+    shutil.rmtree(place / "registry", ignore_errors=True)
+    note(costs, "push to an empty repository", SKOPEO, copied(homes, layout, f"docker://{target}"))
+    note(costs, "push again, nothing to do", SKOPEO, copied(homes, layout, f"docker://{target}"))
+    for kind in KINDS:
+        file = f"{kind}:{place}/{SKOPEO}/out/{kind}:{NAME}"
+        note(costs, f"save, {kind}", SKOPEO, copied(homes, layout, file))
+        note(costs, f"load, {kind}", SKOPEO, copied(homes, file, f"oci:{place}/{SKOPEO}/{kind}:latest"))
 
 
 def main() -> None:

@@ -49,6 +49,12 @@ class Place:
         value = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {self.registry: made}, **({"dir": {"": made}})}}
         (self.conf / "policy.json").write_text(json.dumps(value))
 
+    def wants_sigstore(self, key: Path) -> None:
+        """The policy of everything."""
+        default = [{"type": "sigstoreSigned", "keyPath": str(key)}]
+        accept = {"": [{"type": "insecureAcceptAnything"}]}
+        (self.conf / "policy.json").write_text(json.dumps({"default": default, "transports": {"oci": accept}}))
+
     def __call__(self, *args: str, **more: Any) -> subprocess.CompletedProcess[str]:
         return self._run(*args, env=self.env, **more)
 
@@ -349,5 +355,81 @@ def test_pushes_sign(place: Place, layout: str) -> None:
         "gpg cannot sign"
         in place("push", "-q", "--sign-by", LOCKED, "--sign-passphrase-file", str(place.home / "wrong"), image, one, rc=125).stderr
     )
+    place("rmi", "-af")
+    place("artifact", "rm", "-a")
+
+
+SEALED = """\
+-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----
+eyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjo2NTUzNiwiciI6
+OCwicCI6MX0sInNhbHQiOiJTS2dLN3RLazVzRXVmNjZoc0xZNWNRN1U5OUl6ZU1L
+VGdwNzJUa2hBMnRRPSJ9LCJjaXBoZXIiOnsibmFtZSI6Im5hY2wvc2VjcmV0Ym94
+Iiwibm9uY2UiOiJHNDJ1U0IxWlREc3k0R1FMNUdncE96SnhoU2RtU21GYyJ9LCJj
+aXBoZXJ0ZXh0IjoiUXduRUZzM1FoV0RyTXd0QllqR0twWjg4ZjRDMWhwYm9BNFlG
+bW9ZcVhaWUNoTWhLVVRhanNJbERtTkNGZlljWlNFWkNENFAzM0syYlBFTDU4b0Uz
+OWtXazNpUWhuUVpzaHB3NG40ZFNlODZFNk1POVRGOWtTM2Z0Q25CT0hNdjU2RFp1
+SlZMcFRXNkVkWlowNWowbzEzaUJVaXMwUTRlOGMrcnpvSXZ3V2ZiL29sV1FXcVFX
+VE5iNzJLYkQrQ05GRW9vb0VQdVpGK2M1Ymc9PSJ9
+-----END ENCRYPTED COSIGN PRIVATE KEY-----
+"""  # made by skopeo generate-sigstore-key
+PUBLIC = """\
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEZihWpgdDdLMSOElEN46L0Kt0tVzE
+KoR+MLE/FPB/NJSPcWeLQ3jlyy9hJ2rSjpyiyBVJ5C1GVMrG+z7u9SNz3w==
+-----END PUBLIC KEY-----
+"""
+
+
+def test_pushes_sign_by_a_sigstore_key(place: Place, layout: str) -> None:
+    """push, manifest push and artifact push: what they put is accepted by pull's policy; sealed keys of others, plain ones; nothing is sent if it cannot be."""
+    place("pull", "-q", f"oci:{layout}:latest")
+    image, one, many = "localhost/demo:latest", f"{place.registry}/sigstore/demo:1", f"{place.registry}/sigstore/list:1"
+    files = {name: place.home / name for name in ("key", "pub", "word", "wrong", "plain", "rubbish", "damaged")}
+    files["key"].write_text(SEALED)
+    files["pub"].write_text(PUBLIC)
+    files["word"].write_text("geheim\n")
+    files["wrong"].write_text("another\n")
+    files["rubbish"].write_text("x")
+    lines = SEALED.splitlines()
+    files["damaged"].write_text("\n".join([*lines[:2], *lines[3:]]))
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-out", str(files["plain"])], check=True, stderr=subprocess.DEVNULL)
+    public = subprocess.run(["openssl", "pkey", "-in", str(files["plain"]), "-pubout"], check=True, stdout=subprocess.PIPE).stdout
+    (place.home / "plain.pub").write_bytes(public)
+    good = ("--sign-by-sigstore-private-key", str(files["key"]), "--sign-passphrase-file", str(files["word"]))
+    place.wants_sigstore(files["pub"])
+    place("push", "-q", *good, image, one)
+    place("pull", "-q", one)
+    place("push", "-q", "--sign-by-sigstore-private-key", str(files["plain"]), image, one)
+    place("push", "-q", *good, image, f"{place.registry}/sigstore/demo:2")
+    manifest = digest(raw(f"docker://{one}"))[7:]
+    assert len(json.loads(raw(f"docker://{place.registry}/sigstore/demo:sha256-{manifest}.sig"))["layers"]) == 3
+    place("pull", "-q", one)
+    place.wants_sigstore(place.home / "plain.pub")
+    place("pull", "-q", one)
+    assert "for the name" in place("pull", f"{place.registry}/sigstore/demo:2", rc=125).stderr  # only the other key has signed that
+    place("manifest", "create", "sigstore-list", image)
+    place("manifest", "push", "-q", *good, "sigstore-list", f"docker://{many}")
+    assert "by another key" in place("pull", many, rc=125).stderr
+    place.wants_sigstore(files["pub"])
+    place("pull", "-q", many)
+    (place.home / "file").write_text("x")
+    artifact = f"{place.registry}/sigstore/artifact:1"
+    place("artifact", "add", artifact, str(place.home / "file"))
+    place("artifact", "push", "-q", *good, artifact)
+    place("artifact", "rm", artifact)
+    place("artifact", "pull", "-q", artifact)
+    unsent, option = f"{place.registry}/sigstore/unsent:1", "--sign-by-sigstore-private-key"
+    word = ("--sign-passphrase-file", str(files["word"]))
+    for args, why in (
+        ((option, str(files["key"]), "--sign-passphrase-file", str(files["wrong"])), "the pass phrase is wrong"),
+        ((option, str(files["key"])), "no terminal"),
+        ((option, "/nonexistent"), "No such file"),
+        ((option, str(files["rubbish"])), "no private key of sigstore"),
+        ((option, str(files["damaged"]), *word), "damaged"),
+        ((*good, "--sign-by", ME), "together"),
+    ):
+        assert why in place("push", *args, image, unsent, rc=125).stderr, args
+    assert "beside the image" in place("push", *good, image, f"oci:{place.home}/out:1", rc=125).stderr
+    assert subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{unsent}"], capture_output=True, check=False).returncode
     place("rmi", "-af")
     place("artifact", "rm", "-a")

@@ -46,7 +46,7 @@ def test_trust(pyman: Run, layout: str, base: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_refused_says_what_does_it(pyman: Run) -> None:
-    assert "cosign" in pyman("push", "--sign-by-sigstore-private-key", "k", "x", rc=125).stderr
+    assert "cosign" in pyman("push", "--sign-by-sq-fingerprint", "k", "x", rc=125).stderr
     assert "sudo -iu other pyman load" in pyman("image", "scp", "-q", "x", "other@localhost::", rc=125).stderr
     assert "must specify a destination" in pyman("image", "scp", "x", "y", rc=125).stderr
     assert "needs a term" in pyman("image", "search", rc=125).stderr

@@ -29,6 +29,12 @@ def choice(opts: Any) -> Any:
 
 def signer(opts: Any) -> Any:
     """Who signs by the options that all pushes share; None if nobody does. UsageError."""
+    if opts["sign_by_sigstore_private_key"]:
+        if opts["sign_by"]:
+            raise UsageError("cannot use --sign-by and --sign-by-sigstore-private-key together", "they share one pass phrase", "push twice")
+        from pyman.engine import sign_sigstore
+
+        return sign_sigstore.Signer(opts["sign_by_sigstore_private_key"], opts["sign_passphrase_file"], **access.of(opts))
     if not opts["sign_by"]:
         if opts["sign_passphrase_file"]:
             raise UsageError("cannot use --sign-passphrase-file", "there is no key to sign with", "--sign-by KEY")

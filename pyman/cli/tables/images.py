@@ -22,10 +22,13 @@ retry-delay str Time between two tries
 tls-verify bool=true Require a verified TLS connection
 variant str Use this variant of the architecture
 """
-SIGN = "of signatures, pyman makes OpenPGP's by gpg (--sign-by): make others after the push, by cosign or skopeo"
+SIGN = (
+    "of signatures, pyman makes OpenPGP's by gpg (--sign-by) and sigstore's by a key (--sign-by-sigstore-private-key): "
+    "make others after the push, by cosign or skopeo"
+)
 SIGN_BY = f"""sign-by str Sign with this key of gpg's
 sign-by-sigstore str Sign with this parameter file !! {SIGN}
-sign-by-sigstore-private-key str Sign with this sigstore key !! {SIGN}
+sign-by-sigstore-private-key str Sign with the sigstore key in this file
 sign-by-sq-fingerprint str Sign with this Sequoia-PGP key !! {SIGN}
 sign-passphrase-file str File with the pass phrase of the signing key
 """
