@@ -142,6 +142,8 @@ def _fetch(address: str) -> File:
     opener.add_handler(urllib.request.HTTPDefaultErrorHandler())
     try:
         with opener.open(address, timeout=60) as answer:
+            if address.startswith("https:") and not answer.geturl().startswith("https:"):
+                raise StorageError(f"cannot fetch {address}", f"it leads to {answer.geturl()[:200]}, which anybody on the way can change")
             name = answer.headers.get_filename() or os.path.basename(urllib.parse.urlsplit(answer.geturl()).path)
             return _checked(name, answer.read(LARGEST + 1), address)
     except (OSError, ValueError) as err:

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -133,11 +134,13 @@ def test_links_of_a_directory_lead_nowhere_else(pyman: Run, folder: Path, work: 
     assert "not a regular file" in pyman("quadlet", "print", "pipe.container", rc=125, timeout=60).stderr
 
 
-def test_an_address(pyman: Run, folder: Path) -> None:
+def test_an_address(pyman: Run, folder: Path, tmp_path: Path) -> None:
+    targets = {"/moved": "file:///etc/passwd"}
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answers = {"/x/web.container": GOOD, "/moved": "", "/..%2f..%2fup.container": GOOD, **dict.fromkeys(NAMED, GOOD)}
-            moved = {"/moved": "file:///etc/passwd"}.get(self.path)
+            moved = targets.get(self.path)
             self.send_response(302 if moved else 200 if self.path in answers else 404)
             if moved:
                 self.send_header("Location", moved)
@@ -151,19 +154,35 @@ def test_an_address(pyman: Run, folder: Path) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
+    server, safe = (http.server.HTTPServer(("127.0.0.1", 0), Handler) for _ in range(2))
+    key, cert = str(tmp_path / "key"), str(tmp_path / "cert")
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert, *subject]
+    subprocess.run(argv, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    safe.socket = context.wrap_socket(safe.socket, server_side=True)
+    place, safe_place = f"http://127.0.0.1:{server.server_port}", f"https://127.0.0.1:{safe.server_port}"
+    targets.update({"/down": f"{place}/x/web.container", "/up": f"{safe_place}/x/web.container"})
+    threads = [threading.Thread(target=each.serve_forever) for each in (server, safe)]
+    for thread in threads:
+        thread.start()
     try:
-        place = f"http://127.0.0.1:{server.server_port}"
         pyman("quadlet", "install", f"{place}/x/web.container")
         assert names(folder) == ["web.container"]
         for wrong in ("/moved", "/absent.container", "/..%2f..%2fup.container", *NAMED):
             assert "cannot" in pyman("quadlet", "install", place + wrong, rc=125).stderr
+        known = {"SSL_CERT_FILE": cert}
+        pyman("quadlet", "install", "--replace", f"{place}/up", env=known)
+        pyman("quadlet", "install", "--replace", f"{safe_place}/x/web.container", env=known)
+        told = pyman("quadlet", "install", "--replace", f"{safe_place}/down", env=known, rc=125).stderr
+        assert "which anybody on the way can change" in told
+        assert "certificate" in pyman("quadlet", "install", "--replace", f"{safe_place}/x/web.container", rc=125).stderr
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        for each, thread in zip((server, safe), threads, strict=True):
+            each.shutdown()
+            thread.join()
+            each.server_close()
     assert names(folder) == ["web.container"]
 
 
