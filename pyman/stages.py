@@ -58,6 +58,7 @@ RUN = (
     "start:reported",  # C is about to become the monitor
     "run:started",  # the command knows it
     "run:ended",  # the container has ended, nothing is cleaned up
+    "remove:unmade",  # it exists no more; its name and its directory are left
     "remove:name",  # its name is given back
     "remove:renamed",  # its directory lies in the trash
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
+REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
 END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
 
 

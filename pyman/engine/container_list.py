@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.container import Container, all_ids, names_dir
+from pyman.engine.container import REMOVED, Container, all_ids, names_dir
 from pyman.errors import NoSuchContainer
 from pyman.linux import process
 from pyman.state.lock import Lock
@@ -24,7 +24,7 @@ def list_containers() -> list[Container]:
         except NoSuchContainer:
             _collect_unfinished(container)
             continue
-        if container.state["status"] == "created" and not os.path.exists(os.path.join(container.dir, "config.json")):
+        if _unmade(container):
             _collect_unfinished(container)
             continue
         if container.state.get("auto_remove") and (_over(container.state) or _abandoned(container.state)):
@@ -63,8 +63,14 @@ def _abandoned(state: dict[str, Any]) -> bool:
     return bool(state["status"] == "created" and owner and not process.alive(owner, state["owner_start"]))
 
 
+def _unmade(container: Container) -> bool:
+    """Whether its creation or its removal was, or is just being, interrupted. (One that has lost its configuration otherwise is kept.)"""
+    path = os.path.join(container.dir, "config.json")
+    return not os.path.exists(path) and (container.state["status"] == "created" or os.path.exists(path + REMOVED))
+
+
 def _collect_unfinished(container: Container) -> None:
-    """A directory without config.json: being created (its maker holds the lock), or left by a killed command."""
+    """A directory without config.json: being made or removed (its lock is held), or left by a killed command."""
     from pyman.storage import trash
 
     lock = Lock(container.dir)

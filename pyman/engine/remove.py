@@ -6,7 +6,7 @@ import os
 
 from pyman import stages
 from pyman.engine import cgroups, names, restart_policy
-from pyman.engine.container import RUNNING, Container
+from pyman.engine.container import REMOVED, RUNNING, Container
 from pyman.errors import PymanError, StateError
 from pyman.state import events, store
 from pyman.storage import trash
@@ -67,11 +67,10 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         state = container.state
         removed = container.event_line("remove", **({"ContainerExitCode": state["exit_code"]} if state["status"] == "exited" else {}))
         anonymous = set((state.get("volume_at") or {}).values()) if volumes else set()
-        names.release(container.name, container.id)
+        name = container.name
         container.leave_networks()
     except PymanError:
-        anonymous = set()  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
-    stages.reach("remove:name")
+        anonymous, name = set(), ""  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     cgroups.discard(container)
     _discard_cidfile(container)
     _discard_run_dir(container)
@@ -81,9 +80,23 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         # Before the container: a killed command leaves a container that can be removed again, not volumes of nobody.
         volume_discard.remove_anonymous(sorted(anonymous), container.id)
         stages.reach("remove:volumes")
+    # From here on it is no container: whoever lists them takes away the rest, its name too, if we are killed.
+    _forget(container)
+    stages.reach("remove:unmade")
+    if name:
+        names.release(name, container.id)
+    stages.reach("remove:name")
     trash.discard(container.dir)
     if removed:
         events.append([removed])
+
+
+def _forget(container: Container) -> None:
+    path = os.path.join(container.dir, "config.json")
+    try:
+        os.rename(path, path + REMOVED)
+    except OSError:
+        pass  # it is not there
 
 
 def _discard_cidfile(container: Container) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -203,6 +204,18 @@ def test_kill_of_exec(base: Path, pyman: Run, image: str, stage: str, whole: str
     pyman("rm", "-f", "-t", "0", "k")
 
 
+def _with_everything_locked(base: Path, action: Callable[[], bool]) -> None:
+    """Run `action` while all directories and lock files of the store are locked: it must not need one of them."""
+    store, held = base / "home/.local/share/pyman", contextlib.ExitStack()
+    with held:
+        for path in [store, *store.glob("*"), *store.glob("containers/*"), *(base / "run/pyman").glob("*")]:
+            if path.is_dir() or path.name.endswith("lock"):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                held.callback(os.close, fd)
+                fcntl.flock(fd, fcntl.LOCK_EX)
+        assert action()
+
+
 def test_many_containers_answer(base: Path, pyman: Run, image: str, layout: str) -> None:
     """With many up, ps answers while a pull, a commit and 32 runs go on."""
     count = int(os.environ.get("PYMAN_TEST_MANY", "40"))
@@ -220,6 +233,7 @@ def test_many_containers_answer(base: Path, pyman: Run, image: str, layout: str)
         answers.append(time.monotonic() - began)
     assert [run.returncode for run in runs] == [3] * 32
     assert [pull.wait(300) for pull in pulls] == [0, 0]
+    _with_everything_locked(base, lambda: pyman("ps", "--format", "{{.Names}}").stdout.split() == names)
     print(f"{count} containers: ps answered {len(answers)} times, at worst in {max(answers, default=0):.2f} s", file=sys.stderr)
     pyman("stop", "-t", "0", *names, timeout=300)
     pyman("rm", *names, timeout=300)
