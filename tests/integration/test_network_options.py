@@ -136,7 +136,7 @@ def test_hosts_begins_with_its_base(pyman: Run, image: str, base: Path) -> None:
         pyman("run", "--name", f"trick{number}", "--network", "none", "--no-hosts", image, "sh", "-c", trick)
         pyman("commit", "-q", f"trick{number}", f"localhost/trick{number}")
         done = pyman("run", "--rm", "--network", "none", "--hosts-file", "image", f"localhost/trick{number}", "cat", "/etc/hosts", rc=None)
-        assert "db" not in done.stdout
+        assert "10.1.2.3" not in done.stdout
     for item, why in (("a b:1.2.3.4", "blanks"), ("a\nb:1.2.3.4", "blanks"), (":1.2.3.4", "form"), ("a:x", "neither"), ("a;b", "form")):
         assert why in pyman("create", "--add-host", item, image, rc=125).stderr
     assert "no-hosts" in pyman("create", "--no-hosts", "--hosts-file", str(mine), image, rc=125).stderr
