@@ -141,7 +141,7 @@ def make(
         if _make_plain(f"{mine}/pyman-{container.id}"):
             _pids_limit(f"{mine}/pyman-{container.id}", int(conf["containers"].get("pids_limit") or 0))
             return f"{mine}/pyman-{container.id}"
-    from pyman.runtime import cgroup  # only for limits and other places: the driver costs half a millisecond
+    from pyman.runtime import cgroup_place  # only for limits and other places: the driver costs half a millisecond
 
     path, base = f"{parent.rstrip('/')}/pyman-{container.id}" if parent else "", ""
     if scope is not None:
@@ -149,9 +149,9 @@ def make(
 
         path, base = "container", scopes.place(scope)
     elif mode == "split":
-        path = _split(cgroup, container.id)
+        path = _split(container.id)
     strict = (opts.get("limits") or "strict") == "strict"
-    directory, notes = cgroup.create(path, container.id, resources, strict=strict, intent=intent, base=base)
+    directory, notes = cgroup_place.create(path, container.id, resources, strict=strict, intent=intent, base=base)
     if resources or scope is not None:
         for note in notes:
             warn(note)
@@ -160,9 +160,11 @@ def make(
     return directory
 
 
-def _split(cgroup: Any, container_id: str) -> str:
+def _split(container_id: str) -> str:
     """The caller's own group, divided: its processes move into `supervisor`, the container's lie beside them (the kernel lets a
     group with processes give no controllers to its children)."""
+    from pyman.runtime import cgroup, cgroup_place  # --cgroups=split only
+
     base = cgroup.path_of()
     top = cgroup.hierarchy()
     if not base or not own():
@@ -178,7 +180,7 @@ def _split(cgroup: Any, container_id: str) -> str:
             continue  # it has just ended
     try:
         # All of them: memory.events tells of out-of-memory kills and stats counts without a limit, too.
-        cgroup.enable(base, (store.read_text(os.path.join(base, "cgroup.controllers")) or "").split())
+        cgroup_place.enable(base, (store.read_text(os.path.join(base, "cgroup.controllers")) or "").split())
     except OSError:
         pass  # a process was just forked there; a limit that needs a controller says so
     return f"{base[len(top) :]}/pyman-payload-{container_id}"

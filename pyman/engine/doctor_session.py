@@ -9,7 +9,7 @@ from pyman import paths
 from pyman.engine import cgroups
 from pyman.engine.doctor_finding import OK, WARN, Finding
 from pyman.rootless import idmap
-from pyman.runtime import cgroup
+from pyman.runtime import cgroup, cgroup_place
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ def _cgroups() -> Finding:
     group = cgroups.own()
     if not group:
         why = "the one you are in is not yours" if cgroup.hierarchy() else "no cgroup v2 is mounted"
-        return Finding("control groups", WARN, f"{why}: limits and pause need one", cgroup.delegation_hint([]))
+        return Finding("control groups", WARN, f"{why}: limits and pause need one", cgroup_place.delegation_hint([]))
     delegated = set((store.read_text(f"{group}/cgroup.controllers") or "").split())
     return _controllers(f"{group} is yours, with the controllers {' '.join(sorted(delegated)) or 'none'}", delegated)
 
@@ -33,7 +33,9 @@ def _controllers(text: str, delegated: set[str]) -> Finding:
     missing = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name not in delegated]
     if not missing:
         return Finding("control groups", OK, text)
-    return Finding("control groups", WARN, f"{text}; limits that need {' '.join(missing)} are errors", cgroup.delegation_hint(missing))
+    return Finding(
+        "control groups", WARN, f"{text}; limits that need {' '.join(missing)} are errors", cgroup_place.delegation_hint(missing)
+    )
 
 
 def _lingering() -> Finding:

@@ -100,7 +100,7 @@ def bare_plan(container: Container) -> plans.Plan:
 def mount(made: plans.Plan) -> int:
     """Mount the root and what lies in it, writable; its descriptor. In U1, in a mount namespace of the caller's own."""
     from pyman.engine import sources, volume_fill, volume_mounts
-    from pyman.runtime import rootfs
+    from pyman.runtime import mounts, rootfs
 
     launch.mount_rootfs(made)
     made.locks = volume_mounts.mount(made.volumes.mounted, made.container.id)
@@ -111,7 +111,7 @@ def mount(made: plans.Plan) -> int:
         user = owner_ids(made.container, root.fd)
         for item in made.ctx.copy_up:
             volume_fill.prepare(_unowned(item), root.fd, {"uid": user[0], "gid": user[1]}, made.spec, made.ctx)
-    rootfs.mount_all(root, made.spec["mounts"])
+    mounts.make_all(root, made.spec["mounts"])
     return root.fd
 
 

@@ -12,7 +12,7 @@ from pyman import stages
 from pyman.engine import env, limits, restart_policy, specgen
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import RuntimeFailure, UsageError
-from pyman.runtime import cgroup, cgroup_limits
+from pyman.runtime import cgroup_limits, cgroup_place
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -143,7 +143,7 @@ def _apply(directory: str, resources: dict[str, Any]) -> None:
     missing = sorted(needed - set((store.read_text(f"{directory}/cgroup.controllers") or "").split()))
     try:
         if missing:
-            cgroup.enable(os.path.dirname(directory), missing)
+            cgroup_place.enable(os.path.dirname(directory), missing)
     except OSError as err:
         raise RuntimeFailure(
             "cannot change the container's limits",
@@ -153,7 +153,7 @@ def _apply(directory: str, resources: dict[str, Any]) -> None:
     if resources.get("memory"):
         # A limit below what is in use would kill the container rather than limit it.
         resources = {**resources, "memory": {**resources["memory"], "checkBeforeUpdate": True}}
-    cgroup.update(directory, resources)
+    cgroup_place.update(directory, resources)
 
 
 def _rewrite_spec(

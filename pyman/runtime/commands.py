@@ -6,7 +6,7 @@ import os
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import process
-from pyman.runtime import bundle, cgroup, create, foreground, hooks, start, store, validate
+from pyman.runtime import bundle, cgroup_place, create, foreground, hooks, start, store, validate
 from pyman.runtime.extras import Extras
 
 TYPE_CHECKING = False
@@ -145,5 +145,5 @@ def _group(linux: dict[str, Any], container_id: str, settings: dict[str, Any]) -
 
         base = scopes.of_spec(where, container_id)
         if base:
-            return cgroup.create("container", container_id, resources, base=base)
-    return cgroup.create(where, container_id, resources, systemd)
+            return cgroup_place.create("container", container_id, resources, base=base)
+    return cgroup_place.create(where, container_id, resources, systemd)

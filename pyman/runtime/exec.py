@@ -7,8 +7,9 @@ import os
 from pyman.errors import PymanError, RuntimeFailure, StateError
 from pyman.linux import fs, libc, process
 from pyman.runtime import channel as channels
+from pyman.runtime import plan
 from pyman.runtime.channel import Created
-from pyman.runtime.program import close_at_exec, run_program, set_oom_score
+from pyman.runtime.program import Program, close_at_exec, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,22 +31,18 @@ _KINDS = {
 }
 
 
-class ExecInit:
+class ExecInit(Program):
     """The process that becomes the command; see runtime/init.py for the protocol."""
 
-    __slots__ = ("bpf", "channel", "extras", "preserve", "process", "stage", "stdio", "tty")
+    __slots__ = ("preserve", "stdio", "tty")
 
     def __init__(
         self, process_spec: dict[str, Any], channel: Channel, stdio: tuple[int, int, int], bpf: bytes, preserve: tuple[int, ...]
     ) -> None:
-        self.process = process_spec
-        self.channel = channel
+        super().__init__(process_spec, channel, bpf)
         self.stdio = stdio
-        self.bpf = bpf
         self.preserve = preserve
-        self.extras: ExecExtras | None = None
         self.tty: ModuleType | None = None  # linux/tty.py, with a terminal
-        self.stage = "start"
 
     def main(self) -> int:
         """Body of the process inside the container; returns only on failure, which the caller has been told."""
@@ -83,7 +80,7 @@ class ExecInit:
         if self.extras is not None:
             self.stage = "process"
             self.extras.before_program()
-        run_program(self, self.process)
+        self.carry_out(plan.program(self.process, bool(self.bpf)))
 
 
 def exec_process(

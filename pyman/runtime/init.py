@@ -1,7 +1,7 @@
 """The container's init until it executes the user's program. Runs in the new namespaces; imports nothing after the clone.
 
-Stages, in order: userns, join, hostname, loopback, mounts, devices, console, mask, sysctl, pivot, (ready, start),
-workdir, user, exec. Each failure is sent to the parent with its stage.
+After its namespaces are entered (stages userns, join, namespaces, loopback) it carries out the steps of runtime/plan.py, each in its
+stage. Each failure is sent to the parent with its stage.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ import os
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import libc, tty
 from pyman.runtime import channel as channels
-from pyman.runtime import program, rootfs
+from pyman.runtime import mounts, plan, program, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from pyman.runtime.channel import Channel
-    from pyman.runtime.extras import Extras
 
 
-class Init:
+class Init(program.Program):
     """What init needs, gathered before the clone."""
 
     __slots__ = (
-        "bpf",
-        "channel",
         "die_with_parent",
-        "extras",
         "gate_fd",
         "held",
         "join",
@@ -38,8 +34,9 @@ class Init:
         "late_cgroupns",
         "new_user",
         "preserve",
+        "root",
+        "slave",
         "spec",
-        "stage",
         "stdio",
     )
 
@@ -53,20 +50,19 @@ class Init:
         bpf: bytes,
         preserve: tuple[int, ...],
     ) -> None:
+        super().__init__(spec["process"], channel, bpf)
         self.spec = spec
-        self.channel = channel
         self.stdio = stdio
         self.join = join
         self.new_user = new_user
-        self.bpf = bpf
         self.preserve = preserve
         self.gate_fd = -1
         self.die_with_parent = False
         self.late_cgroupns = False  # it is in its own cgroup, and makes the namespace there
-        self.extras: Extras | None = None  # what only some specs ask for
         self.held = False  # wait for "go" before the first step
         self.joins_others = False  # namespaces of another container
-        self.stage = "start"
+        self.root: rootfs.Root | None = None
+        self.slave = -1  # of its terminal
 
     def main(self) -> int:
         """Body of the cloned process; returns only on failure, which the parent has been told."""
@@ -88,42 +84,9 @@ class Init:
             pass  # the parent has gone: nobody to tell
 
     def _run(self) -> None:
-        spec, process = self.spec, self.spec["process"]
-        linux = spec.get("linux") or {}
+        steps = plan.container(self.spec, self.gate_fd >= 0) + plan.program(self.process, bool(self.bpf), self.die_with_parent)
         self._enter_namespaces()
-        os.setsid()
-        if self.extras is None or not self.extras.no_new_keyring:
-            libc.new_session_keyring()
-        self.stage = "hostname"
-        if spec.get("hostname"):
-            _socket.sethostname(spec["hostname"])
-        if spec.get("domainname"):
-            libc.setdomainname(spec["domainname"])
-        root = None
-        if self._has("mount"):
-            root = self._build_root(spec, linux)
-        slave = self._console(root, process) if process.get("terminal") else -1
-        if root is not None:
-            self.stage = "sysctl"
-            rootfs.write_sysctls(root, linux.get("sysctl") or {})
-            self.stage = "mask"
-            rootfs.mask(root, linux.get("maskedPaths") or [], linux.get("readonlyPaths") or [])
-            self._enter_root(root, bool(spec["root"].get("readonly")))
-        program.set_personality(linux)
-        self._finish(process, slave)
-
-    def _enter_root(self, root: rootfs.Root, readonly: bool) -> None:
-        if self.extras is not None:
-            self.stage = "hooks"
-            self.extras.before_pivot(root, self.channel)
-        self.stage = "pivot"
-        if self.extras is None or not self.extras.pivot(root, readonly):
-            rootfs.pivot(root, readonly)
-        if self.extras is not None:
-            self.extras.entered()
-
-    def _has(self, kind: str) -> bool:
-        return any(ns["type"] == kind for ns in self.spec["linux"]["namespaces"])
+        self.carry_out(steps)
 
     def _created(self, kind: str) -> bool:
         return any(ns["type"] == kind and not ns.get("path") for ns in self.spec["linux"]["namespaces"])
@@ -168,66 +131,127 @@ class Init:
         if self._created("network"):
             _loopback_up()
 
-    def _build_root(self, spec: dict[str, Any], linux: dict[str, Any]) -> rootfs.Root:
-        self.stage = "root"
-        if self.extras is None:
-            root = rootfs.Root(spec["root"]["path"])
-        else:
-            root = rootfs.Root(spec["root"]["path"], self.extras.propagation(), self.extras.root_tree)
-        self.stage = "mounts"
-        rootfs.mount_all(root, spec.get("mounts") or [])
-        self.stage = "devices"
-        if any(mount["destination"] == "/dev" and mount.get("type") == "tmpfs" for mount in spec.get("mounts") or []):
-            rootfs.make_devices(root, linux.get("devices") or [])
-        return root
+    def do_session(self) -> None:
+        """A session of its own."""
+        os.setsid()
 
-    def _console(self, root: rootfs.Root | None, process: dict[str, Any]) -> int:
+    def do_keyring(self) -> None:
+        """A keyring of its own, unless the caller's was asked for."""
+        if self.extras is None or not self.extras.no_new_keyring:
+            libc.new_session_keyring()
+
+    def do_hostname(self, name: str) -> None:
+        """The host name of its uts namespace."""
+        _socket.sethostname(name)
+
+    def do_domainname(self, name: str) -> None:
+        """Its NIS domain."""
+        libc.setdomainname(name)
+
+    def do_root(self, path: str) -> None:
+        """The host's tree cut off, the root's directory a mount."""
+        if self.extras is None:
+            self.root = rootfs.Root(path)
+        else:
+            self.root = rootfs.Root(path, self.extras.propagation(), self.extras.root_tree)
+
+    def do_mount(self, item: dict[str, Any]) -> None:
+        """One mount."""
+        mounts.make(self._top(), item)
+
+    def do_bind_device(self, source: str, target: str) -> None:
+        """A node of the host's."""
+        rootfs.bind_device(self._top(), source, target)
+
+    def do_device(self, device: dict[str, Any]) -> None:
+        """One of the spec's."""
+        rootfs.make_device(self._top(), device)
+
+    def do_device_links(self) -> None:
+        """/dev/stdin and its like."""
+        rootfs.link_devices(self._top())
+
+    def do_console(self, uid: int, size: dict[str, int]) -> None:
         """Allocate the pty in the container's own devpts, bind it at /dev/console, send its master to the parent."""
-        self.stage = "console"
-        if root is not None:
-            master = root.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY, strict=True)
+        if self.root is not None:
+            master = self.root.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY, strict=True)
         else:
             master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        slave = tty.open_pty(master)
-        user = process.get("user") or {}
-        os.fchown(slave, user.get("uid", 0), -1)
-        size = process.get("consoleSize") or {}
+        self.slave = tty.open_pty(master)
+        os.fchown(self.slave, uid, -1)
         if size.get("height") and size.get("width"):
             tty.set_size(master, size["height"], size["width"])
-        if root is not None:
-            target = root.make_file("/dev/console")
-            rootfs.attach(root, slave, target, "/dev/console")
+        if self.root is not None:
+            target = self.root.make_file("/dev/console")
+            rootfs.attach(self.root, self.slave, target, "/dev/console")
             os.close(target)
         self.channel.send("console", master)
         os.close(master)
-        return slave
 
-    def _finish(self, process: dict[str, Any], slave: int) -> None:
-        if self.gate_fd >= 0:
-            # Nobody will listen at the start: what can be known about the program is said now, as managers expect it.
-            self.stage = "exec"
-            look_up(process)
-            self._take_streams(slave)  # the creator's own must not be kept open until the start
-        self.stage = "ready"
+    def do_sysctls(self, values: dict[str, str]) -> None:
+        """Those of its namespaces."""
+        rootfs.write_sysctls(self._top(), values)
+
+    def do_mask(self, masked: list[str], readonly: list[str]) -> None:
+        """Paths hidden and made read-only."""
+        rootfs.mask(self._top(), masked, readonly)
+
+    def do_before_pivot(self) -> None:
+        """Hooks."""
+        if self.extras is not None:
+            self.extras.before_pivot(self.root, self.channel)
+
+    def do_pivot(self, readonly: bool) -> None:
+        """The root becomes "/"."""
+        if self.extras is None or not self.extras.pivot(self.root, readonly):
+            rootfs.pivot(self._top(), readonly)
+
+    def do_entered(self) -> None:
+        """The root's own propagation."""
+        if self.extras is not None:
+            self.extras.entered()
+
+    def do_personality(self, domain: str) -> None:
+        """The execution domain (config-linux.md "Personality"). RuntimeFailure."""
+        if domain not in ("LINUX", "LINUX32"):
+            raise RuntimeFailure(f"cannot set the personality {domain!r}", "it must be LINUX or LINUX32", stage="personality")
+        libc.personality(8 if domain == "LINUX32" else 0)
+
+    def do_look_up(self) -> None:
+        """Whether the program is there, as managers expect it to be known at the creation."""
+        look_up(self.process)
+
+    def do_ready(self) -> None:
+        """Tell the parent."""
         self.channel.send("ready")
-        self.stage = "start"
+
+    def do_wait(self) -> None:
+        """For the start."""
         if self.gate_fd >= 0:
             os.read(self.gate_fd, 1)  # the creating program has gone; another one, `start`, writes here
         else:
             self.channel.expect("start", "start")
-            self._take_streams(slave)
-        program.close_at_exec(self.preserve)
-        if self.extras is not None:
-            self.stage = "hooks"
-            self.extras.before_program()
-        program.run_program(self, process)
 
-    def _take_streams(self, slave: int) -> None:
-        if slave >= 0:
-            tty.make_controlling(slave)
+    def do_streams(self) -> None:
+        """Its standard streams, or its terminal."""
+        if self.slave >= 0:
+            tty.make_controlling(self.slave)
         else:
             for number, fd in enumerate(self.stdio):
                 os.dup2(fd, number)
+
+    def do_close_at_exec(self) -> None:
+        """All descriptors but those it was to keep."""
+        program.close_at_exec(self.preserve)
+
+    def do_before_program(self) -> None:
+        """What only some containers ask for, with all privileges."""
+        if self.extras is not None:
+            self.extras.before_program()
+
+    def _top(self) -> rootfs.Root:
+        assert self.root is not None  # plan.container makes no such steps without a mount namespace
+        return self.root
 
 
 def look_up(process: dict[str, Any]) -> None:

@@ -48,10 +48,14 @@ MS_FLAGS = {
     "iversion": 1 << 23,
     "lazytime": 1 << 25,
 }
-_IGNORED = set(
-    """bind rbind defaults rw suid dev exec async atime tmpcopyup loud norelatime diratime nostrictatime symfollow nomand noiversion
-nolazytime copy-symlink src-nofollow dest-nofollow""".split()
-)
+# What takes such a flag back, if it comes after it.
+_UNDONE = {
+    **{"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec", "async": "sync", "loud": "silent", "atime": "noatime"},
+    **{"diratime": "nodiratime", "symfollow": "nosymfollow"},
+    **{f"no{name}": name for name in ("relatime", "strictatime", "mand", "iversion", "lazytime")},
+}
+_IGNORED = {"bind", "rbind", "defaults", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow", "rnorelatime", "rnostrictatime"}
+_IGNORED.update(MS_FLAGS, _UNDONE)
 
 
 def parse_options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tuple[int, int]]:
@@ -73,6 +77,14 @@ def parse_options(entry: dict[str, Any]) -> tuple[int, int, int, list[str], tupl
         elif option not in _IGNORED and option.partition("=")[0] not in ("idmap", "ridmap"):
             data.append(option)
     return attr_set, attr_clr, propagation, data, (deep_set, deep_clr)
+
+
+def mount_flags(options: list[str]) -> int:
+    """The flags of mount(2) that options ask for; of two that contradict each other the later one counts."""
+    flags = 0
+    for option in options:
+        flags = flags & ~MS_FLAGS.get(_UNDONE.get(option, ""), 0) | MS_FLAGS.get(option, 0)
+    return flags
 
 
 def option_names() -> list[str]:

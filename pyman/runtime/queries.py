@@ -210,7 +210,9 @@ def _update(entry: store.Entry, opts: dict[str, Any]) -> int:
         resources["pids"] = {"limit": arguments.number(opts, "pids_limit")}
     if "blkio_weight" in opts:
         resources["blockIO"] = {**(resources.get("blockIO") or {}), "weight": arguments.number(opts, "blkio_weight")}
-    cgroup.update(entry.cgroup, {**resources, "cpu": cpu, "memory": memory})
+    from pyman.runtime import cgroup_place  # update only
+
+    cgroup_place.update(entry.cgroup, {**resources, "cpu": cpu, "memory": memory})
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Build the container's root: mounts, devices, masks, pivot. Init, inside its new mount namespace.
+"""The container's root: what lies in it by name, devices, masks, pivot. Mounts are made by runtime/mounts.py. Init, inside its new mount namespace.
 
 Every path inside the root is resolved by the kernel (openat2, RESOLVE_IN_ROOT, no magic links) to a descriptor, and the
 mount is made on that descriptor; nothing is looked up by name twice.
@@ -10,17 +10,14 @@ import os
 import stat
 
 from pyman.errors import RuntimeFailure
-from pyman.linux import fs, libc, trees
-from pyman.runtime.mount_options import ATTR, MS_FLAGS, parse_options, set_attributes
+from pyman.linux import fs, libc
+from pyman.runtime.mount_options import ATTR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
-_AT_SYMLINK_NOFOLLOW = 0x100
 _PROC_ROOT_INO = 1
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
     "fd": "/proc/self/fd",
     "stdin": "/proc/self/fd/0",
@@ -107,122 +104,9 @@ def _link_target(parent_fd: int, parent: str, name: str, links: int) -> str:
     return target if target.startswith("/") else f"{parent}/{target}"
 
 
-def _proc(fd: int) -> str:
+def proc_path(fd: int) -> str:
+    """A path that names what a descriptor does, for calls that take none."""
     return f"/proc/self/fd/{fd}"
-
-
-def mount_all(root: Root, mounts: list[dict[str, Any]]) -> None:
-    """The spec's mounts, in order. RuntimeFailure names the one that failed."""
-    for entry in mounts:
-        try:
-            _mount_one(root, entry)
-        except OSError as err:
-            target, kind = entry["destination"], entry.get("type") or "bind"
-            source = f" from {entry['source']}" if kind == "bind" else ""
-            why = err.strerror or str(err)
-            if err.errno == 40:  # ELOOP: RESOLVE_NO_SYMLINKS
-                why = "the image has a symbolic link there"
-            elif err.errno == 20:
-                why = "the image has something there that is not a directory"
-            elif err.errno == 19:
-                why = f"this kernel has no file system {kind}"
-            elif err.errno == 22 and kind != "bind" and entry.get("options"):
-                why = f"the file system {kind} refuses the options {','.join(entry['options'])}: {why}"
-            raise RuntimeFailure(f"cannot mount {target}{source}", why, stage="mounts", errno=err.errno or 0) from err
-
-
-def _mount_one(root: Root, entry: dict[str, Any]) -> None:
-    kind, target = entry.get("type") or "bind", entry["destination"]
-    options = entry.get("options") or []
-    if "link_to" in entry:  # copy-symlink, see runtime/rootfs_more.py
-        parent = root.make_dirs(target.rstrip("/").rpartition("/")[0] or "/")
-        os.symlink(entry["link_to"], target.rstrip("/").rpartition("/")[2], dir_fd=parent)
-        os.close(parent)
-        return
-    if kind == "bind" or "bind" in options or "rbind" in options:
-        _bind(root, entry, options)
-        return
-    # The kernel's own file systems must not land where the image points with a symbolic link.
-    strict = kind in _STRICT_TYPES or target in ("/dev", "/proc", "/sys")
-    _, _, propagation, data, deep = parse_options(entry)
-    if kind == "tmpfs" and not any(option.startswith("mode=") for option in data):
-        data += _mode_below(root, target)
-    fd = root.make_dirs(target, strict)
-    copy = os.open(_proc(fd), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if "tmpcopyup" in options else -1
-    flags = 0
-    for option in options:
-        flags |= MS_FLAGS.get(option, 0)
-    late_readonly = copy >= 0 and flags & libc.MS_RDONLY
-    if late_readonly:
-        flags &= ~libc.MS_RDONLY
-    if kind == "cgroup":
-        _mount_cgroup(root, target, fd, flags, data)
-    else:
-        _mount_type(kind, entry.get("source") or kind, fd, flags, data)
-    os.close(fd)
-    fd = root.open(target, strict=strict)
-    if copy >= 0:
-        trees.copy_tree(copy, fd)
-        os.close(copy)
-        if late_readonly:
-            libc.mount_setattr(fd, "", libc.AT_EMPTY_PATH, attr_set=1)
-    set_attributes(fd, *deep, True)
-    if propagation:
-        libc.mount(None, _proc(fd), None, propagation)
-    if kind == "proc" and fs.magic(fd) != fs.PROC_SUPER_MAGIC:
-        raise RuntimeFailure(f"cannot mount {target}", "what was mounted there is not procfs", stage="mounts")
-    os.close(fd)
-
-
-def _mode_below(root: Root, target: str) -> list[str]:
-    """The option that gives a tmpfs the mode of the directory it covers, as runc and crun do; none where there is no directory yet."""
-    try:
-        fd = root.open(target, os.O_PATH | os.O_DIRECTORY)
-    except OSError:
-        return []
-    mode = stat.S_IMODE(os.fstat(fd).st_mode)
-    os.close(fd)
-    return [f"mode={mode:o}"]
-
-
-def _mount_type(kind: str, source: str, fd: int, flags: int, data: list[str]) -> None:
-    target = _proc(fd)
-    try:
-        libc.mount(source, target, kind, flags, ",".join(data) or None)
-    except OSError as err:
-        if kind == "devpts" and err.errno == 22:  # gid 5 is not mapped in single-id mode
-            libc.mount(source, target, kind, flags, ",".join(d for d in data if not d.startswith("gid=")))
-        elif kind == "sysfs" and err.errno == 1:
-            # Only who owns the network namespace may mount sysfs: the host's instead. Read-only as a whole, for the host's
-            # cgroups lie in there, and some of them are the caller's.
-            tree = libc.open_tree(libc.AT_FDCWD, "/sys", libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE)
-            libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | libc.AT_RECURSIVE, attr_set=ATTR["ro"][0] | 0xE)
-            libc.move_mount(tree, fd)
-            os.close(tree)
-        else:
-            raise
-
-
-def _mount_cgroup(root: Root, target: str, fd: int, flags: int, data: list[str]) -> None:
-    """cgroup v2 of the container's cgroup namespace; an empty read-only directory where that cannot be (v1, no such namespace)."""
-    empty = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
-    try:
-        libc.mount("cgroup2", _proc(fd), "cgroup2", flags, ",".join(data) or None)
-        return
-    except OSError as err:
-        if err.errno == 22 and data:
-            raise
-        busy = err.errno == 16  # another view of the same hierarchy lies there, as part of a bind-mounted /sys
-    libc.mount("tmpfs", _proc(fd), "tmpfs", empty, "size=0,mode=755")
-    if not busy:
-        return
-    above = root.open(target, strict=True)
-    try:
-        libc.mount("cgroup2", _proc(above), "cgroup2", flags, ",".join(data) or None)
-    except OSError:
-        pass  # the empty directory stays
-    finally:
-        os.close(above)
 
 
 def attach(root: Root, source: int, target: int, path: str, recursive: bool = False, attr_set: int = 0) -> None:
@@ -244,71 +128,19 @@ def attach(root: Root, source: int, target: int, path: str, recursive: bool = Fa
         os.close(rootfs_old.attach(root, source, target, path, recursive, attr_set))
 
 
-def _bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
-    try:
-        _bind_tree(root, entry, options)
-    except OSError as err:
-        if err.errno != libc.ENOSYS or ("tree_fd" in entry and not entry.get("tree_optional")):
-            raise
-        from pyman.runtime import rootfs_old
+def make_device(root: Root, device: dict[str, Any]) -> None:
+    """A device of the spec: bound from the host (a user namespace may make none), or made where it can be. RuntimeFailure."""
+    source = device.get("source") or device["path"]
+    if device.get("type") == "p" or not os.path.exists(source):
+        from pyman.runtime import rootfs_more  # FIFOs, and nodes that the host does not have
 
-        rootfs_old.bind(root, entry, options)
-
-
-def _bind_tree(root: Root, entry: dict[str, Any], options: list[str]) -> None:
-    recursive = "rbind" in options
-    source = entry["source"]
-    tree = entry.get("tree_fd", -1)  # made by who has the rights, see runtime/rootfs_more.py
-    if tree < 0:
-        flags = libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if recursive else 0)
-        flags |= _AT_SYMLINK_NOFOLLOW if "src-nofollow" in options else 0
-        tree = libc.open_tree(libc.AT_FDCWD, source, flags)
-    try:
-        directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-        nofollow = os.O_NOFOLLOW if "dest-nofollow" in options else 0
-        target = _bind_target(root, entry["destination"], directory, nofollow)
-        attr_set, attr_clr, propagation, _, deep = parse_options(entry)
-        set_attributes(tree, *deep, True)
-        set_attributes(tree, attr_set, attr_clr, False)
-        libc.move_mount(tree, target)
-        os.close(target)
-        placed = _mounted(root, entry["destination"], nofollow)
-        libc.mount(None, placed, None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
-    finally:
-        os.close(tree)
+        if rootfs_more.make_node(root, device):
+            return
+    bind_device(root, source, device["path"])
 
 
-def _bind_target(root: Root, path: str, directory: bool, nofollow: int) -> int:
-    """O_PATH descriptor of what a bind mount goes to, made if it is missing; with O_NOFOLLOW a symbolic link at its end is the place."""
-    if nofollow:
-        try:
-            fd = root.open(path, os.O_PATH | nofollow)
-        except FileNotFoundError:
-            fd = -1
-        if fd >= 0 and stat.S_ISLNK(os.fstat(fd).st_mode) and fs.magic(fd) == fs.PROC_SUPER_MAGIC:
-            raise RuntimeFailure(f"cannot mount on {path}", "it is a link of procfs, which programs rely on", stage="mounts")
-        if fd >= 0:
-            return fd
-    return root.make_dirs(path) if directory else root.make_file(path)
-
-
-def _mounted(root: Root, path: str, nofollow: int = 0) -> str:
-    """A path to what is mounted at `path` now; the descriptor stays open until exec (it is close-on-exec)."""
-    return _proc(root.open(path, os.O_PATH | nofollow))
-
-
-def make_devices(root: Root, devices: list[dict[str, Any]]) -> None:
-    """/dev's standard nodes, bound from the host (a user namespace may make none), the spec's devices and the links."""
-    for name in _DEVICES:
-        bind_device(root, f"/dev/{name}", f"/dev/{name}")
-    for device in devices:
-        source = device.get("source") or device["path"]
-        if device.get("type") == "p" or not os.path.exists(source):
-            from pyman.runtime import rootfs_more  # FIFOs, and nodes that the host does not have
-
-            if rootfs_more.make_node(root, device):
-                continue
-        bind_device(root, source, device["path"])
+def link_devices(root: Root) -> None:
+    """The links of /dev."""
     dev = root.open("/dev", os.O_PATH | os.O_DIRECTORY, strict=True)
     for name, link in _LINKS.items():
         try:
@@ -352,7 +184,11 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
             continue
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             libc.mount(
-                "tmpfs", _proc(fd), "tmpfs", libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC, "size=0,mode=755,nr_inodes=1"
+                "tmpfs",
+                proc_path(fd),
+                "tmpfs",
+                libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC,
+                "size=0,mode=755,nr_inodes=1",
             )
         else:
             attach(root, null, fd, path, attr_set=ATTR["ro"][0] | ATTR["nosuid"][0] | ATTR["noexec"][0])
@@ -369,8 +205,6 @@ def _existing(root: Root, path: str) -> int:
 
 def write_sysctls(root: Root, sysctls: dict[str, str]) -> None:
     """Namespaced sysctls, through the container's own procfs, verified to be its top, and nothing that was mounted over a part of it."""
-    if not sysctls:
-        return
     proc = -1
     within = libc.RESOLVE_BENEATH | libc.RESOLVE_NO_XDEV | libc.RESOLVE_NO_SYMLINKS
     for key, value in sysctls.items():

@@ -11,7 +11,6 @@ import stat
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc
-from pyman.runtime.mount_options import parse_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,18 +32,19 @@ def attach(root: Root, source: int, target: int, path: str, recursive: bool, att
     return placed
 
 
-def bind(root: Root, entry: dict[str, Any], options: list[str]) -> None:
-    """A bind mount of the spec. RuntimeFailure, OSError."""
-    if "dest-nofollow" in options:
-        raise RuntimeFailure(f"cannot mount on {entry['destination']} itself", "this kernel cannot (Linux 5.2 can)", stage="mounts")
-    attr_set, attr_clr, propagation, _, deep = parse_options(entry)
-    source = os.open(entry["source"], os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if "src-nofollow" in options else 0))
+def bind(root: Root, item: dict[str, Any]) -> None:
+    """A bind mount of a plan. RuntimeFailure, OSError."""
+    path, deep = item["target"], item["deep"]
+    if item["target_nofollow"]:
+        raise RuntimeFailure(f"cannot mount on {path} itself", "this kernel cannot (Linux 5.2 can)", stage="mounts")
+    source = os.open(item["source"], os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if item["source_nofollow"] else 0))
     directory = stat.S_ISDIR(os.fstat(source).st_mode)
-    recursive = "rbind" in options and directory
+    recursive = item["recursive"] and directory
     if any(deep) and recursive:
         raise RuntimeFailure("cannot change the flags of a tree of mounts", "this kernel cannot (Linux 5.12 can)", stage="mounts")
-    target = root.make_dirs(entry["destination"]) if directory else root.make_file(entry["destination"])
-    placed = attach(root, source, target, entry["destination"], recursive, attr_set | deep[0], attr_clr | deep[1])
-    libc.mount(None, f"/proc/self/fd/{placed}", None, propagation or (libc.MS_PRIVATE | libc.MS_REC))
+    target = root.make_dirs(path) if directory else root.make_file(path)
+    attr_set, attr_clr = item["attributes"]
+    placed = attach(root, source, target, path, recursive, attr_set | deep[0], attr_clr | deep[1])
+    libc.mount(None, f"/proc/self/fd/{placed}", None, item["propagation"])
     for fd in (source, target, placed):
         os.close(fd)

@@ -119,6 +119,8 @@ def place(scope: Scope) -> str:
 
 def _divide(base: str) -> None:
     """Processes to `supervisor`, then all controllers on: the kernel wants a group that gives controllers to be without processes."""
+    from pyman.runtime import cgroup_place
+
     supervisor = os.path.join(base, "supervisor")
     try:
         os.mkdir(supervisor, 0o755)
@@ -135,7 +137,7 @@ def _divide(base: str) -> None:
             except ProcessLookupError:
                 continue
         try:
-            return cgroup.enable(base, controllers)
+            return cgroup_place.enable(base, controllers)
         except OSError as err:
             if err.errno != errno.EBUSY:  # one that was just forked
                 raise

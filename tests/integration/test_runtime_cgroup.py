@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyman.runtime import cgroup
+from pyman.runtime import cgroup, cgroup_place
 from tests.conftest import until
 from tests.integration.conftest import Bundle, Runtime
 
@@ -147,9 +147,9 @@ def test_update_options_are_checked(bundle: Bundle, runtime: Runtime, own: Path)
 def test_without_a_cgroup_the_container_runs_and_limits_are_errors(bundle: Bundle, runtime: Runtime, monkeypatch: Any) -> None:
     """The same functions where nothing is mounted: an empty directory instead of the kernel's mount points."""
     monkeypatch.setattr(cgroup, "_MOUNTS", (str(bundle.path),))
-    place, notes = cgroup.create("", "x", {})
+    place, notes = cgroup_place.create("", "x", {})
     assert place == "" and "cgroup v2 is not mounted" in notes[0]
     with pytest.raises(cgroup.RuntimeFailure, match="cannot limit container x"):
-        cgroup.create("", "x", {"pids": {"limit": 5}})
+        cgroup_place.create("", "x", {"pids": {"limit": 5}})
     with pytest.raises(cgroup.RuntimeFailure, match="has no cgroup"):
         cgroup.freeze("", True)

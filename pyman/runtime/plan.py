@@ -1,0 +1,154 @@
+"""What makes a container of a spec, as ordered lists of operations. Pure: no system call, no privilege. Init and exec-init carry them out.
+
+A step is a tuple (stage, operation, arguments...): the stage is what an error names, the operation a method of the executor
+(`do_OPERATION` of runtime/init.py:Init, then of runtime/program.py:Program), which does these steps, in this order, and no others.
+What needs the system (which of two ways a kernel knows, whether a path exists) is decided by the operation.
+"""
+
+from __future__ import annotations
+
+from pyman.errors import RuntimeFailure
+from pyman.linux import caps, libc
+from pyman.runtime.mount_options import mount_flags, parse_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Step = tuple[Any, ...]
+
+_STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
+_STANDARD_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+
+
+def container(spec: dict[str, Any], gated: bool = False) -> list[Step]:
+    """The steps of init, already in its namespaces, until it may execute its program (`program` has those that follow).
+
+    gated: the creator ends before the start; what can be known about the program is said before. RuntimeFailure.
+    """
+    process, linux = spec["process"], spec.get("linux") or {}
+    steps: list[Step] = [("start", "session"), ("start", "keyring")]
+    if spec.get("hostname"):
+        steps.append(("hostname", "hostname", spec["hostname"]))
+    if spec.get("domainname"):
+        steps.append(("hostname", "domainname", spec["domainname"]))
+    has_root = any(entry["type"] == "mount" for entry in spec["linux"]["namespaces"])
+    if has_root:
+        steps += root(spec)
+    if process.get("terminal"):
+        steps.append(("console", "console", (process.get("user") or {}).get("uid", 0), process.get("consoleSize") or {}))
+    if has_root:
+        steps += entry(spec)
+    domain = str((linux.get("personality") or {}).get("domain") or "")
+    if domain:
+        steps.append(("personality", "personality", domain))
+    if gated:
+        # Nobody will listen at the start. And the creator's own streams must not be kept open until then.
+        steps += [("exec", "look_up"), ("exec", "streams")]
+    steps += [("ready", "ready"), ("start", "wait")]
+    if not gated:
+        steps.append(("start", "streams"))
+    return [*steps, ("start", "close_at_exec"), ("hooks", "before_program")]
+
+
+def root(spec: dict[str, Any]) -> list[Step]:
+    """The root file system with the mounts in it, in the spec's order, and the devices on top (config.md "Mounts", config-linux.md "Devices")."""
+    steps: list[Step] = [("root", "root", spec["root"]["path"])]
+    mounts = spec.get("mounts") or []
+    steps += [("mounts", "mount", mount(item)) for item in mounts]
+    if any(item["destination"] == "/dev" and item.get("type") == "tmpfs" for item in mounts):
+        steps += [("devices", "bind_device", f"/dev/{name}", f"/dev/{name}") for name in _STANDARD_DEVICES]
+        steps += [("devices", "device", device) for device in (spec.get("linux") or {}).get("devices") or []]
+        steps.append(("devices", "device_links"))
+    return steps
+
+
+def entry(spec: dict[str, Any]) -> list[Step]:
+    """From a built root to one that was entered. Sysctls while /proc is writable; masks over all mounts; the root read-only at the end."""
+    linux = spec.get("linux") or {}
+    steps: list[Step] = []
+    if linux.get("sysctl"):
+        steps.append(("sysctl", "sysctls", linux["sysctl"]))
+    steps.append(("mask", "mask", linux.get("maskedPaths") or [], linux.get("readonlyPaths") or []))
+    return [*steps, ("hooks", "before_pivot"), ("pivot", "pivot", bool(spec["root"].get("readonly"))), ("pivot", "entered")]
+
+
+def mount(item: dict[str, Any]) -> dict[str, Any]:
+    """One mount of a spec, its options understood (see runtime/mounts.py). RuntimeFailure."""
+    kind, target, options = item.get("type") or "bind", item["destination"], item.get("options") or []
+    if "remount" in options:
+        raise _refused(target, "remount changes a mount that is there; this one would be new")
+    if "link_to" in item:  # copy-symlink, see runtime/rootfs_more.py
+        return {"how": "link", "target": target, "to": item["link_to"]}
+    attr_set, attr_clr, propagation, data, deep = parse_options(item)
+    found = {"target": target, "type": kind, "source": item.get("source"), "options": options, "deep": deep}
+    if kind == "bind" or "bind" in options or "rbind" in options:
+        if data:
+            raise _refused(target, f"a bind mount has no option {data[0]}: those of a file system belong to its first mount")
+        return found | {
+            "how": "bind",
+            "tree": item.get("tree_fd", -1),  # made by who has the rights, see runtime/rootfs_more.py
+            "tree_optional": bool(item.get("tree_optional")),
+            "recursive": "rbind" in options,
+            "source_nofollow": "src-nofollow" in options,
+            "target_nofollow": "dest-nofollow" in options,
+            "attributes": (attr_set, attr_clr),
+            "propagation": propagation or (libc.MS_PRIVATE | libc.MS_REC),
+        }
+    if item.get("uidMappings") or item.get("gidMappings") or any(word.partition("=")[0] in ("idmap", "ridmap") for word in options):
+        raise _refused(target, "ids can be mapped in bind mounts only")
+    flags = mount_flags(options)
+    copy_up = "tmpcopyup" in options
+    late_readonly = copy_up and bool(flags & libc.MS_RDONLY)
+    return found | {
+        "how": "cgroup" if kind == "cgroup" else "new",
+        # The kernel's own file systems must not land where the image points with a symbolic link.
+        "strict": kind in _STRICT_TYPES or target in ("/dev", "/proc", "/sys"),
+        "flags": flags & ~libc.MS_RDONLY if late_readonly else flags,
+        "data": data,
+        "covered_mode": kind == "tmpfs" and not any(option.startswith("mode=") for option in data),
+        "copy_up": copy_up,
+        "late_readonly": late_readonly,
+        "propagation": propagation,
+    }
+
+
+def _refused(target: str, why: str) -> RuntimeFailure:
+    return RuntimeFailure(f"cannot mount {target}", why, stage="mounts")
+
+
+def program(process: dict[str, Any], filtered: bool, die_with_parent: bool = False) -> list[Step]:
+    """The last steps, for init and exec-init: after them the process has what the user's program gets. filtered: there is a seccomp filter.
+
+    The filter comes last where no_new_privs allows that; else it needs CAP_SYS_ADMIN, so it comes before the capabilities go.
+    """
+    wanted = process.get("capabilities") or {}
+    sets = {kind: caps.mask(wanted.get(kind) or []) for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}
+    user = process.get("user") or {}
+    no_new_privs = bool(process.get("noNewPrivileges"))
+    cwd = process.get("cwd") or "/"
+    # The directory may be closed to the user and open to root, or the other way round (a FUSE mount): one of both must do.
+    steps: list[Step] = [("workdir", "try_directory", cwd)]
+    # After the last descriptor was opened: a container may have a limit of none.
+    steps += [("rlimits", "limit", item["type"], item["soft"], item["hard"]) for item in process.get("rlimits") or []]
+    if filtered and not no_new_privs:
+        steps.append(("user", "filter"))
+    steps.append(("user", "bounding", sets["bounding"]))
+    if not process.get("keepGroups"):  # not of the spec: the runtime program sets it
+        steps.append(("user", "groups", user.get("additionalGids") or []))
+    steps += [
+        ("user", "keep_capabilities", True),
+        ("user", "ids", user.get("uid", 0), user.get("gid", 0)),
+        ("user", "umask", user.get("umask", 0o022)),
+        ("user", "capabilities", sets["effective"], sets["permitted"], sets["inheritable"]),
+    ]
+    if sets["ambient"]:
+        steps.append(("user", "ambient", sets["ambient"]))
+    steps.append(("user", "keep_capabilities", False))
+    if no_new_privs:
+        steps.append(("user", "no_new_privs"))
+        if filtered:
+            steps.append(("user", "filter"))
+    if die_with_parent:
+        steps.append(("user", "die_with_parent"))  # after the change of ids, which clears it
+    return [*steps, ("workdir", "directory", cwd), ("exec", "execute", process["args"])]

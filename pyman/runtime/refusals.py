@@ -1,0 +1,95 @@
+"""Why the kernel did not execute the user's program: interpreter, format, permission. Init and exec-init, which load this before they need it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pyman.errors import CannotInvoke, CommandNotFound, RuntimeFailure
+from pyman.linux import libc
+
+_ARCH_NAMES = {0x3E: "x86-64", 0xB7: "arm64", 0x28: "arm", 0x03: "x86", 0xF3: "riscv64", 0x15: "ppc64", 0x16: "s390x"}
+_HANDLERS = {0x3E: "x86_64", 0xB7: "aarch64", 0x28: "arm", 0x03: "i386", 0xF3: "riscv64", 0x15: "ppc64le", 0x16: "s390x"}
+
+
+def explain(path: str, err: OSError) -> RuntimeFailure:
+    """Why execve(2) of `path` failed with `err`: CommandNotFound (127) or CannotInvoke (126)."""
+    head = _head(path)
+    what = f"cannot run {path}"
+    if err.errno == errno.ENOENT:
+        if head.startswith(b"#!"):
+            line = head[2:].split(b"\n")[0].decode(errors="replace")
+            if line.endswith("\r"):
+                return CommandNotFound(
+                    what,
+                    f"its first line ends with a carriage return, so the kernel looks for {line.strip()!r} + CR",
+                    "save the script with Unix line ends (dos2unix)",
+                )
+            return CommandNotFound(
+                what,
+                f"its interpreter {line.split()[0] if line.split() else ''!r} does not exist in the container",
+                "install the interpreter in the image, or correct the first line",
+            )
+        if head.startswith(b"\x7fELF"):
+            return CommandNotFound(
+                what,
+                "its dynamic loader does not exist in the container",
+                "the image lacks the C library this program was built for (glibc or musl); use a static build",
+            )
+        return CommandNotFound(what, "no such file in the container")
+    if err.errno == errno.ENOEXEC:
+        if head.startswith(b"\x7fELF"):
+            machine = int.from_bytes(head[18:20], "little")
+            return CannotInvoke(
+                what,
+                f"exec format error: the program is for {_ARCH_NAMES.get(machine, hex(machine))}, this machine is {os.uname().machine}",
+                f"use an image for this platform (--platform), or install qemu-user-static: the handler qemu-{_HANDLERS.get(machine, '*')} "
+                "is not registered in /proc/sys/fs/binfmt_misc",
+            )
+        return CannotInvoke(
+            what, "exec format error: it is neither an ELF program nor a script with a #! line", "add a first line such as #!/bin/sh"
+        )
+    if err.errno == errno.EACCES:
+        return _denied(what, path, head)
+    if err.errno == errno.ELOOP:
+        return CannotInvoke(what, "too many symbolic links, or interpreters that need interpreters")
+    if err.errno == errno.ETXTBSY:
+        return CannotInvoke(what, "somebody has the file open for writing")
+    return CannotInvoke(what, err.strerror or str(err))
+
+
+def _denied(what: str, path: str, head: bytes) -> CannotInvoke:
+    """EACCES: a mount without exec, the mode of the file or of its interpreter, or a directory on the way."""
+    words = head[2:].split(b"\n")[0].split() if head.startswith(b"#!") else []
+    interpreter = words[0].decode(errors="replace") if words else ""
+    for file, name in ((path, "it"), *([(interpreter, f"its interpreter {interpreter}")] if interpreter else [])):
+        try:
+            noexec = os.statvfs(file).f_flag & os.ST_NOEXEC
+        except OSError:
+            continue
+        if noexec:
+            return CannotInvoke(
+                what, f"permission denied: {name} lies on a file system that is mounted noexec", "mount the volume without noexec"
+            )
+        if not os.access(file, os.X_OK, effective_ids=True):
+            why = f"permission denied: {name} is not executable for user {os.geteuid()}:{os.getegid()}"
+            return CannotInvoke(what, why, "check its mode and owner, those of the directories above it, and --user")
+    return CannotInvoke(
+        what, "permission denied: a security module of the kernel (SELinux, AppArmor) forbids it", "look at the kernel's log"
+    )
+
+
+def _head(path: str) -> bytes:
+    """The first bytes of a regular file, else nothing: to open a FIFO would wait, to open a device could do anything."""
+    try:
+        fd = libc.openat2(libc.AT_FDCWD, path, os.O_PATH, 0, libc.RESOLVE_NO_MAGICLINKS)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return b""
+            with open(f"/proc/self/fd/{fd}", "rb") as file:
+                return file.read(256)
+        finally:
+            os.close(fd)
+    except OSError:
+        return b""
