@@ -2,7 +2,7 @@
 
 To import oras takes longer than all the rest of a pull that finds nothing new. So what is asked first, and is most often all that is
 asked (HEAD; GET of a manifest, a configuration, a token), goes over a plain connection here. Whatever is not plain is left to oras:
-proxies, redirects, errors, odd answers, everything large. Who may see credentials is decided in registry.py for both.
+proxies, redirects, errors, odd answers, everything large. Who may see credentials is decided in tokens.py for both.
 """
 
 from __future__ import annotations

@@ -1,18 +1,17 @@
-"""Requests to a registry (distribution-spec 1.1): the door of oras. Slow path.
+"""Requests to a registry (distribution-spec 1.1). Slow path.
 
-oras gives the session; retries, streaming, redirects, and where credentials may go are decided here. Small questions are asked by
-questions.py as long as nothing else has needed oras, whose import takes longer than a pull that finds nothing new.
+oras gives the session (oras_session.py); retries, streaming and redirects are decided here, who may see credentials in tokens.py. Small
+questions are asked by questions.py as long as nothing else has needed oras, whose import takes longer than a pull that finds nothing new.
 """
 
 from __future__ import annotations
 
 import _thread
-import binascii
 import os
 import time
 
 from pyman.errors import ImageError, PymanError, RegistryError
-from pyman.image import answers, auth, questions
+from pyman.image import answers, auth, oras_session, questions, tokens
 from pyman.image.answers import Unreachable
 
 TYPE_CHECKING = False
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from pyman.config.registries import Endpoint
 
 RETRIES = 4
-_TIMEOUT = (10, 60)  # seconds: to connect, between two packets
 _CHUNK = 1 << 14  # bytes: what at most is lost when a connection breaks
-_TOKEN = 1 << 20  # bytes of a token server's answer
 _PASSING = (429, 500, 502, 503, 504)
 
 
@@ -60,43 +57,6 @@ class Broken(Exception):
     """A connection broke while a body was read."""
 
 
-def _import_oras() -> Any:
-    import importlib
-    import sys
-    import types
-
-    def loaded(name: str) -> Any:
-        del sys.modules["jsonschema"]
-        return getattr(importlib.import_module("jsonschema"), name)
-
-    # oras checks with it what it writes itself, which is not done here: 40 of 130 ms. It is loaded when something of it is asked for.
-    stand_in = types.ModuleType("jsonschema")
-    stand_in.__getattr__ = loaded  # type: ignore[method-assign]
-    sys.modules.setdefault("jsonschema", stand_in)
-    try:
-        import oras.provider
-    except ImportError:
-        import site  # the launcher starts without site-packages
-
-        site.main()
-        import oras.provider
-    return oras.provider
-
-
-def _adapter(context: Any) -> Any:
-    """A requests adapter whose connections have these TLS settings."""
-    import requests.adapters
-
-    class Adapter(requests.adapters.HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
-            return super().init_poolmanager(*args, ssl_context=context, **kwargs)
-
-        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-            return super().proxy_manager_for(*args, ssl_context=context, **kwargs)
-
-    return Adapter(pool_maxsize=16)
-
-
 class Connection:
     """Requests about one repository at one endpoint.
 
@@ -120,7 +80,7 @@ class Connection:
         self._cert_dir = access.cert_dir
         self._guard = _thread.allocate_lock()
         self._session: Any = None
-        self._asker = questions.Asker(lambda: self._context(quick=True))
+        self.asker = questions.Asker(lambda: self._context(quick=True))
 
     def _context(self, *, quick: bool = False) -> Any:
         from pyman.image import certs  # ssl: 8 ms
@@ -132,20 +92,17 @@ class Connection:
         """oras's session, made when it is needed first."""
         with self._guard:
             if self._session is None:
-                client = _import_oras().Registry(hostname=self.host, insecure=False, tls_verify=not self.insecure)
-                session = client.session
-                session.trust_env = True  # the proxy variables
-                session.max_redirects = 5
-                session.mount("https://", _adapter(self._context()))
-                # Credentials are those of auth.json: requests would take others from ~/.netrc, for the registry and for wherever it redirects to.
-                session.auth = lambda request: request
-                session.rebuild_auth = self._redirected
-                self._session = session
+                self._session = oras_session.make(self.host, self.insecure, self._context(), self._redirected)
             return self._session
+
+    @property
+    def has_session(self) -> bool:
+        """Whether something has needed oras already."""
+        return self._session is not None
 
     def close(self) -> None:
         """Close the connections."""
-        self._asker.close()
+        self.asker.close()
         if self._session is not None:
             self._session.close()
 
@@ -154,8 +111,6 @@ class Connection:
         if scope not in self.scopes:
             self.scopes.append(scope)
             self.token = ""
-
-    # ---- requests ----
 
     def _url(self, path: str) -> str:
         if path.startswith(("https://", "http://")):
@@ -185,7 +140,7 @@ class Connection:
             if response.status_code != 401 or attempt or not self._is_own(url):
                 return response
             response.close()
-            self._authenticate(response.headers.get("Www-Authenticate") or "")
+            tokens.answer(self, response.headers.get("Www-Authenticate") or "")
         raise AssertionError("unreachable")
 
     def _send(self, method: str, path: str, headers: dict[str, str], data: Any, stream: bool, small: int) -> tuple[Any, str]:
@@ -195,37 +150,36 @@ class Connection:
             if answered:
                 return answered
         session = self.session
-        import requests  # it can be found now
-
+        failures = oras_session.failures()
         while True:
             scheme, url = self.scheme, self._url(path)
             try:
                 response = session.request(
                     method,
                     url,
-                    headers={**headers, **(self._authorization() if self._is_own(url) else {})},
+                    headers={**headers, **(tokens.header(self) if self._is_own(url) else {})},
                     data=data,
                     stream=stream,
-                    timeout=_TIMEOUT,
+                    timeout=tokens.TIMEOUT,
                     verify=not self.insecure,
                     allow_redirects=method in ("GET", "HEAD"),
                 )
                 return response, url
-            except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as err:
+            except (failures.SSLError, failures.ConnectionError) as err:
                 if self.insecure and scheme == "https" and not path.startswith("http"):
                     self.scheme = "http"  # perhaps another thread has found that out already
                     continue
                 raise answers.unreachable(self.host, self.what, err) from err
-            except (requests.exceptions.RequestException, ValueError) as err:  # ValueError: a redirect to what is no URL
+            except (failures.RequestException, ValueError) as err:  # ValueError: a redirect to what is no URL
                 raise answers.unreachable(self.host, self.what, err) from err
 
     def _ask(self, method: str, path: str, headers: dict[str, str], small: int) -> tuple[Any, str] | None:
         """As _send, by a plain connection; None if oras is to ask. Unreachable: no answer came in time."""
         while self._session is None:
             scheme, url = self.scheme, self._url(path)
-            sent = {"Accept": "*/*", **headers, **(self._authorization() if self._is_own(url) else {})}
+            sent = {"Accept": "*/*", **headers, **(tokens.header(self) if self._is_own(url) else {})}
             try:
-                return self._asker.ask(method, url, sent, small), url
+                return self.asker.ask(method, url, sent, small), url
             except TimeoutError as err:
                 raise answers.unreachable(self.host, self.what, err) from err
             except OSError:
@@ -302,11 +256,9 @@ class Connection:
         if isinstance(response, questions.Answer):
             yield response.data
             return
-        import requests
-
         try:
             yield from response.iter_content(_CHUNK)
-        except (requests.exceptions.RequestException, OSError) as err:
+        except (oras_session.failures().RequestException, OSError) as err:
             raise Broken(answers.cause(err)) from err
 
     def read(self, response: Any, limit: int) -> bytes:
@@ -329,90 +281,3 @@ class Connection:
             said = answers.said(response)
             response.close()
             raise answers.refusal(self, response.status_code, path, said)
-
-    # ---- authentication ----
-
-    def _authorization(self) -> dict[str, str]:
-        if self.token:
-            return {"Authorization": f"Bearer {self.token}"}
-        return self._basic() if self.basic else {}
-
-    def _basic(self) -> dict[str, str]:
-        if not self.credentials:
-            return {}
-        return {"Authorization": "Basic " + binascii.b2a_base64(":".join(self.credentials).encode(), newline=False).decode()}
-
-    def _authenticate(self, challenge: str) -> None:
-        """Answer a 401: basic, or a token from the declared realm. RegistryError."""
-        kind = challenge.split(" ", 1)[0].lower()
-        if kind == "basic":
-            if not self.credentials:
-                raise RegistryError(
-                    self.what,
-                    f"{self.host} wants a user and password (401), and no credentials are stored for it",
-                    f"pyman login {self.registry}, or --creds USER:PASSWORD",
-                )
-            if self.basic:
-                whose, hint = answers.credentials(self)
-                raise RegistryError(self.what, f"{self.host} refused {whose} (401)", hint)
-            self.basic = True
-            return
-        if kind != "bearer":
-            raise RegistryError(self.what, f"{self.host} asks for an authentication pyman does not know: {challenge[:80]!r}")
-        header = answers.challenge(challenge)
-        realm = header.get("realm", "")
-        secure = realm.startswith("https://")
-        # Without TLS, or with a certificate nobody verifies, credentials go to the very host that was declared insecure, and to no other.
-        same_host = answers.host_of(realm) == answers.host_of(f"http://{self.host}") != ""
-        if not secure and (self.scheme == "https" or not same_host or not realm.startswith("http://")):
-            raise RegistryError(
-                self.what,
-                f"{self.host} wants its tokens fetched from {realm!r}, which is not https",
-                "credentials are never sent without TLS to another place",
-            )
-        self.token = self._fetch_token(realm, header.get("service", ""), not (self.insecure and same_host))
-
-    def _fetch_token(self, realm: str, service: str, verify: bool) -> str:
-        parameters: dict[str, Any] = {"scope": self.scopes, **({"service": service} if service else {})}
-        response = None
-        if self._session is None and verify == (not self.insecure) and not (self.credentials and self.credentials[0] == auth.TOKEN_USER):
-            response = self._ask_token(realm, parameters)
-        if response is None:
-            response = self._request_token(realm, parameters, verify)
-        if response.status_code != 200:
-            whose, hint = answers.credentials(self)
-            who = f"refused {whose}" if self.credentials else "gives no anonymous token"
-            raise RegistryError(self.what, f"its token server {who} ({response.status_code})", hint)
-        try:
-            value = response.json()
-            token = value.get("token") or value["access_token"]
-            if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
-                raise ValueError("it would not fit into a header")
-            return token
-        except (ValueError, KeyError, AttributeError, RecursionError) as err:
-            raise RegistryError(self.what, "its token server sent no token") from err
-
-    def _ask_token(self, realm: str, parameters: dict[str, Any]) -> Any:
-        """The token server's answer by a plain connection; None if oras is to ask."""
-        from urllib.parse import urlencode
-
-        url = realm + ("&" if "?" in realm else "?") + urlencode(parameters, doseq=True)
-        try:
-            return self._asker.ask("GET", url, {"User-Agent": "pyman", "Accept": "*/*", **self._basic()}, _TOKEN)
-        except (questions.NotPlain, OSError):
-            return None
-
-    def _request_token(self, realm: str, parameters: dict[str, Any], verify: bool) -> Any:
-        """The token server's answer by oras's session. RegistryError."""
-        session = self.session
-        import requests
-
-        try:
-            if self.credentials and self.credentials[0] == auth.TOKEN_USER:
-                form = {**parameters, "grant_type": "refresh_token", "refresh_token": self.credentials[1], "client_id": "pyman"}
-                form["scope"] = " ".join(self.scopes)
-                # A redirect could carry the form, with the token in it, anywhere.
-                return session.post(realm, data=form, timeout=_TIMEOUT, verify=verify, allow_redirects=False)
-            return session.get(realm, params=parameters, auth=self.credentials, timeout=_TIMEOUT, verify=verify)
-        except (requests.exceptions.RequestException, ValueError) as err:
-            raise RegistryError(self.what, f"its token server {realm} does not answer: {answers.cause(err)}") from err

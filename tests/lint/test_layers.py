@@ -11,8 +11,8 @@ FILES = sorted((ROOT / "pyman").rglob("*.py"))
 DOORS = {
     "typer": "cli/typer_app.py",
     "rich": "cli/rich_output.py",
-    "oras": "image/registry.py",
-    "requests": "image/registry.py",
+    "oras": "image/oras_session.py",
+    "requests": "image/oras_session.py",
     "pyroute2": "network/rtnl.py",
     "tomli": "config/load.py",
     "isal": "storage/decompress.py",
