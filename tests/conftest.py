@@ -147,6 +147,22 @@ def pyman(base: Path) -> Run:
     return run
 
 
+def beside(base: Path, image: str, *shell: str) -> str:
+    """Run a shell with its script in the user namespace of `pyman unshare`, for services that tests bring along; its stdout. $image: the image."""
+    done = subprocess.run(
+        [*command(), "unshare", *shell],
+        env=environment(base, image=image, XDG_RUNTIME_DIR="/run/pm"),
+        cwd=base,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=1800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
 @pytest.fixture(scope="session")
 def layout(base: Path) -> str:
     """An OCI image layout made from busybox-static, tag `latest`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pyman.linux import machine
+from tests import layouts
 from tests.conftest import Run, command, environment
 from tests.integration.test_hostile_roots import make_root
 
@@ -158,29 +157,11 @@ def test_copy_up_from_images_that_point_elsewhere(pyman: Run, base: Path, victim
 
 def make_image(root: Path, layout: Path, config: dict[str, object]) -> None:
     """An OCI layout with one layer made of `root`."""
-    import hashlib
-
     shutil.rmtree(layout, ignore_errors=True)
-    blobs = layout / "blobs/sha256"
-    blobs.mkdir(parents=True)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.add(root, arcname=".")
-
-    def blob(data: bytes, kind: str) -> dict[str, object]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
-
-    layer = blob(buffer.getvalue(), "layer.v1.tar")
-    platform = {"architecture": machine.architecture(), "os": "linux"}
-    described = {**platform, "config": config, "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
-    made = blob(json.dumps(described).encode(), "config.v1+json")
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": made, "layers": [layer]}
-    entry = blob(json.dumps(manifest).encode(), "manifest.v1+json")
-    entry["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
-    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    layouts.write(layout, buffer.getvalue(), tag="latest", config=config)
 
 
 @pytest.mark.parametrize("place", ["run", "run/secrets", "run/secrets/s", "own", "own/place"])

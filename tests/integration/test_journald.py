@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
+from tests.conftest import Run, beside, command
 
 Journal = Callable[[str], str]
 SETUP = """
@@ -29,18 +28,7 @@ def journal(base: Path, image: str) -> Journal:
 
     def run(script: str) -> str:
         setup = SETUP.replace("%s", shlex.join(command()))
-        done = subprocess.run(
-            [*command(), "unshare", "sh", "-eu", "-c", setup + script],
-            env=environment(base, image=image, XDG_RUNTIME_DIR="/run/pm"),
-            cwd=base,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=1200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
+        return beside(base, image, "sh", "-eu", "-c", setup + script)
 
     return run
 

@@ -19,6 +19,15 @@ from tests.integration.test_registry import plain_registry
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 OCI = "application/vnd.oci.image"
+# Requirements that name no key: both kinds of signatures refuse them.
+NO_KEYS: list[dict[str, object]] = [
+    {},
+    {"keyPath": "/nonexistent"},
+    {"keyPath": "/etc/passwd"},
+    {"keyPath": 1},
+    {"keyPaths": []},
+    {"keyData": "not base64!"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +124,7 @@ def test_what_cannot_be_verified_is_refused(pyman: Run, layout: str, registry: s
     for args in (("manifest", "create", "--all", "l", *unsigned), ("manifest", "inspect", *unsigned)):
         assert "no sigstore signature" in pyman(*args, rc=125).stderr
     for wrong in (
-        {"keyPath": "/nonexistent"},
-        {"keyPath": "/etc/passwd"},
-        {"keyPath": 1},
-        {"keyPaths": []},
-        {},
-        {"keyData": "not base64!"},
+        *NO_KEYS,
         {"keyPath": good["keyPath"], "keyData": "x"},
         {"fulcio": {}, "rekorPublicKeyPath": "/x"},
         {"pki": {}},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.server
 import io
 import json
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import layouts
 from tests.conftest import Run, command, environment
 
 SIZE = 24 << 20
@@ -28,27 +28,7 @@ def write_layout(path: Path, size: int) -> None:
         info = tarfile.TarInfo("data")
         info.size = size
         tar.addfile(info, io.BytesIO(random.Random(1).randbytes(size)))
-    layer = data.getvalue()
-    blobs = path / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def add(content: bytes, media_type: str) -> dict[str, object]:
-        digest = hashlib.sha256(content).hexdigest()
-        (blobs / digest).write_bytes(content)
-        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
-
-    layer_descriptor = add(layer, "application/vnd.oci.image.layer.v1.tar")
-    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer_descriptor["digest"]]}}
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": add(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
-        "layers": [layer_descriptor],
-    }
-    top = add(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    entry = {**top, "annotations": {"org.opencontainers.image.ref.name": "latest"}}
-    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    layouts.write(path, data.getvalue(), tag="latest")
 
 
 class Halting(http.server.BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import layouts
 from tests.conftest import Run
 from tests.integration.proxy import Proxy
 from tests.integration.test_pull_resumed import write_layout
@@ -81,24 +82,6 @@ def odd_layer() -> bytes:
     return data.getvalue()[:-512] + b"after the end" + b"\0" * 4096
 
 
-def layout_of(path: Path, *layers: bytes) -> str:
-    """An OCI layout with one image of plain layers."""
-    blobs = path / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def add(content: bytes, kind: str) -> dict[str, Any]:
-        (blobs / digest(content)[7:]).write_bytes(content)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest(content), "size": len(content)}
-
-    placed = [add(layer, "layer.v1.tar") for layer in layers]
-    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in placed]}}
-    manifest = {"schemaVersion": 2, "config": add(json.dumps(config).encode(), "config.v1+json"), "layers": placed}
-    top = add(json.dumps(manifest).encode(), "manifest.v1+json")
-    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return f"oci:{path}"
-
-
 @pytest.fixture(scope="module")
 def big(base: Path) -> str:
     """A layout whose layer takes several pieces of an upload."""
@@ -128,7 +111,7 @@ def test_what_came_from_a_registry_goes_back_unchanged(pyman: Run, layout: str, 
 
 def test_layers_are_made_again_bit_for_bit(pyman: Run, registry: str, base: Path) -> None:
     """An odd tar comes out as it went in: another store pulls it with the same id, and other tools read it."""
-    name = layout_of(base / "odd", odd_layer(), odd_layer()[:512])
+    name = layouts.write(base / "odd", odd_layer(), odd_layer()[:512])
     image = pyman("pull", "-q", name).stdout.strip()
     for number, options in enumerate(([], ["--compression-level", "9"], ["--compression-format", "zstd", "--compression-level", "19"])):
         pyman("push", "-q", PLAIN, *options, image, f"{registry}/odd:{number}")
@@ -275,7 +258,7 @@ def test_what_was_committed_and_imported_can_be_pushed(pyman: Run, image: str, r
 
 def test_a_damaged_store_pushes_nothing(pyman: Run, registry: str, base: Path) -> None:
     """A file of a layer that was changed is noticed by the diff id; the archive does not appear."""
-    image = pyman("pull", "-q", layout_of(base / "hurt", odd_layer() + bytes(512))).stdout.strip()
+    image = pyman("pull", "-q", layouts.write(base / "hurt", odd_layer() + bytes(512))).stdout.strip()
     store = base / "home/.local/share/pyman/layers"
     diff_id = pyman("image", "inspect", "--format", "{{index .RootFS.Layers 0}}", image).stdout.strip()[7:]
     pyman("unshare", "sh", "-c", f"printf X >> '{store}/{diff_id}/diff/empty'; printf Y > '{store}/{diff_id}/diff/dir/secret'")
@@ -299,7 +282,7 @@ def test_a_hundred_layers(pyman: Run, registry: str, base: Path) -> None:
         return data.getvalue()
 
     layers = [layer(number) for number in range(99)]
-    image = pyman("pull", "-q", layout_of(base / "hundred", *layers, layers[3])).stdout.strip()  # one layer twice
+    image = pyman("pull", "-q", layouts.write(base / "hundred", *layers, layers[3])).stdout.strip()  # one layer twice
     proxy = Proxy(registry)
     try:
         pyman("push", "-q", PLAIN, image, f"{proxy.address}/hundred:1")

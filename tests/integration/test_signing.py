@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Run
+from tests.integration.test_policy import NO_KEYS
 from tests.integration.test_push import digest, raw
 from tests.integration.test_registry import plain_registry
 
@@ -240,12 +241,7 @@ def test_policies_and_registries_d_that_are_not_understood_allow_nothing(place: 
     name = f"{place.registry}/team/demo:1"
     good = {"keyPath": place.key(ME)}
     for wrong in (
-        {},
-        {"keyPath": "/nonexistent"},
-        {"keyPath": "/etc/passwd"},
-        {"keyPath": 1},
-        {"keyPaths": []},
-        {"keyData": "not base64!"},
+        *NO_KEYS,
         {**good, "keyData": "x"},
         {**good, "keyType": "signedByGPGKeys"},
         {**good, "other": 1},

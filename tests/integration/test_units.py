@@ -6,13 +6,12 @@ Notification, socket activation, updates with a way back. What needs a machine o
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, command, environment
+from tests.conftest import ROOT, beside, command
 
 Manager = Callable[[str], list[str]]
 SETUP = r"""
@@ -52,18 +51,8 @@ def manager(base: Path, image: str) -> Manager:
     """manager(script) runs a bash script beside a user manager and a journald of its own; $image is the demo image. The lines it prints."""
 
     def run(script: str) -> list[str]:
-        done = subprocess.run(
-            [*command(), "unshare", "bash", "-euo", "pipefail", "-c", SETUP.replace("%s", shlex.join(command())) + script],
-            env=environment(base, image=image, XDG_RUNTIME_DIR="/run/pm"),
-            cwd=base,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=1800,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout.splitlines()
+        setup = SETUP.replace("%s", shlex.join(command()))
+        return beside(base, image, "bash", "-euo", "pipefail", "-c", setup + script).splitlines()
 
     return run
 
