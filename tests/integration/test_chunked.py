@@ -16,8 +16,9 @@ import pytest
 import zstandard
 
 from pyman.storage.chunked import crc64
+from tests import layouts
 from tests.conftest import Run
-from tests.integration.test_push import PLAIN, add_member, digest, layout_of, odd_layer, raw
+from tests.integration.test_push import PLAIN, add_member, digest, odd_layer, raw
 from tests.integration.test_registry import plain_registry
 
 NOTE = "io.github.containers.zstd-chunked."
@@ -76,7 +77,7 @@ def made_again(split: bytes, files: dict[str, bytes]) -> bytes:
 
 def test_files_can_be_had_by_themselves(pyman: Run, registry: str, base: Path) -> None:
     plain = layer()
-    image = pyman("pull", "-q", layout_of(base / "chunked-in", plain)).stdout.strip()
+    image = pyman("pull", "-q", layouts.write(base / "chunked-in", plain)).stdout.strip()
     name = f"{registry}/chunked:1"
     pyman("push", "-q", PLAIN, "--compression-format", "zstd:chunked", image, name)
     placed = json.loads(raw(f"docker://{name}"))["layers"][0]
@@ -172,7 +173,7 @@ def test_layers_that_a_table_cannot_tell_are_plain_ones(pyman: Run, registry: st
         odd_layer(),
     ]
     good = plain_tar(pax, ("good", b"1"))
-    image = pyman("pull", "-q", layout_of(base / "chunked-odd", *odd, good)).stdout.strip()
+    image = pyman("pull", "-q", layouts.write(base / "chunked-odd", *odd, good)).stdout.strip()
     name = f"{registry}/odd:1"
     pyman("push", "-q", PLAIN, "--compression-format", "zstd:chunked", image, name)
     placed = json.loads(raw(f"docker://{name}"))["layers"]

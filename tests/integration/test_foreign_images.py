@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tests import layouts
 from tests.conftest import Run
-from tests.integration.test_push import PLAIN, digest, layout_of, raw, skopeo
+from tests.integration.test_push import PLAIN, digest, raw, skopeo
 from tests.integration.test_registry import plain_registry
 from tests.integration.test_unpack_hostile import tar
 
@@ -64,7 +65,7 @@ def test_annotations_of_layers_stay_with_their_form(pyman: Run, registry: str, b
     plain = tar([("f", "file", b"x" * 5000)])
     packed = zstandard.ZstdCompressor().compress(plain) + b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"toc!"
     path = base / "chunked"
-    layout_of(path, plain)
+    layouts.write(path, plain)
     top = json.loads((path / "index.json").read_text())["manifests"][0]
     value = json.loads((path / "blobs/sha256" / top["digest"][7:]).read_text())
     notes = {"io.github.containers.zstd-chunked.manifest-position": "1:2:3:1"}

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 import zstandard
 
+from tests import layouts
 from tests.conftest import Run
 from tests.integration.proxy import Proxy
 from tests.integration.test_chunked import NOTE, frame
-from tests.integration.test_push import PLAIN, add_member, digest, layout_of, raw
+from tests.integration.test_push import PLAIN, add_member, digest, raw
 from tests.integration.test_registry import copy, plain_registry
 
 FILES = 120
@@ -98,7 +99,7 @@ def place(pyman: Run, base: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     with plain_registry(base / "chunks-registry") as address:
         place = Place(pyman, address, base, home)
         for version in (0, 1):
-            image = place("pull", "-q", layout_of(home / f"in{version}", layer(version))).stdout.strip()
+            image = place("pull", "-q", layouts.write(home / f"in{version}", layer(version))).stdout.strip()
             where = f"oci:{home}/v{version}:latest"
             place("push", "-q", PLAIN, "--compression-format", "zstd:chunked", "--force-compression", image, where)
             copy(str(home / f"v{version}"), f"docker://{address}/image:{version}", "--dest-tls-verify=false")
@@ -243,7 +244,7 @@ def forged(
 def upload(place: Place, blob: bytes, notes: dict[str, str], name: str, work: Path) -> None:
     """An image with this layer, whose diff id is the second version's."""
     layout = work
-    layout_of(layout, layer(1))
+    layouts.write(layout, layer(1))
     index = json.loads((layout / "index.json").read_text())
     manifest = json.loads((layout / "blobs/sha256" / index["manifests"][0]["digest"][7:]).read_text())
     kind = "application/vnd.oci.image.layer.v1.tar+zstd"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import layouts
 from tests.conftest import Run
 from tests.integration.proxy import Proxy
-from tests.integration.test_push import PLAIN, layout_of, raw, skopeo
+from tests.integration.test_push import PLAIN, raw, skopeo
 from tests.integration.test_registry import start_registry
 from tests.integration.test_unpack_hostile import tar
 
@@ -22,7 +23,7 @@ LAYERS = 10
 def registry(base: Path) -> Iterator[str]:
     process, address = start_registry(base / "faults-registry", {})
     layers = [tar([("f", f"file{number}", hashlib.shake_256(bytes([number])).digest(300_000))]) for number in range(LAYERS)]
-    source = layout_of(base / "faults", *layers)
+    source = layouts.write(base / "faults", *layers)
     skopeo("copy", "-q", "--insecure-policy", "--dest-tls-verify=false", source, f"docker://{address}/ten:1")
     yield address
     process.kill()

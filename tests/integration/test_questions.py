@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import layouts
 from tests.conftest import Run
 from tests.integration.proxy import Proxy
-from tests.integration.test_push import PLAIN, layout_of, odd_layer, raw, skopeo
+from tests.integration.test_push import PLAIN, odd_layer, raw, skopeo
 from tests.integration.test_registry import plain_registry
 
 HEAVY = {"oras", "requests", "urllib3", "http.client", "tomli", "subprocess", "pyman.image.pull_layers"}
@@ -89,7 +90,7 @@ def test_what_has_changed_is_pulled(pyman: Run, proxy: Proxy, registry: str, bas
     name = f"{proxy.address}/moving:1"
     plain = ["--insecure-policy", "--dest-tls-verify=false"]
     for number, layer in enumerate((odd_layer(), odd_layer() + bytes(512))):
-        skopeo("copy", "-q", *plain, layout_of(base / f"moving{number}", layer), f"docker://{registry}/moving:1")
+        skopeo("copy", "-q", *plain, layouts.write(base / f"moving{number}", layer), f"docker://{registry}/moving:1")
         wanted = json.loads(raw(f"docker://{registry}/moving:1"))["config"]["digest"][7:]
         assert pyman("pull", "-q", PLAIN, name).stdout.strip() == wanted
     name = f"{proxy.address}/demo:1"

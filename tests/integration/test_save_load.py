@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 import zstandard
 
+from tests import layouts
 from tests.conftest import Run, command, environment
 from tests.integration.test_pull_resumed import write_layout
-from tests.integration.test_push import digest, layout_of, odd_layer, skopeo
+from tests.integration.test_push import digest, odd_layer, skopeo
 
 NAME = "localhost/demo:latest"
 
@@ -67,7 +68,7 @@ def test_formats(pyman: Run, image: str, base: Path, other: dict[str, str], kind
 
 
 def test_several_images_and_names(pyman: Run, image: str, base: Path, other: dict[str, str]) -> None:
-    odd = pyman("pull", "-q", layout_of(base / "save-odd", odd_layer())).stdout.strip()
+    odd = pyman("pull", "-q", layouts.write(base / "save-odd", odd_layer())).stdout.strip()
     pyman("tag", odd, "odd:2", "odd:3")
     path = str(base / "many.tar")
     pyman("save", "-q", "-m", "-o", path, "demo", "odd:2", odd, "localhost/odd:3")
