@@ -65,6 +65,7 @@ static struct server {
     int quick; /* ends in a row that came within a second */
 } servers[2]; /* of the networks with a way out, and of the internal ones */
 static pid_t pasta_pid;
+static char netns_place[PATH_MAX]; /* where pasta finds the namespace */
 static time_t pasta_started;
 
 static time_t now(void)
@@ -112,6 +113,21 @@ static int make_netns(void)
     return fd;
 }
 
+/* pasta drops its rights before it opens the namespace: a mount of it, in our mount namespace alone, asks for none. It goes when the
+   runtime directory is wiped. */
+static void mount_netns(void)
+{
+    struct stat ours, there;
+    if (!fstat(NETNS, &ours) && !stat(netns_place, &there) && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+        return;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", NETNS);
+    int file = open(netns_place, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || mount(path, netns_place, NULL, MS_BIND, NULL))
+        die(netns_place);
+    close(file);
+}
+
 static void start_pasta(char **argv, int first)
 {
     pasta_started = now();
@@ -123,6 +139,7 @@ static void start_pasta(char **argv, int first)
         int null = open("/dev/null", O_RDWR);
         for (int fd = 0; fd < 3; fd++)
             dup2(null, fd);
+        mount_netns();
     }
     close(NETNS);
     close(LIFE);
@@ -284,14 +301,8 @@ static int keep(int argc, char **argv)
     sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_SETMASK, &set, NULL);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", NETNS);
-    char place[PATH_MAX];
-    snprintf(place, sizeof place, "%s/netns", directory);
-    /* pasta drops its rights before it opens the namespace: a mount of it, in our mount namespace alone, asks for none. */
-    int file = open(place, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0 || mount(path, place, NULL, MS_BIND, NULL))
-        die(place);
-    close(file);
+    snprintf(netns_place, sizeof netns_place, "%s/netns", directory);
+    mount_netns();
     start_pasta(pasta, 1);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; fd++)

@@ -177,9 +177,9 @@ class Container:
     def leave_networks(self) -> None:
         """Give back the addresses and names of a container that has ended on bridge networks. The caller holds the lock."""
         if self.state.get("attached"):
-            from pyman.engine import bridges  # after such an end only
+            from pyman.engine import bridge_leases  # after such an end only
 
-            bridges.release(self)
+            bridge_leases.release(self)
 
     def discard_cgroup(self) -> None:
         """Take away what a killed monitor could not."""

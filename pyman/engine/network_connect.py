@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import bridges, dependencies, networks, port_conflict
+from pyman.engine import bridge_change, bridge_keeper, dependencies, networks, port_conflict
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
@@ -47,9 +47,9 @@ def connect(name: str, container_name: str, *, aliases: list[str], ips: list[str
         if any(other["name"] == record["name"] for other in current):
             raise StateError(f"cannot connect container {container.name} to network {record['name']}", "it is connected to it already")
         if container.state["status"] in RUNNING:
-            bridges.check_programs([record])
+            bridge_keeper.check_programs([record])
             dns = list(container.config["options"].get("dns") or [])
-            status = bridges.attach_running(container, {**made, "record": record}, conf, dns)
+            status = bridge_change.attach(container, {**made, "record": record}, conf, dns)
             _follow(container, added=status)
         container.state["attachments"] = [*(_plain(entry) for entry in current), made]
         container.state["networks"] = [*(container.state.get("networks") or []), record["name"]]
@@ -75,7 +75,7 @@ def disconnect(name: str, container_name: str, *, force: bool) -> None:
             raise StateError(f"cannot disconnect container {container.name} from network {record['name']}", "it is not connected to it")
         status = next((entry for entry in container.state.get("attached") or [] if entry["name"] == record["name"]), None)
         if status and container.state["status"] in RUNNING:
-            bridges.detach_running(container, status)
+            bridge_change.detach(container, status)
             _follow(container, removed=status)
         container.state["attachments"] = left
         container.state["networks"] = [other for other in container.state.get("networks") or [] if other != record["name"]]
@@ -98,9 +98,8 @@ def _follow(container: Container, added: dict[str, Any] | None = None, removed: 
     for other in (container, *_sharers(container)):
         _follow_in(other, known, added or {}, removed or {})
     if state.get("forwarder"):
-        forward.note_targets(container.run_dir, state["ports"], state["attached"])
         try:
-            os.kill(_helper(container), 1)
+            os.kill(_helper(container), 1)  # it reads what `_helper` has written
         except ProcessLookupError:
             pass  # it has just died; the next one reads them at its start
 
@@ -175,13 +174,16 @@ def reload(container: Container) -> None:
         if not container.state.get("attached"):
             return
         records = [config.get(status["name"], conf) for status in container.state["attached"]]
-        bridges.check_programs(records)
-        bridges.mend(container, records, conf)
+        bridge_keeper.check_programs(records)
+        bridge_change.mend(container, records, conf)
         container.save()
 
 
 def _helper(container: Container) -> int:
     """The pid of the container's network helper, which the monitor starts again where it must. NetworkError."""
+    if container.state.get("forwarder"):  # what it reads may have gone with a wiped runtime directory
+        os.makedirs(container.run_dir, 0o700, exist_ok=True)
+        forward.note_targets(container.run_dir, container.state["ports"], container.state["attached"])
     pid = living.revive(container.state, container.run_dir)
     if not pid:
         what = f"cannot mend the network of container {container.name}"

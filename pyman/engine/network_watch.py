@@ -40,7 +40,7 @@ def look(warn: Callable[[str], None]) -> None:
 
 def _mend(hint: str) -> None:
     from pyman.config import containers as containers_conf
-    from pyman.engine import bridges
+    from pyman.engine import bridge_change
     from pyman.engine.container import RUNNING
     from pyman.engine.container_list import list_containers
     from pyman.network import config, uplink
@@ -56,7 +56,7 @@ def _mend(hint: str) -> None:
                 return  # another command was faster
             conf = containers_conf.load()
             records = [config.get(status["name"], conf) for status in container.state["attached"]]
-            bridges.mend(container, records, conf)
+            bridge_change.mend(container, records, conf)
             done |= kinds
         except PymanError as err:
             failure = failure or err  # it ended just now, or its network's file is damaged: another one will do

@@ -216,9 +216,9 @@ def prune(filters: list[str]) -> list[str]:
     for item in filters:
         if item.partition("=")[0] not in ("label", "label!", "until"):
             raise UsageError(f"invalid filter {item!r}", "prune knows label, label! and until")
-    from pyman.engine import bridges
+    from pyman.engine import bridge_leases
 
-    bridges.sweep()
+    bridge_leases.sweep()
     used, default = uses(), config.default_name(containers_conf.load())
     removed = []
     for record in listing(filters)[0]:

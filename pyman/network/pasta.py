@@ -160,10 +160,17 @@ def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[st
 
 
 def _without_uplink(given: list[str]) -> list[str]:
-    """A host without a default route: pasta may not find an interface by itself, so it gets loopback and an address."""
+    """A host without a default route: pasta may not find an interface by itself, so it gets loopback and an address.
+
+    Loopback has neither a hardware address nor a name that a device in the namespace could have.
+    """
     if any(option.startswith(("-a", "--address", "-i", "--interface")) for option in given):
         return []
-    return ["--ipv4-only", "-i", "lo", "-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2"]
+    found = ["--ipv4-only", "-i", "lo", "-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2"]
+    for letter, long, value in (("-M", "--mac-addr", "9a:55:9a:55:9a:55"), ("-I", "--ns-ifname", "eth0")):
+        if not _names(given, letter, long):
+            found += [letter, value]
+    return found
 
 
 def _pasta_port(port: dict[str, Any]) -> str:

@@ -104,12 +104,10 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     """
     firewall.find()
     place, info = directory(), NetInfo()
-    for name in ("dns", "dns-internal"):
-        os.makedirs(os.path.join(place, name), 0o700, exist_ok=True)
     uplink = helper.find("pasta")
     given = ["-I", DEVICE, *(conf["network"].get("pasta_options") or [])]
     argv = [uplink, *pasta.arguments(info, given, [], uplink), os.path.join(place, "netns")]
-    _write_resolv(place, info)
+    _write_files(place, info.dns)
     port = str(conf["network"].get("dns_bind_port") or 53)
     log_r, log_w = os.pipe()
     up_r, up_w = os.pipe()
@@ -149,13 +147,27 @@ def _failed(log_r: int) -> NetworkError:
     return helper.explain("pasta", text or "its keeper was killed", [])
 
 
-def _write_resolv(place: str, info: NetInfo) -> None:
-    """What the name servers ask: pasta's forwarder, else those of the host's servers that can be reached; nothing for internal networks."""
+def _write_files(place: str, dns: list[str]) -> None:
+    """The name servers' directories, and what they ask: pasta's forwarder, else those of the host's servers that can be reached.
+
+    Nothing for internal networks.
+    """
     from pyman.network import hosts
 
-    servers = info.dns or [server for server in hosts.host_servers() if not server.startswith(("127.", "::1"))]
-    store.write_text(os.path.join(place, "resolv.conf"), "".join(f"nameserver {server}\n" for server in servers))
+    for name in ("dns", "dns-internal"):
+        os.makedirs(os.path.join(place, name), 0o700, exist_ok=True)
+    servers = dns or [server for server in hosts.host_servers() if not server.startswith(("127.", "::1"))]
     store.write_text(os.path.join(place, "resolv-internal.conf"), "")
+    store.write_text(os.path.join(place, "resolv.conf"), "".join(f"nameserver {server}\n" for server in servers))
+
+
+def complete(keeper: Keeper) -> bool:
+    """Write again what a living keeper has lost with a wiped runtime directory, but for names; whether it was."""
+    place = directory()
+    if os.path.exists(os.path.join(place, "resolv.conf")):
+        return False
+    _write_files(place, list(keeper.get("dns") or []))
+    return True
 
 
 def _prepare(keeper: Keeper) -> None:

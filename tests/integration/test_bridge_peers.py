@@ -80,8 +80,24 @@ while True:
 """
 
 
-def test_servers_see_the_peers_own_address(base: Path, layout: str) -> None:
-    place = base / "peer"
+# A host that has loopback and nothing else.
+ALONE = r"""
+set -eu
+mount --bind /dev/null /etc/subuid; mount --bind /dev/null /etc/subgid
+ip link set lo up
+pyman() { setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all $PYMAN "$@"; }
+pyman pull -q oci:$LAYOUT:latest >/dev/null
+for mode in pasta podman; do
+    pyman run -d --name s --network $mode -p 18090:80 localhost/demo sh -c 'mkdir /w; echo served > /w/index.html; exec httpd -f -p 80 -h /w' >/dev/null
+    curl -s --retry 100 --retry-all-errors --retry-delay 1 http://127.0.0.1:18090/
+    pyman exec s ip route | grep ^default
+    pyman rm -f -t 0 s >/dev/null
+done
+"""
+
+
+def inside(script: str, place: Path, layout: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in user, mount and network namespaces of its own, with a store of its own below `place`."""
     for name in ("home", "run"):
         (place / name).mkdir(parents=True, mode=0o700)
     env = {
@@ -95,8 +111,20 @@ def test_servers_see_the_peers_own_address(base: Path, layout: str) -> None:
         "ANSWER": ANSWER,
         "LAYOUT": layout,
     }
-    args = ["unshare", "--map-current-user", "--keep-caps", "--mount", "--net", "sh", "-c", SCRIPT]
-    done = subprocess.run(args, env=env, cwd=base, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL, check=False)
+    args = ["unshare", "--map-current-user", "--keep-caps", "--mount", "--net", "sh", "-c", script]
+    return subprocess.run(args, env=env, cwd=place, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL, check=False)
+
+
+def test_a_host_without_a_default_route(base: Path, layout: str) -> None:
+    done = inside(ALONE, base / "alone", layout)
+    lines = done.stdout.split("\n")
+    assert done.returncode == 0 and lines[0] == lines[2] == "served", done.stdout + done.stderr
+    assert lines[1].startswith("default via 10.0.2.2") and lines[3].startswith("default via 10.88.0.1")
+
+
+def test_servers_see_the_peers_own_address(base: Path, layout: str) -> None:
+    place = base / "peer"
+    done = inside(SCRIPT, place, layout)
     text = done.stdout
     assert done.returncode == 0 and text.startswith("served\n" * 6), text + done.stderr
     logs = {part.split("\n")[0]: part for part in text.split("log ")[1:]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -158,6 +159,27 @@ def test_a_name_server_that_hangs_is_replaced(pyman: Run, image: str, base: Path
         assert helpers(base, "aardvark-dns") not in ([], [server])
         assert "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout
     assert "Address: 10.89." in pyman("exec", "a", "nslookup", "b", rc=None).stdout
+
+
+def test_a_wiped_runtime_directory(pyman: Run, image: str, base: Path) -> None:
+    """The next start on a bridge brings names and the way out back for all; reload, a port forwarder that has lost its file."""
+    port = free_port()
+    pyman("network", "create", "wipe")
+    pyman("run", "-d", "--name", "a", "--network", "wipe", "-p", f"{port}:80", image, *SERVER, "a")
+    pyman("run", "-d", "--name", "b", "--network", "wipe", "--hostname", "bee", image, "sleep", "600")
+    assert fetch(port) == "a\n"
+    shutil.rmtree(base / "run/pyman")
+    (first,) = until(lambda: processes(base, "pasta"))
+    os.kill(first, signal.SIGKILL)
+    pyman("run", "-d", "--name", "c", "--network", "wipe", image, "sleep", "600")
+    for name in ("a", "bee", "c"):
+        assert "Address: 10.89." in pyman("exec", "b", "nslookup", name, rc=None).stdout
+    until(lambda: processes(base, "pasta") not in ([], [first]))
+    own = monitor(pyman, "a")
+    shutil.rmtree(base / "run/pyman")
+    os.kill(helper(own, "pyman:[ports]"), signal.SIGKILL)
+    pyman("network", "reload", "a")
+    assert fetch(port) == "a\n"
 
 
 def inside(base: Path) -> tuple[int, int]:

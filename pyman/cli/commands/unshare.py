@@ -34,9 +34,9 @@ def main(opts: Any, args: list[str]) -> int:
             return 126
 
     if opts.get("rootless_netns"):
-        from pyman.engine import bridges  # most calls do without
+        from pyman.engine import bridge_keeper  # most calls do without
 
-        return process.wait(bridges.enter(containers_conf.load(), body, _failed))
+        return process.wait(bridge_keeper.enter(containers_conf.load(), body, _failed))
     join_fd = root_access.living_userns()
     try:
         return process.wait(userns.fork_in_userns(body, "pyman:[unshare]", join_fd=join_fd))

@@ -1,0 +1,100 @@
+"""The networks of a running container: one more, one less, or what they have lost. CLI process; the caller holds its lock."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine import bridges
+from pyman.engine.bridge_keeper import order
+from pyman.engine.bridge_leases import noted, release
+from pyman.engine.container import Container
+from pyman.engine.plan import Plan
+from pyman.errors import NetworkError
+from pyman.linux import process
+from pyman.network import bridge, bridged
+from pyman.rootless import userns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def attach(container: Container, attachment: dict[str, Any], conf: dict[str, Any], dns: list[str]) -> dict[str, Any]:
+    """Attach a running container to one more network; what it got there. The caller holds its lock.
+
+    Addresses, names and state are as before if that fails. NetworkError.
+    """
+    state = container.state
+    made = Plan()
+    made.container, made.conf, made.opts, made.attachments = container, conf, {"dns": dns}, [attachment]
+    before = list(state.get("attached") or [])
+    numbers = [int(status["interface"][3:]) for status in before if status["interface"][3:].isdigit()]
+    netns = os.open(f"/proc/{state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        child = bridges.claim_for(made, container, max([len(before), *(number + 1 for number in numbers)]))
+        bridged.send_netns(made.channel_fd, netns)
+        try:
+            report = bridged.receive(made.channel_fd)
+        finally:
+            os.waitpid(child, 0)
+    except BaseException:
+        state["attached"] = [noted(attachment)]
+        release(container)
+        state["attached"] = before
+        container.save()
+        raise
+    finally:
+        os.close(netns)
+        if made.channel_fd >= 0:
+            os.close(made.channel_fd)
+        made.close()
+    status: dict[str, Any] = report["networks"][0]
+    state["attached"] = [*before, status]
+    state["keeper"] = report["keeper"]
+    return status
+
+
+def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, Any]) -> None:
+    """A new keeper where the old one was killed, the firewall's table and the bridges anew, names known. The caller holds the lock."""
+    made = Plan()
+    made.container, made.conf, made.opts = container, conf, {}
+    job = bridge.Job(container.id, container.name, container.config["options"].get("hostname") or "", conf)
+    job.dns = [server for server in container.config["options"].get("dns") or [] if server != "none"]
+    job.attachments = [{**status, "record": record} for status, record in zip(container.state["attached"], records)]
+    job.statuses = container.state["attached"]
+    netns = os.open(f"/proc/{container.state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        child = order(made, job)
+        bridged.send_netns(made.channel_fd, netns)
+        try:
+            container.state["keeper"] = bridged.receive(made.channel_fd)["keeper"]
+        finally:
+            os.waitpid(child, 0)
+    finally:
+        os.close(netns)
+        if made.channel_fd >= 0:
+            os.close(made.channel_fd)
+        made.close()
+
+
+def detach(container: Container, status: dict[str, Any]) -> None:
+    """Take a running container off a network. The caller holds its lock."""
+    state = container.state
+    if "port" not in status:
+        what = f"cannot take container {container.name} off network {status['name']}"
+        raise NetworkError(what, "it was started by an older release", f"pyman restart {container.name}")
+    owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
+    # The bridges' namespace as the monitor holds it: the keeper may have been killed.
+    netns = os.open(f"/proc/{state['monitor_pid']}/fd/{state['keeper_fds'][0]}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        code = process.wait(userns.fork_in_userns(lambda: bridge.detach(netns, status["port"]), "pyman:[bridge]", (netns,), owner))
+    finally:
+        os.close(netns)
+        if owner >= 0:
+            os.close(owner)
+    if code:
+        raise NetworkError(f"cannot take container {container.name} off network {status['name']}", os.strerror(code))
+    others = [entry for entry in state["attached"] if entry["name"] != status["name"]]
+    state["attached"] = [status]
+    release(container)
+    state["attached"] = others

@@ -1,0 +1,176 @@
+"""The keeper of the bridges' network namespace, found or ordered, and with it process B, which works there. CLI process."""
+
+from __future__ import annotations
+
+import os
+
+from pyman.engine.container import RUNNING, Container, containers_dir
+from pyman.engine.plan import Plan
+from pyman.errors import MissingProgram, PymanError, StateError
+from pyman.network import bridge, config, firewall, helper, names, uplink
+from pyman.rootless import userns
+from pyman.state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def check_programs(records: list[dict[str, Any]]) -> None:
+    """MissingProgram, with the package's name, for what bridge networks need."""
+    firewall.find()
+    helper.find("pasta")
+    if any(record["dns_enabled"] for record in records) and not uplink.name_server():
+        raise MissingProgram(
+            "cannot find the program aardvark-dns",
+            "it lets the containers of a network find each other by name",
+            "as root: apt-get install aardvark-dns; or make the network with: pyman network create --disable-dns",
+        )
+
+
+def order(made: Plan, job: bridge.Job, before: Callable[[], None] = lambda: None) -> int:
+    """Under the networks' lock: do what comes `before`, find the keeper or let B start one; B's pid."""
+    lock = config.lock()
+    lock.acquire()
+    try:
+        before()
+        owner = _find_keeper(made, job)
+        if owner >= 0:
+            _use_userns(made, owner)
+        if job.keeper is None:
+            job.lock_fd = lock.fd
+        made.channel_fd, theirs = _pair()
+        try:
+            return userns.fork_in_userns(lambda: bridge.run(job, theirs), "pyman:[bridge]", (theirs, *job.descriptors()), made.userns_fd)
+        finally:
+            os.close(theirs)
+    finally:
+        for fd in (job.life_fd, job.old_netns):
+            if fd >= 0:
+                os.close(fd)
+        lock.release()
+
+
+def enter(conf: dict[str, Any], body: Callable[[], int], failed: Callable[[PymanError], int]) -> int:
+    """Fork a child that runs `body` as root of the bridges' user namespace, in their network namespace; its pid.
+
+    Without containers on bridges the namespace is made for it; it lives as long as the child and what the child starts. What fails in
+    the child is told to `failed`. MissingProgram, RootlessError.
+    """
+    check_programs([])
+    config.networks_dir()
+    made, job = Plan(), bridge.Job("", "unshare", "", conf)
+    lock = config.lock()
+    lock.acquire()
+
+    def child() -> int:
+        try:
+            bridge.enter(job)
+        except PymanError as err:
+            return failed(err)
+        os.set_inheritable(made.life_fd, True)
+        return body()
+
+    try:
+        owner = _find_keeper(made, job)
+        if job.keeper is None:
+            job.lock_fd = lock.fd
+        try:
+            return userns.fork_in_userns(child, "pyman:[unshare]", (made.life_fd, *job.descriptors()), owner)
+        finally:
+            for fd in (job.life_fd, job.old_netns, made.life_fd, owner):
+                if fd >= 0:
+                    os.close(fd)
+    finally:
+        lock.release()
+
+
+def _pair() -> tuple[int, int]:
+    import _socket
+
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    return ours.detach(), theirs.detach()
+
+
+def _find_keeper(made: Plan, job: bridge.Job) -> int:
+    """Note in the job the living keeper, or what a new one is to take over; returns the user namespace both belong to, or -1.
+
+    The plan gets an end of the keeper's pipe.
+    """
+    keeper = uplink.find([])
+    states = [] if keeper else [state for state in _running_states() if state.get("keeper")]
+    keeper = keeper or uplink.find([state["keeper"] for state in states])
+    if keeper:
+        try:
+            made.life_fd = uplink.open_life(keeper)
+            job.keeper = keeper
+            owner = userns.userns_of(keeper["pid"], keeper["start"])
+            if uplink.complete(keeper):
+                _register_all(job.conf)
+            return owner
+        except OSError:
+            pass  # killed just now
+    uplink.await_end([state["keeper"] for state in states])
+    for state in states:
+        owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
+        if owner < 0:
+            continue
+        place = f"/proc/{state['monitor_pid']}/fd"
+        try:
+            netns, life = state["keeper_fds"]
+            if not os.readlink(f"{place}/{netns}").startswith("net:") or not os.readlink(f"{place}/{life}").startswith("pipe:"):
+                raise FileNotFoundError
+            job.old_netns = os.open(f"{place}/{netns}", os.O_RDONLY | os.O_CLOEXEC)
+            job.life_fd = os.open(f"{place}/{life}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            made.life_fd = os.open(f"{place}/{life}", os.O_WRONLY | os.O_CLOEXEC)
+            return owner
+        except (OSError, KeyError, ValueError, TypeError):
+            os.close(owner)
+    job.life_fd, made.life_fd = os.pipe()
+    return -1
+
+
+def _register_all(conf: dict[str, Any]) -> None:
+    """The names of all running containers, which went with a wiped runtime directory. Their own locks are not needed."""
+    for entry in os.listdir(containers_dir()):
+        container = Container(entry)
+        try:
+            state = store.read_json(os.path.join(container.dir, "state.json"))
+            options = container.config["options"]
+            for status in (state or {}).get("attached") or [] if state and state["status"] in RUNNING else []:
+                if status["dns"] and status["addresses"]:
+                    known = names.known_as(container.id, container.name, options.get("hostname") or "", status["aliases"])
+                    servers = [server for server in options.get("dns") or [] if server != "none"]
+                    addresses = [address["address"] for address in status["addresses"]]
+                    names.register(config.get(status["name"], conf), container.id, addresses, known, servers)
+        except PymanError:
+            continue  # being removed, or its network's file is damaged
+
+
+def _running_states() -> list[dict[str, Any]]:
+    """The states of all running containers, read without a change to any: the caller holds the networks' lock."""
+    found = []
+    for entry in os.listdir(containers_dir()) if os.path.isdir(containers_dir()) else ():
+        try:
+            state = store.read_json(os.path.join(containers_dir(), entry, "state.json"))
+        except PymanError:
+            continue
+        if state and state["status"] in RUNNING:
+            found.append(state)
+    return found
+
+
+def _use_userns(made: Plan, owner: int) -> None:
+    """The container joins the bridges' user namespace; a network namespace made ahead in another one is forgotten."""
+    if made.userns_fd >= 0 and os.fstat(owner).st_ino != os.fstat(made.userns_fd).st_ino:
+        if made.pins:
+            os.close(owner)
+            raise StateError(
+                "cannot join the namespaces of that container and the networks together",
+                "they live in different user namespaces",
+                "restart that container, so that they share one",
+            )
+        made.netns_fd = -1
+    made.userns_fd = owner
+    made.pins.append(owner)
