@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths, stages
+from pyman import stages
 from pyman.engine import caps, cgroups, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
@@ -15,7 +15,6 @@ from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 
@@ -88,15 +87,10 @@ def _group(container: Container, process: dict[str, Any]) -> Any:
     extras = exec_extras.ExecExtras(process, {}, {}, directory, container.state["pid"])
     extras.limited = False
     if "/user@" in directory and not cgroups.own():
-        extras.attach = _by_manager(directory)
+        from pyman.runtime import scopes
+
+        extras.attach = scopes.mover(directory)
     return extras
-
-
-def _by_manager(directory: str) -> Callable[[str, int], object] | None:
-    """What has the service manager move a process into a group of its units; None where it cannot. Its modules are loaded before the fork."""
-    from pyman.runtime import scopes
-
-    return scopes.attach if scopes.unit_of(directory)[0] and paths.service_manager() else None
 
 
 def read_spec(container: Container) -> dict[str, Any]:

@@ -36,13 +36,18 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     linux = spec.get("linux") or {}
     if not opts.get("detach"):
         foreground.hold_signals()
+    extras = ExecExtras(process, linux, entry.state(), place, entry.pid)
+    if "/user@" in place and not os.access(f"{cgroup.path_of()}/cgroup.procs", os.W_OK):
+        from pyman.runtime import scopes  # called from a login session, whose processes only the service manager can move there
+
+        extras.attach = scopes.mover(place)
     created = execution.exec_process(
         entry.pid,
         process,
         stdio=(0, 1, 2),
         preserve=foreground.preserved(opts),
         seccomp_spec=linux.get("seccomp"),
-        extras=ExecExtras(process, linux, entry.state(), place, entry.pid),
+        extras=extras,
         alone=True,
     )
     try:

@@ -18,9 +18,11 @@ from pyman.runtime import cgroup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _PATIENCE = 30.0  # seconds until the scope of the last run is gone
+_NO_LIMIT = (1 << 64) - 1  # systemd's "infinity"
 
 
 class Scope:
@@ -63,6 +65,7 @@ def begin(
         ("Delegate", ("b", True)),
         ("CollectMode", ("s", "inactive-or-failed")),
         ("TimeoutStopUSec", ("t", max(stop_timeout, 1) * 1_000_000)),
+        ("TasksMax", ("t", _NO_LIMIT)),  # the manager's DefaultTasksMax= would hold below a higher --pids-limit
     ]
     scope.manager = sdbus.Manager(address)
     scope.serial = _ask(scope)
@@ -172,6 +175,11 @@ def unit_of(directory: str) -> tuple[str, str]:
         if name.endswith((".service", ".scope")):
             return name, "/" + "/".join(below[index + 1 :])
     return "", ""
+
+
+def mover(directory: str) -> Callable[[str, int], object] | None:
+    """What has the service manager move a process into a group of its units; None where it cannot. To be asked before a fork, which loads nothing."""
+    return attach if unit_of(directory)[0] and paths.service_manager() else None
 
 
 def attach(directory: str, pid: int) -> None:
