@@ -93,7 +93,10 @@ def _mount_kernel(lowers: list[str], upper: str, work: str, merged: str, read_on
             errno=err.errno or 0,
         ) from err
     finally:
-        os.chdir(where if os.path.isdir(where) else "/")
+        try:
+            os.chdir(where)
+        except OSError:
+            os.chdir("/")  # it was removed since, or this user may not go there: a caller that became another user
 
 
 def _forget_volatile(work: str) -> None:
