@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pyman import paths
 from pyman.errors import RuntimeFailure
 from pyman.runtime.cgroup import delete, hierarchy, path_of, processes, read, write
 
@@ -99,7 +100,15 @@ def _possible(
 
 
 def delegation_hint(controllers: list[str]) -> str:
-    """What lets systemd give these controllers to users: a file and its text."""
+    """What lets systemd give these controllers to users: a file and its text; or what starts the service manager that gives a user groups."""
+    uid = paths.caller()[0]
+    if uid and os.path.isdir("/run/systemd/system") and not paths.service_manager():
+        from pyman.rootless import idmap  # errors and doctor only
+
+        return (
+            f"your service manager, which gives control groups, does not run: as root, loginctl enable-linger {idmap.user_name(uid)} starts it "
+            "now and at boot; or log in by ssh, a terminal or machinectl shell instead of su or sudo"
+        )
     words = " ".join(sorted({"memory", "pids", "cpu", *controllers}))
     return (
         f"as root write /etc/systemd/system/user@.service.d/delegate.conf with the lines [Service] and Delegate={words}, "
