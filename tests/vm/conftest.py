@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.machine import Machine
+from tests.vm.units import FOLDER, GENERATORS, PATIENCE
 
 KEPT = Path.home() / ".cache/pyman-vm"
 IMAGE = Path(os.environ.get("PYMAN_VM_DIR") or KEPT)
@@ -33,3 +34,28 @@ def vm() -> Iterator[Machine]:
             yield machine
         finally:
             machine.close()
+
+
+@pytest.fixture(scope="module")
+def quadlet(vm: Machine) -> Machine:
+    """The machine with pyman's generator in systemd's place for them, Podman's hidden, the demo image, and FOLDER."""
+    vm(
+        f"mkdir -p {GENERATORS}; ln -sf /opt/pyman/bin/pyman-quadlet {GENERATORS}/pyman-user-generator;"
+        f" ln -sf /dev/null {GENERATORS}/podman-user-generator",
+        user="root",
+    )
+    vm(
+        f"mkdir -p {FOLDER} ~/.config/systemd/user; pyman image exists localhost/demo:latest || pyman pull -q oci:/opt/demo:latest >/dev/null"
+    )
+    return vm
+
+
+@pytest.fixture
+def units(quadlet: Machine) -> Iterator[Machine]:
+    yield quadlet
+    quadlet(
+        f"systemctl --user stop $(cd {FOLDER}; ls | sed -n 's/[.]container$/.service/p') || :\n"
+        f"rm -f {FOLDER}/* ~/.config/systemd/user/act.socket; systemctl --user daemon-reload; systemctl --user reset-failed\n"
+        "pyman rm -f -t 0 -a >/dev/null",
+        timeout=PATIENCE,
+    )

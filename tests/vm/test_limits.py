@@ -33,7 +33,7 @@ def test_limits_are_in_the_kernels_files_of_a_scope(vm: Machine) -> None:
         pyman run -d --name limited {" ".join(LIMITS)} --blkio-weight 200 demo sleep 600 >/dev/null
         pyman exec limited sh -c 'cd /sys/fs/cgroup; for file in {" ".join(files)}; do echo $file=$(cat $file); done; cat /proc/self/cgroup'
         pyman inspect -f '{{{{.Id}}}} {{{{.State.CgroupPath}}}} {{{{.State.Pid}}}}' limited
-        systemctl --user show -p Delegate -p Slice -p ActiveState "pyman-$(pyman inspect -f '{{{{.Id}}}}' limited).scope"
+        systemctl --user show -p Delegate -p Slice -p ActiveState -p TasksMax "pyman-$(pyman inspect -f '{{{{.Id}}}}' limited).scope"
         cat /proc/$(pyman inspect -f '{{{{.State.ConmonPid}}}}' limited)/cgroup /proc/$(pyman inspect -f '{{{{.State.Pid}}}}' limited)/cgroup
         pyman stats --no-stream --format '{{{{.MemUsage}}}} {{{{.PIDs}}}}' limited
         pyman update --memory 48m --cpus 0.25 --pids-limit 40 limited >/dev/null
@@ -53,7 +53,9 @@ def test_limits_are_in_the_kernels_files_of_a_scope(vm: Machine) -> None:
     scope = f"/user.slice/user-1000.slice/user@1000.service/user.slice/pyman-{identity}.scope"
     assert said[len(files)] == "0::/"  # exec's process is in the group, which is the root of the container's namespace
     assert said[len(files) + 1].split()[1] == f"{scope}/container"
-    assert set(said[len(files) + 2 : len(files) + 5]) == {"Delegate=yes", "Slice=user.slice", "ActiveState=active"}
+    shown = said[len(files) + 2 : len(files) + 6]
+    assert set(shown) == {"Delegate=yes", "Slice=user.slice", "ActiveState=active", "TasksMax=infinity"}
+    del said[len(files) + 5]
     assert said[len(files) + 5 : len(files) + 7] == [f"0::{scope}/supervisor", f"0::{scope}/container"]
     memory, _, limit, pids = said[len(files) + 7].split()
     assert (limit, pids) == ("67.11MB", "1")
@@ -72,6 +74,11 @@ def test_programs_feel_them(vm: Machine) -> None:
         echo why $(pyman why hog)
         pyman run --rm --pids-limit 12 demo sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 20 & done; wait' 2>&1 | grep -o "can't fork" || true
         pyman run --rm --cpus 0.2 demo sh -c 'timeout 3 sh -c "while :; do :; done"; grep nr_throttled /sys/fs/cgroup/cpu.stat'
+        pyman run --rm --cpuset-cpus 1 demo sh -c 'nproc; grep Cpus_allowed_list /proc/self/status'
+        # Four megabytes to the disk, one a second; the first is free.
+        began=${EPOCHREALTIME/[.,]}
+        pyman run --rm --device-write-bps /dev/vda:1mb demo dd if=/dev/zero of=/file bs=64k count=64 conv=fsync 2>/dev/null
+        echo slowed $(((${EPOCHREALTIME/[.,]} - began) / 2500000))
         pyman rm -f hog >/dev/null
         """
     ).stdout.split("\n")
@@ -79,6 +86,8 @@ def test_programs_feel_them(vm: Machine) -> None:
     assert "OOMKilled" in said[2]
     assert said[3].startswith("why ") and "killed by the kernel" in said[3] and "memory" in said[3]
     assert "can't fork" in said
+    assert said[said.index("1") + 1].split() == ["Cpus_allowed_list:", "1"]
+    assert [line for line in said if line.startswith("slowed") and line != "slowed 0"]
     assert [line for line in said if line.startswith("nr_throttled") and int(line.split()[1]) > 0]
 
 
@@ -105,6 +114,46 @@ def test_places_and_managers(vm: Machine) -> None:
     assert "name of a slice" in " ".join(said[6:])
 
 
+def test_the_runtime_program_and_scopes(vm: Machine) -> None:
+    """A bundle's cgroupsPath SLICE:PREFIX:NAME is a scope with the bundle's limits, for exec from a login session too; Podman's containers the same."""
+    said = vm(
+        r"""
+        mkdir -p ~/bundle/rootfs; cd ~/bundle
+        pyman create --name source demo >/dev/null; pyman export source | tar -x -C rootfs; pyman rm source >/dev/null
+        pyman-runtime spec --rootless
+        python3 - <<'EOF'
+import json
+spec = json.load(open("config.json"))
+spec["process"].update(terminal=False, args=["sleep", "1000"])
+spec["linux"]["resources"] = {"memory": {"limit": 67108864}, "pids": {"limit": 50}, "cpu": {"quota": 50000, "period": 100000, "cpus": "1"}}
+spec["linux"]["cgroupsPath"] = "work.slice:bundled:c1"
+json.dump(spec, open("config.json", "w"))
+EOF
+        look() { cd "/sys/fs/cgroup$1"; echo $(cat memory.max pids.max cpu.max); cd ~/bundle; }
+        pyman-runtime --systemd-cgroup run -d --pid-file pid c1 </dev/null >/dev/null 2>&1
+        where=$(sed s/0::// /proc/$(cat pid)/cgroup)
+        echo $where; look $where
+        pyman-runtime --systemd-cgroup exec c1 cat /proc/self/cgroup /sys/fs/cgroup/cpuset.cpus.effective
+        pyman-runtime delete -f c1
+        for try in $(seq 600); do systemctl --user list-units --all --plain --no-legend 'bundled*' | grep -q . || break; sleep 0.1; done
+        systemctl --user list-units --all --plain --no-legend 'bundled*'
+        cd; rm -r ~/bundle; mkdir ~/bundle
+
+        podman image exists localhost/demo || podman tag $(podman pull -q oci:/opt/demo:latest) localhost/demo
+        theirs() { podman --runtime /usr/local/bin/pyman-runtime --cgroup-manager systemd "$@"; }
+        theirs run -d --name theirs --network none --memory 64m --pids-limit 50 --cpus 0.5 localhost/demo sleep 1000 >/dev/null
+        where=$(sed s/0::// /proc/$(podman inspect -f '{{.State.Pid}}' theirs)/cgroup)
+        echo $where; look $where
+        theirs exec theirs cat /proc/self/cgroup
+        theirs rm -f -t 0 theirs >/dev/null; podman rmi -f localhost/demo >/dev/null; rmdir ~/bundle
+        """
+    ).stdout.splitlines()
+    manager = "/user.slice/user-1000.slice/user@1000.service"
+    assert said[:4] == [f"{manager}/work.slice/bundled-c1.scope/container", "67108864 50 50000 100000", "0::/", "1"]
+    assert said[4].startswith(f"{manager}/user.slice/libpod-") and said[4].endswith(".scope/container")
+    assert said[5:] == ["67108864 50 50000 100000", "0::/"]
+
+
 def test_a_controller_that_was_not_delegated_is_named(vm: Machine) -> None:
     files = "cd /sys/fs/cgroup/user.slice/user-1000.slice; find . -depth -name cgroup.subtree_control -exec grep -lw io {} +"
     given = vm(files, user="root").stdout.split()
@@ -113,6 +162,7 @@ def test_a_controller_that_was_not_delegated_is_named(vm: Machine) -> None:
     try:
         strict = vm("pyman run --rm --device-write-bps /dev/vda:1mb demo true", rc=125).stderr
         loose = vm("pyman run --rm --limits=best-effort --device-write-bps /dev/vda:1mb --memory 64m demo echo ran")
+        doctor = vm("pyman doctor").stdout
     finally:
         vm("cd /sys/fs/cgroup/user.slice/user-1000.slice\n" + "\n".join(f"echo +io >{path}" for path in reversed(order)), user="root")
     assert "the controller io is not available" in strict
@@ -120,3 +170,26 @@ def test_a_controller_that_was_not_delegated_is_named(vm: Machine) -> None:
     assert "[Service]" in strict and "Delegate=" in strict and " io " in strict.partition("Delegate=")[2]
     assert loose.stdout == "ran\n"
     assert "left out" in loose.stderr and "io.max" in loose.stderr
+    found = doctor.partition("control groups ")[2]
+    assert "limits that need io are errors" in found
+    mended = doctor.partition("to mend control groups:")[2]
+    assert "/etc/systemd/system/user@.service.d/delegate.conf" in mended and "Delegate=" in mended and " io " in mended
+
+
+def test_a_user_without_a_session(vm: Machine) -> None:
+    """As after su from a service, or sudo in a directory of root's: containers run, and what has no service manager is told with its remedy."""
+    said = vm(
+        r"""
+        useradd -m guest; cd /root
+        setpriv --reuid guest --regid guest --init-groups env -i HOME=/home/guest PATH=$PATH sh -c '
+            pyman doctor; echo end; pyman pull -q oci:/opt/demo:latest >/dev/null; pyman run --rm --network none demo echo ran
+            pyman run --rm --network none --memory 64m demo true' 2>&1 || echo "code $?"
+        userdel -r guest 2>/dev/null
+        """,
+        user="root",
+    ).stdout
+    doctor, _, runs = said.partition("end\n")
+    assert "loginctl enable-linger guest" in doctor.partition("to mend lingering:")[2]
+    assert "enable-linger" in doctor.partition("to mend control groups:")[2].partition("to mend")[0]
+    assert "XDG_RUNTIME_DIR" in doctor.partition("to mend runtime directory:")[2].partition("to mend")[0]
+    assert "ran\n" in runs and "cannot limit container" in runs and "enable-linger guest" in runs and runs.endswith("code 125\n")

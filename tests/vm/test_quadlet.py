@@ -10,11 +10,10 @@ import pytest
 
 from pyman.systemd.quadlet import keys
 from tests import quadlets
+from tests.conftest import ROOT
 from tests.vm.machine import Machine
+from tests.vm.units import FOLDER, GENERATORS, PATIENCE
 
-FOLDER = "/home/dev/.config/containers/systemd"
-GENERATORS = "/etc/systemd/user-generators"
-PATIENCE = 1500.0  # seconds for thirty containers in an emulated machine
 NAMES = sorted(
     {path.stem for path in quadlets.FILES.rglob("*.container") if path.stem != "templated@"} - {"service-name"}
     | {"templated@first", "other-name"}
@@ -30,14 +29,9 @@ def push(vm: Machine, place: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def units(vm: Machine) -> Iterator[Machine]:
+def units(quadlet: Machine) -> Iterator[Machine]:
     """The files in the user's folder, pyman's generator in systemd's, Podman's hidden."""
-    vm(
-        f"mkdir -p {GENERATORS}; ln -sf /opt/pyman/bin/pyman-quadlet {GENERATORS}/pyman-user-generator;"
-        f" ln -sf /dev/null {GENERATORS}/podman-user-generator",
-        user="root",
-    )
-    vm("pyman image exists localhost/demo:latest || pyman pull -q oci:/opt/demo:latest >/dev/null")
+    vm = quadlet
     push(vm, FOLDER)
     vm("systemctl --user daemon-reload")
     yield vm
@@ -148,18 +142,61 @@ def test_thirty_units_start_reload_restart_stop_and_come_back(units: Machine) ->
     wait_for_all(units)
     units("systemctl --user reload reload reload-signal")
     units("pyman exec systemd-reload test -e /tmp/reloaded; until pyman exec systemd-reload-signal test -e /tmp/hup; do sleep 0.1; done")
-    units("systemctl --user restart restarts networked volumes ports", timeout=PATIENCE)
+    units(f"systemctl --user restart {SERVICES}", timeout=PATIENCE)
     wait_for_all(units)
+    assert not set(units("pyman ps -q --no-trunc").stdout.split()) & set(before.split())
     units(f"systemctl --user stop {SERVICES}", timeout=PATIENCE)
     # A first process that does not heed SIGTERM is killed, which systemd notes as a failure, with Podman's units too.
     assert set(states(units).values()) <= {"inactive/dead", "failed/failed"}
     units("systemctl --user reset-failed")
     assert units("pyman ps -aq").stdout == ""
     assert "systemd-data" in units("pyman volume ls -q").stdout.split()
+    with_restart_policies(units)
     units.reboot()
     wait_for_all(units)
     looks(units)
     assert units("pyman exec systemd-volumes cat /data/file").stdout == "kept\n"
+    restart_policies_were_kept(units)
+
+
+def with_restart_policies(vm: Machine) -> None:
+    """Containers of each policy, pyman-restart.service for the next boot, and a service manager whose umask lets the group write."""
+    service = (ROOT / "shims/systemd/pyman-restart.service").read_text().replace("@PYMAN@", "/usr/local/bin/pyman")
+    out = vm(
+        f"cat >~/.config/systemd/user/pyman-restart.service <<'EOF'\n{service}EOF\n"
+        + r"""
+        systemctl --user daemon-reload
+        rm -f ~/.local/share/pyman/restart-told
+        run() { name=$1; shift; pyman run -d --name $name --stop-timeout 0 --network none "$@" demo sleep 10000 2>&1 >/dev/null; }
+        run back --restart=always | grep -o 'for that: .*'
+        systemctl --user enable -q pyman-restart.service
+        run kept --restart=unless-stopped
+        run stopped --restart=unless-stopped
+        run plain
+        pyman stop stopped >/dev/null
+        pyman doctor | grep '^restart at boot' | tr -s ' '
+        """
+    ).stdout.splitlines()
+    assert out[0] == "for that: systemctl --user enable pyman-restart.service"
+    assert out[1].startswith("restart at boot ok")
+    vm("printf '[Service]\nUMask=0002\n' >/etc/systemd/system/user@.service.d/umask.conf", user="root")
+
+
+def restart_policies_were_kept(vm: Machine) -> None:
+    """What a policy asks for was started, but not what the user has stopped; whoever is in the group gained nothing."""
+    out = vm(
+        r"""
+        until systemctl --user is-active -q pyman-restart; do ! systemctl --user is-failed -q pyman-restart || break; sleep 0.2; done
+        pyman ps -a --sort names --filter 'name=^(back|kept|plain|stopped)$' --format '{{.Names}} {{.State}}'
+        systemd-run --user -P -q sh -c umask; stat -c %a $XDG_RUNTIME_DIR/pyman ~/.local/share/pyman
+        systemctl --user disable -q pyman-restart; systemctl --user stop pyman-restart; rm ~/.config/systemd/user/pyman-restart.service
+        pyman rm -f -t 0 back kept plain stopped >/dev/null
+        """,
+        timeout=PATIENCE,
+    ).stdout.splitlines()
+    assert out[:4] == ["back running", "kept running", "plain exited", "stopped exited"]
+    assert out[4:] == ["0002", "700", "700"]
+    vm("rm /etc/systemd/system/user@.service.d/umask.conf; systemctl daemon-reload", user="root")
 
 
 def looks(vm: Machine) -> None:
