@@ -39,6 +39,10 @@ def unreachable(host: str, what: str, err: Exception) -> Unreachable:
         failure = Unreachable(
             what, f"{host} redirects to {place[:200]}, which is no http address", "report it to whoever runs the registry"
         )
+    elif type(err).__name__ == "ProxyError":  # of requests, which may not be imported
+        failure = Unreachable(
+            what, f"{host} cannot be reached by the proxy: {text}", "check http_proxy, https_proxy and no_proxy in the environment"
+        )
     else:
         failure = Unreachable(what, f"{host} cannot be reached: {text}", "check the name, the network and the proxy variables")
         failure.passing = "refused" not in text.lower() and "resolve" not in text

@@ -50,10 +50,10 @@ def main() -> None:
             for _ in range(3 * rounds):
                 for tool in TOOLS:
                     note(costs, f"images, with {MANY} images", tool, homes.cost(tool, "images"))
+            print(table(costs, TARGETS), flush=True)
         finally:
             server.terminate()
             homes.close()
-    print(table(costs, TARGETS))
 
 
 if __name__ == "__main__":

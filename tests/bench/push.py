@@ -73,10 +73,10 @@ def main() -> None:
             skopeo(place, NAME)
             for turn in range(rounds):
                 one_round(place, homes, costs, turn)
+            print(table(costs, TARGETS), flush=True)
         finally:
             server.terminate()
             homes.close()
-    print(table(costs, TARGETS))
 
 
 if __name__ == "__main__":

@@ -333,5 +333,7 @@ def test_the_proxy_variables(pyman: Run, image: str, registry: str, proxy: Proxy
     pyman("push", "-q", PLAIN, image, f"{registry}/by/proxy:1", env=env)
     assert proxy.requests and all(path.startswith(f"http://{registry}/v2/") for _, path, _, _ in proxy.requests)
     proxy.requests.clear()
+    dead = pyman("push", "-q", PLAIN, "--retry", "0", image, f"{registry}/x:1", env={"http_proxy": "http://127.0.0.1:1"}, rc=125)
+    assert "by the proxy" in dead.stderr and "check http_proxy" in dead.stderr
     pyman("push", "-q", PLAIN, image, f"{registry}/by/none:1", env={**env, "no_proxy": "127.0.0.1"})
     assert not proxy.requests and raw(f"docker://{registry}/by/none:1") == raw(f"docker://{registry}/by/proxy:1")
