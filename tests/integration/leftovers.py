@@ -48,12 +48,12 @@ def found(base: Path) -> list[str]:
     return left
 
 
-def nothing(base: Path) -> None:
-    """AssertionError if something stays. (Whoever was told to end may need a moment.)"""
+def nothing(base: Path, before: list[str]) -> None:
+    """AssertionError if something stays that was not there before. (Whoever was told to end may need a moment.)"""
     left: list[str] = []
 
     def none() -> bool:
-        left[:] = found(base)
+        left[:] = [line for line in found(base) if line not in before]
         return not left
 
     until(none, f"left over: {left}")

@@ -18,6 +18,7 @@ STAGES = ("remove:volumes", "remove:unmade", "remove:name", "remove:renamed")
 @pytest.mark.parametrize("stage", STAGES)
 def test_removal(pyman: Run, image: str, base: Path, stage: str, whole: str, driver: str) -> None:
     env = {"PYMAN_STORAGE_DRIVER": driver}
+    before = leftovers.found(base)
     pyman("run", "-d", "--name", "killed", "-v", "/anonymous", "-v", "kept:/kept", image, "sleep", "600", env=env)
     assert kill_at(base, stage + whole, "rm", "-f", "-v", "-t", "0", "killed", **env) != 0, f"{stage} was not reached"
     # It is there, and ended, or it is not: never half.
@@ -27,4 +28,4 @@ def test_removal(pyman: Run, image: str, base: Path, stage: str, whole: str, dri
     assert pyman("volume", "ls", "-q").stdout.split().count("kept") == 1
     assert pyman("run", "--rm", "--name", "killed", "-v", "kept:/kept", image, "echo", "fine", env=env).stdout == "fine\n"
     pyman("volume", "prune", "-f")
-    leftovers.nothing(base)
+    leftovers.nothing(base, before)
