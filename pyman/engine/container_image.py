@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def pull_policy(opts: dict[str, Any], conf: dict[str, Any]) -> str:
+    """--pull, or what the configuration says: always, missing, never or newer. UsageError."""
+    policy = str(opts.get("pull") or conf["engine"].get("pull_policy") or "missing")
+    policy = {"true": "always", "false": "never"}.get(policy, policy)
+    if policy not in ("always", "missing", "never", "newer"):
+        raise UsageError(f"invalid value {policy!r} for option --pull", "it must be one of always, missing, never, newer")
+    return policy
+
+
 def find(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Callable[[], Any] | None) -> dict[str, Any]:
     """The image record for `name`, pulled first as `--pull` asks. NoSuchImage, RegistryError, ImageError."""
     if not name:
         raise UsageError("no image given", "an image name, or --rootfs with a directory, is needed", "pyman run --help")
-    policy = opts.get("pull") or conf["engine"].get("pull_policy") or "missing"
-    policy = {"true": "always", "false": "never"}.get(policy, policy)
-    if policy not in ("always", "missing", "never", "newer"):
-        raise UsageError(f"invalid value {policy!r} for option --pull", "it must be one of always, missing, never, newer")
+    policy = pull_policy(opts, conf)
     transport = ":" in name and name.split(":", 1)[0] in ("oci", "oci-archive", "docker-archive", "dir", "docker")
     if not transport and policy in ("missing", "never"):
         try:

@@ -232,6 +232,9 @@ Notify=healthy
 UIDMap=xx
 Timezone=No/Where
 StopSignal=SIGFOO
+Pull=sometimes
+EnvironmentFile=/absent.env
+WorkingDir=relative/dir
 ContainersConfModule=/absent.toml
 """
 
@@ -241,7 +244,17 @@ def test_check_finds_the_values_that_run_would_not_take(pyman: Run, folder: Path
     lines = pyman("quadlet", "check", "-q", str(work / "wrong@.container"), rc=1).stdout.split("\n")
     for number, text in enumerate(WRONG.split("\n"), 1):
         key, _, value = text.partition("=")
-        wrong = key in ("Memory", "HealthInterval", "CgroupsMode", "UIDMap", "Timezone", "StopSignal") or value in ("no", "a:relative")
+        wrong = key in (
+            "Memory",
+            "HealthInterval",
+            "CgroupsMode",
+            "UIDMap",
+            "Timezone",
+            "StopSignal",
+            "Pull",
+            "EnvironmentFile",
+            "WorkingDir",
+        ) or value in ("no", "a:relative")
         told = [line for line in lines if line.startswith(f"{work}/wrong@.container:{number}: ExecStart=: ")]
         assert len(told) == wrong and all(value.rpartition(":")[2] in line for line in told), (text, lines)
 

@@ -7,7 +7,7 @@ import sys
 from pyman.cli import parse
 from pyman.cli.dispatch import escape, print_warning
 from pyman.config import containers
-from pyman.engine import create, quadlet_check
+from pyman.engine import container_image, create, env, quadlet_check
 from pyman.errors import NoSuchObject, StateError, UsageError
 
 TYPE_CHECKING = False
@@ -35,6 +35,10 @@ def _refuse(options: parse.Options) -> None:
     except NoSuchObject:
         options.update(network=[], ip="", ip6="", mac_address="", network_alias=[])
         create.check_options(options, containers.load())
+    container_image.pull_policy(options, containers.load())
+    env.frozen(options, {})
+    if not (options["workdir"] or "/").startswith(("/", "%", "$")):
+        raise UsageError(f"invalid working directory {options['workdir']!r}", "it is not absolute")
     create.check_with_image(options, {"Healthcheck": {"Test": ["CMD", "true"]}})  # as far as is known now
     create.plan_volumes({"options": options, "image_config": {}})
 
