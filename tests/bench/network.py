@@ -1,24 +1,33 @@
 """Published ports, containers among themselves, starts on a bridge, next to Podman: `python tests/bench/network.py LAYOUT [OUTPUT]`.
 
 pyman, podman, iperf3, wrk and nginx must be on PATH; LAYOUT is an OCI image layout (shims/make-demo-image.py). The servers are the
-host's programs, run in containers. Rounds of the two are interleaved, the medians count, and only ratios are published.
+host's programs, run in containers. Rounds of the two are interleaved, the medians count, and only ratios are published; medians and
+quartiles go to stderr.
+
+Pipes: a user's pipes share /proc/sys/fs/pipe-user-pages-soft, and Podman's port forwarder keeps a pool of large ones, which can use it up
+for all. So one tool's containers run at a time, by rounds, and throughput through published ports is measured a second time while this
+program holds all the pipes that the user may have.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from compare import TOOLS, ratio, sh  # beside this file
 
-ROUNDS, SECONDS = 7, "3"
+ROUNDS, SECONDS = 15, "2"
 NET, SERVER, CLIENT = "benchnet", "benchserver", "benchclient"
 PORTS = {"pyman": (28101, 28201), "podman": (28102, 28202)}  # of iperf3 and nginx on the host
 PLACE = "/dev/shm/pyman-bench-network"
@@ -33,8 +42,8 @@ http {{
 """
 
 
-def begin(tool: str, image: str) -> str:
-    """A network with a server and a client on it; the server's address."""
+def prepare(tool: str) -> None:
+    """The network, and the server's configuration."""
     place = f"{PLACE}/{tool}"
     os.makedirs(place, exist_ok=True)
     with open(f"{place}/nginx.conf", "w") as file:
@@ -42,19 +51,64 @@ def begin(tool: str, image: str) -> str:
     subprocess.run([tool, "rm", "-f", "-t", "0", SERVER, CLIENT], capture_output=True, check=False)
     subprocess.run([tool, "network", "rm", NET], capture_output=True, check=False)
     sh(tool, "network", "create", NET)
+
+
+def serve(tool: str, image: str) -> str:
+    """A server and a client on the network, once the server answers; its address."""
+    place = f"{PLACE}/{tool}"
     iperf, web = PORTS[tool]
     script = f"chroot /host iperf3 -s >/dev/null & exec chroot /host {shutil.which('nginx') or '/usr/sbin/nginx'} -c {place}/nginx.conf"
     args = ("--network", NET, "-v", "/:/host:ro", "-v", f"{place}:/host{place}", "-e", f"TMPDIR={place}")
     sh(tool, "run", "-d", "--name", SERVER, *args, "-p", f"{iperf}:5201", "-p", f"{web}:80", image, "sh", "-c", script)
     sh(tool, "run", "-d", "--name", CLIENT, *args, image, "sleep", "36000")
+    for port in PORTS[tool]:
+        wait_for(port)
     networks = json.loads(sh(tool, "inspect", SERVER))[0]["NetworkSettings"]["Networks"]
     return str(networks[NET]["IPAddress"])
 
 
-def end(tool: str) -> None:
-    """Take it away again."""
+def wait_for(port: int) -> None:
+    """Until a connection to the port stays: forwarders take connections before servers do, and then close them."""
+    for _ in range(600):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+                sock.settimeout(0.1)
+                try:
+                    if sock.recv(1):
+                        return
+                except TimeoutError:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise SystemExit(f"nobody answers at port {port}")
+
+
+def stop(tool: str) -> None:
+    """End the server and the client, and with them the port forwarder and its pipes."""
     subprocess.run([tool, "rm", "-f", "-t", "0", SERVER, CLIENT], capture_output=True, check=False)
-    sh(tool, "network", "rm", NET)
+
+
+@contextmanager
+def no_pipes_left() -> Iterator[None]:
+    """Hold pipes until a new one of this user's has two pages, with much to spare for those that others close meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    held: list[int] = []
+    try:
+        for _ in range(1000):
+            held += os.pipe()
+            try:
+                fcntl.fcntl(held[-1], fcntl.F_SETPIPE_SZ, 1 << 20)
+            except PermissionError:
+                break
+        for _ in range(1000):
+            held += os.pipe()
+        yield
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def bits(command: list[str]) -> float:
@@ -77,16 +131,69 @@ def requests(command: list[str], url: str, *more: str) -> float:
     return float(found.group(1)) if found else 0.0
 
 
-def rates(action: Callable[[str], float], rounds: int = ROUNDS) -> float:
-    """Median rate of pyman over median rate of podman."""
-    seen: dict[str, list[float]] = {tool: [] for tool in TOOLS}
-    for number in range(rounds + 1):
-        for tool in TOOLS if number % 2 else reversed(TOOLS):
-            found = action(tool)
-            if number:  # the first warms
-                seen[tool].append(found)
-    print({tool: f"{statistics.median(values):.3g}" for tool, values in seen.items()}, file=sys.stderr, flush=True)
+def ratio_of(seen: dict[str, list[float]], what: str) -> float:
+    """Median rate of pyman over median rate of podman; medians and quartiles to stderr."""
+    print(what, file=sys.stderr)
+    for tool, values in seen.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        print(f"  {tool:7} median {middle:.4g}, quartiles {low:.4g} to {high:.4g}", file=sys.stderr, flush=True)
     return statistics.median(seen["pyman"]) / statistics.median(seen["podman"])
+
+
+def rates(image: str, actions: dict[str, Callable[[str, str], float]]) -> dict[str, float]:
+    """What is measured -> its ratio. In each round one tool's server is there, does everything, and goes; then the other's."""
+    seen: dict[str, dict[str, list[float]]] = {what: {tool: [] for tool in TOOLS} for what in actions}
+    for number in range(ROUNDS + 1):
+        for tool in TOOLS if number % 2 else tuple(reversed(TOOLS)):
+            address = serve(tool, image)
+            for what, action in actions.items():
+                found = action(tool, address)
+                if number:  # the first warms
+                    seen[what][tool].append(found)
+            stop(tool)
+    return {what: ratio_of(values, what) for what, values in seen.items()}
+
+
+def published() -> dict[str, Callable[[str, str], float]]:
+    """Rates through published ports, by what the table calls them."""
+
+    def iperf(tool: str, *more: str) -> float:
+        return bits(["iperf3", "-c", "127.0.0.1", "-p", str(PORTS[tool][0]), *more])
+
+    return {
+        "published port, bits into the container": lambda tool, _: iperf(tool),
+        "published port, bits out of it": lambda tool, _: iperf(tool, "-R"),
+        "published port, requests": lambda tool, _: requests([], f"http://127.0.0.1:{PORTS[tool][1]}/"),
+        "published port, a connection each": lambda tool, _: requests([], f"http://127.0.0.1:{PORTS[tool][1]}/", "-H", "Connection: close"),
+    }
+
+
+def among() -> dict[str, Callable[[str, str], float]]:
+    """Rates from container to container."""
+
+    def inside(tool: str) -> list[str]:
+        return [tool, "exec", CLIENT, "chroot", "/host"]
+
+    return {
+        "container to container, bits": lambda tool, address: bits([*inside(tool), "iperf3", "-c", address]),
+        "container to container, requests": lambda tool, address: requests(inside(tool), f"http://{address}/"),
+    }
+
+
+def run_times(image: str) -> dict[str, float]:
+    """Ratios of `run --rm`: beside others on the bridge, and as the first there."""
+
+    def run(tool: str) -> None:
+        sh(tool, "run", "--rm", "--network", NET, image, "true")
+
+    found = {}
+    for tool in TOOLS:
+        serve(tool, image)
+    found["run --rm on a bridge, others run there"] = ratio(run)
+    for tool in TOOLS:
+        stop(tool)
+    found["run --rm on a bridge, the first there"] = ratio(run)
+    return found
 
 
 def main() -> None:
@@ -94,42 +201,24 @@ def main() -> None:
     layout = sys.argv[1]
     image = "localhost/bench-network"
     for tool in TOOLS:
-        sh(tool, "pull", "-q", f"oci:{layout}:latest")
-        sh(tool, "tag", sh(tool, "images", "-q", "--filter", "reference=demo").split("\n")[0], image)
-    address = {tool: begin(tool, image) for tool in TOOLS}
-    close = ("-H", "Connection: close")
-
-    def inside(tool: str) -> list[str]:
-        return [tool, "exec", CLIENT, "chroot", "/host"]
-
-    rows = [
-        ("published port, bits into the container", rates(lambda tool: bits(["iperf3", "-c", "127.0.0.1", "-p", str(PORTS[tool][0])]))),
-        ("published port, bits out of it", rates(lambda tool: bits(["iperf3", "-c", "127.0.0.1", "-p", str(PORTS[tool][0]), "-R"]))),
-        ("published port, requests", rates(lambda tool: requests([], f"http://127.0.0.1:{PORTS[tool][1]}/"))),
-        ("published port, a connection each", rates(lambda tool: requests([], f"http://127.0.0.1:{PORTS[tool][1]}/", *close))),
-        ("container to container, bits", rates(lambda tool: bits([*inside(tool), "iperf3", "-c", address[tool]]))),
-        ("container to container, requests", rates(lambda tool: requests(inside(tool), f"http://{address[tool]}/"))),
-    ]
-    runs = ["run --rm on a bridge, others run there"]
-    times = [ratio(lambda tool: void(sh(tool, "run", "--rm", "--network", NET, image, "true")))]
+        sh(tool, "tag", sh(tool, "pull", "-q", f"oci:{layout}:latest"), image)
+        prepare(tool)
+    rows = rates(image, {**published(), **among()})
+    with no_pipes_left():
+        spent = rates(image, {what: action for what, action in published().items() if "bits" in what})
+    rows.update({f"{what}; the user's pipes used up": value for what, value in spent.items()})
+    times = run_times(image)
     for tool in TOOLS:
-        subprocess.run([tool, "rm", "-f", "-t", "0", SERVER, CLIENT], capture_output=True, check=False)
-    runs.append("run --rm on a bridge, the first there")
-    times.append(ratio(lambda tool: void(sh(tool, "run", "--rm", "--network", NET, image, "true"))))
-    for tool in TOOLS:
-        end(tool)
+        sh(tool, "network", "rm", NET)
     shutil.rmtree(PLACE, ignore_errors=True)
-    text = "| rate | pyman / podman | target |\n|---|---|---|\n" + "".join(f"| {what} | {value:.2f} | >= 1.00 |\n" for what, value in rows)
+    text = "| rate | pyman / podman | target |\n|---|---|---|\n"
+    text += "".join(f"| {what} | {value:.2f} | >= 1.00 |\n" for what, value in rows.items())
     text += "\n| time | pyman / podman | target |\n|---|---|---|\n"
-    text += "".join(f"| {what} | {value:.2f} | <= 0.50 |\n" for what, value in zip(runs, times))
+    text += "".join(f"| {what} | {value:.2f} | <= 0.50 |\n" for what, value in times.items())
     print(text)
     if len(sys.argv) > 2:
         with open(sys.argv[2], "w", encoding="utf-8") as file:
             file.write(text)
-
-
-def void(_text: str) -> None:
-    """For actions that return nothing."""
 
 
 if __name__ == "__main__":
