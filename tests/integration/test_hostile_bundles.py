@@ -126,7 +126,7 @@ def test_random_values_in_random_places(bundle: Bundle, runtime: Runtime, world:
     before = world()
     codes = set()
 
-    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=int(os.environ.get("PYMAN_FUZZ", "80")), deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(st.tuples(st.sampled_from(known), VALUES, st.booleans()), min_size=1, max_size=3))
     def attempt(changes: list[tuple[tuple[Any, ...], Any, bool]]) -> None:
         changed: Any = copy.deepcopy(spec)

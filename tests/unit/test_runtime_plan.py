@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyman.errors import RuntimeFailure
+from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import caps, libc
 from pyman.runtime import exec as execution
-from pyman.runtime import init, mount_options, plan
+from pyman.runtime import init, mount_options, plan, validate
 
 MOUNTS: dict[str, dict[str, Any]] = {
     "bind": {"destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "ro", "rslave"]},
@@ -192,3 +194,39 @@ def test_the_order_of_any_root(mounts: list[dict[str, Any]], readonly: bool, ter
     assert all(hasattr(init.Init, f"do_{name}") for name in found)
     last_steps = names(plan.program(value["process"], True, True))
     assert all(hasattr(init.Init, f"do_{name}") and hasattr(execution.ExecInit, f"do_{name}") for name in last_steps)
+
+
+VALUES: Any = st.recursive(
+    st.sampled_from(
+        [None, True, -1, 0, 1.5, 1 << 64, "", "/", "../..", "a\0b", "x" * 300, "rbind", "ro", "remount", "tmpfs", "mount", "CAP_KILL"]
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["path", "type", "destination", "options", "uid"]), inner),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    return [place for key, inner in items for place in ((*path, key), *places(inner, (*path, key)))]
+
+
+@settings(max_examples=int(os.environ.get("PYMAN_FUZZ", "150")))
+@given(changes=st.lists(st.tuples(st.sampled_from(places(spec())), VALUES), max_size=3), gated=st.booleans())
+def test_what_the_check_lets_through_can_be_planned(changes: list[tuple[tuple[Any, ...], Any]], gated: bool) -> None:
+    changed: Any = copy.deepcopy(spec(ociVersion="1.2.0"))
+    for path, value in changes:
+        place = changed
+        try:
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = copy.deepcopy(value)
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change took it away
+    try:
+        validate.check(changed)
+        validate.unknown_capabilities(changed["process"])
+        steps = plan.container(changed, gated) + plan.program(changed["process"], True)
+    except PymanError:
+        return
+    found = names(steps)
+    assert found.index("pivot") < found.index("ready") < found.index("ids") < found.index("execute")
