@@ -249,6 +249,10 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
     domain = (linux.get("personality") or {}).get("domain")
     _need(not linux.get("personality") or domain in ("LINUX", "LINUX32"), "linux.personality.domain", f"{domain!r} is not LINUX or LINUX32")
     _need(not (linux.get("personality") or {}).get("flags"), "linux.personality.flags", "no flags are defined")
+    seccomp = linux.get("seccomp") or {}
+    _need(not seccomp or seccomp.get("defaultAction"), "linux.seccomp.defaultAction", "it is missing")
+    for number, rule in enumerate(seccomp.get("syscalls") or []):
+        _need(rule.get("names") and rule.get("action"), f"linux.seccomp.syscalls[{number}]", "its names or its action is missing")
     for number, device in enumerate(linux.get("devices") or []):
         _need(device.get("path", "").startswith("/"), f"linux.devices[{number}]", "its path is missing or not absolute")
         _need(

@@ -52,6 +52,15 @@ def test_the_full_spec_is_accepted() -> None:
     check(full())
 
 
+@pytest.mark.parametrize("missing", ["defaultAction", "names", "action"])
+def test_what_a_filter_needs_is_not_guessed(missing: str) -> None:
+    spec = full()
+    filter_ = spec["linux"]["seccomp"]
+    del (filter_ if missing == "defaultAction" else filter_["syscalls"][0])[missing]
+    with pytest.raises(RuntimeFailure, match=r"linux\.seccomp\."):
+        check(spec)
+
+
 @pytest.mark.parametrize("wrong", [None, True, -1, 1 << 70, 1.5, "", "text\0", [], ["x", 5], {}, {"x": {"y": []}}], ids=repr)
 def test_a_wrong_value_anywhere_is_one_clear_error(wrong: Any) -> None:
     refused = 0
