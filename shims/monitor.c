@@ -73,6 +73,8 @@ static void log_open(int flags)
     log_size = log_fd >= 0 && fstat(log_fd, &info) == 0 ? info.st_size : 0;
 }
 
+#include "monitor/logwait.h"
+
 /* Somebody reads a file with a shared lock on it (pyman/monitor/logfiles.py): it is not to go before the one after it is found. */
 static int log_wanted(const char *path)
 {
@@ -108,6 +110,7 @@ static void log_rotate(void)
     for (int i = oldest; i >= 0; i--)
         rename(log_name(i), log_name(i + 1));
     log_open(0);
+    log_behind(oldest + 2, spare);
 }
 
 /* Lines are gathered and written together; a batch never crosses a rotation. */
@@ -841,7 +844,7 @@ int main(int argc, char **argv)
             fds[at_listen = n++] = (struct pollfd){listen_fd, POLLIN, 0};
         if (timer_fd >= 0)
             fds[at_timer = n++] = (struct pollfd){timer_fd, POLLIN, 0};
-        if (!pending_len && journal_room()) {
+        if (!pending_len && journal_room() && log_ready()) {
             if (console_fd >= 0) {
                 fds[at_stream[0] = n++] = (struct pollfd){console_fd, POLLIN, 0};
             } else {
@@ -868,7 +871,7 @@ int main(int argc, char **argv)
             fds[at_notify = n++] = (struct pollfd){notify_listen, POLLIN, 0};
         if (journal_at < journal_len && journal_fd >= 0)
             fds[at_journal = n++] = (struct pollfd){journal_fd, POLLOUT, 0};
-        if (poll(fds, (nfds_t)n, earlier(earlier(health_wait(wait), watchdog_due), journal_due())) < 0)
+        if (poll(fds, (nfds_t)n, earlier(earlier(earlier(health_wait(wait), watchdog_due), journal_due()), log_due())) < 0)
             continue;
         if (journal_at < journal_len && (at_journal < 0 || fds[at_journal].revents || now_ms() - journal_stuck >= JOURNAL_AGAIN))
             journal_flush(JOURNAL_PATIENCE);

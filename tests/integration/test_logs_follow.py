@@ -1,0 +1,55 @@
+"""Logs that are followed while the container writes more than the files that stay for a reader can hold."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, command, environment, until
+
+LINES = 120_000  # of a thousand bytes
+
+
+def _start(pyman: Run, image: str, base: Path, driver: str) -> tuple[subprocess.Popen[bytes], Path]:
+    """The container, which waits, and a reader of its log that writes to a file."""
+    program = f'BEGIN {{ for (i = 1; i <= {LINES}; i++) printf "%0999d\\n", i }}'
+    script = f"echo ready; while [ ! -e /go ]; do sleep 0.02; done; awk '{program}'"
+    options = ["--log-driver", driver, "--log-opt", "max-size=1m", "--log-opt", "max-file=2"]
+    pyman("run", "-d", "--name", "fast", "--network", "none", *options, image, "sh", "-c", script)
+    out = base / "fast.out"
+    with out.open("wb") as stdout:
+        reader = subprocess.Popen([*command(), "logs", "-f", "fast"], env=environment(base), stdout=stdout, stderr=subprocess.PIPE)
+    until(lambda: out.read_bytes() == b"ready\n")
+    return reader, out
+
+
+@pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
+def test_nothing_is_lost_or_doubled(pyman: Run, image: str, base: Path, driver: str) -> None:
+    """A hundred rotations: the container waits for a reader that is slower than it is."""
+    reader, out = _start(pyman, image, base, driver)
+    pyman("exec", "fast", "touch", "/go")
+    assert reader.communicate(timeout=1200)[1] == b""
+    with out.open("rb") as lines:
+        assert next(lines) == b"ready\n"
+        number = 0
+        for number, line in enumerate(lines, 1):
+            assert len(line) == 1000 and int(line.lstrip(b"0")) == number
+    assert number == LINES
+    out.unlink()
+    pyman("rm", "-f", "-t", "0", "fast")
+
+
+def test_a_reader_that_has_stopped_does_not_stop_the_container(pyman: Run, image: str, base: Path) -> None:
+    reader, out = _start(pyman, image, base, "k8s-file")
+    reader.send_signal(19)
+    pyman("exec", "fast", "touch", "/go")
+    pyman("wait", "fast", timeout=1200)
+    reader.send_signal(18)
+    assert b"were rotated away before they could be read" in reader.communicate(timeout=1200)[1]
+    with out.open("rb") as lines:
+        *_, last = lines
+    assert int(last) == LINES, "it goes on with what is there"
+    out.unlink()
+    pyman("rm", "-f", "-t", "0", "fast")
