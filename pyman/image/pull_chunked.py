@@ -10,7 +10,6 @@ import errno
 import os
 import threading
 
-from pyman import stages
 from pyman.config import containers
 from pyman.errors import ImageError, PymanError, StorageError
 from pyman.image import ranges
@@ -134,7 +133,6 @@ class _Lane:
         self._at += len(data)
         if self._reporter:
             self._reporter.update(self._layer["hex"], self.fetched)
-        stages.reach("pull:download")
         view = memoryview(data)
         while view:
             view = view[os.write(self._write_end, view) :]
