@@ -87,8 +87,12 @@ def open_life(keeper: Keeper) -> int:
 
 
 def open_netns(keeper: Keeper) -> int:
-    """A descriptor of the bridges' network namespace. OSError."""
-    return os.open(f"/proc/{keeper['pid']}/fd/{NETNS}", os.O_RDONLY | os.O_CLOEXEC)
+    """A descriptor of the bridges' network namespace. NetworkError if the keeper was killed just now."""
+    try:
+        return os.open(f"/proc/{keeper['pid']}/fd/{NETNS}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as err:
+        what = "cannot enter the network namespace of the bridges"
+        raise NetworkError(what, "the process that keeps it was killed just now", "try again: the next start gives it a new one") from err
 
 
 def name_server() -> str:
