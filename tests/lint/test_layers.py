@@ -82,10 +82,10 @@ def test_package_files_are_empty_and_modules_say_their_purpose() -> None:
 def test_modules_and_functions_stay_readable() -> None:
     for path in FILES:
         text = path.read_text()
-        assert text.count("\n") <= 500, f"{path}: {text.count(chr(10))} lines"
+        assert text.count("\n") <= 320, f"{path}: {text.count(chr(10))} lines"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef) and node.end_lineno:
-                assert node.end_lineno - node.lineno < 100, f"{path}:{node.lineno} {node.name}"
+                assert node.end_lineno - node.lineno < 80, f"{path}:{node.lineno} {node.name}"
 
 
 def test_public_functions_have_docstrings() -> None:
