@@ -6,7 +6,7 @@
  * looked once) has stopped: it is not waited for again before it has caught up.
  */
 
-enum { LOG_PATIENCE = 2000, LOG_LOOK = 5, LOG_LOOKS = 200 }; /* milliseconds, but for the last */
+enum { LOG_PATIENCE = 10000, LOG_LOOK = 5, LOG_LOOKS = 1000 }; /* milliseconds, but for the last */
 
 static long long log_patience = -1; /* until when the container waits; -1: it does not */
 static int log_given_up, log_looks, log_first; /* the number of the oldest file that may still be read while the container writes */
