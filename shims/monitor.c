@@ -69,7 +69,8 @@ static void note(const char *what)
 static void log_open(int flags)
 {
     struct stat info;
-    log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+    /* The path may be the user's: a FIFO without a reader must not hold up the monitor for ever. */
+    log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600);
     log_size = log_fd >= 0 && fstat(log_fd, &info) == 0 ? info.st_size : 0;
 }
 

@@ -145,6 +145,13 @@ def test_hostile_output(pyman: Run, image: str, base: Path, driver: str) -> None
     pyman("rm", "lh")
 
 
+def test_a_log_path_that_nobody_reads(pyman: Run, image: str, tmp_path: Path) -> None:
+    """A FIFO there waits for a reader that never comes: the container runs without a log."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert pyman("run", "--rm", "--network", "none", "--log-opt", f"path={fifo}", image, "echo", "there").stdout == "there\n"
+
+
 def test_drivers(pyman: Run, image: str, base: Path) -> None:
     other = base / "other.log"
     pyman("run", "--name", "ld", "--log-driver", "k8s-file", "--log-opt", f"path={other}", image, "echo", "there")
