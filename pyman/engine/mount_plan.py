@@ -25,6 +25,10 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
     if readonly and opts.get("read_only_tmpfs") is not False:
         for path in ("/run", "/tmp", "/var/tmp"):
             base.append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["rw", "nosuid", "nodev", "tmpcopyup"]})
+    elif readonly:
+        for entry in base:
+            if entry["type"] == "tmpfs":  # /dev and /dev/shm
+                entry["options"].append("ro")
     files = []
     if not (opts.get("no_hosts") or table.get("no_hosts")):
         files.append((ctx.hosts_path, "/etc/hosts"))

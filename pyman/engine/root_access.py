@@ -111,7 +111,7 @@ def mount(made: plans.Plan) -> int:
         user = owner_ids(made.container, root.fd)
         for item in made.ctx.copy_up:
             volume_fill.prepare(_unowned(item), root.fd, {"uid": user[0], "gid": user[1]}, made.spec, made.ctx)
-    mounts.make_all(root, made.spec["mounts"])
+    mounts.make_all(root, made.spec)
     return root.fd
 
 

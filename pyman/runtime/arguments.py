@@ -14,6 +14,7 @@ GLOBAL = {
     "--root": True,
     "--log": True,
     "--log-format": True,
+    "--log-level": True,
     "--debug": False,
     "--systemd-cgroup": False,
     "--rootless": True,
@@ -226,7 +227,7 @@ def number(opts: dict[str, Any], key: str, default: int = 0) -> int:
     text = opts.get(key)
     if text is None:
         return default
-    if not str(text).lstrip("-").isdigit():
+    if not str(text).removeprefix("-").isdigit():
         raise UsageError(f"invalid --{key.replace('_', '-')} {text!r}", "it must be a whole number")
     return int(text)
 

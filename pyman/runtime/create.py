@@ -88,6 +88,7 @@ def begin(
         more = extras.parent_prepare()
     if gate:
         init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
+    init.plan()
     place = cgroup or (extras.cgroup if extras is not None else "")
     cgroup_fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if place else -1
     if cgroup and flags & libc.CLONE_NEWCGROUP:

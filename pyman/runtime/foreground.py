@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal
 import os
 
+from pyman.errors import UsageError
 from pyman.runtime import arguments
 
 TYPE_CHECKING = False
@@ -17,7 +18,10 @@ _NOT_FORWARDED = (9, 17, 19, 20, 21, 22, 23, 28)  # KILL CHLD STOP TSTP TTIN TTO
 
 def preserved(opts: dict[str, Any]) -> tuple[int, ...]:
     """Descriptors 3.. of --preserve-fds N and, as systemd passes them, of LISTEN_FDS; those that are open, as crun does."""
-    count = arguments.number(opts, "preserve_fds") + listen_fds()
+    asked = arguments.number(opts, "preserve_fds")
+    if asked < 0:
+        raise UsageError(f"invalid --preserve-fds {asked}", "it must be 0 or more")
+    count = asked + listen_fds()
     if count == 0:
         return ()
     return tuple(fd for fd in sorted(int(name) for name in os.listdir("/proc/self/fd")) if 3 <= fd < 3 + count and _inherited(fd))

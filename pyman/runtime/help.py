@@ -25,6 +25,7 @@ OPTIONS = {
     "--cpuset-mems": "memory nodes, such as 0-1",
     "--cwd": "working directory of the process",
     "--debug": "say more on stderr and in the log",
+    "--log-level": "error, warning or debug (as --debug)",
     "--detach": "return when the program runs",
     "--empty-ns": "for criu",
     "--env": "NAME=VALUE for the process (may be repeated)",

@@ -38,6 +38,7 @@ class Init(program.Program):
         "slave",
         "spec",
         "stdio",
+        "steps",
     )
 
     def __init__(
@@ -57,6 +58,7 @@ class Init(program.Program):
         self.new_user = new_user
         self.preserve = preserve
         self.gate_fd = -1
+        self.steps: list[plan.Step] = []
         self.die_with_parent = False
         self.late_cgroupns = False  # it is in its own cgroup, and makes the namespace there
         self.held = False  # wait for "go" before the first step
@@ -84,9 +86,13 @@ class Init(program.Program):
             pass  # the parent has gone: nobody to tell
 
     def _run(self) -> None:
-        steps = plan.container(self.spec, self.gate_fd >= 0) + plan.program(self.process, bool(self.bpf), self.die_with_parent)
         self._enter_namespaces()
-        self.carry_out(steps)
+        self.carry_out(self.steps)
+
+    def plan(self) -> None:
+        """What is to be done. In the parent, before the clone: a spec that nobody can carry out starts nothing. RuntimeFailure."""
+        program_steps = plan.program(self.process, bool(self.bpf), self.die_with_parent)
+        self.steps = plan.container(self.spec, self.gate_fd >= 0) + program_steps
 
     def _created(self, kind: str) -> bool:
         return any(ns["type"] == kind and not ns.get("path") for ns in self.spec["linux"]["namespaces"])
@@ -158,6 +164,10 @@ class Init(program.Program):
     def do_mount(self, item: dict[str, Any]) -> None:
         """One mount."""
         mounts.make(self._top(), item)
+
+    def do_readonly(self) -> None:
+        """Those mounts that have others inside."""
+        mounts.make_readonly(self._top())
 
     def do_bind_device(self, source: str, target: str) -> None:
         """A node of the host's."""

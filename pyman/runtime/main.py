@@ -41,6 +41,10 @@ def main(argv: list[str]) -> NoReturn:
     settings: dict[str, Any] = {}
     try:
         settings, rest = arguments.parse(argv, arguments.GLOBAL)
+        level = settings.get("log_level") or "warning"
+        if level not in ("error", "warning", "debug"):
+            raise UsageError(f"invalid --log-level {level!r}", "error, warning and debug are known")
+        settings["debug"] = settings.get("debug") or level == "debug"
         if settings.get("version"):
             from pyman.version import VERSION
 
@@ -86,6 +90,8 @@ def log(settings: dict[str, Any], level: str, text: str) -> None:
     """One message: errors and warnings on stderr too, what is less only with --debug; the log file gets what stderr gets."""
     if level not in ("error", "warning") and not settings.get("debug"):
         return
+    if not text.isprintable():  # names of a bundle's: they must not write to the terminal
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     sys.stderr.write(f"pyman-runtime: {text}\n" if level == "error" else f"pyman-runtime: {level}: {text}\n")
     path = str(settings.get("log") or "").removeprefix("file:")
     if not path:

@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 _AT_SYMLINK_NOFOLLOW = 0x100
 
 
-def make_all(root: Root, mounts: list[dict[str, Any]]) -> None:
+def make_all(root: Root, spec: dict[str, Any]) -> None:
     """A spec's mounts, in order. RuntimeFailure names the one that failed."""
-    for entry in mounts:
-        make(root, plan.mount(entry))
+    for entry in plan.all_mounts(spec):
+        make(root, entry)
+    make_readonly(root)
+
+
+def make_readonly(root: Root) -> None:
+    """The mounts that were writable until those inside them had their places. OSError."""
+    for fd in root.later_readonly:
+        libc.mount_setattr(fd, "", libc.AT_EMPTY_PATH, attr_set=ATTR["ro"][0])
+        os.close(fd)
+    root.later_readonly.clear()
 
 
 def make(root: Root, item: dict[str, Any]) -> None:
@@ -83,7 +92,10 @@ def _new(root: Root, item: dict[str, Any]) -> None:
         libc.mount(None, proc_path(fd), None, item["propagation"])
     if kind == "proc" and fs.magic(fd) != fs.PROC_SUPER_MAGIC:
         raise RuntimeFailure(f"cannot mount {target}", "what was mounted there is not procfs", stage="mounts")
-    os.close(fd)
+    if item.get("readonly_last"):
+        root.later_readonly.append(fd)
+    else:
+        os.close(fd)
 
 
 def _mode_below(root: Root, target: str) -> list[str]:
@@ -164,6 +176,8 @@ def _bind_tree(root: Root, item: dict[str, Any]) -> None:
         os.close(target)
         placed = _mounted(root, item["target"], nofollow)
         libc.mount(None, placed, None, item["propagation"])
+        if item.get("readonly_last"):
+            root.later_readonly.append(os.dup(tree))  # the mount itself, whatever lies at its path by then
     finally:
         os.close(tree)
 

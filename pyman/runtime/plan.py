@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import caps, libc
-from pyman.runtime.mount_options import mount_flags, parse_options
+from pyman.runtime.mount_options import ATTR, mount_flags, parse_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Step = tuple[Any, ...]
 
 _STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
+_RDONLY = ATTR["ro"][0]
 _STANDARD_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
@@ -33,11 +34,13 @@ def container(spec: dict[str, Any], gated: bool = False) -> list[Step]:
     if spec.get("domainname"):
         steps.append(("hostname", "domainname", spec["domainname"]))
     has_root = any(entry["type"] == "mount" for entry in spec["linux"]["namespaces"])
-    if has_root:
-        steps += root(spec)
+    inner = root(spec) if has_root else []
+    steps += inner
     if process.get("terminal"):
         steps.append(("console", "console", (process.get("user") or {}).get("uid", 0), process.get("consoleSize") or {}))
     if has_root:
+        if any(step[1] == "mount" and step[2].get("readonly_last") for step in inner):
+            steps.append(("mounts", "readonly"))
         steps += entry(spec)
     domain = str((linux.get("personality") or {}).get("domain") or "")
     if domain:
@@ -55,8 +58,8 @@ def root(spec: dict[str, Any]) -> list[Step]:
     """The root file system with the mounts in it, in the spec's order, and the devices on top (config.md "Mounts", config-linux.md "Devices")."""
     steps: list[Step] = [("root", "root", spec["root"]["path"])]
     mounts = spec.get("mounts") or []
-    steps += [("mounts", "mount", mount(item)) for item in mounts]
-    if any(item["destination"] == "/dev" and item.get("type") == "tmpfs" for item in mounts):
+    steps += [("mounts", "mount", item) for item in all_mounts(spec)]
+    if _has_devices(mounts):
         steps += [("devices", "bind_device", f"/dev/{name}", f"/dev/{name}") for name in _STANDARD_DEVICES]
         steps += [("devices", "device", device) for device in (spec.get("linux") or {}).get("devices") or []]
         steps.append(("devices", "device_links"))
@@ -71,6 +74,33 @@ def entry(spec: dict[str, Any]) -> list[Step]:
         steps.append(("sysctl", "sysctls", linux["sysctl"]))
     steps.append(("mask", "mask", linux.get("maskedPaths") or [], linux.get("readonlyPaths") or []))
     return [*steps, ("hooks", "before_pivot"), ("pivot", "pivot", bool(spec["root"].get("readonly"))), ("pivot", "entered")]
+
+
+def _has_devices(mounts: list[dict[str, Any]]) -> bool:
+    return any(item["destination"] == "/dev" and item.get("type") == "tmpfs" for item in mounts)
+
+
+def all_mounts(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The mounts of a spec, each as by `mount`. One that is read-only becomes so when those inside it have their places. RuntimeFailure."""
+    items = spec.get("mounts") or []
+    found = [mount(item) for item in items]
+    inside = [item["destination"].rstrip("/") for item in items]
+    console = ["/dev/console"] if _has_devices(items) or (spec.get("process") or {}).get("terminal") else []
+    for number, entry in enumerate(found):
+        top = inside[number] + "/"
+        if any(path.startswith(top) for path in (*inside[number + 1 :], *console)):
+            _make_readonly_last(entry)
+    return found
+
+
+def _make_readonly_last(entry: dict[str, Any]) -> None:
+    if entry["how"] == "bind" and (entry["attributes"][0] | entry["deep"][0]) & _RDONLY:
+        # Of a tree that is read-only as a whole the top alone is writable for a while.
+        entry["attributes"] = (entry["attributes"][0] & ~_RDONLY, entry["attributes"][1] | entry["deep"][0] & _RDONLY)
+        entry["readonly_last"] = True
+    elif entry["how"] == "new" and (entry["flags"] & libc.MS_RDONLY or entry["late_readonly"]):
+        entry["flags"] &= ~libc.MS_RDONLY
+        entry["late_readonly"], entry["readonly_last"] = False, True
 
 
 def mount(item: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from pyman.errors import NoSuchContainer, StateError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, StateError, UsageError
 from pyman.linux import process
 from pyman.runtime import arguments, cgroup, store
 from pyman.state import fastjson
@@ -30,7 +30,7 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
             return _print(template.features())
         return template.write_template(opts.get("bundle") or ".", bool(opts.get("rootless")))
     if verb == "list":
-        return _list(root, opts)
+        return _list(root, settings, opts)
     if verb in ("delete", "kill"):
         return _end(root, verb, settings, args, opts)
     entry = root.load(args[0])
@@ -80,9 +80,21 @@ def _delete(root: store.Root, container_id: str, settings: dict[str, Any], force
         if force:
             return 0  # it is gone, which is what was asked for
         raise
+    except PymanError:
+        if not force:
+            raise
+        root.discard(container_id)  # nobody can tell what it was
+        return 0
     from pyman.runtime import main
 
-    for failure in entry.delete(force):
+    try:
+        failures = entry.delete(force)
+    except (KeyError, TypeError, ValueError):
+        if not force:
+            raise
+        root.discard(container_id)
+        return 0
+    for failure in failures:
         main.log(settings, "warning", failure)
     return 0
 
@@ -97,7 +109,7 @@ def _owner(path: str) -> str:
         return str(uid)
 
 
-def _list(root: store.Root, opts: dict[str, Any]) -> int:
+def _list(root: store.Root, settings: dict[str, Any], opts: dict[str, Any]) -> int:
     style = opts.get("format") or "table"
     if style not in ("table", "json"):
         raise UsageError(f"invalid --format {style!r}", "table and json are known")
@@ -111,6 +123,10 @@ def _list(root: store.Root, opts: dict[str, Any]) -> int:
             )
         except NoSuchContainer:
             continue  # being made or deleted right now
+        except (PymanError, KeyError, TypeError, ValueError) as err:
+            from pyman.runtime import main
+
+            main.log(settings, "warning", f"container {name} is damaged: {err}; delete --force {name} forgets it")
     if opts.get("quiet"):
         sys.stdout.write("".join(f"{state['id']}\n" for state in found))
         return 0
@@ -221,8 +237,9 @@ def _seconds(text: str) -> float:
     for unit, factor in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
         body = text[: -len(unit)]
         if text.endswith(unit) and body.replace(".", "", 1).isdigit():
-            return max(float(body) * factor, 0.001)
-    raise UsageError(f"invalid --interval {text!r}", "it must be like 5s or 500ms")
+            if float(body):
+                return max(float(body) * factor, 0.001)
+    raise UsageError(f"invalid --interval {text!r}", "it must be like 5s or 500ms, and above 0")
 
 
 def _events(entry: store.Entry, opts: dict[str, Any]) -> int:

@@ -31,11 +31,12 @@ _LINKS = {
 class Root:
     """The container's root while it is built: `fd` is its (bind-mounted) top directory."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("fd", "later_readonly", "path")
 
     def __init__(self, path: str, propagation: int = libc.MS_PRIVATE, tree: int = -1) -> None:
         """tree: a detached copy of the mount at `path`, where this process may not go there by itself."""
         self.path = path
+        self.later_readonly: list[int] = []  # descriptors of mounts, see runtime/mounts.py:make_readonly
         if tree >= 0:
             libc.mount(None, "/", None, libc.MS_REC | propagation)
             # On top of "/", which every process may reach; names still begin below it, and pivot_root comes to it by descriptor.

@@ -44,7 +44,9 @@ def bind(root: Root, item: dict[str, Any]) -> None:
         raise RuntimeFailure("cannot change the flags of a tree of mounts", "this kernel cannot (Linux 5.12 can)", stage="mounts")
     target = root.make_dirs(path) if directory else root.make_file(path)
     attr_set, attr_clr = item["attributes"]
-    placed = attach(root, source, target, path, recursive, attr_set | deep[0], attr_clr | deep[1])
+    placed = attach(root, source, target, path, recursive, (attr_set | deep[0]) & ~attr_clr, attr_clr | deep[1])
     libc.mount(None, f"/proc/self/fd/{placed}", None, item["propagation"])
+    if item.get("readonly_last"):
+        root.later_readonly.append(os.dup(placed))
     for fd in (source, target, placed):
         os.close(fd)

@@ -116,6 +116,19 @@ class Root:
         entry.record = record
         return entry
 
+    def discard(self, container_id: str) -> None:
+        """Remove an entry that cannot be read. OSError."""
+        _remove(self._path(container_id))
+
+
+def _remove(path: str) -> None:
+    for top, directories, files in os.walk(path, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(top, name))
+        for name in directories:
+            os.rmdir(os.path.join(top, name))
+    os.rmdir(path)
+
 
 class Entry:
     """One container."""
@@ -236,12 +249,7 @@ class Entry:
         self._end_processes()
         hooks_of = (self.spec().get("hooks") or {}).get("poststop") or []
         state = {**self.state(), "status": "stopped", "pid": 0}
-        for top, directories, files in os.walk(self.path, topdown=False):
-            for name in files:
-                os.unlink(os.path.join(top, name))
-            for name in directories:
-                os.rmdir(os.path.join(top, name))
-        os.rmdir(self.path)
+        _remove(self.path)
         if not hooks_of:
             return []
         from pyman.runtime import hooks

@@ -289,3 +289,19 @@ def test_directories_are_copied_up_too(pyman: Run, base: Path) -> None:
     )
     assert done.stdout == "below beside\n"
     assert sorted(os.listdir(root / "run/a")) == ["b"]
+
+
+def test_a_mount_inside_a_read_only_one(pyman: Run, image: str, tmp_path: Path) -> None:
+    """Its place is made in the directory of the host, as with other runtimes; both are what was asked for."""
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "inner").mkdir()
+    if OTHER_RUNTIME:
+        (tmp_path / "outer/sub").mkdir()  # not all of them can make it
+    volumes = ("-v", f"{tmp_path}/outer:/v:ro", "-v", f"{tmp_path}/inner:/v/sub")
+    script = "touch /v/sub/x; touch /v/x 2>/dev/null || echo kept out"
+    assert pyman("run", "--rm", "--network", "none", *volumes, image, "sh", "-c", script).stdout == "kept out\n"
+    assert (tmp_path / "inner/x").exists() and (tmp_path / "outer/sub").is_dir()
+    done = pyman(
+        "run", "--rm", "--network", "none", "--read-only", "--read-only-tmpfs=false", image, "sh", "-c", "touch /dev/x || echo kept out"
+    )
+    assert done.stdout == "kept out\n"

@@ -274,6 +274,8 @@ def test_features_list_what_there_is(runtime: Runtime) -> None:
         (["state", "x" * 2000], "invalid container ID"),
         (["--root"], "needs a value"),
         (["run", "--preserve-fds", "many", "x"], "preserve-fds"),
+        (["run", "--preserve-fds", "-1", "x"], "0 or more"),
+        (["--log-level", "loud", "list"], "error, warning and debug"),
         (["pause", "nobody"], "does not exist"),
         (["update", "nobody"], "does not exist"),
     ],
@@ -283,6 +285,21 @@ def test_bad_command_lines(bundle: Bundle, runtime: Runtime, args: list[str], wo
         args = ["run", "--bundle", str(bundle.path), *args[1:]]
     text = runtime(*args, rc=255 if args[0] == "exec" else 1).stderr
     assert word in text and text.count("\n") == 1
+
+
+def test_a_damaged_entry_hides_no_other(bundle: Bundle, runtime: Runtime, base: Path) -> None:
+    runtime("run", "--detach", "--bundle", bundle.sh("sleep 600"), "whole")
+    state = next(path for path in base.rglob("whole/state.json"))
+    for name, text in (("torn", "{"), ("empty", "{}")):
+        (state.parents[1] / name).mkdir()
+        (state.parents[1] / name / "state.json").write_text(text)
+    done = runtime("list", "-q")
+    assert done.stdout == "whole\n" and "torn is damaged" in done.stderr and "empty is damaged" in done.stderr
+    for name in ("torn", "empty"):
+        runtime("delete", "--force", name)
+    runtime("delete", "--force", "whole")
+    done = runtime("list", "-q")
+    assert done.stdout == done.stderr == ""
 
 
 def test_help_and_version(runtime: Runtime) -> None:

@@ -76,6 +76,20 @@ def test_options_of_bind_mounts(bundle: Bundle, runtime: Runtime, options: list[
     assert expected in line.split(" ")[5] + ","
 
 
+@pytest.mark.parametrize("kind", ["bind", "tmpfs"])
+def test_a_read_only_mount_takes_those_inside_first(bundle: Bundle, runtime: Runtime, kind: str) -> None:
+    """The places of mounts inside are made while it is writable; then it is read-only, and they are what they are."""
+    (bundle.path / "src").mkdir()
+    outer = {"destination": "/top", "type": kind, "source": str(bundle.path / "src"), "options": ["ro", "nosuid"]}
+    if kind == "bind":
+        outer["options"] = ["rbind", "ro", "nosuid"]
+    bundle.spec["mounts"] += [outer, {"destination": "/top/in/side", "type": "tmpfs", "source": "tmpfs"}]
+    dev = next(entry for entry in bundle.spec["mounts"] if entry["destination"] == "/dev")
+    dev["options"] = [*dev.get("options", []), "ro"]
+    script = "touch /top/in/side/x && for f in /top/x /top/in/x /dev/x; do touch $f 2>/dev/null && echo written $f; done; echo y >/dev/null; echo done"
+    assert out(bundle, runtime, script) == "done\n"
+
+
 def test_times_of_access(bundle: Bundle, runtime: Runtime) -> None:
     for name in ("noatime", "nodiratime", "strictatime"):
         entry = {"destination": f"/{name}", "type": "tmpfs", "source": "tmpfs", "options": [name]}
@@ -280,6 +294,8 @@ def test_bad_processes_are_refused_with_one_clear_error(bundle: Bundle, runtime:
         (("mounts",), [{"destination": "/x", "type": "dreamfs"}], "this kernel has no file system dreamfs"),
         (("mounts",), [{"destination": "/x", "type": "tmpfs", "options": ["size=x"]}], "tmpfs refuses the options size=x"),
         (("mounts",), "none", "mounts"),
+        (("mounts",), [{"destination": "/x", "source": "/usr", "options": ["bind", "foo"]}], "a bind mount has no option foo"),
+        (("mounts",), [{"destination": "/x", "type": "dream\x1b]0;x\x07", "source": "x"}], "dream\\x1b]0;x\\x07"),
         (("hostname",), 5, "hostname"),
         (("annotations",), {"a": 1}, "annotations.a"),
     ],

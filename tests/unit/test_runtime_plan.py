@@ -54,7 +54,7 @@ def test_the_order_of_a_container() -> None:
         *("session", "keyring", "hostname", "root"),
         *["mount"] * len(MOUNTS),
         *["bind_device"] * 6,
-        *("device", "device_links", "console", "sysctls", "mask", "before_pivot", "pivot", "entered"),
+        *("device", "device_links", "console", "readonly", "sysctls", "mask", "before_pivot", "pivot", "entered"),
         *("ready", "wait", "streams", "close_at_exec", "before_program"),
     ]
     assert [step[2]["target"] for step in steps if step[1] == "mount"] == [item["destination"] for item in MOUNTS.values()]
@@ -101,6 +101,17 @@ def test_each_kind_of_mount() -> None:
     tmpfs = found["tmpfs"]
     assert tmpfs["copy_up"] and tmpfs["late_readonly"] and tmpfs["covered_mode"] and not tmpfs["flags"] & libc.MS_RDONLY
     assert found["sysfs"]["flags"] == libc.MS_RDONLY
+    # What has others inside is read-only when they have their places, and holds its own attributes until then.
+    bind = {"destination": "/v/", "type": "bind", "source": "/s", "options": ["rbind", "ro", "nosuid"]}
+    nested = spec(mounts=[bind, {"destination": "/v/sub", "type": "bind", "source": "/t", "options": ["ro"]}, MOUNTS["sysfs"]])
+    first, second, third = plan.all_mounts(nested)
+    assert first["readonly_last"] and first["attributes"] == (2, 0)
+    assert "readonly_last" not in second and second["attributes"] == (1, 0) and "readonly_last" not in third
+    deep, _ = plan.all_mounts(spec(mounts=[{**bind, "options": ["rbind", "rro"]}, {**bind, "destination": "/v/sub"}]))
+    assert deep["readonly_last"] and deep["deep"] == (1, 0) and deep["attributes"] == (0, 1)
+    device = {**MOUNTS["dev"], "options": ["ro"]}
+    (only,) = plan.all_mounts(spec(mounts=[device]))
+    assert only["readonly_last"] and not only["flags"] & libc.MS_RDONLY
     nofollow = plan.mount({"destination": "/d", "source": "/s", "options": ["src-nofollow", "dest-nofollow"]})
     assert nofollow["how"] == "bind" and nofollow["source_nofollow"] and nofollow["target_nofollow"]
 

@@ -120,7 +120,7 @@ pull str Pull policy: always, missing, never, newer
 quiet,q bool Print no progress of a pull
 rdt-class str RDT class !! it needs privileges
 read-only bool Mount the root file system read-only
-read-only-tmpfs bool=true With --read-only: temporary file systems on /run, /tmp, /var/tmp
+read-only-tmpfs bool=true With --read-only: temporary file systems on /run, /tmp, /var/tmp, and /dev writable
 replace bool Replace a container of the same name
 requires list Containers that must run before !! pods are not part of this release
 restart str Restart policy: no, on-failure[:N], always or unless-stopped
