@@ -78,7 +78,7 @@ def _rewritten(name: str, prefix: str, table: dict[str, Any], mirror: bool = Fal
     """The endpoint of `name` by one table: its location stands where the prefix stood."""
     location = str(table.get("location") or "")
     if location and prefix.startswith("*."):
-        target = location + "/" + name.partition("/")[2] if mirror else name
+        target = location + "/" + name.partition("/")[2]
     elif location:
         target = location + name[len(prefix) :]
     else:
@@ -181,8 +181,8 @@ def _check_table(table: dict[str, Any], path: str) -> None:
     prefix = table["prefix"] = prefix.rstrip("/")
     if "*" in prefix[1:] or (prefix.startswith("*") and not prefix.startswith("*.")) or "://" in prefix:
         raise ConfigError(what, f"the prefix {prefix!r} is neither a name's beginning nor *.DOMAIN")
-    if prefix.startswith("*.") and table.get("location"):
-        raise ConfigError(what, f"the prefix {prefix!r} stands for many registries and cannot have one location")
+    if str(table.get("location") or "").startswith("*."):
+        raise ConfigError(what, f"the location {table['location']!r} is no registry", "only a prefix may begin with *.")
     table["location"] = str(table.get("location") or "").rstrip("/")
     for key in ("blocked", "insecure", "mirror-by-digest-only"):
         if not isinstance(table.get(key, False), bool):

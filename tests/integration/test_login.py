@@ -175,6 +175,8 @@ def test_rewrites_mirrors_and_blocked_registries(pyman: Run, base: Path, plain: 
     pyman("pull", "-q", "example.test/team/demo:1", env=env)
     conf('[[registry]]\nlocation = "PLAIN"\ninsecure = true\n[[registry.mirror]]\nlocation = "PLAIN/mirrored"\ninsecure = true\n')
     pyman("pull", "-q", f"{plain}/demo:1", env=env)  # the mirror has no such repository, the registry has
+    conf('[[registry]]\nprefix = "*.many.test"\nlocation = "PLAIN/mirrored"\ninsecure = true\n')
+    pyman("pull", "-q", "one.many.test/team/demo:1", env=env)
     conf('[[registry]]\nprefix = "*.test"\nblocked = true\n')
     assert "blocks *.test" in pyman("pull", "a.b.test/x", rc=125, env=env).stderr
     digest_only = '[[registry]]\nlocation = "PLAIN/nowhere"\ninsecure = true\nmirror-by-digest-only = true\n'
@@ -185,6 +187,7 @@ def test_rewrites_mirrors_and_blocked_registries(pyman: Run, base: Path, plain: 
         ('[registries.search]\nregistries = ["x"]\n', "version 1"),
         ('short-name-mode = "loose"\n', "short-name-mode"),
         ("[[registry]]\nblocked = true\n", "neither a prefix nor a location"),
+        ('[[registry]]\nlocation = "*.test"\n', "is no registry"),
     ):
         conf(text)
         assert complaint in pyman("pull", "a.test/b", rc=125, env=env).stderr
