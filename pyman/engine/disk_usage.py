@@ -122,7 +122,8 @@ def _measure() -> dict[str, dict[str, int]]:
     def body() -> dict[str, dict[str, int]]:
         seen: set[tuple[int, int]] = set()
         found = {kind: {name: blocks(os.path.join(place, name), seen) for name in _listed(place)} for kind, place in places.items()}
-        found["left"] = {name: blocks(os.path.join(root, name), seen) for name in _LEFT}
+        kept = [os.path.join(root, name) for name in _LEFT]  # the directories themselves stay
+        found["left"] = {os.path.basename(place): blocks(place, seen) - _own_blocks(place) for place in kept}
         found["left"].update({name: blocks(os.path.join(root, "tmp", name), seen) for name in idle})
         others = [name for name in _listed(root) if name not in (*_LEFT, *places, "tmp")]
         found["other"] = {name: blocks(os.path.join(root, name), seen) for name in others if name != "blobs"}
@@ -130,7 +131,7 @@ def _measure() -> dict[str, dict[str, int]]:
             blocks(os.path.join(root, "tmp", name), seen) for name in _listed(os.path.join(root, "tmp")) if name not in idle
         )
         found["other"]["directories"] = sum(
-            _own_blocks(place) for place in (root, os.path.join(root, "tmp"), os.path.join(root, "blobs"), *places.values())
+            _own_blocks(place) for place in (root, os.path.join(root, "tmp"), os.path.join(root, "blobs"), *places.values(), *kept)
         )
         return found
 
