@@ -53,7 +53,7 @@ def split(path: str) -> tuple[str, str]:
 def abspath(path: str) -> str:
     """As posixpath.abspath."""
     if type(path) is str and path[:2] != "//":
-        parts = [part for part in join(posix.getcwd(), path).split("/") if part not in ("", ".")]
+        parts = [part for part in (path if path[:1] == "/" else join(posix.getcwd(), path)).split("/") if part not in ("", ".")]
         if ".." not in parts:
             return "/" + "/".join(parts)
     return str(load().path.abspath(path))

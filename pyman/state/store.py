@@ -15,15 +15,18 @@ _MAX_STATE = 64 << 20  # bytes; nothing pyman writes comes near
 
 
 def read_text(path: str, limit: int = _MAX_STATE) -> str | None:
-    """The text of a file, or None if it does not exist. StorageError if it is larger than `limit` bytes."""
+    """The text of a file, or None if it does not exist. StorageError if it is larger than `limit` bytes, or no file at all."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would make us wait
     except FileNotFoundError:
         return None
     except OSError as err:
         raise StorageError(f"cannot read {path}", err.strerror or str(err)) from err
     try:
-        size = os.fstat(fd).st_size
+        info = os.fstat(fd)
+        size = info.st_size
+        if info.st_mode & 0o170000 != 0o100000:
+            raise StorageError(f"cannot read {path}", "it is no file", "move away what lies there")
         if size > limit:
             raise StorageError(f"cannot read {path}", f"it has {size} bytes, more than the {limit} allowed")
         chunks: list[bytes] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +145,16 @@ def test_a_changed_file_is_damage_with_a_cause(pyman: Run, image: str, base: Pat
         assert "hurt.json is damaged" in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert pyman("run", "--rm", "--network", "podman", image, "hostname", "-i").stdout.startswith("10.88.")
     pyman("network", "rm", "-f", "hurt")
+
+
+def test_what_is_no_file_among_the_networks(pyman: Run, base: Path) -> None:
+    """A FIFO would be waited for, a directory has no text: both are named, and the other networks are shown."""
+    pyman("network", "create", "beside")
+    place = base / "home/.local/share/pyman/networks"
+    os.mkfifo(place / "fifo.json")
+    (place / "folder.json").mkdir()
+    done = pyman("network", "ls", "-q", rc=None)
+    assert "beside" in done.stdout.split() and "fifo.json: it is no file" in done.stderr and "folder.json: it is no file" in done.stderr
+    (place / "fifo.json").unlink()
+    (place / "folder.json").rmdir()
+    pyman("network", "rm", "beside")
