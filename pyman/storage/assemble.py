@@ -36,17 +36,7 @@ class _Places:
     """The trees of other layers, the one that had the last file first."""
 
     def __init__(self) -> None:
-        found = []
-        for diff_id in layers.all_layers():
-            try:
-                fd = os.open(layers.layer_path(diff_id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except OSError:
-                continue
-            found.append((-os.fstat(fd).st_ctime, fd))
-        found.sort()
-        for _, fd in found[_PLACES:]:
-            os.close(fd)
-        self._trees = [fd for _, fd in found[:_PLACES]]
+        self._trees = layers.open_newest(_PLACES)
 
     def find(self, file: File) -> None:
         """Look for the file under its own path; its content decides."""

@@ -189,3 +189,18 @@ def all_layers() -> list[str]:
         return [entry for entry in os.listdir(layers_dir()) if has_layer(entry)]
     except FileNotFoundError:
         return []
+
+
+def open_newest(most: int) -> list[int]:
+    """Descriptors of the trees of the newest complete layers, `most` of them, the newest first."""
+    found: list[tuple[float, int]] = []
+    for diff_id in all_layers():
+        try:
+            fd = os.open(layer_path(diff_id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        found.append((-os.fstat(fd).st_ctime, fd))
+    found.sort()
+    for _, fd in found[most:]:
+        os.close(fd)
+    return [fd for _, fd in found[:most]]

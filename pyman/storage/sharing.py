@@ -52,7 +52,7 @@ def share(diff: str) -> int:
     if not way:
         return 0
     saved = 0
-    others = _others()
+    others = layers.open_newest(_LAYERS)
     try:
         for name, parent, base, info in walk(diff):
             if stat.S_ISREG(info.st_mode) and info.st_size >= _SMALLEST and info.st_nlink == 1:
@@ -63,21 +63,6 @@ def share(diff: str) -> int:
         for fd in others:
             os.close(fd)
     return saved
-
-
-def _others() -> list[int]:
-    """Descriptors of the trees of the newest layers."""
-    found: list[tuple[float, int]] = []
-    for diff_id in layers.all_layers():
-        try:
-            fd = os.open(layers.layer_path(diff_id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue
-        found.append((-os.fstat(fd).st_ctime, fd))
-    found.sort()
-    for _, fd in found[_LAYERS:]:
-        os.close(fd)
-    return [fd for _, fd in found[:_LAYERS]]
 
 
 def _share_one(way: str, others: list[int], name: bytes, parent: int, base: str, info: os.stat_result) -> int:
