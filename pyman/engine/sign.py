@@ -26,6 +26,14 @@ def passphrase_of(path: str) -> str:
         raise UsageError(f"cannot read the pass phrase in {path}", getattr(err, "strerror", None) or str(err)) from err
 
 
+def in_registry(destination: str, why: str) -> str:
+    """The name in a registry that a destination of a push is; UsageError with the reason if it is anything else."""
+    transport, rest = targets.split(destination)
+    if transport != "docker":
+        raise UsageError(f"cannot sign what goes to {destination}", why, "push it to a registry")
+    return rest
+
+
 class Signer:
     """Who signs: a key of the user's keyring (any name that gpg knows it by), and its pass phrase, empty where the agent asks for it."""
 
@@ -37,13 +45,7 @@ class Signer:
 
     def check(self, destination: str) -> None:
         """Nothing if what is pushed to `destination` can be signed: asked before anything is sent. UsageError, ImageError, ConfigError."""
-        transport, rest = targets.split(destination)
-        if transport != "docker":
-            raise UsageError(
-                f"cannot sign what goes to {destination}",
-                "only what lies in a registry has a name that can be signed",
-                "push it to a registry",
-            )
+        rest = in_registry(destination, "only what lies in a registry has a name that can be signed")
         wanted = reference.parse(f"docker.io/{rest}" if reference.is_short(rest) else rest)
         lookaside.address(wanted, write=True)
         openpgp.check_key(self.key, f"cannot sign image {wanted.name()}")

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from pyman.engine.sign import passphrase_of
+from pyman.engine.sign import in_registry, passphrase_of
 from pyman.errors import ImageError, NoSuchImage, UsageError
 from pyman.image import manifest as manifests
 from pyman.image import reference, sigstore, sigstore_key, targets
@@ -39,13 +39,7 @@ class Signer:
 
     def check(self, destination: str) -> None:
         """Nothing if what is pushed to `destination` can be signed: asked before anything is sent. UsageError, ImageError, ConfigError."""
-        transport, rest = targets.split(destination)
-        if transport != "docker":
-            raise UsageError(
-                f"cannot sign what goes to {destination}",
-                "a sigstore signature lies in the registry beside the image",
-                "push it to a registry",
-            )
+        rest = in_registry(destination, "a sigstore signature lies in the registry beside the image")
         sigstore_key.sign(b"", self._key, f"cannot sign image {rest}")
 
     def sign(self, wanted: Reference, digests: list[str]) -> list[str]:
