@@ -149,19 +149,12 @@ def _join(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -> int:
 
     def joiner() -> int:
         set_oom_score(init.process)
-        if init.extras is not None:
-            try:
-                init.extras.before_join()
-            except PymanError as err:
-                init.channel.send("error", error=err.to_record())
-                return 1
+        if not _before_join(init):
+            return 1
         # Before the container's processes can see this one: its memory and descriptors must not be theirs to open.
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
         libc.setns(pidfd, flags)
-        if flags & libc.CLONE_NEWUSER:
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-            libc.prctl(libc.PR_SET_DUMPABLE, 0)
+        _become_root(flags)
         pid = process.clone(libc.CLONE_PARENT, init.main, "pyman:[exec]", keep)
         os.write(write_end, b"%d" % pid)
         return 0
@@ -172,6 +165,25 @@ def _join(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -> int:
     os.close(read_end)
     process.wait(helper)
     return int(text or b"0")
+
+
+def _before_join(init: ExecInit) -> bool:
+    """What is to be done with the host still in reach; false if it failed, which the caller has been told."""
+    if init.extras is not None:
+        try:
+            init.extras.before_join()
+        except PymanError as err:
+            init.channel.send("error", error=err.to_record())
+            return False
+    return True
+
+
+def _become_root(flags: int) -> None:
+    """Root of the user namespace, if one was joined; still not dumpable."""
+    if flags & libc.CLONE_NEWUSER:
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)  # the change of ids may have set it
 
 
 def _is_plain(init: ExecInit, flags: int) -> bool:
@@ -192,12 +204,8 @@ def _join_alone(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -
     outer = flags & (libc.CLONE_NEWUSER | libc.CLONE_NEWPID)
 
     def body() -> int:
-        if init.extras is not None:
-            try:
-                init.extras.before_join()
-            except PymanError as err:
-                init.channel.send("error", error=err.to_record())
-                return 1
+        if not _before_join(init):
+            return 1
         if flags != outer:
             init.stage = "join"
             try:
@@ -205,10 +213,7 @@ def _join_alone(init: ExecInit, pidfd: int, flags: int, keep: tuple[int, ...]) -
             except OSError as err:
                 init.channel.send("error", error=channels.failure("join", err).to_record())
                 return 1
-        if flags & libc.CLONE_NEWUSER:
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-            libc.prctl(libc.PR_SET_DUMPABLE, 0)  # the change of ids may have set it
+        _become_root(flags)
         return init.main()
 
     # The child is born where the container's processes see it, and this one is in their user namespace from now on: the memory
