@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.errors import StorageError
+from pyman.errors import MissingProgram, StorageError
 
 
 def home() -> str:
@@ -55,6 +55,18 @@ def service_manager() -> str:
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{caller()[0]}"
     found = (f"{runtime}/systemd/private", f"{runtime}/bus")
     return next((path for path in found if os.access(path, os.W_OK)), "")
+
+
+def native(name: str) -> str:
+    """Path of one of the native programs beside the package. MissingProgram if it was not built."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_native", f"pyman-{name}")
+    if not os.access(path, os.X_OK):
+        raise MissingProgram(
+            f"cannot find the program pyman-{name}",
+            f"{path} does not exist or cannot be executed",
+            "install pyman again with a C compiler present (gcc, libc6-dev)",
+        )
+    return path
 
 
 def cachedir() -> str:

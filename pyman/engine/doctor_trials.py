@@ -8,7 +8,6 @@ from pyman import paths
 from pyman.config import containers as containers_conf
 from pyman.engine.doctor_finding import FAIL, OK, WARN, Finding
 from pyman.linux import libc, process, seccomp
-from pyman.monitor import spawn
 from pyman.network import helper as network_helper
 from pyman.network import setup as network
 from pyman.rootless import userns
@@ -97,7 +96,7 @@ def _wait_for_kill() -> int:
 
 
 def _monitor() -> Finding:
-    return Finding("monitor", OK, spawn.program())
+    return Finding("monitor", OK, paths.native("monitor"))
 
 
 def _seccomp() -> Finding:

@@ -12,7 +12,6 @@ from pyman.engine.container_list import list_states
 from pyman.errors import PymanError
 from pyman.linux import fs
 from pyman.linux.machine import architecture
-from pyman.monitor import spawn
 from pyman.network import config, uplink
 from pyman.network import helper as network
 from pyman.rootless import idmap
@@ -41,7 +40,7 @@ def gather() -> dict[str, Any]:
             "buildahVersion": "",
             "os": "linux",
             **machine.cgroups(),
-            "conmon": {"path": spawn.program(), "version": f"pyman-monitor {VERSION}", "package": ""},
+            "conmon": {"path": paths.native("monitor"), "version": f"pyman-monitor {VERSION}", "package": ""},
             "cpus": os.cpu_count() or 1,
             "cpuUtilization": machine.cpu_utilization(),
             "databaseBackend": "files",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.errors import MissingProgram
+from pyman import paths
 from pyman.linux import libc
 from pyman.state import store
 
@@ -87,18 +87,6 @@ class MonitorArgs:
         self.exit_command: list[str] = []
 
 
-def program() -> str:
-    """The native monitor beside the package. MissingProgram if it was not built."""
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-monitor")
-    if not os.access(path, os.X_OK):
-        raise MissingProgram(
-            "cannot find the monitor program",
-            f"{path} does not exist or cannot be executed",
-            "install pyman again with a C compiler present (gcc, libc6-dev)",
-        )
-    return path
-
-
 def oom_counter() -> str:
     """The file that counts out-of-memory kills for this process's control group, or for the whole machine without one.
 
@@ -140,7 +128,7 @@ def _memory(variables: list[str]) -> int:
 
 def exec_monitor(args: MonitorArgs) -> NoReturn:
     """Replace this process by the monitor; the caller is init's parent. OSError if that fails."""
-    path = program()
+    path = paths.native("monitor")
     sealed = _sealed(path)
     argv = ["pyman-monitor", "--init", str(args.init_pid), "--run-dir", args.run_dir, "--exit-file", args.exit_path]
     for option, fd in (
@@ -212,4 +200,4 @@ def exec_session(pid: int, record: str, exit_path: str, console: int, events_pat
         argv += ["--console", str(console)]
     if event:
         argv += ["--events", events_path, "--event", event]
-    os.execve(program(), argv, os.environ)
+    os.execve(paths.native("monitor"), argv, os.environ)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import paths
 from pyman.network import helper, subnets
 from pyman.state import store
 
@@ -56,10 +57,10 @@ def start(info: NetInfo, run_dir: str) -> int:
     for fd in (ready_w, netns):
         os.set_inheritable(fd, True)
     argv = ["pyman-network", "forward", str(ready_w), str(netns), _path(run_dir), str(os.getpid())]
-    info.again = [helper.native(), *argv[:2], "-1", "3", *argv[4:]]  # the monitor, which may have to do it, has this process's pid
+    info.again = [paths.native("network"), *argv[:2], "-1", "3", *argv[4:]]  # the monitor, which may have to do it, has this process's pid
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
-    pid = os.posix_spawn(helper.native(), argv, {}, file_actions=actions, setsigmask=(), setsigdef=(2, 13, 15, 25))
+    pid = os.posix_spawn(paths.native("network"), argv, {}, file_actions=actions, setsigmask=(), setsigdef=(2, 13, 15, 25))
     for fd in (ready_w, netns, null):
         os.close(fd)
     with open(ready_r, "rb") as pipe:

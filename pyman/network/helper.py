@@ -31,18 +31,6 @@ def find(name: str) -> str:
     )
 
 
-def native() -> str:
-    """Path of pyman's own network program. MissingProgram."""
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-network")
-    if not os.access(path, os.X_OK):
-        raise MissingProgram(
-            "cannot find the program pyman-network",
-            f"{path} does not exist or cannot be executed",
-            "install pyman again with a C compiler present (gcc, libc6-dev)",
-        )
-    return path
-
-
 def preferred(conf: dict[str, Any]) -> str:
     """The helper of private networks: the configured one, else pasta, else slirp4netns where only that is installed."""
     configured = str(conf["network"].get("default_rootless_network_cmd") or "")
@@ -78,7 +66,7 @@ def spawn(program: str, argv: list[str], stdio: tuple[int, int, int]) -> int:
 
     posix_spawn through a native program, which asks for the parent's death signal: a fork of the interpreter costs 1 ms.
     """
-    wrapper = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_native", "pyman-namespaces")
+    wrapper = paths.native("namespaces")
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     actions = [(os.POSIX_SPAWN_DUP2, null if fd < 0 else fd, number) for number, fd in enumerate(stdio)]
     try:

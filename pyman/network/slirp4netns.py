@@ -6,6 +6,7 @@ import _socket
 import os
 import select
 
+from pyman import paths
 from pyman.errors import UsageError
 from pyman.linux import process
 from pyman.network import helper, hosts, subnets
@@ -90,7 +91,7 @@ def begin(setup: NetSetup, netns: str, conf: dict[str, Any], ports: list[dict[st
         return ["slirp4netns", "--configure", *options, *words]
 
     info = setup.info
-    info.again = [helper.native(), "pyman-network", "slirp", run_dir, program, *command(_READY)]
+    info.again = [paths.native("network"), "pyman-network", "slirp", run_dir, program, *command(_READY)]
     host, server, info.ip = (subnets.ip_text((4, network[1] + number)) for number in (2, 3, 100))
     info.dns = [server]
     # Its own address for the host leads to the host's loopback; the host's address reaches whatever is open to others.

@@ -123,7 +123,7 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     words = ["keep", str(life_fd), str(ready_w), str(netns_fd), place, config.networks_dir(), port, name_server() or "-", "--", *argv]
     actions = [(os.POSIX_SPAWN_DUP2, up_w, 1), (os.POSIX_SPAWN_DUP2, log_w, 2)]
     child = os.posix_spawn(
-        helper.native(), ["pyman-network", *words], os.environ, file_actions=actions, setsigmask=(), setsigdef=(2, 13, 15, 25)
+        paths.native("network"), ["pyman-network", *words], os.environ, file_actions=actions, setsigmask=(), setsigdef=(2, 13, 15, 25)
     )
     for fd in (up_w, log_w, ready_w, *([life_fd] if life_fd >= 0 else [])):
         os.close(fd)
