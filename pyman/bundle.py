@@ -20,7 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyman.fastimport import Entry
 
-VERBS = ("create", "exec", "images", "inspect", "kill", "logs", "ps", "rm", "run", "start", "stop", "version", "wait")
+_LIBRARY = os.path.dirname(os.__file__) + "/"
+VERBS = ("create", "exec", "images", "inspect", "kill", "logs", "ps", "pull", "rm", "run", "start", "stop", "version", "wait")
 RUNTIME_MODULES = {
     "create": "commands",
     "delete": "queries",
@@ -35,6 +36,7 @@ LATER = {
     "exec": ("pyman.config.containers", "pyman.linux.seccomp", "pyman.runtime.exec_extras"),
     "inspect": ("pyman.engine.logopts", "pyman.engine.mount_plan", "pyman.engine.mounts", "pyman.engine.plan", "pyman.engine.volumes"),
     "kill": ("pyman.config.containers",),
+    "pull": ("pyman.config.registries", "pyman.image.registry_source", "pyman.image.certs", "ssl"),
     "rm": ("pyman.config.containers",),
     "runtime-exec": ("pyman.runtime.home",),
 }
@@ -83,10 +85,31 @@ def lean(source: str, path: str) -> object:
     return compile(tree, path, "exec", flags=future, dont_inherit=True)
 
 
+def forget() -> None:
+    """Forget the modules of the standard library that this program loaded from files, so that `entries` finds those that a verb loads."""
+    for name, module in list(sys.modules.items()):
+        if _library(module) and name != "__main__":
+            del sys.modules[name]
+
+
+def _library(module: object) -> str:
+    """The source of a module of the standard library that is read from a file; "" for others, also those within the interpreter."""
+    path = getattr(getattr(module, "__spec__", None), "origin", None) or ""
+    wanted = path.startswith(_LIBRARY) and path.endswith(".py") and "-packages/" not in path
+    return path if wanted and not path.endswith("/__future__.py") else ""  # lean() does without that one
+
+
 def entries(root: str) -> dict[str, Entry]:
-    """What a bundle holds of each module of pyman that is loaded now. OSError if a source has gone meanwhile."""
+    """What a bundle holds of each module of pyman and of the standard library that is loaded now. OSError if a source has gone meanwhile."""
     found: dict[str, Entry] = {}
     for name, module in sorted(sys.modules.items()):
+        library = _library(module)
+        if library:
+            with open(library, "rb") as file:
+                info = os.fstat(file.fileno())
+                code: object = compile(file.read(), library, "exec", dont_inherit=True, optimize=2)
+            found[name] = (library, int(info.st_mtime), info.st_size, hasattr(module, "__path__"), code)
+            continue
         path = getattr(module, "__file__", None) or ""
         if not name.startswith("pyman.") or name in ("pyman.bundle", "pyman.fastimport", "pyman.leanos") or not path.startswith(root + "/"):
             continue
@@ -99,6 +122,7 @@ def entries(root: str) -> dict[str, Entry]:
 
 def write(name: str) -> None:
     """Make the bundle `name`, in a process that has loaded nothing else of pyman. OSError."""
+    forget()
     _load(name)
     target = fastimport.bundle_path(name)
     os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -21,7 +21,7 @@ _C_SUFFIX = extension_suffixes()[0]
 _DYNLOAD = next((entry for entry in sys.path if entry.endswith("/lib-dynload")), "")
 _LIMIT = 1 << 16  # bytes; a larger read buffer costs more than the read
 
-# What one of pyman's modules is in a bundle: its source below _ROOT, that file's time and size, whether it is a package, its code.
+# What a module is in a bundle: its source (below _ROOT, or absolute: one of the standard library's), that file's time and size, whether it is a package, its code.
 Entry = tuple[str, int, int, bool, object]
 _bundle: dict[str, Entry] = {}
 
@@ -32,17 +32,17 @@ class Finder:
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module whose byte code is there and up to date, else None."""
-        if not name.startswith("pyman."):
-            return _standard(name) if path is None else None
         entry = _bundle.pop(name, None)
         if entry is not None:
-            source = f"{_ROOT}/{entry[0]}"
+            source = entry[0] if entry[0][0] == "/" else f"{_ROOT}/{entry[0]}"
             try:
                 info = os.stat(source)
             except OSError:
                 return None
             if int(info.st_mtime) == entry[1] and info.st_size == entry[2]:
                 return cls._spec(name, source, entry[4], entry[3])
+        if not name.startswith("pyman."):
+            return _standard(name) if path is None else None
         parent, _, last = name[6:].replace(".", "/").rpartition("/")
         directory = f"{_ROOT}/{parent}" if parent else _ROOT
         source = f"{directory}/{last}.py"

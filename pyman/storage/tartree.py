@@ -6,6 +6,7 @@ stay inside; members are made by *at() calls on the parent's descriptor.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyman.errors import ImageError
@@ -88,12 +89,7 @@ class Tree:
             try:
                 os.chown(base, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
             except OSError as err:
-                if err.errno == 22:
-                    raise ImageError(
-                        "cannot unpack layer",
-                        f"{show(member.name)} belongs to {member.uid}:{member.gid}, which is outside your subordinate id range",
-                        "as root: give the user a larger range in /etc/subuid and /etc/subgid",
-                    ) from err
+                _refuse_owner(err, member)
                 raise
         if member.type != "2":
             os.chmod(base, member.mode, dir_fd=parent)
@@ -103,6 +99,19 @@ class Tree:
             self.set_time_later(member)
         else:
             os.utime(base, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+    def set_meta_of(self, fd: int, member: Member) -> None:
+        """The same for an open file: no name is looked up again, which takes longer, and may lead elsewhere by now where others write too."""
+        if not self.single:
+            try:
+                os.fchown(fd, member.uid, member.gid)
+            except OSError as err:
+                _refuse_owner(err, member)
+                raise
+        os.fchmod(fd, member.mode)
+        for key, value in member.xattrs.items():
+            self.set_xattr(fd, key, value)
+        os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
 
     def set_time_later(self, member: Member) -> None:
         """Set a directory's time once nothing more comes into it."""
@@ -145,3 +154,12 @@ class Tree:
             os.close(fd)
         self._pending.clear()
         self._pending_bytes = 0
+
+
+def _refuse_owner(err: OSError, member: Member) -> None:
+    if err.errno == errno.EINVAL:
+        raise ImageError(
+            "cannot unpack layer",
+            f"{show(member.name)} belongs to {member.uid}:{member.gid}, which is outside your subordinate id range",
+            "as root: give the user a larger range in /etc/subuid and /etc/subgid",
+        ) from err

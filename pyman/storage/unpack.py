@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 3_000_000
 _RESERVE = 256 << 20  # bytes of the disk that a layer may not take, or a fiftieth of a small one
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = b".wh..wh..opq"
 
 
@@ -32,18 +33,11 @@ def _place(tree: tartree.Tree, member: Member, content: Iterator[bytes]) -> None
     if member.type == "5":
         _directory(tree, parent, base, member)
         return
-    tree.remove(parent, base)
     if member.type == "0":
-        fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
-        try:
-            for piece in content:
-                tree.bytes += len(piece)
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(fd, view) :]
-        finally:
-            os.close(fd)
-    elif member.type == "1":
+        _file(tree, parent, base, member, content)
+        return
+    tree.remove(parent, base)
+    if member.type == "1":
         _hard_link(tree, parent, base, member)
         return
     elif member.type == "2":
@@ -55,6 +49,23 @@ def _place(tree: tartree.Tree, member: Member, content: Iterator[bytes]) -> None
         tree.note(f"device {show(member.name)} left out")
         return
     tree.set_meta(parent, base, member)
+
+
+def _file(tree: tartree.Tree, parent: int, base: bytes, member: Member, content: Iterator[bytes]) -> None:
+    try:
+        fd = os.open(base, _NEW, 0o600, dir_fd=parent)
+    except FileExistsError:  # an earlier member's: seldom, so it costs no look before
+        tree.remove(parent, base)
+        fd = os.open(base, _NEW, 0o600, dir_fd=parent)
+    try:
+        for piece in content:
+            tree.bytes += len(piece)
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(fd, view) :]
+        tree.set_meta_of(fd, member)
+    finally:
+        os.close(fd)
 
 
 def _directory(tree: tartree.Tree, parent: int, base: bytes, member: Member) -> None:

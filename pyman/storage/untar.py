@@ -136,12 +136,7 @@ def _put(tree: tartree.Tree, member: Member, write: Callable[[int], None], rules
 def _set_meta(tree: tartree.Tree, fd: int, member: Member) -> None:
     """Owner, mode, attributes, times of what was just made, by its descriptor, which is closed: the name may lead elsewhere by now."""
     try:
-        if not tree.single:
-            os.fchown(fd, member.uid, member.gid)
-        os.fchmod(fd, member.mode)
-        for key, value in member.xattrs.items():
-            tree.set_xattr(fd, key, value)
-        os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
+        tree.set_meta_of(fd, member)
     finally:
         os.close(fd)
 
