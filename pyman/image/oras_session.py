@@ -27,6 +27,13 @@ def failures() -> Any:
     return requests.exceptions
 
 
+def broken() -> Any:
+    """What urllib3 raises while a body is read without requests between."""
+    import urllib3.exceptions
+
+    return urllib3.exceptions.HTTPError
+
+
 def _import_oras() -> Any:
     import importlib
     import sys

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pyman.config.registries import Endpoint
 
 RETRIES = 4
-_CHUNK = 1 << 14  # bytes: what at most is lost when a connection breaks
+_PIECE = 1 << 18  # bytes read at a time, if so many have come
+_CHUNK = 1 << 14  # the same where they are waited for: what at most is lost when a connection breaks
 _PASSING = (429, 500, 502, 503, 504)
 
 
@@ -136,11 +137,12 @@ class Connection:
         """One request, authenticated if the registry asks for it; http only for registries declared insecure."""
         headers = {"User-Agent": "pyman", **headers}
         for attempt in (0, 1):
+            shown = self.basic  # another thread may be the first to be asked for the password
             response, url = self._send(method, path, headers, data, stream, small)
             if response.status_code != 401 or attempt or not self._is_own(url):
                 return response
             response.close()
-            tokens.answer(self, response.headers.get("Www-Authenticate") or "")
+            tokens.answer(self, response.headers.get("Www-Authenticate") or "", shown)
         raise AssertionError("unreachable")
 
     def _send(self, method: str, path: str, headers: dict[str, str], data: Any, stream: bool, small: int) -> tuple[Any, str]:
@@ -256,9 +258,14 @@ class Connection:
         if isinstance(response, questions.Answer):
             yield response.data
             return
+        raw = response.raw
         try:
-            yield from response.iter_content(_CHUNK)
-        except (oras_session.failures().RequestException, OSError) as err:
+            if hasattr(raw, "read1"):  # urllib3 2.1; what has come, at once: half of the work of a download
+                while data := raw.read1(_PIECE, decode_content=True):
+                    yield data
+            else:
+                yield from response.iter_content(_CHUNK)
+        except (oras_session.failures().RequestException, oras_session.broken(), OSError) as err:
             raise Broken(answers.cause(err)) from err
 
     def read(self, response: Any, limit: int) -> bytes:

@@ -30,8 +30,8 @@ def _basic(connection: Connection) -> dict[str, str]:
     return {"Authorization": "Basic " + binascii.b2a_base64(":".join(connection.credentials).encode(), newline=False).decode()}
 
 
-def answer(connection: Connection, challenge: str) -> None:
-    """Answer a 401: basic, or a token from the declared realm. RegistryError."""
+def answer(connection: Connection, challenge: str, shown: bool) -> None:
+    """Answer a 401: basic, or a token from the declared realm. shown: the request had user and password already. RegistryError."""
     kind = challenge.split(" ", 1)[0].lower()
     if kind == "basic":
         if not connection.credentials:
@@ -40,7 +40,7 @@ def answer(connection: Connection, challenge: str) -> None:
                 f"{connection.host} wants a user and password (401), and no credentials are stored for it",
                 f"pyman login {connection.registry}, or --creds USER:PASSWORD",
             )
-        if connection.basic:
+        if shown:
             whose, hint = answers.credentials(connection)
             raise RegistryError(connection.what, f"{connection.host} refused {whose} (401)", hint)
         connection.basic = True

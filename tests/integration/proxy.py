@@ -25,6 +25,7 @@ class Proxy:
         self.redirect = 0  # times that an upload is sent to the same path with ?redirected=1 by a 307
         self.token_for: Callable[[str], str] | None = None  # query of a token request -> token, or nothing
         self.allowed: Callable[[str, str, str], bool] = lambda _token, _method, _path: True
+        self.basic: threading.Barrier | None = None  # user and password are wanted; those without are told so together
         self.pause = 0.0  # seconds before each answer
         self.cut_blobs = 0  # times that a blob's answer is cut in the middle
         self.answers: list[tuple[str, int, int]] = []  # path, status, bytes of the body of each answer to a GET
@@ -77,6 +78,13 @@ class Proxy:
         time.sleep(self.pause)
         if path.startswith("/token"):
             self._token(handler, path, given)
+            return
+        if self.basic and given != "Basic " + base64.b64encode(b"me:pass").decode():
+            try:
+                self.basic.wait()
+            except threading.BrokenBarrierError:
+                pass  # one was alone
+            self._answer(handler, 401, {"Www-Authenticate": 'Basic realm="proxy"'}, b"")
             return
         if self.token_for and not self.allowed(given.removeprefix("Bearer "), method, path):
             realm = f'Bearer realm="http://{self.address}/token",service="proxy"'

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,24 @@ def test_tls_and_basic_authentication(pyman: Run, image: str, base: Path) -> Non
     finally:
         process.kill()
         process.wait()
+
+
+def test_threads_that_are_asked_for_the_password_together(pyman: Run, registry: str, base: Path) -> None:
+    """None of them takes what another has learned meanwhile for its own refused password."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        add_member(tar, "file", b"x")
+    layers = [made.getvalue() + bytes(512 * number) for number in range(6)]
+    image = pyman("pull", "-q", layouts.write(base / "several", *layers)).stdout.strip()
+    proxy = Proxy(registry)
+    proxy.basic = threading.Barrier(2, timeout=3)
+    try:
+        pyman("push", "-q", PLAIN, "--creds", "me:pass", image, f"{proxy.address}/several:1")
+        assert sum(not given for _, _, given, _ in proxy.requests) >= 2
+        assert "refused the user and password" in pyman("push", PLAIN, "--creds", "me:no", image, f"{proxy.address}/x:1", rc=125).stderr
+    finally:
+        proxy.close()
+    assert len(json.loads(raw(f"docker://{registry}/several:1"))["layers"]) == 6
 
 
 def test_the_proxy_variables(pyman: Run, image: str, registry: str, proxy: Proxy) -> None:
