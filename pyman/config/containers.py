@@ -108,3 +108,12 @@ def _read(named: list[str]) -> dict[str, Any]:
         found = loader.load_files(files, named)
         keep(name, key, found)
     return found
+
+
+def parallel_copies(conf: dict[str, Any] | None) -> int:
+    """How many layers are downloaded, packed or uploaded at a time.
+
+    Twice as many as processors: with each waiting for network and disk now and then none idles, and with a multiple of them fewer are left
+    over at the end.
+    """
+    return int(((conf or {}).get("engine") or {}).get("image_parallel_copies", 0)) or max(3, min(2 * len(os.sched_getaffinity(0)), 8))

@@ -163,6 +163,9 @@ def _merge(result: Registries, data: dict[str, Any], path: str) -> None:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"cannot use {path}", "[[registry]] is not a list of tables")
     for key, value in aliases.items():
+        host = value.partition("/")[0]
+        if value and ("/" not in value or not ("." in host or ":" in host or host == "localhost")):
+            raise ConfigError(f"cannot use {path}", f"[aliases] {key} = {value[:200]!r} is no name with a registry")
         if value:
             result.aliases[key] = value
         else:

@@ -68,7 +68,7 @@ KEYS: tuple[tuple[str, str, str, object, str], ...] = (
     ("engine", "events_logfile_max_size", "int", 4194304, "Bytes after which the log of events is rotated (one older file is kept)"),
     ("engine", "events_logger", "str", "file", "Where events are written: file or none"),
     ("engine", "healthcheck_events", "bool", True, "Note in the log of events when a container becomes healthy or unhealthy"),
-    ("engine", "image_parallel_copies", "int", 3, "Layers downloaded or uploaded at a time"),
+    ("engine", "image_parallel_copies", "int", 0, "Layers downloaded or uploaded at a time; 0: twice as many as processors, 3 to 8"),
     ("engine", "network_cmd_options", "list", [], 'Options of every slirp4netns: ["mtu=1500", "enable_ipv6=false"]'),
     ("engine", "pull_policy", "str", "missing", "When run and create pull: always, missing, never or newer"),
     ("engine", "runtime", "str", "", "OCI runtime: empty for pyman's own, or a name from [engine.runtimes], or a path"),

@@ -55,7 +55,7 @@ RANGES: dict[tuple[str, str], tuple[int, int]] = {
     ("containers", "pids_limit"): (-1, 1 << 22),
     ("engine", "compression_level"): (0, 22),
     ("engine", "events_logfile_max_size"): (0, 1 << 62),
-    ("engine", "image_parallel_copies"): (1, 64),
+    ("engine", "image_parallel_copies"): (0, 64),
     ("engine", "stop_timeout"): (0, 1 << 31),
     ("network", "dns_bind_port"): (0, 65535),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
+from pyman.config import containers
 from pyman.engine import images as engine_images
 from pyman.engine import manifests
 from pyman.engine.push import own_name
@@ -63,7 +64,7 @@ def push_list(
     if signer:
         signer.check(destination)
     target = targets.open_target(destination, **access)
-    parallel = int(((conf or {}).get("engine") or {}).get("image_parallel_copies", 3))
+    parallel = containers.parallel_copies(conf)
     made = []
     try:
         for known in index["manifests"]:

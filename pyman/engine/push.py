@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman import paths
+from pyman.config import containers
 from pyman.errors import UsageError
 from pyman.state import events
 from pyman.storage import images
@@ -50,7 +51,7 @@ def push(
         signer.check(where)
     target = targets.open_target(where, compress=compress, **access)
     try:
-        parallel = int(((conf or {}).get("engine") or {}).get("image_parallel_copies", 3))
+        parallel = containers.parallel_copies(conf)
         descriptor = pushing.push(record, target, choice, reporter=reporter, parallel=parallel)
         target.finish()
         if signer:

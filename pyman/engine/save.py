@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman import paths
+from pyman.config import containers
 from pyman.errors import UsageError
 from pyman.image import reference
 from pyman.state import events
@@ -45,7 +46,7 @@ def save(
         kind="" if uncompressed else None,
         force=uncompressed,
     )
-    parallel = int(((conf or {}).get("engine") or {}).get("image_parallel_copies", 3))
+    parallel = containers.parallel_copies(conf)
     try:
         for record, label in zip(chosen, labels):
             if kind == "docker-archive":

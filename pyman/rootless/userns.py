@@ -143,17 +143,27 @@ def fork_in_userns(body: Callable[[], int], name: str, keep: tuple[int, ...] = (
         return process.fork(lambda: _own_mounts(body), name, keep)
     if join_fd >= 0:
         return process.fork(lambda: _joined(join_fd, body), name, (*keep, join_fd))
+    fd = obtain()
+    try:
+        return process.fork(lambda: _joined(fd, body), name, (*keep, fd))
+    finally:
+        os.close(fd)
+
+
+def obtain() -> int:
+    """A descriptor of U1, to be closed: that of a living container, or a new one that lives as long as the descriptor or a process in it.
+
+    -1 if this process is in U1. RootlessError, MissingProgram.
+    """
+    if in_userns():
+        return -1
     idmap = load_idmap()
     fd = living(idmap)
     if fd >= 0:
-        try:
-            return process.fork(lambda: _joined(fd, body), name, (*keep, fd))
-        finally:
-            os.close(fd)
+        return fd
     holder = namespaces.begin(idmap)
     try:
-        new = namespaces.claim(holder).userns_fd
-        return process.fork(lambda: _joined(new, body), name, (*keep, new))
+        return os.dup(namespaces.claim(holder).userns_fd)
     finally:
         namespaces.release(holder)
 

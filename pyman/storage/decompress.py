@@ -18,6 +18,7 @@ _MAGIC = {GZIP: b"\x1f\x8b", ZSTD: b"\x28\xb5\x2f\xfd", XZ: b"\xfd7zXZ\0", BZIP2
 _SKIPPABLE = b"\x2a\x4d\x18"  # behind 0x50 to 0x5f: a frame of zstd that holds something else, such as a table of contents
 PIECE = 1 << 20
 _CHUNK = 1 << 17
+_ZSTD_WINDOW = 1 << 25  # bytes
 _XZ_MEMORY = 160 << 20  # bytes that xz -9 needs twice over: for archives of the user's own choice
 _XZ_LAYER = 24 << 20  # bytes for a layer of a registry: xz -7
 
@@ -91,7 +92,7 @@ class Decompressor:
             return bz2.BZ2Decompressor()
         if self._kind == ZSTD:
             # The window bounds the memory whatever the frame asks for: encoders use 8 MiB by default, 32 at most in practice.
-            engine = zstd().ZstdDecompressor(max_window_size=1 << 25)
+            engine = zstd().ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
             reader: Any = _Pushback(self._data, self._source)
             return engine.stream_reader(reader, read_across_frames=True)
         return None
@@ -108,6 +109,12 @@ class Decompressor:
         except ImageError:
             raise
         except Exception as err:  # isal, zlib and zstandard have error classes of their own
+            if "too much memory" in str(err):
+                raise ImageError(
+                    "refused layer",
+                    f"its zstd frames need a window of more than {_ZSTD_WINDOW >> 20} MiB of memory",
+                    "compress it again without --ultra, and with --long=25 at most",
+                ) from err
             raise ImageError("damaged layer", f"it cannot be decompressed: {err}") from err
         data, self._data = self._data or self._source(PIECE), b""
         return data

@@ -11,7 +11,7 @@ import os
 from pyman import stages
 from pyman.errors import ImageError
 from pyman.storage import additional, compress, layers, skeleton
-from pyman.storage.workers import Worker
+from pyman.storage.workers import Worker, several
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Packer:
     __slots__ = ("workers",)
 
     def __init__(self, count: int) -> None:
-        self.workers = [Worker(_pack, "pack a layer", _places) for _ in range(count)]
+        self.workers = several(count, lambda fd: Worker(_pack, "pack a layer", _places, fd))
 
     def close(self) -> None:
         """End all workers."""

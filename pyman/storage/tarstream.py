@@ -5,6 +5,8 @@ Every header is hostile: sizes, names and records are checked before use. tarfil
 
 from __future__ import annotations
 
+from zlib import adler32
+
 from pyman.errors import ImageError
 
 TYPE_CHECKING = False
@@ -41,7 +43,7 @@ def clean_name(name: bytes) -> bytes:
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
         raise ImageError("refused layer", f"the name {show(name)} has a .. component")
-    if any(len(part) > 255 for part in parts):
+    if len(name) > 255 and any(len(part) > 255 for part in parts):
         raise ImageError("refused layer", f"a component of {show(name)} is longer than 255 bytes")
     return b"/".join(parts)
 
@@ -53,6 +55,11 @@ def is_content(member: Member) -> bool:
 
 
 def _number(field: bytes, what: str) -> int:
+    if field[-1] in b"\0 ":  # nearly all are digits and this end
+        try:
+            return int(field[:-1], 8)
+        except ValueError:
+            pass
     if field[0] & 0x80:  # GNU base-256
         value = int.from_bytes(field, "big", signed=False) & ((1 << (8 * len(field) - 1)) - 1)
         if field[0] & 0x40:
@@ -63,6 +70,12 @@ def _number(field: bytes, what: str) -> int:
         return int(text, 8) if text else 0
     except ValueError:
         raise ImageError("damaged layer", f"the tar header's {what} is not a number") from None
+
+
+def _checksum(header: bytes) -> int:
+    """The sum of the header's bytes, those of the checksum's field counted as spaces. Adler-32 sums quicker than `sum`, modulo 65521."""
+    halves = (adler32(header[:256]) & 0xFFFF) + (adler32(header[256:]) & 0xFFFF) - 2
+    return halves - sum(header[148:156]) + 256
 
 
 def _pax(data: bytes) -> dict[str, bytes]:
@@ -155,8 +168,7 @@ class TarStream:
                 if not self._at_end() and self._keep(BLOCK) != header:
                     raise ImageError("damaged layer", "members follow an end marker")
                 return
-            checksum = _number(header[148:156], "checksum")
-            if checksum != sum(header[:148]) + 256 + sum(header[156:]):
+            if _number(header[148:156], "checksum") != _checksum(header):
                 raise ImageError("damaged layer", "a tar header's checksum is wrong")
             kind = chr(header[156]) if header[156] else "0"
             size = _number(header[124:136], "size")

@@ -101,14 +101,20 @@ class Tree:
             os.utime(base, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent, follow_symlinks=False)
 
     def set_meta_of(self, fd: int, member: Member) -> None:
-        """The same for an open file: no name is looked up again, which takes longer, and may lead elsewhere by now where others write too."""
-        if not self.single:
+        """The same for an open file: no name is looked up again, which takes longer, and may lead elsewhere by now where others write too.
+
+        What is right already is not set: to ask costs a tenth of what a change in the file system's journal costs.
+        """
+        info = os.fstat(fd)
+        changed = not self.single and (info.st_uid != member.uid or info.st_gid != member.gid)
+        if changed:
             try:
                 os.fchown(fd, member.uid, member.gid)
             except OSError as err:
                 _refuse_owner(err, member)
                 raise
-        os.fchmod(fd, member.mode)
+        if changed or info.st_mode & 0o7777 != member.mode:  # a change of owner takes set-user-ID bits away
+            os.fchmod(fd, member.mode)
         for key, value in member.xattrs.items():
             self.set_xattr(fd, key, value)
         os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))

@@ -52,11 +52,12 @@ def _place(tree: tartree.Tree, member: Member, content: Iterator[bytes]) -> None
 
 
 def _file(tree: tartree.Tree, parent: int, base: bytes, member: Member, content: Iterator[bytes]) -> None:
+    mode = member.mode & 0o777  # nobody else can enter the layer's directory
     try:
-        fd = os.open(base, _NEW, 0o600, dir_fd=parent)
+        fd = os.open(base, _NEW, mode, dir_fd=parent)
     except FileExistsError:  # an earlier member's: seldom, so it costs no look before
         tree.remove(parent, base)
-        fd = os.open(base, _NEW, 0o600, dir_fd=parent)
+        fd = os.open(base, _NEW, mode, dir_fd=parent)
     try:
         for piece in content:
             tree.bytes += len(piece)
@@ -190,10 +191,10 @@ def _check_room(root: int) -> None:
 
 
 def _place_safely(tree: tartree.Tree, member: Member, stream: tarstream.TarStream) -> None:
-    shown = show(member.name)
     try:
         _place(tree, member, stream.data(member.size))
     except OSError as err:
+        shown = show(member.name)
         if err.errno in (28, 122):
             raise StorageError(
                 f"cannot unpack layer: {shown}",

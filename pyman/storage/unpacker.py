@@ -29,8 +29,8 @@ class Worker(workers.Worker):
 
     __slots__ = ()
 
-    def __init__(self, single: bool) -> None:
-        super().__init__(lambda fd, job, sock: _one(fd, job, single, sock), "unpack layer", places)
+    def __init__(self, single: bool, userns_fd: int) -> None:
+        super().__init__(lambda fd, job, sock: _one(fd, job, single, sock), "unpack layer", places, userns_fd)
 
     def unpack(
         self,
@@ -57,7 +57,7 @@ class Unpacker:
     def __init__(self, count: int) -> None:
         single = idmap.load_idmap().single
         sharing.how()
-        self.workers = [Worker(single) for _ in range(count)]
+        self.workers = workers.several(count, lambda fd: Worker(single, fd))
         self.free = list(self.workers)
 
     def close(self) -> None:

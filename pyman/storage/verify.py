@@ -14,7 +14,7 @@ from pyman.linux import process
 from pyman.storage import layers, skeleton, tarstream, trees_equal, unpacker
 from pyman.storage.tarstream import WHITEOUT, Member
 from pyman.storage.trees_equal import Facts, facts_of, walk
-from pyman.storage.workers import Worker
+from pyman.storage.workers import Worker, several
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Verifier:
     __slots__ = ("workers",)
 
     def __init__(self, count: int) -> None:
-        self.workers = [Worker(_job, "verify a layer", unpacker.places) for _ in range(count)]
+        self.workers = several(count, lambda fd: Worker(_job, "verify a layer", unpacker.places, fd))
 
     def close(self) -> None:
         """End all workers."""

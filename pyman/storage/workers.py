@@ -20,8 +20,9 @@ from pyman.storage import decompress
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
 
+    Made = TypeVar("Made", bound="Worker")
     Action = Callable[[int, dict[str, Any], Any], dict[str, Any]]
 
 
@@ -30,11 +31,13 @@ class Worker:
 
     __slots__ = ("_what", "pid", "sock")
 
-    def __init__(self, action: Action, what: str, places: Callable[[], tuple[list[str], list[str]]]) -> None:
+    def __init__(self, action: Action, what: str, places: Callable[[], tuple[list[str], list[str]]], userns_fd: int = -1) -> None:
         self._what = what
         decompress.prepare()
         self.sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
-        self.pid = userns.fork_in_userns(lambda: _serve(theirs, action, what, places), f"pyman:[{what.split(' ')[0]}]", (theirs.fileno(),))
+        self.pid = userns.fork_in_userns(
+            lambda: _serve(theirs, action, what, places), f"pyman:[{what.split(' ')[0]}]", (theirs.fileno(),), userns_fd
+        )
         theirs.close()
 
     def ask(
@@ -74,6 +77,16 @@ class Worker:
         """End the worker."""
         self.sock.close()
         os.waitpid(self.pid, 0)
+
+
+def several(count: int, make: Callable[[int], Made]) -> list[Made]:
+    """`count` workers in one user namespace, which takes longer to make than a worker; `make` is given its descriptor. RootlessError."""
+    userns_fd = userns.obtain()
+    try:
+        return [make(userns_fd) for _ in range(count)]
+    finally:
+        if userns_fd >= 0:
+            os.close(userns_fd)
 
 
 def confine(read: list[str], write: list[str]) -> None:

@@ -336,4 +336,5 @@ def test_large_windows_take_no_memory(layer: Unpack, kind: str) -> None:
         datas = [lzma.compress(plain, filters=chain) for chain in chains]
     answer = layer(datas[0], "application/vnd.oci.image.layer.v1.tar")["info"]
     assert answer["rss"] < 64 << 10
-    assert "memory" in layer(datas[1], "application/vnd.oci.image.layer.v1.tar")["error"].lower()
+    refused = layer(datas[1], "application/vnd.oci.image.layer.v1.tar")["error"]
+    assert "memory" in refused.lower() and (kind == "xz" or "refused layer: its zstd frames need a window" in refused)

@@ -174,6 +174,13 @@ def test_modes_owners_and_times(unpack: Callable[..., dict[str, Any]], tmp_path:
     assert "outside your subordinate id range" in unpack(tar([("f", "b", b"x")], uid=5_000_000))["error"]
 
 
+def test_what_a_directory_hands_on_is_not_taken(unpack: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    assert "info" in unpack(tar([("d", "dir", None)], mode=0o2777, gid=6))  # new files get its group, by the kernel
+    assert "info" in unpack(tar([("f", "dir/plain", b"x"), ("f", "dir/plain", b"xy")], mode=0o2666))
+    info = os.lstat(tmp_path / "dest/dir/plain")
+    assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_size) == (0o2666, os.getuid(), os.getgid(), 2)
+
+
 @pytest.mark.parametrize("compress", [lambda data: data, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
 def test_digests_are_verified(unpack: Callable[..., dict[str, Any]], compress: Callable[[bytes], bytes]) -> None:
     plain = tar([("f", "a", b"x" * 100000)])
@@ -225,6 +232,13 @@ def test_damaged_headers_raise_nothing_unexpected(changes: list[tuple[int, int]]
             assert len(member.name) <= 4096
     except PymanError:
         pass
+
+
+@given(st.binary(min_size=512, max_size=512))
+def test_checksums_are_the_sum_of_all_bytes(header: bytes) -> None:
+    assert tarstream._checksum(header) == sum(header[:148]) + 256 + sum(header[156:])
+    full = b"\xff" * 512
+    assert tarstream._checksum(full) == sum(full[:148]) + 256 + sum(full[156:])
 
 
 def test_deep_trees_are_removed(pyman: Run, image: str) -> None:

@@ -29,8 +29,8 @@ def conf(pyman: Run, base: Path) -> Iterator[Path]:
     ("table", "line", "word"),
     [
         ("engine", "stop_timeout = -3", "0 or more"),
-        ("engine", "image_parallel_copies = 0", "1 to 64"),
-        ("engine", "image_parallel_copies = 1000000", "1 to 64"),
+        ("engine", "image_parallel_copies = -1", "0 to 64"),
+        ("engine", "image_parallel_copies = 1000000", "0 to 64"),
         ("engine", 'detach_keys = "bogus"', "ctrl-X"),
         ("engine", 'pull_policy = "sometimes"', "always, missing, never, newer"),
         ("containers", 'env = ["A=b", "noeq"]', "NAME=VALUE"),
