@@ -69,6 +69,8 @@ def _requirements(value: Any, what: str, scope: str) -> None:
         kind = entry.get("type") if isinstance(entry, dict) else None
         if kind not in ("insecureAcceptAnything", "reject", *SIGNED):
             raise ConfigError(what, f"{scope} asks for {kind!r}, which is no type of a requirement")
+        if kind not in SIGNED and len(entry) > 1:
+            raise ConfigError(what, f"{scope} has {', '.join(sorted(set(entry) - {'type'}))}, which {kind} does not know")
 
 
 def docker_scopes(reference: Reference) -> list[str]:

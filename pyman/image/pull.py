@@ -7,6 +7,7 @@ one finds, and garbage, which it sweeps. Where a registry's name still leads to 
 from __future__ import annotations
 
 from pyman import paths, stages
+from pyman.config import containers
 from pyman.errors import ImageError, NoSuchImage, PymanError, RegistryError, UsageError
 from pyman.image import manifest as manifests
 from pyman.image import policy as trust
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_CONFIGS = (  # what configurations of images are called, by old tools too
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/octet-stream",
+    "",
+)
 POLICIES = ("always", "missing", "never", "newer")
 
 
@@ -73,8 +80,9 @@ def _known(name: str) -> dict[str, Any] | None:
 
 def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, conf: dict[str, Any]) -> dict[str, Any]:
     """The image from the first source that has it."""
-    for left in range(len(found) - 1, -1, -1):
-        source = found.pop(0)()
+    failures: list[PymanError] = []
+    for make in found:
+        source = make()
         try:
             same = _unchanged(source, platform) if source.remote and not source.demands else None
             if same:
@@ -84,12 +92,15 @@ def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, co
                 added = images.add(record, names)
             stages.reach("pull:record")
             return added
-        except (NoSuchImage, RegistryError):
-            if not left:
-                raise
+        except (NoSuchImage, RegistryError) as err:
+            failures.append(err)
         finally:
             source.close()
-    raise AssertionError("unreachable")
+    last = failures[-1]
+    if len(failures) > 1:  # which of them the user meant is not known, so each says why
+        last.why = "; ".join(f"{err.what.removeprefix('cannot pull ')}: {err.why}" for err in failures)
+        last.what = "cannot pull it from any of the registries that its short name may mean"
+    raise last
 
 
 def _unchanged(source: Any, platform: str) -> dict[str, Any] | None:
@@ -205,6 +216,9 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
             raise ImageError(f"cannot use {what}", "its index points to another index")
     verify(source, digest, top_digest)
     config_descriptor, layer_descriptors = manifests.parse_manifest(value, what)
+    if config_descriptor["mediaType"] not in _CONFIGS:
+        kind = str(value.get("artifactType") or config_descriptor["mediaType"])[:100]
+        raise ImageError(f"cannot use {what}", f"it is no image but an artifact of the type {kind}", "use pyman artifact pull")
     config_data = source.small_blob(config_descriptor, manifests.MAX_CONFIG)
     config, diff_ids = manifests.parse_config(config_data, len(layer_descriptors), what)
     stages.reach("pull:manifest")
@@ -215,7 +229,7 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
     if missing:
         from pyman.image import pull_layers  # threads and workers, where there is something for them
 
-        pull_layers.fetch(source, missing, reporter, int((conf.get("engine") or {}).get("image_parallel_copies", 3)))
+        pull_layers.fetch(source, missing, reporter, containers.parallel_copies(conf))
     stages.reach("pull:layers")
     images.write_blob(config_descriptor["hex"], config_data)
     images.write_blob(digest[7:], data)

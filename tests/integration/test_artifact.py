@@ -102,6 +102,7 @@ def test_registries(pyman: Run, files: Path, registry: str, base: Path) -> None:
         out.mkdir()
         pyman("artifact", "extract", name, str(out), env=env)
         assert (out / "b.bin").read_bytes() == (files / "b.bin").read_bytes()
+        assert "it is no image but an artifact of the type" in pyman("pull", "-q", PLAIN, name, rc=125).stderr
         pyman("artifact", "rm", "-a", env=env)
         assert "404" in pyman("artifact", "pull", PLAIN, f"{proxy.address}/art/nosuch:1", rc=125).stderr
         assert "in full" in pyman("artifact", "pull", "short", rc=125).stderr

@@ -206,9 +206,13 @@ def test_short_names_by_mode(pyman: Run, base: Path, plain: str, dead: str) -> N
         file.write_text(f'short-name-mode = "{mode}"\n' + search + insecure)
         pyman("pull", "-q", "demo:1", env=env)
         assert pyman("images", "--format", "{{.Repository}}").stdout == f"{plain}/demo\n"
+    none = pyman("pull", "-q", "--retry", "0", "nothing:1", rc=125, env=env).stderr  # each says why, not only the last
+    assert f"{dead}/nothing:1: " in none and f"{plain}/nothing:1: " in none and "404" in none
     pyman("rmi", "-af")
     file.write_text(search + f'[aliases]\n"thing" = "{plain}/demo"\n' + insecure)
     pyman("pull", "-q", "thing:1", env=env)
+    file.write_text(search + '[aliases]\n"thing" = "nonsense"\n' + insecure)
+    assert "is no name with a registry" in pyman("pull", "-q", "thing:1", rc=125, env=env).stderr
 
 
 def test_proxies_are_used(pyman: Run, plain: str, dead: str) -> None:

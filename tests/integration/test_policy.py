@@ -113,6 +113,8 @@ def test_the_most_specific_scope_decides(pyman: Run, layout: str, registry: str,
     assert "rejects it" in pyman("pull", "--tls-verify=false", f"{registry}/other/demo:1", rc=125).stderr
     pyman("pull", "-q", f"oci:{layout}:latest")
     assert "rejects it" in pyman("pull", "docker-archive:/nonexistent", rc=125).stderr
+    policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything", "keyType": "GPGKeys"}]}))
+    assert "which insecureAcceptAnything does not know" in pyman("pull", f"oci:{layout}:latest", rc=125).stderr
 
 
 def test_what_cannot_be_verified_is_refused(pyman: Run, layout: str, registry: str, policy: Path, keys: Path) -> None:
