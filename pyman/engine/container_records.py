@@ -147,7 +147,9 @@ def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]
             with open(path, encoding="utf-8") as file:
                 lines += [line.strip() for line in file if line.strip() and not line.startswith("#")]
         except (OSError, UnicodeDecodeError) as err:
-            raise UsageError(f"cannot read label file {path}", getattr(err, "strerror", "") or "it is not UTF-8 text") from err
+            raise UsageError(
+                f"cannot read label file {path}", getattr(err, "strerror", "") or "it is not UTF-8 text", errno=getattr(err, "errno", 0)
+            ) from err
     for item in [*lines, *(opts.get("label") or [])]:
         key, _, value = item.partition("=")
         if not key:

@@ -24,7 +24,7 @@ def entries(specs: list[str]) -> list[dict[str, Any]]:
             raise UsageError(f"invalid device {spec!r}", "the form is HOST[:CONTAINER][:MODE], and MODE is of the letters r, w, m")
         target = parts[1] if len(parts) > 1 and parts[1].startswith("/") else source
         if not os.path.exists(source):
-            raise UsageError(f"cannot add device {source}", "no such device on the host")
+            raise UsageError(f"cannot add device {source}", "no such device on the host", errno=2)
         nodes = [os.path.join(source, name) for name in sorted(os.listdir(source))] if os.path.isdir(source) else [source]
         for node in nodes:
             result.append({"source": node, "path": mounts.clean_destination(target + node[len(source) :], spec)})

@@ -44,7 +44,9 @@ def _read_file(path: str) -> list[str]:
         with open(path, encoding="utf-8") as file:
             return [line.rstrip("\r\n") for line in file if line.strip() and not line.lstrip().startswith("#")]
     except (OSError, UnicodeDecodeError) as err:
-        raise UsageError(f"cannot read environment file {path}", getattr(err, "strerror", None) or str(err)) from err
+        raise UsageError(
+            f"cannot read environment file {path}", getattr(err, "strerror", None) or str(err), errno=getattr(err, "errno", 0)
+        ) from err
 
 
 def _options(env: dict[str, str], opts: dict[str, Any], host: dict[str, str]) -> None:

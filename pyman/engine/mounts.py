@@ -181,7 +181,7 @@ def mount(source: str, destination: str, text: str, spec: str, volumes: Callable
             os.stat(path, follow_symlinks=follow)
         except FileNotFoundError:
             raise UsageError(
-                f"cannot mount {source}", "no such file or directory on the host", f"create it first: mkdir -p {path}"
+                f"cannot mount {source}", "no such file or directory on the host", f"create it first: mkdir -p {path}", errno=2
             ) from None
         except OSError as err:
             raise UsageError(f"cannot mount {source}", err.strerror or str(err), f"look at the way to it: namei -l {path}") from None

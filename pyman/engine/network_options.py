@@ -37,7 +37,9 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         what = "NAME of a container" if name == "container" else "PATH of a namespace"
         raise UsageError(f"invalid network mode {mode!r}", f"it lacks the {what}", f"the form is {name}:{what.split()[0]}")
     elif name == "ns" and not os.path.exists(rest):
-        raise UsageError(f"cannot use --network {mode}", f"{rest}: No such file or directory", "name the file of a network namespace")
+        raise UsageError(
+            f"cannot use --network {mode}", f"{rest}: No such file or directory", "name the file of a network namespace", errno=2
+        )
 
 
 def choose_ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[str, Any]) -> list[dict[str, Any]]:

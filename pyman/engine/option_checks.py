@@ -29,7 +29,7 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         if mode not in ("private", "shareable", "none", "host") and not mode.startswith(("ns:/", "container:")):
             raise _invalid(mode, option, "it must be private, host, container:NAME or ns:PATH")
         if mode.startswith("ns:") and not os.path.exists(mode[3:]):
-            raise UsageError(f"cannot use --{option} {mode}", f"{mode[3:]}: No such file or directory")
+            raise UsageError(f"cannot use --{option} {mode}", f"{mode[3:]}: No such file or directory", errno=2)
     if (opts.get("userns") or "host").partition(":")[0] not in ("host", "private", "keep-id", "nomap", "container", "auto", "ns"):
         raise _invalid(opts["userns"], "userns", "it must be host, keep-id[:uid=N,gid=N], nomap or container:NAME")
     for item in opts.get("expose") or []:
@@ -71,10 +71,13 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
                 pass
         except OSError as err:
             raise UsageError(
-                f"cannot read hosts file {hosts}", err.strerror or str(err), "--hosts-file none begins with an empty one"
+                f"cannot read hosts file {hosts}",
+                err.strerror or str(err),
+                "--hosts-file none begins with an empty one",
+                errno=err.errno or 0,
             ) from err
     if opts.get("authfile") and not os.path.exists(opts["authfile"]):
-        raise UsageError(f"cannot read {opts['authfile']}", "no such file", "--authfile names it")
+        raise UsageError(f"cannot read {opts['authfile']}", "no such file", "--authfile names it", errno=2)
     _parsed(opts, conf)
 
 

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Reads = Callable[[list[str]], tuple[str, bool]]
+
 _NEEDED = ("Image", "Rootfs", "Artifact")
 _SYSTEMD = ("Unit", "Service", "Install", "Quadlet")
 _ABSENT = {"multi-user.target", "graphical.target", "network-online.target", "network.target", "local-fs.target", "remote-fs.target"}
@@ -31,10 +33,11 @@ class Checked:
         self.problems = sorted(unit.problems, key=lambda problem: (problem.file != unit.path, problem.file, problem.line))
 
 
-def check(paths: list[str], reads: Callable[[list[str]], str] | None = None) -> list[Checked]:
+def check(paths: list[str], reads: Reads | None = None) -> list[Checked]:
     """Check the files named, or all in Quadlet's folders.
 
-    reads: tells what is wrong with a command line of pyman's, empty if nothing. UsageError if a file is none of Quadlet's.
+    reads: tells what is wrong with a command line of pyman's, empty if nothing, and whether only this host lacks what it names, which is
+    a warning: the file may be meant for another one. UsageError if a file is none of Quadlet's.
     """
     if paths:
         return [check_file(path, reads) for path in paths]
@@ -43,7 +46,7 @@ def check(paths: list[str], reads: Callable[[list[str]], str] | None = None) -> 
     return [_finish(unit, made[unit.path], quadlets, reads) for _, unit in sorted(quadlets.units.items())]
 
 
-def check_file(path: str, reads: Callable[[list[str]], str] | None = None) -> Checked:
+def check_file(path: str, reads: Reads | None = None) -> Checked:
     """Check one file; files beside it and in Quadlet's folders are those that it may name. UsageError."""
     path = os.path.abspath(path)
     if not keys.kind_of(os.path.basename(path)):
@@ -55,24 +58,22 @@ def check_file(path: str, reads: Callable[[list[str]], str] | None = None) -> Ch
     return _finish(unit, convert.convert(unit, quadlets, True), quadlets, reads)
 
 
-def _finish(
-    unit: unitfile.UnitFile, made: service.Service, quadlets: sources.Quadlets, reads: Callable[[list[str]], str] | None
-) -> Checked:
+def _finish(unit: unitfile.UnitFile, made: service.Service, quadlets: sources.Quadlets, reads: Reads | None) -> Checked:
     _sections(unit)
     _targets(unit)
     if reads and not unit.broken:
-        for entry, text in _of_commands(unit, made, quadlets, reads):
-            unit.complain(entry, text)
+        for entry, text, absent in _of_commands(unit, made, quadlets, reads):
+            unit.complain(entry, text, warning=absent)
     return Checked(unit, made)
 
 
 def _of_commands(
-    unit: unitfile.UnitFile, made: service.Service, quadlets: sources.Quadlets, reads: Callable[[list[str]], str]
-) -> list[tuple[unitfile.Entry | None, str]]:
+    unit: unitfile.UnitFile, made: service.Service, quadlets: sources.Quadlets, reads: Reads
+) -> list[tuple[unitfile.Entry | None, str, bool]]:
     """What is wrong with a unit's command lines, each with the line of the file without which it is not there."""
     section = keys.section(keys.kind_of(unit.name))
     problems, entries = unit.problems, unit.sections.get(section, [])
-    found: list[tuple[unitfile.Entry | None, str]] = []
+    found: list[tuple[unitfile.Entry | None, str, bool]] = []
     looking = True
     try:
         while looking:
@@ -80,7 +81,7 @@ def _of_commands(
             left = unit.sections.get(section, [])
             if wrong:
                 culprit = next((entry for entry in left if _without(entry, wrong[0], unit, section, left, quadlets, reads)), None)
-                found.append((culprit, "{}=: {}".format(*wrong[0])))
+                found.append((culprit, "{}=: {}".format(*wrong[0]), wrong[0][2]))
                 gone, looking = [culprit], culprit is not None
             else:  # behind a value that systemd has yet to put in there may be others
                 gone = [entry for entry in left if ("%" in entry.value or "$" in entry.value) and entry.key not in _NEEDED]
@@ -95,12 +96,12 @@ def _of_commands(
 
 def _without(
     entry: unitfile.Entry,
-    wrong: tuple[str, str],
+    wrong: tuple[str, str, bool],
     unit: unitfile.UnitFile,
     section: str,
     entries: list[unitfile.Entry],
     quadlets: sources.Quadlets,
-    reads: Callable[[list[str]], str],
+    reads: Reads,
 ) -> bool:
     """Whether what is wrong is not there without this line."""
     unit.problems = []
@@ -109,14 +110,14 @@ def _without(
     return not unit.broken and wrong not in _wrong(made, reads)
 
 
-def _wrong(made: service.Service, reads: Callable[[list[str]], str]) -> list[tuple[str, str]]:
-    """(key, what is wrong) of the command lines of pyman's in a unit."""
+def _wrong(made: service.Service, reads: Reads) -> list[tuple[str, str, bool]]:
+    """(key, what is wrong, whether only this host lacks it) of the command lines of pyman's in a unit."""
     found = []
     for key, value in made.sections.get("Service", ()):
         argv = words.split(value) if key.startswith("Exec") and value.lstrip("-").startswith(_program()) else []
-        wrong = reads(argv[1:]) if argv else ""
+        wrong, absent = reads(argv[1:]) if argv else ("", False)
         if wrong:
-            found.append((key, wrong))
+            found.append((key, wrong, absent))
     return found
 
 

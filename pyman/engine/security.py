@@ -106,7 +106,7 @@ def _profile(path: str, bounding: list[str]) -> dict[str, Any]:
         return seccomp_default.profile(bounding, os.uname().machine)
     text = store.read_text(path)
     if text is None:
-        raise UsageError(f"cannot read seccomp profile {path}", "no such file")
+        raise UsageError(f"cannot read seccomp profile {path}", "no such file", errno=2)
     try:
         profile = fastjson.loads(text)
         syscalls = profile.get("syscalls") or []

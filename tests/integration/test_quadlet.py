@@ -233,7 +233,6 @@ UIDMap=xx
 Timezone=No/Where
 StopSignal=SIGFOO
 Pull=sometimes
-EnvironmentFile=/absent.env
 WorkingDir=relative/dir
 ContainersConfModule=/absent.toml
 """
@@ -252,11 +251,35 @@ def test_check_finds_the_values_that_run_would_not_take(pyman: Run, folder: Path
             "Timezone",
             "StopSignal",
             "Pull",
-            "EnvironmentFile",
             "WorkingDir",
         ) or value in ("no", "a:relative")
         told = [line for line in lines if line.startswith(f"{work}/wrong@.container:{number}: ExecStart=: ")]
         assert len(told) == wrong and all(value.rpartition(":")[2] in line for line in told), (text, lines)
+
+
+ABSENT = """[Container]
+Image=quay.io/x/y:1
+Volume=/absent/directory:/a
+Mount=type=bind,source=/absent/source,target=/b
+EnvironmentFile=/absent.env
+AddDevice=/dev/absent
+SeccompProfile=/absent/profile.json
+PodmanArgs=--label-file /absent/labels
+"""
+
+
+def test_check_warns_of_what_only_this_host_lacks(pyman: Run, folder: Path, work: Path) -> None:
+    """Files and devices may be there on the host that the file is for: it can be used, here too once they are there."""
+    file = work / "absent.container"
+    file.write_text(ABSENT)
+    lines = pyman("quadlet", "check", "-q", "--verify=false", str(file)).stdout.splitlines()
+    assert len(lines) == 6
+    for number, line in enumerate(lines, 3):
+        assert line.startswith(f"{file}:{number}: warning: ExecStart=: cannot ") and "absent" in line
+    file.write_text(ABSENT + "Memory=64x\n")
+    lines = pyman("quadlet", "check", "-q", "--verify=false", str(file), rc=1).stdout.splitlines()
+    assert [line.startswith(f"{file}:{number}: warning: ") for number, line in enumerate(lines, 3)] == [True] * 6 + [False]
+    assert lines[6].startswith(f"{file}:9: ExecStart=: ")
 
 
 def test_create_refuses_what_no_start_would_take(pyman: Run, image: str) -> None:

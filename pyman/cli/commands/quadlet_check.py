@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 from pyman.cli import parse
 from pyman.cli.dispatch import escape, print_warning
 from pyman.config import containers
-from pyman.engine import container_image, create, env, quadlet_check
+from pyman.engine import container_image, container_records, create, env, quadlet_check
 from pyman.errors import NoSuchObject, StateError, UsageError
 
 TYPE_CHECKING = False
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def wrong(argv: list[str]) -> str:
-    """What is wrong with a command line; what systemd puts in later is not known, and no mistake."""
+def wrong(argv: list[str]) -> tuple[str, bool]:
+    """What is wrong with a command line, and whether only this host lacks a file; what systemd puts in later is not known, and no mistake."""
     try:
         parsed = parse.parse(argv)
         if parsed.command is not None and parsed.command.module == "run":
             _refuse(parsed.options)
     except UsageError as err:
-        return "" if "%" in err.what or "$" in err.what else str(err)
-    return ""
+        return "" if "%" in err.what or "$" in err.what else str(err), err.errno == errno.ENOENT
+    return "", False
 
 
 def _refuse(options: parse.Options) -> None:
@@ -37,6 +38,7 @@ def _refuse(options: parse.Options) -> None:
         create.check_options(options, containers.load())
     container_image.pull_policy(options, containers.load())
     env.frozen(options, {})
+    container_records.labels(options, {})
     if not (options["workdir"] or "/").startswith(("/", "%", "$")):
         raise UsageError(f"invalid working directory {options['workdir']!r}", "it is not absolute")
     create.check_with_image(options, {"Healthcheck": {"Test": ["CMD", "true"]}})  # as far as is known now
