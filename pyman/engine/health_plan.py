@@ -110,6 +110,9 @@ def _process(opts: dict[str, Any], spec: dict[str, Any]) -> list[tuple[str, byte
     }
     numbers.update(uid=user.get("uid", 0), gid=user.get("gid", 0), umask=user.get("umask", 0o022))
     numbers.update(no_new_privs=int(bool(process.get("noNewPrivileges"))), limited=int(any(resources.values())))
+    numbers["divides"] = int(
+        any(entry.get("type") == "cgroup" and "ro" not in (entry.get("options") or ()) for entry in spec.get("mounts") or ())
+    )
     if process.get("oomScoreAdj") is not None:
         numbers["oom_score"] = process["oomScoreAdj"]
     found = [("s", f"{name}={value}".encode()) for name, value in numbers.items()]

@@ -29,7 +29,7 @@ struct health_plan {
     char **command, **startup, **env;
     const char *cwd, *destination, *id;
     long long interval, timeout, start_period, startup_interval, startup_timeout, stop_timeout; /* milliseconds; interval 0: no timer */
-    long long retries, startup_retries, startup_success, log_count, log_size, action, stop_signal, events, limited;
+    long long retries, startup_retries, startup_success, log_count, log_size, action, stop_signal, events, limited, divides;
     unsigned long long caps[5]; /* bounding, effective, permitted, inheritable, ambient */
     long long uid, gid, umask, no_new_privs, oom_score, set_oom;
     gid_t groups[MAX_GROUPS];
@@ -122,6 +122,7 @@ static void plan_setting(const char *name, const char *value)
         {"stop_signal", &plan.stop_signal},
         {"events", &plan.events},
         {"limited", &plan.limited},
+        {"divides", &plan.divides},
         {"uid", &plan.uid},
         {"gid", &plan.gid},
         {"umask", &plan.umask},
@@ -439,12 +440,16 @@ static void check_answer(const char *word)
     n_waiters = 0;
 }
 
+static void checker_end(void);
+
 static void check_done(long long exit_code)
 {
     const char *before = health_status, *answer = "healthy";
     long long streak = failing_streak, action = ACTION_NONE;
     int again = 0;
     check_pid = 0;
+    if (plan.divides)
+        checker_end(); /* a process in the container's own group keeps systemd from giving controllers to the groups below it */
     check_deadline = -1;
     if (check_pipe >= 0) {
         close(check_pipe);

@@ -13,7 +13,8 @@ def test_groups_in_a_container(units: Machine) -> None:
         + r"""
         pyman run -d --name divided --systemd=always --memory 64m --network none --stop-signal KILL \
             --health-cmd 'cat /proc/self/cgroup' --health-interval 1s --health-timeout 5m demo sh -c '
-                mkdir /sys/fs/cgroup/inner; echo 1 >/sys/fs/cgroup/inner/cgroup.procs; echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+                mkdir /sys/fs/cgroup/inner; echo 1 >/sys/fs/cgroup/inner/cgroup.procs
+                until echo +memory >/sys/fs/cgroup/cgroup.subtree_control; do sleep 0.1; done 2>/dev/null  # not while a check runs
                 touch /divided; exec sleep 10000' >/dev/null
         until_true pyman exec divided test -e /divided 2>/dev/null
         pyman exec divided cat /proc/self/cgroup /sys/fs/cgroup/memory.max /sys/fs/cgroup/cgroup.subtree_control
@@ -57,9 +58,10 @@ def test_systemd_in_a_container(units: Machine) -> None:
             cat /proc/1/comm /sys/fs/cgroup/memory.max; grep -c "[.][.]" /proc/self/cgroup; systemctl is-system-running
             systemctl --failed --no-legend --plain --no-pager
             systemctl is-active dbus systemd-logind; systemd-detect-virt --container
-            printf "[Service]\nExecStart=sh -c \"echo served; exec sleep 10000\"\nExecStop=touch /ended/by-systemd\n" >/etc/systemd/system/probe.service
+            printf "[Service]\nMemoryMax=32M\nExecStart=sh -c \"echo served; exec sleep 10000\"\nExecStop=touch /ended/by-systemd\n" >/etc/systemd/system/probe.service
             systemctl daemon-reload; systemctl start probe; systemctl is-active probe
-            journalctl --no-pager -u probe -o cat | grep -x served; cat /sys/fs/cgroup/system.slice/probe.service/cgroup.procs | wc -l'
+            journalctl --no-pager -u probe -o cat | grep -x served; cat /sys/fs/cgroup/system.slice/probe.service/cgroup.procs | wc -l
+            cat /sys/fs/cgroup/system.slice/probe.service/memory.max'
         of systemd-booted '{{.Config.StopSignal}}'
         systemctl --user stop booted
         state booted; systemctl --user show -p Result --value booted; ls ~/ended; rm -r ~/ended
@@ -67,5 +69,5 @@ def test_systemd_in_a_container(units: Machine) -> None:
         timeout=PATIENCE,
     ).stdout.splitlines()
     assert out[:4] == ["systemd", "419430400", "0", "running"]
-    assert out[4:10] == ["active", "active", "podman", "active", "served", "1"]
-    assert out[10:] == ["SIGRTMIN+3", "inactive", "success", "by-systemd"]
+    assert out[4:11] == ["active", "active", "podman", "active", "served", "1", "33554432"]
+    assert out[11:] == ["SIGRTMIN+3", "inactive", "success", "by-systemd"]
