@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyman import paths
@@ -36,7 +37,11 @@ def _runtime_directory() -> Finding:
 
 def _store() -> Finding:
     root = paths.ensure_private(paths.graphroot())
-    os.close(os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))  # what cannot be written shows here
+    try:
+        os.close(os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))  # what cannot be written shows here
+    except OSError as err:
+        if err.errno != errno.EOPNOTSUPP:  # as on NFS: why that will not do is said below
+            raise
     info = os.statvfs(root)
     free = info.f_bavail * info.f_frsize
     unsuitable = suitable.problem(root)
