@@ -109,10 +109,11 @@ def delegation_hint(controllers: list[str]) -> str:
             f"your service manager, which gives control groups, does not run: as root, loginctl enable-linger {idmap.user_name(uid)} starts it "
             "now and at boot; or log in by ssh, a terminal or machinectl shell instead of su or sudo"
         )
-    words = " ".join(sorted({"memory", "pids", "cpu", *controllers}))
+    words = " ".join(sorted({"cpu", "cpuset", "io", "memory", "pids", *controllers}))
     return (
         f"as root write /etc/systemd/system/user@.service.d/delegate.conf with the lines [Service] and Delegate={words}, "
-        "then systemctl daemon-reload, and log in again; or run with --limits=best-effort"
+        f"then systemctl daemon-reload, and log in again (where the user lingers: systemctl restart user@{uid}.service, which ends what "
+        "runs there); or run with --limits=best-effort"
     )
 
 

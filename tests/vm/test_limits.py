@@ -193,3 +193,41 @@ def test_a_user_without_a_session(vm: Machine) -> None:
     assert "enable-linger" in doctor.partition("to mend control groups:")[2].partition("to mend")[0]
     assert "XDG_RUNTIME_DIR" in doctor.partition("to mend runtime directory:")[2].partition("to mend")[0]
     assert "ran\n" in runs and "cannot limit container" in runs and "enable-linger guest" in runs and runs.endswith("code 125\n")
+
+
+def test_the_file_that_delegates_is_missing_and_written(vm: Machine) -> None:
+    """A user whose manager has systemd's usual controllers is told what to write; when root does what doctor says, all limits hold."""
+    said = vm(
+        r"""
+        dropin=/etc/systemd/system/user@.service.d/delegate.conf
+        trap '[ ! -e /root/delegate.conf ] || mv /root/delegate.conf $dropin' EXIT
+        mv $dropin /root/; systemctl daemon-reload
+        useradd -m guest; uid=$(id -u guest); loginctl enable-linger guest
+        until systemctl is-active -q user@$uid; do sleep 0.1; done
+        as_guest() {
+            (cd /; setpriv --reuid guest --regid guest --init-groups env -i HOME=/home/guest PATH=$PATH XDG_RUNTIME_DIR=/run/user/$uid sh -c "$1" 2>&1)
+        }
+        as_guest 'pyman doctor' | tee /tmp/doctor
+        as_guest 'pyman pull -q oci:/opt/demo:latest >/dev/null; pyman run --rm --network none --cpuset-cpus 1 demo true' || echo "code $?"
+        as_guest 'pyman run --rm --network none --memory 64m demo cat /sys/fs/cgroup/memory.max'
+        echo ==
+        sed -n 's/^  as root write \([^ ]*\) with the lines \(.Service.\) and \(Delegate=[a-z ]*\), then.*/\1\n\2\n\3/p' /tmp/doctor >/tmp/remedy
+        cat /tmp/remedy
+        tail -n +2 /tmp/remedy >"$(head -n 1 /tmp/remedy)"; systemctl daemon-reload
+        eval "$(grep -o "systemctl restart user@$uid.service" /tmp/doctor)"
+        as_guest 'pyman run --rm --network none --cpuset-cpus 1 --device-read-bps /dev/vda:1mb demo cat /sys/fs/cgroup/cpuset.cpus.effective'
+        as_guest 'pyman doctor' | grep '^control groups'
+        loginctl disable-linger guest; systemctl stop user@$uid; userdel -r guest 2>/dev/null; rm /root/delegate.conf /tmp/doctor /tmp/remedy
+        """,
+        user="root",
+    ).stdout
+    before, _, after = said.partition("\n==\n")
+    assert "with the controllers cpu memory pids; limits that need cpuset io are errors" in before
+    assert "the controller cpuset is not available" in before and before.endswith("code 125\n67108864")
+    assert after.splitlines()[:4] == [
+        "/etc/systemd/system/user@.service.d/delegate.conf",
+        "[Service]",
+        "Delegate=cpu cpuset io memory pids",
+        "1",
+    ]
+    assert " ok " in after.splitlines()[4] and "cpu cpuset io memory pids" in after.splitlines()[4]
