@@ -53,4 +53,7 @@ def tell_once(policy: object, warn: Callable[[str], None]) -> None:
             os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError:
             return  # nowhere to remember it: not to say it is better than to say it each time
-        warn("after a reboot of the machine this container will not be started again; for that: " + ", ".join(needed))
+        reasons = [each.strip("()") for each in needed if each.startswith("(")]
+        commands = ", ".join(each for each in needed if not each.startswith("("))
+        said = ": ".join(["after a reboot of the machine this container will not be started again", *reasons])
+        warn(said + (f"; for that: {commands}" if commands else ""))
