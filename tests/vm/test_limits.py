@@ -71,6 +71,7 @@ def test_programs_feel_them(vm: Machine) -> None:
         pyman run --name hog --memory 32m --memory-swap 32m demo sh -c 'tail /dev/zero' || echo "code $?"
         pyman inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' hog
         pyman events --since 30m --stream=false --filter container=hog --filter event=died --format json
+        pyman events --since 30m --stream=false --filter container=hog --filter event=died
         echo why $(pyman why hog)
         pyman run --rm --pids-limit 12 demo sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 20 & done; wait' 2>&1 | grep -o "can't fork" || true
         pyman run --rm --cpus 0.2 demo sh -c 'timeout 3 sh -c "while :; do :; done"; grep nr_throttled /sys/fs/cgroup/cpu.stat'
@@ -84,7 +85,8 @@ def test_programs_feel_them(vm: Machine) -> None:
     ).stdout.split("\n")
     assert said[:2] == ["code 137", "true 137"]
     assert "OOMKilled" in said[2]
-    assert said[3].startswith("why ") and "killed by the kernel" in said[3] and "memory" in said[3]
+    assert ", oom_killed=true" in said[3]
+    assert said[4].startswith("why ") and "killed by the kernel" in said[4] and "memory" in said[4]
     assert "can't fork" in said
     assert said[said.index("1") + 1].split() == ["Cpus_allowed_list:", "1"]
     assert [line for line in said if line.startswith("slowed") and line != "slowed 0"]

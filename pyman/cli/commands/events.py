@@ -74,6 +74,8 @@ def _human(event: Event, short: bool) -> str:
         facts = [f"image={event.get('Image', '')}", f"name={event['Name']}"]
         if event.get("PodID"):
             facts.append(f"pod_id={event['PodID']}")
+        if event.get("OOMKilled"):
+            facts.append("oom_killed=true")  # Podman's has it in its other forms only
         if status == "health_status":
             facts.append(f"health_status={event.get('HealthStatus', '')}")
             facts.append(f"health_failing_streak={event.get('HealthFailingStreak', 0)}")
