@@ -461,6 +461,12 @@ static int can_imitate(const union address *peer)
     return 1;
 }
 
+/* A hop between memory and memory: a model of the path (bbr, where that is the host's default) only paces it by timers. */
+static void within_the_host(int fd)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
 /* A socket in the namespace, on its way to the container: from the peer's address where that can be. -1 if there is no target. */
 static int connect_to(const union address *peer, int type, int port)
 {
@@ -475,8 +481,7 @@ static int connect_to(const union address *peer, int type, int port)
             return -1;
         if (type == SOCK_STREAM) {
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-            /* A hop between memory and memory: a model of the path (bbr, where that is the host's default) only paces it by timers. */
-            setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+            within_the_host(fd);
         }
         int bound = 1;
         if (imitate) {
@@ -514,6 +519,22 @@ static void drop(struct connection *connection)
     dead_connections = connection;
 }
 
+static int same_host(const union address *one, const union address *other)
+{
+    return one->any.sa_family == other->any.sa_family && !memcmp(bytes_of(one), bytes_of(other), one->any.sa_family == AF_INET ? 4 : 16);
+}
+
+/* Whether the peer is this host itself: it has the address that it wrote to. */
+static int is_own(int fd, const union address *peer)
+{
+    union address local;
+    socklen_t length = sizeof local;
+    if (getsockname(fd, &local.any, &length))
+        return 0;
+    plain(&local);
+    return same_host(&local, peer);
+}
+
 static void take_connections(struct port *port)
 {
     for (int round = 0; round < 64; round++) {
@@ -527,6 +548,8 @@ static void take_connections(struct port *port)
         }
         plain(&peer);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (is_own(fd, &peer))
+            within_the_host(fd);
         int other = connect_to(&peer, SOCK_STREAM, port->number);
         struct connection *connection = other < 0 ? NULL : calloc(1, sizeof *connection);
         if (!connection) {
@@ -696,8 +719,7 @@ static unsigned hash(const struct port *port, const union address *peer)
 
 static int same(const union address *one, const union address *other)
 {
-    return one->any.sa_family == other->any.sa_family && one->v4.sin_port == other->v4.sin_port
-        && !memcmp(bytes_of(one), bytes_of(other), one->any.sa_family == AF_INET ? 4 : 16);
+    return same_host(one, other) && one->v4.sin_port == other->v4.sin_port;
 }
 
 static void expire_flows(time_t oldest)
