@@ -1,6 +1,6 @@
 """The network namespace of a user's bridges, and its way out: one pasta. CLI process finds it; a helper in U1 makes it.
 
-A small process, the keeper (shims/network.c), holds the namespace and runs pasta and the name servers. It ends with the last
+A small process, the keeper (shims/network/keep.h), holds the namespace and runs pasta and the name servers. It ends with the last
 container: each monitor on a bridge holds one end of a pipe whose other end the keeper reads. The monitors hold the namespace
 too, so that a new keeper can take over when the old one was killed. All are found by processes, not by names in a file system:
 runroot/networks/uplink.json only says where to look first. Under the lock of the networks.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Keeper = dict[str, Any]
 
-NETNS, LIFE = 9, 10  # the keeper's descriptors, as shims/network.c has them
+NETNS, LIFE = 9, 10  # the keeper's descriptors, as shims/network/keep.h has them
 DEVICE, MTU = "uplink", 65520  # pasta's device in the namespace, and what it can carry
 AARDVARK = ("/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns", "/usr/bin/aardvark-dns", "/usr/local/bin/aardvark-dns")
 
