@@ -13,9 +13,9 @@
  *
  * `forward` takes connections and datagrams of published ports on the host and passes them on to a container's address in
  * NETNS-FD, with the peer's own address as their source (IP_TRANSPARENT; the namespace's rules lead the answers back to us).
- * It listens in NETNS-FD as well, at the copies of the host's addresses that pasta's device has.
- * FILE has lines "listen PROTOCOL ADDRESS|* PORT CONTAINER-PORT", "target ADDRESS" (at most one of each version) and "local SUBNET"
- * (peers in these are not imitated); SIGHUP: the targets have changed. It dies with the process PARENT. */
+ * It listens in NETNS-FD as well, for other containers. FILE has lines "names PORT" (the name servers'), "listen PROTOCOL ADDRESS|* PORT
+ * CONTAINER-PORT", "target ADDRESS" (at most one of each version) and "local SUBNET" (peers in these are not imitated); SIGHUP: the targets
+ * have changed. It dies with the process PARENT. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -86,7 +86,7 @@ static int forward(int argc, char **argv)
     if (setns(netns, CLONE_NEWNET))
         die("setns");
     close(netns);
-    listen_inside(argv[4]);
+    listen_inside(argv[4], 1);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGHUP);
@@ -109,7 +109,7 @@ static int forward(int argc, char **argv)
             if (handle == &signals) {
                 struct signalfd_siginfo info;
                 while (read(signals.fd, &info, sizeof info) == (ssize_t)sizeof info)
-                    read_file(argv[4], 0), listen_inside(argv[4]);
+                    read_file(argv[4], 0), listen_inside(argv[4], 0);
             } else if (handle->kind == LISTENER)
                 take_connections((struct port *)handle);
             else if (handle->kind == DATAGRAMS)

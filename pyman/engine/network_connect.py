@@ -183,7 +183,7 @@ def _helper(container: Container) -> int:
     """The pid of the container's network helper, which the monitor starts again where it must. NetworkError."""
     if container.state.get("forwarder"):  # what it reads may have gone with a wiped runtime directory
         os.makedirs(container.run_dir, 0o700, exist_ok=True)
-        forward.note_targets(container.run_dir, container.state["ports"], container.state["attached"])
+        forward.note_targets(container.run_dir, container.state)
     pid = living.revive(container.state, container.run_dir)
     if not pid:
         what = f"cannot mend the network of container {container.name}"

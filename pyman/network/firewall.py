@@ -15,7 +15,8 @@ MARK, TABLE = 0x70796D61, 100  # packets for the port forwarder's sockets, and t
 _PLACES = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft")
 
 # The answers to connections that the port forwarder made in a peer's name go to its socket, not out. Who is on an internal network
-# reaches its bridge's own address (names), and not the host's, where published ports are (shims/network.c).
+# reaches its bridge's own address (names), and neither the host's nor what listens at all addresses, which is published ports
+# (shims/network/listen.h).
 _RULES = f"""add table inet pyman
 flush table inet pyman
 table inet pyman {{
@@ -29,6 +30,7 @@ table inet pyman {{
     chain input {{
         type filter hook input priority filter; policy accept;
         iifname @internal meta l4proto {{ tcp, udp }} fib daddr . iif type != local drop
+        iifname @internal meta l4proto {{ tcp, udp }} socket wildcard 1 drop
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;

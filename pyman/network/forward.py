@@ -23,8 +23,8 @@ def _path(run_dir: str) -> str:
     return os.path.join(run_dir, "forward")
 
 
-def _text(ports: list[dict[str, Any]], attached: list[dict[str, Any]]) -> str:
-    lines = []
+def _text(ports: list[dict[str, Any]], attached: list[dict[str, Any]], keeper: dict[str, Any]) -> str:
+    lines = [f"names {keeper.get('dns_port') or 53}"]
     for port in ports:
         for offset in range(port["range"]):
             words = (port["protocol"], port["host_ip"] or "*", str(port["host_port"] + offset), str(port["container_port"] + offset))
@@ -51,7 +51,7 @@ def _text(ports: list[dict[str, Any]], attached: list[dict[str, Any]]) -> str:
 
 def start(info: NetInfo, run_dir: str) -> int:
     """Start the forwarder for info.ports; its pid, once it listens. NetworkError names the port that it cannot have."""
-    store.write_text(_path(run_dir), _text(info.ports, info.attached))
+    store.write_text(_path(run_dir), _text(info.ports, info.attached, info.keeper))
     ready_r, ready_w = os.pipe()
     netns = os.dup(info.netns_fd)
     for fd in (ready_w, netns):
@@ -83,6 +83,6 @@ def _explain(text: str, ports: list[dict[str, Any]]) -> Exception:
     return helper.explain("the port forwarder", text or "it was killed", [])
 
 
-def note_targets(run_dir: str, ports: list[dict[str, Any]], attached: list[dict[str, Any]]) -> None:
+def note_targets(run_dir: str, state: dict[str, Any]) -> None:
     """Write down the container's present addresses; a running forwarder reads them at SIGHUP."""
-    store.write_text(_path(run_dir), _text(ports, attached))
+    store.write_text(_path(run_dir), _text(state["ports"], state["attached"], state.get("keeper") or {}))

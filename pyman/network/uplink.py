@@ -133,7 +133,8 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     if not text.isdigit():
         raise _failed(log_r)
     stages.reach("bridge:keeper")
-    keeper: Keeper = {"pid": int(text), "start": process.start_time(int(text)), "dns": info.dns, "host_address": info.host_address}
+    keeper: Keeper = {"pid": int(text), "start": process.start_time(int(text)), "dns": info.dns, "dns_port": int(port)}
+    keeper["host_address"] = info.host_address
     _prepare(keeper)
     if not os.read(up_r, 32).strip():  # pasta's pid, when it is ready
         os.kill(keeper["pid"], 9)

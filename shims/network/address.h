@@ -119,6 +119,8 @@ static int connect_to(const union address *peer, int type, int port)
         int bound = 1;
         if (imitate) {
             setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+            if (type == SOCK_STREAM) /* its port may be one that is listened at here */
+                setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
             int set = family == AF_INET ? setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof one)
                                         : setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof one);
             bound = !set && !bind(fd, &peer->any, size_of(peer));

@@ -27,7 +27,7 @@ ip route add default via fd51::2
 in_peer() { nsenter -t $peer -n "$@"; }
 in_peer sh -c 'ip link set lo up; ip addr add 198.51.100.2/24 dev p0; ip addr add fd51::2/64 dev p0 nodad; ip link set p0 up'
 pyman() { setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all $PYMAN "$@"; }
-ask() { in_peer curl -s --retry 100 --retry-all-errors --retry-delay 1 "$1"; }
+ask() { in_peer curl -s --retry 100 --retry-all-errors --retry-delay 1 "$@"; }
 pyman pull -q oci:$LAYOUT:latest >/dev/null
 pyman network create --ipv6 six >/dev/null
 pyman network create --internal inner >/dev/null
@@ -45,15 +45,20 @@ echo udp $(in_peer $PYTHON -c "$DATAGRAM")
 logged() { until [ "$(pyman logs $1 2>&1 | grep -c response:200)" -ge $2 ]; do sleep 0.1; done; echo "log $1"; pyman logs $1 2>&1; }
 logged pasta 1; logged bridge 4; logged inner 1
 pyman network test bridge || true
-# Containers on bridges reach published ports by the host's own addresses, unless their network is internal.
+# The peer's own port may be one that is published.
+echo same $(ask --local-port 18091 http://198.51.100.1:18091/)
+logged bridge 5
+# Containers on bridges reach published ports by the host's own addresses and by their gateways, unless their network is internal.
 pyman network create --ipv6 seven >/dev/null
 pyman run -d --name near --network six -p 18094:80 localhost/demo sh -c "$serve" >/dev/null
 near() { pyman run --rm --cap-add NET_ADMIN -v /:/host:ro -e "DATAGRAM=$DATAGRAM" --network $1 localhost/demo sh -c "$2"; }
 curl="chroot /host curl -s --retry 100 --retry-all-errors --retry-delay 1"
 echo near $(near six "$curl http://198.51.100.1:18094/ http://[fd51::1]:18094/")
 echo near $(near seven "$curl http://198.51.100.1:18094/ http://[fd51::1]:18094/; chroot /host $PYTHON -c \"\$DATAGRAM\"; hostname -i")
-echo near $(near inner 'ip route add default dev eth0; for host in 198.51.100.1 10.89.0.1; do chroot /host curl -s -m 3 http://$host:18094/ || echo $?; done')
-logged near 4
+echo gate $(near seven "for gate in \$(ip route | awk '/^default/{print \$3}') [\$(ip -6 route | awk '/^default/{print \$3}')]; do $curl http://\$gate:18094/; done
+    DATAGRAM=\$(echo \"\$DATAGRAM\" | sed \"s/198.51.100.1/\$(ip route | awk '/^default/{print \$3}')/\"); chroot /host $PYTHON -c \"\$DATAGRAM\"; hostname -i")
+echo near $(near inner 'ip route add default dev eth0; for host in 198.51.100.1 10.89.0.1 $(ip route | sed -n "s/.* src //p" | sed "s/[0-9]* *$/1/"); do chroot /host curl -s -m 3 http://$host:18094/ || echo $?; done')
+logged near 6
 pyman rm -f -t 0 pasta bridge inner udp near >/dev/null; pyman network rm six seven inner >/dev/null
 """
 
@@ -129,16 +134,19 @@ def test_servers_see_the_peers_own_address(base: Path, layout: str) -> None:
     assert done.returncode == 0 and text.startswith("served\n" * 6), text + done.stderr
     logs = {part.split("\n")[0]: part for part in text.split("log ")[1:]}
     assert "198.51.100.2" in logs["pasta"]
-    assert logs["bridge"].count("198.51.100.2]") == 1 and "[fd51::2]" in logs["bridge"]
+    assert logs["bridge"].count("198.51.100.2]") == 2 and "[fd51::2]" in logs["bridge"]
     assert "198.51.100.1]" in logs["bridge"]  # the host by its own address
     assert "udp 198.51.100.2:" in text
     assert ":10.89." in logs["inner"] and "198.51.100" not in logs["inner"]  # no way back: the bridge's address
     assert not any("127.0.0.1" in part.split("CHECK")[0] for name, part in logs.items() if name != "pasta")
     assert re.search(r"18091/tcp +ok", text), text
     nearby = re.findall("^near (.*)", text, re.M)
-    assert nearby[0] == "served served" and nearby[2] == "28 28", nearby
+    assert nearby[0] == "served served" and nearby[2] == "28 28 28", nearby
     answer = re.fullmatch(r"served served (\S+):\d+ (10\.89\.\S+)", nearby[1])
     assert answer and answer[1] == answer[2], nearby  # from another network: the container's own address
+    gate = re.search(r"^gate served served (\S+):\d+ (10\.89\.\S+)$", text, re.M)
+    assert gate and gate[1] == gate[2], text
+    assert "same served" in text and "[::ffff:198.51.100.2]:18091" in logs["bridge"], logs["bridge"]
     assert f"{answer[2]}]" in logs["near"] and re.search(r"\[fd\S+::2\]", logs["near"])
     assert logs["near"].count("10.89.0.1]") == 1  # from its own network: the bridge's
     assert not os.listdir(place / "home/.local/share/pyman/containers")
