@@ -1,21 +1,46 @@
 """argv to cli.dispatch.main; nothing else. Started by the launcher without site, or by `python -m pyman`."""
 
 import gc
+import posix
 import sys
+from _frozen_importlib_external import MAGIC_NUMBER
+from marshal import loads
 
+ROOT = __file__.rsplit("/", 1)[0]
 if not __package__:
     # Started by path under -SI: put the package's parent first and nothing of the current directory.
-    sys.path[0:1] = [__file__.rsplit("/", 2)[0]]
+    sys.path[0:1] = [ROOT.rsplit("/", 1)[0]]
 
 gc.disable()  # loading modules makes no garbage, only work for the collector; dispatch enables it
+
+word = next((word for word in sys.argv[1:] if word[:1] != "-"), "").replace("/", "")
+bundle = {}
+try:  # the finder itself is in the bundle too: importlib would go through two directories for it
+    fd = posix.open(f"{ROOT}/__pycache__/bundle-{word}.{sys.implementation.cache_tag}.bin", posix.O_RDONLY | posix.O_CLOEXEC)
+    data = posix.read(fd, posix.fstat(fd).st_size)
+    posix.close(fd)
+    if data[:4] == MAGIC_NUMBER:
+        bundle = loads(memoryview(data)[4:])
+        _, time, size, _, code = bundle.pop("pyman.fastimport")
+        info = posix.stat(f"{ROOT}/fastimport.py")
+        if int(info.st_mtime) == time and info.st_size == size:
+            finder = type(sys)("pyman.fastimport")
+            finder.__file__ = f"{ROOT}/fastimport.py"
+            exec(code, finder.__dict__)
+            sys.modules["pyman.fastimport"] = finder
+            finder.install(bundle)
+    del data
+except (OSError, EOFError, ValueError, TypeError, KeyError):
+    pass  # there is none, or its installation was interrupted
 
 from pyman import leanos  # noqa: E402
 
 leanos.install()
 
-from pyman import fastimport  # noqa: E402
+if "pyman.fastimport" not in sys.modules:
+    from pyman import fastimport
 
-fastimport.install(next((word for word in sys.argv[1:] if word[:1] != "-"), ""))
+    fastimport.install(bundle)
 
 if sys.stdin is None or sys.stdout is None or sys.stderr is None:
     from pyman.linux import streams

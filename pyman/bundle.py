@@ -56,7 +56,7 @@ def _load(name: str) -> None:
             wanted.append("pyman.rootless.userns")
         if command.module in dispatch.LOOKING:
             wanted.append("pyman.engine.network_watch")
-    for module in [*wanted, *LATER.get(name, ())]:
+    for module in ["pyman.leanos", *wanted, *LATER.get(name, ())]:
         importlib.import_module(module)
 
 
@@ -111,7 +111,7 @@ def entries(root: str) -> dict[str, Entry]:
             found[name] = (library, int(info.st_mtime), info.st_size, hasattr(module, "__path__"), code)
             continue
         path = getattr(module, "__file__", None) or ""
-        if not name.startswith("pyman.") or name in ("pyman.bundle", "pyman.fastimport", "pyman.leanos") or not path.startswith(root + "/"):
+        if not f"{name}.".startswith("pyman.") or name == "pyman.bundle" or not path.startswith(root + "/"):
             continue
         with open(path, encoding="utf-8") as file:
             info = os.fstat(file.fileno())

@@ -8,14 +8,14 @@ time and size of the source). Whatever does not fit exactly (no byte code yet, o
 importlib.
 """
 
-import os
+import posix
 import sys
 from _frozen_importlib import ModuleSpec  # importlib.machinery.ModuleSpec, without importing that
 from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader
 from _imp import extension_suffixes
 from marshal import loads
 
-_ROOT = os.path.dirname(__file__)  # absolute, as __main__ makes it
+_ROOT = __file__.rpartition("/")[0]  # absolute, as __main__ makes it
 _SUFFIX = f".{sys.implementation.cache_tag}.pyc"
 _C_SUFFIX = extension_suffixes()[0]
 _DYNLOAD = next((entry for entry in sys.path if entry.endswith("/lib-dynload")), "")
@@ -36,7 +36,7 @@ class Finder:
         if entry is not None:
             source = entry[0] if entry[0][0] == "/" else f"{_ROOT}/{entry[0]}"
             try:
-                info = os.stat(source)
+                info = posix.stat(source)
             except OSError:
                 return None
             if int(info.st_mtime) == entry[1] and info.st_size == entry[2]:
@@ -48,21 +48,21 @@ class Finder:
         source = f"{directory}/{last}.py"
         package = ""
         try:
-            info = os.stat(source)
+            info = posix.stat(source)
         except OSError:
             package = f"{directory}/{last}"
             source = f"{package}/__init__.py"
             directory, last = package, "__init__"
             try:
-                info = os.stat(source)
+                info = posix.stat(source)
             except OSError:
                 return None
         try:
-            fd = os.open(f"{directory}/__pycache__/{last}{_SUFFIX}", os.O_RDONLY | os.O_CLOEXEC)
+            fd = posix.open(f"{directory}/__pycache__/{last}{_SUFFIX}", posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError:
             return None
-        data = os.read(fd, _LIMIT)
-        os.close(fd)
+        data = posix.read(fd, _LIMIT)
+        posix.close(fd)
         # PEP 552: magic number, flags (0: by time and size), time, size.
         stamp = (int(info.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little") + (info.st_size & 0xFFFFFFFF).to_bytes(4, "little")
         if len(data) >= _LIMIT or data[:16] != MAGIC_NUMBER + b"\0\0\0\0" + stamp:
@@ -89,10 +89,18 @@ class Finder:
         exec(code, module.__dict__)
 
 
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def _standard(name: str) -> ModuleSpec | None:
     """A C module of the standard library: importlib would list the library's directories first to find it."""
     file = f"{_DYNLOAD}/{name}{_C_SUFFIX}"
-    if name[0] == "_" and _DYNLOAD and os.path.exists(file):
+    if name[0] == "_" and _DYNLOAD and _exists(file):
         return ModuleSpec(name, ExtensionFileLoader(name, file), origin=file)
     return None
 
@@ -102,19 +110,7 @@ def bundle_path(name: str) -> str:
     return f"{_ROOT}/__pycache__/bundle-{name}.{sys.implementation.cache_tag}.bin"
 
 
-def install(name: str) -> None:
-    """Ask this finder first from now on; load the bundle `name`, which may be missing, first."""
+def install(bundle: dict[str, Entry]) -> None:
+    """Ask this finder first from now on, for the modules of `bundle` before all others."""
     sys.meta_path.insert(0, Finder)
-    if "/" in name:
-        return
-    try:
-        fd = os.open(bundle_path(name), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    data = os.read(fd, os.fstat(fd).st_size)
-    os.close(fd)
-    if data.startswith(MAGIC_NUMBER):
-        try:
-            _bundle.update(loads(memoryview(data)[len(MAGIC_NUMBER) :]))
-        except (EOFError, ValueError, TypeError):
-            pass  # cut off: its installation was interrupted
+    _bundle.update(bundle)

@@ -7,7 +7,7 @@ import os
 from pyman.errors import PymanError, RuntimeFailure, StateError
 from pyman.linux import fs, libc, process
 from pyman.runtime import channel as channels
-from pyman.runtime import plan
+from pyman.runtime import plan_program
 from pyman.runtime.channel import Created
 from pyman.runtime.program import Program, close_at_exec, set_oom_score
 
@@ -80,7 +80,7 @@ class ExecInit(Program):
         if self.extras is not None:
             self.stage = "process"
             self.extras.before_program()
-        self.carry_out(plan.program(self.process, bool(self.bpf)))
+        self.carry_out(plan_program.program(self.process, bool(self.bpf)))
 
 
 def exec_process(

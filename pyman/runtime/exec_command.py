@@ -21,9 +21,10 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     entry, command = store.Root(settings.get("root") or "").load(args[0]), args[1:]
     spec = entry.spec()
     process = _process(spec, command, opts)
-    entry.require_running("execute a command in", created=True)
+    state = entry.state()
+    entry.require_running("execute a command in", created=True, status=state["status"])
     place = entry.cgroup
-    if cgroup.is_frozen(place) and not opts.get("ignore_paused"):
+    if state["status"] == "paused" and not opts.get("ignore_paused"):
         raise StateError(f"cannot execute a command in container {entry.record['id']}", "it is paused", "resume it, or use --ignore-paused")
     if opts.get("cgroup") and place:
         place = _sub_cgroup(place, str(opts["cgroup"]))
@@ -36,7 +37,7 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     linux = spec.get("linux") or {}
     if not opts.get("detach"):
         foreground.hold_signals()
-    extras = ExecExtras(process, linux, entry.state(), place, entry.pid)
+    extras = ExecExtras(process, linux, state, place, entry.pid)
     if "/user@" in place and not os.access(f"{cgroup.path_of()}/cgroup.procs", os.W_OK):
         from pyman.runtime import scopes  # called from a login session, whose processes only the service manager can move there
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from pyman.errors import RuntimeFailure
-from pyman.linux import seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ class ExecExtras:
             self._tuning = tuning
         if not self._description:
             return ()
+        from pyman.linux import seccomp
         from pyman.runtime import listener
 
         self._listeners = listener
@@ -113,6 +113,8 @@ class ExecExtras:
     def load_filter(self, bpf: bytes) -> None:
         """As Extras.load_filter."""
         if self._listeners is None:  # the caller compiled the filter, and nobody listens
+            from pyman.linux import seccomp  # which is loaded therefore
+
             seccomp.load(bpf)
             return
         self._listeners.load_filter(bpf, self._description, self._listener, self.state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 
 from pyman.linux import fs, libc
 
@@ -39,7 +38,7 @@ def _lookup(root_fd: int, uid: int) -> str:
     except OSError:
         return "/"
     try:
-        if not stat.S_ISREG(os.fstat(node).st_mode):  # to open a FIFO would wait, to open a device could do anything
+        if os.fstat(node).st_mode & 0o170000 != 0o100000:  # to open a FIFO would wait, to open a device could do anything
             return "/"
         file = os.open(f"/proc/self/fd/{node}", os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -13,7 +13,7 @@ import os
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import libc, tty
 from pyman.runtime import channel as channels
-from pyman.runtime import mounts, plan, program, rootfs
+from pyman.runtime import mounts, plan, plan_program, program, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Init(program.Program):
 
     def plan(self) -> None:
         """What is to be done. In the parent, before the clone: a spec that nobody can carry out starts nothing. RuntimeFailure."""
-        program_steps = plan.program(self.process, bool(self.bpf), self.die_with_parent)
+        program_steps = plan_program.program(self.process, bool(self.bpf), self.die_with_parent)
         self.steps = plan.container(self.spec, self.gate_fd >= 0) + program_steps
 
     def _created(self, kind: str) -> bool:

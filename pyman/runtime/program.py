@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from pyman.errors import CannotInvoke, CommandNotFound, PymanError, RuntimeFailure
 from pyman.linux import caps, fs, libc
@@ -118,7 +117,7 @@ def find_program(args: list[str], env: dict[str, str]) -> str:
             info = os.stat(candidate)
         except OSError:
             continue
-        if stat.S_ISREG(info.st_mode) and info.st_mode & 0o111:
+        if info.st_mode & 0o170000 == 0o100000 and info.st_mode & 0o111:
             return candidate
         found_but = found_but or candidate
     if found_but:
@@ -133,8 +132,8 @@ def _check_executable(path: str) -> None:
         raise CommandNotFound(f"cannot run {path}", "no such file in the container") from None
     except OSError as err:
         raise CannotInvoke(f"cannot run {path}", err.strerror or str(err)) from err
-    if not stat.S_ISREG(info.st_mode):
-        kind = "a directory" if stat.S_ISDIR(info.st_mode) else "no regular file"
+    if info.st_mode & 0o170000 != 0o100000:
+        kind = "a directory" if info.st_mode & 0o170000 == 0o040000 else "no regular file"
         raise CannotInvoke(f"cannot run {path}", f"it is {kind}")
     if not info.st_mode & 0o111:
         raise CannotInvoke(

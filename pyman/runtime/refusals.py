@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from pyman.errors import CannotInvoke, CommandNotFound, RuntimeFailure
 from pyman.linux import libc
@@ -85,7 +84,7 @@ def _head(path: str) -> bytes:
     try:
         fd = libc.openat2(libc.AT_FDCWD, path, os.O_PATH, 0, libc.RESOLVE_NO_MAGICLINKS)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            if os.fstat(fd).st_mode & 0o170000 != 0o100000:
                 return b""
             with open(f"/proc/self/fd/{fd}", "rb") as file:
                 return file.read(256)

@@ -202,9 +202,9 @@ class Entry:
             "annotations": self.record["annotations"],
         }
 
-    def require_running(self, action: str, created: bool = False) -> None:
-        """StateError unless it runs (or is paused; or, with `created`, waits for its start)."""
-        status = self.status()
+    def require_running(self, action: str, created: bool = False, status: str = "") -> None:
+        """StateError unless it runs (or is paused; or, with `created`, waits for its start). status: what it is known to be."""
+        status = status or self.status()
         if status not in ("running", "paused") and not (created and status == "created"):
             raise StateError(f"cannot {action} container {self.record['id']}", f"it is {status}")
 

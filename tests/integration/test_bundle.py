@@ -66,14 +66,14 @@ def test_hot_commands_read_their_bundle_only(pyman: Call, call: Call, base: Path
         "version": (),
         "wait": ("made",),
     }
-    assert set(calls) == set(bundle.VERBS)
+    assert set(calls) == set(bundle.VERBS) - {"pull"}  # what a pull loads depends on the registry's answers
     order = ("create", "start", "run", "stop", "wait", "rm", "exec", "images", "inspect", "logs", "ps", "version", "kill")
     found = {}
     for verb in order:
         if verb in ("start", "run", "exec"):
             # A traced newuidmap has no privileges: what starts joins the user namespace of the container started last.
             pyman("run", "-d", "--replace", "--name", "living", "--network", "none", image, "sleep", "600")
-        found[verb] = single(call, base, verb, *calls[verb]) - {"__pycache__/__init__", "__pycache__/fastimport", "__pycache__/leanos"}
+        found[verb] = single(call, base, verb, *calls[verb])
     pyman("rm", "-f", "-t", "0", "living")
     assert {verb: sorted(names) for verb, names in found.items() if names} == {}
 
@@ -87,6 +87,17 @@ def test_an_edited_module_is_believed_rather_than_the_bundle(call: Call, tree: P
     source.write_text(text.replace(version[1], "9.8.7-edited"))
     assert "9.8.7-edited" in call("version").stdout
     source.write_text(text)
+
+
+@pytest.mark.parametrize("name", ["fastimport.py", "leanos.py", "__init__.py"])
+def test_what_reads_the_bundle_is_not_taken_from_it_when_it_was_edited(call: Call, tree: Path, name: str) -> None:
+    source = tree / name
+    text, info = source.read_text(), source.stat()
+    source.write_text(text + f"\nimport sys\nsys.stderr.write('edited {name}')\n")
+    done = call("version")
+    source.write_text(text)
+    os.utime(source, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert done.returncode == 0 and done.stderr == f"edited {name}", done.stderr
 
 
 @pytest.mark.parametrize("damage", ["cut", "nothing", "noise", "magic"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import caps, libc
 from pyman.runtime import exec as execution
-from pyman.runtime import init, mount_options, plan, validate
+from pyman.runtime import init, mount_options, plan, plan_program, validate
 
 MOUNTS: dict[str, dict[str, Any]] = {
     "bind": {"destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "ro", "rslave"]},
@@ -162,12 +162,12 @@ PROCESSES = st.fixed_dictionaries(
 
 @given(process=PROCESSES, filtered=st.booleans(), tied=st.booleans())
 def test_the_last_steps_of_any_process(process: dict[str, Any], filtered: bool, tied: bool) -> None:
-    found = names(plan.program(process, filtered, tied))
+    found = names(plan_program.program(process, filtered, tied))
     assert found[0] == "try_directory" and found[-2:] == ["directory", "execute"]
     assert found.count("filter") == int(filtered) and found.count("no_new_privs") == int(bool(process.get("noNewPrivileges")))
     assert found.index("bounding") < found.index("ids") < found.index("capabilities")
     assert found.index("keep_capabilities") < found.index("ids")
-    assert [step[2] for step in plan.program(process, filtered, tied) if step[1] == "keep_capabilities"] == [True, False]
+    assert [step[2] for step in plan_program.program(process, filtered, tied) if step[1] == "keep_capabilities"] == [True, False]
     if "groups" in found:
         assert found.index("groups") < found.index("ids")
     if "ambient" in found:
@@ -203,7 +203,7 @@ def test_the_order_of_any_root(mounts: list[dict[str, Any]], readonly: bool, ter
             assert not (step[2]["late_readonly"] and step[2]["flags"] & libc.MS_RDONLY)
     # Nothing is planned that nobody does.
     assert all(hasattr(init.Init, f"do_{name}") for name in found)
-    last_steps = names(plan.program(value["process"], True, True))
+    last_steps = names(plan_program.program(value["process"], True, True))
     assert all(hasattr(init.Init, f"do_{name}") and hasattr(execution.ExecInit, f"do_{name}") for name in last_steps)
 
 
@@ -236,7 +236,7 @@ def test_what_the_check_lets_through_can_be_planned(changes: list[tuple[tuple[An
     try:
         validate.check(changed)
         validate.unknown_capabilities(changed["process"])
-        steps = plan.container(changed, gated) + plan.program(changed["process"], True)
+        steps = plan.container(changed, gated) + plan_program.program(changed["process"], True)
     except PymanError:
         return
     found = names(steps)

@@ -14,7 +14,7 @@ gc.disable()  # a short life makes little garbage
 
 from pyman import fastimport  # noqa: E402
 
-fastimport.install("")
+fastimport.install({})
 
 from pyman.systemd.quadlet.generator import main  # noqa: E402 (the finder must stand before)
 
