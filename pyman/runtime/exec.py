@@ -105,7 +105,7 @@ def exec_process(
 
         bpf = seccomp.program(seccomp_spec)
     pidfd, flags = _target(init_pid)
-    ours, theirs = channels.pair()
+    ours, theirs = channels.pair() if process_spec.get("terminal") else channels.pipe()
     init = ExecInit(process_spec, theirs, stdio, bpf, preserve)
     if process_spec.get("terminal"):
         from pyman.linux import tty
