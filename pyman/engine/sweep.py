@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 
 from pyman import paths
 from pyman.engine import commit
 from pyman.engine.container import all_ids
 from pyman.engine.container_list import list_containers
 from pyman.storage import images, layers, partial, trash
+
+_ENDING = 2.0  # seconds: a command that was killed a moment ago keeps its lock until the kernel has taken it apart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ def leftovers() -> bool:
     commit.collect()
     partial.sweep(0)
     _half_written()
-    done = _unreferenced({diff_id for container in containers for diff_id in container.config["layers"]}, len(containers))
+    in_containers = {diff_id for container in containers for diff_id in container.config["layers"]}
+    done = _unreferenced(in_containers, len(containers), patience=_ENDING)
     trash.sweep()
     return done
 
@@ -34,12 +38,20 @@ def unreferenced(only: set[str]) -> bool:
     return done
 
 
-def _unreferenced(in_containers: set[str], containers: int, only: set[str] | None = None) -> bool:
-    """Move to the trash whatever no image and no container needs; `only`: paths, where not all of it."""
+def _unreferenced(in_containers: set[str], containers: int, only: set[str] | None = None, patience: float = 0) -> bool:
+    """Move to the trash whatever no image and no container needs; `only`: paths, where not all of it.
+
+    patience: seconds to wait for other commands that put something into the store.
+    """
     os.makedirs(layers.layers_dir(), 0o700, exist_ok=True)
     guard = layers.storing()
     guard.shared = False
-    if not guard.try_acquire() or len(all_ids()) > containers:  # a container that is just being made may have layers of any image
+    deadline = time.monotonic() + patience
+    while not guard.try_acquire():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    if len(all_ids()) > containers:  # a container that is just being made may have layers of any image
         guard.release()
         return False
 

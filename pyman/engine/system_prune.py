@@ -9,14 +9,18 @@ FILTERS = ("label", "label!", "until")
 
 
 class Pruned:
-    """What was removed (`removed`: heading -> ids or names), what went wrong, and the bytes that the store has shrunk by."""
+    """What was removed (`removed`: heading -> ids or names), what went wrong, and the bytes that the store has shrunk by.
 
-    __slots__ = ("errors", "freed", "removed")
+    complete: false if layers that nothing needs had to stay, for another command was making an image or a container.
+    """
+
+    __slots__ = ("complete", "errors", "freed", "removed")
 
     def __init__(self) -> None:
         self.removed: dict[str, list[str]] = {"Containers": [], "Volumes": [], "Images": [], "Networks": []}
         self.errors: list[PymanError] = []
         self.freed = 0
+        self.complete = True
 
 
 def check(filters: list[str]) -> None:
@@ -42,6 +46,6 @@ def everything(filters: list[str], *, all_images: bool, volumes: bool) -> Pruned
         found.errors += failed
     found.removed["Images"] = images.prune(all_images, filters)
     found.removed["Networks"] = networks.prune(filters)
-    sweep.leftovers()
+    found.complete = sweep.leftovers()
     found.freed = max(0, before - disk_usage.total())
     return found

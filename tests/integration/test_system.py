@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pyman.state.lock import Lock
 from tests.conftest import command, environment
 from tests.integration.conftest import Own, runner
 
@@ -92,6 +93,10 @@ def test_prune(own: Own, store: Path, layout: str) -> None:
     assert len(list((root / "layers").iterdir())) == 1 and len(list((root / "blobs/sha256").iterdir())) == 2
     sizes = json.loads(own("system", "df", "--format", "json"))
     assert sizes[0]["RawSize"] - 80_000 < sizes[0]["RawReclaimable"] > 100_000  # all but the store's own files
+    with Lock(str(root / "layers"), shared=True):  # another pull goes on
+        for args in (("image", "prune", "-f"), ("system", "prune", "-f"), ("system", "prune", "--external")):
+            said = subprocess.run([*command(), *args], env=environment(store), check=True, capture_output=True, text=True).stderr
+            assert "have stayed" in said and len(list((root / "layers").iterdir())) == 1
     own("system", "prune", "--external")
     assert not list((root / "layers").iterdir()) and not list((root / "blobs/sha256").iterdir())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pyman.cli.commands.system_prune import say_if_not
 from pyman.engine import images, sweep
 
 TYPE_CHECKING = False
@@ -21,5 +22,5 @@ def main(opts: Any, args: list[str]) -> int:
             return 0
     for removed in images.prune(opts["all"], opts["filter"]):
         sys.stdout.write(removed + "\n")
-    sweep.leftovers()
+    say_if_not(sweep.leftovers())
     return 0

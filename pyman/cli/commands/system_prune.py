@@ -22,13 +22,18 @@ def _warning(opts: Any) -> str:
     return "WARNING! This command removes:\n" + "".join(f"\t- {line}\n" for line in lines)
 
 
+def say_if_not(complete: bool) -> None:
+    """Tell the user if a prune had to leave something."""
+    if not complete:
+        sys.stderr.write("Another command is making an image or a container: layers that nothing needs have stayed.\n")
+
+
 def main(opts: Any, args: list[str]) -> int:
     """Ask, remove, and print what was removed and how much room that gave."""
     if opts["external"]:
         if opts["all"] or opts["filter"]:
             raise UsageError("--external cannot be combined with other options", "--all and --filter are about images and containers")
-        if not sweep.leftovers():
-            sys.stderr.write("Another command is making an image or a container: layers that nothing needs have stayed.\n")
+        say_if_not(sweep.leftovers())
         return 0
     system_prune.check(opts["filter"])
     if not opts["force"] and not confirmed(_warning(opts)):
@@ -39,5 +44,6 @@ def main(opts: Any, args: list[str]) -> int:
             sys.stdout.write(f"Deleted {kind}\n" + "".join(name + "\n" for name in names))
     for err in found.errors:
         print_error(err)
+    say_if_not(found.complete)
     sys.stdout.write(f"Total reclaimed space: {size(found.freed)}\n")
     return 125 if found.errors else 0
