@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # Of k8s-file, up to the text: time (35 bytes), stream, F or P.
 _TEXT_AT, _KIND_AT = 45, 36
+_FEW = 8  # one line in so many
 _FULL = {b"stdout F ": 1, b"stderr F ": 2}
 # Of json-file, as the monitor writes it, from the end: what stands between the text and the time (30 bytes), the time and its end.
 _JSON_KIND, _JSON_TIME = -62, -32
@@ -36,16 +37,28 @@ class Printer:
 
     def render(self, lines: list[bytes]) -> Outputs:
         """(stream, bytes) in the order in which they are to be written."""
-        if self._escaped or not all(self._at_start.values()) or (self._json and not _is_simple(lines)):
+        if self._escaped:
             return self._one_by_one(lines)
         streams = _JSON_FULL if self._json else _FULL
         place = slice(_JSON_KIND, _JSON_TIME) if self._json else slice(_KIND_AT, _TEXT_AT)
-        kinds = {line[place] for line in lines}
-        if not kinds <= streams.keys():
+        kinds = [line[place] for line in lines]
+        single = [] if streams.keys() >= set(kinds) else [number for number, kind in enumerate(kinds) if kind not in streams]
+        if self._json:
+            single = sorted({*single, *_not_simple(lines)})
+        # The monitor cuts a line where what it reads at a time ends: one in a hundred is in two parts, and no reason to be slow with all.
+        if len(single) * _FEW > len(lines):
             return self._one_by_one(lines)
-        if len(kinds) == 1:
-            return [(streams[kinds.pop()], self._whole(lines))]
-        return [(streams[kind], self._whole(list(group))) for kind, group in itertools.groupby(lines, lambda line: line[place])]
+        found: Outputs = []
+        at = 0
+        for number in [*single, len(lines)]:
+            while at < number and not all(self._at_start.values()):
+                found += self._one_by_one(lines[at : at + 1])
+                at += 1
+            if at < number:
+                found += self._whole(lines[at:number], kinds[at:number], streams)
+            found += self._one_by_one(lines[number : number + 1])
+            at = number + 1
+        return [(stream, b"".join([data for _, data in group])) for stream, group in itertools.groupby(found, lambda part: part[0])]
 
     def finish(self) -> Outputs:
         """The ends of lines that the container has begun and not ended: another container's lines come next."""
@@ -53,8 +66,14 @@ class Printer:
         self._at_start = {1: True, 2: True}
         return [(stream, (_RESET if self._color else b"") + b"\n") for stream in open_ones]
 
-    def _whole(self, lines: list[bytes]) -> bytes:
-        """Whole lines of one stream."""
+    def _whole(self, lines: list[bytes], kinds: list[bytes], streams: dict[bytes, int]) -> Outputs:
+        """Whole lines."""
+        if len(set(kinds)) == 1:
+            return [(streams[kinds[0]], self._of_one_stream(lines))]
+        groups = itertools.groupby(zip(kinds, lines), lambda pair: pair[0])
+        return [(streams[kind], self._of_one_stream([line for _, line in group])) for kind, group in groups]
+
+    def _of_one_stream(self, lines: list[bytes]) -> bytes:
         head, tail = self._color + self._prefix, (_RESET if self._color else b"") + b"\n"
         if self._json:
             stamps = self._timestamps
@@ -83,9 +102,9 @@ class Printer:
         return found
 
 
-def _is_simple(lines: list[bytes]) -> bool:
-    """Whether the text of each line stands in it as it is: no escapes but that of its own end."""
-    return all([line.startswith(b'{"log":"') and line.count(b"\\") == 1 for line in lines])
+def _not_simple(lines: list[bytes]) -> list[int]:
+    """Which lines of json-file do not hold their text as it is: with escapes but that of its own end, or without that."""
+    return [number for number, line in enumerate(lines) if line.count(b"\\") != 1 or not line.startswith(b'{"log":"')]
 
 
 def visible(text: bytes) -> bytes:

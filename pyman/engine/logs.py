@@ -60,7 +60,7 @@ def running(container: Container) -> bool:
 class Source:
     """The lines of one container's log that were asked for, as they stand in the file; `ended` when there will be no more."""
 
-    __slots__ = ("_alive", "_container", "_deadline", "_files", "_since", "_until", "directories", "ended", "follow", "json")
+    __slots__ = ("_alive", "_container", "_deadline", "_files", "_quiet", "_since", "_until", "directories", "ended", "follow", "json")
 
     def __init__(self, container: Container, opts: dict[str, Any], conf: dict[str, Any]) -> None:
         """StateError if no log is kept; UsageError for a time or number that is none."""
@@ -78,6 +78,7 @@ class Source:
         self.directories = [container.dir, os.path.dirname(path) or "."]
         self.ended = False
         self._alive = True
+        self._quiet = 1  # how often in succession there was nothing
         self._files = _journal(container, opts, self.follow, until) if driver == "journald" else LogFiles(path)
         if lines.isdigit():
             self._files.seek_tail(int(lines), lambda line: reader.is_end(line, self.json))
@@ -95,7 +96,9 @@ class Source:
     def read(self) -> list[bytes] | None:
         """Some of the next lines; None if there are none for now (or, when `ended`, for ever)."""
         lines = self._files.read()
-        if lines is None and self.follow and self._alive:
+        self._quiet = self._quiet + 1 if lines is None else 0
+        # Where lines have just been there are likely more: whether the container has ended is asked when it has been quiet for a moment.
+        if self._quiet > 1 and self.follow and self._alive:
             self._alive = running(self._container)
             if not self._alive:
                 self._files.complete()
@@ -111,7 +114,8 @@ class Source:
 
     def patience(self) -> float:
         """Seconds after which to look again even if nothing has changed on disk."""
-        return max(0.0, min(1.0, self._deadline - time.time())) if self._deadline else 1.0
+        longest = 0.05 if self._quiet == 1 else 1.0
+        return max(0.0, min(longest, self._deadline - time.time())) if self._deadline else longest
 
     def close(self) -> None:
         """Close its files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from pyman.cli import log_lines
 from pyman.cli.dispatch import print_warning
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     View = tuple[str, logs.Source, log_lines.Printer]
+
+_PAUSE = 0.005  # seconds
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -74,6 +77,7 @@ def _follow(views: list[View]) -> None:
 
     watch = Watch(sorted({directory for _, source, _ in views for directory in source.directories}))
     everything = views
+    slept = 0.0
     try:
         while views:
             news = [_step(view, everything) for view in views]
@@ -83,5 +87,9 @@ def _follow(views: list[View]) -> None:
                 sys.stderr.buffer.flush()
                 more = [source.fd for _, source, _ in views if source.fd >= 0]
                 watch.wait(min(source.patience() for _, source, _ in views), more)
+                # Who writes much makes news with every piece: to be woken for each costs more than to read them.
+                if time.monotonic() - slept < 2 * _PAUSE:
+                    time.sleep(_PAUSE)
+                slept = time.monotonic()
     finally:
         watch.close()
