@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import volumes
+from pyman.engine import volume_visits, volumes
 from pyman.errors import PymanError, StorageError, UsageError
 from pyman.linux import libc, process
 from pyman.rootless import userns
@@ -72,13 +72,19 @@ def mount(records: list[dict[str, Any]], container_id: str, only_shared: bool = 
         if tree < 0 and (passes(record) or record["driver"] == "image") and _holders(name, container_id):
             lock.release()
             raise StorageError(
-                f"cannot mount volume {name}", "a container that was started at the same moment has it elsewhere", "try again"
+                f"cannot mount volume {name}",
+                "a container that was started at the same moment, or a shell of unshare, has it in another user namespace",
+                "try again, or end that shell",
             )
         if tree < 0 and only_shared:
             lock.release()
             continue
         held.append(lock)
         if tree < 0:
+            if not volume_visits.find(name):
+                volume_visits.forget(name)
+            if not container_id:
+                volume_visits.note(name)
             mount_here(record)
             continue
         target = os.open(volumes.data_path(name), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -124,10 +130,10 @@ def mount_here(record: dict[str, Any]) -> None:
 
 
 def _holders(name: str, container_id: str) -> list[tuple[int, int]]:
-    """(pid, start time) of the monitors of the other containers that run and have the volume."""
+    """(pid, start time) of the monitors of the other containers that run and have the volume, and of who else has it mounted."""
     from pyman.engine import container
 
-    found = []
+    found = volume_visits.find(name)
     for other in container.all_ids():
         if other == container_id:
             continue

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command
+from tests.conftest import Run, command, environment
 
 NONE = ("--rm", "--network", "none")
 
@@ -81,3 +82,36 @@ def test_life(pyman: Run, image: str, base: Path) -> None:
     pyman("image", "exists", ident, rc=1)
     for kind, entries in before.items():
         assert set((store / kind).glob("*")) <= entries, kind
+
+
+def test_a_shell_of_unshare_and_containers_share_one_mount(pyman: Run, image: str, base: Path) -> None:
+    """Two overlays over one upper directory would be undefined: whoever comes later takes the mount that is there."""
+    pyman("volume", "create", "--driver", "image", "--opt", "image=localhost/files:1", "vi")
+    place = base / "home/.local/share/pyman/volumes/vi"
+    pyman_words = " ".join(command())
+    script = f"stat -c %d $($PYMAN volume mount vi); read stop; cat {place}/_data/late"  # each mount has another device number
+    shell = subprocess.Popen(
+        [*command(), "unshare", "sh", "-c", script],
+        env=environment(base, PYMAN=pyman_words),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert shell.stdin and shell.stdout
+    number = shell.stdout.readline()
+    assert number.strip().isdigit()
+    assert pyman("run", *NONE, "-v", "vi:/m", image, "sh", "-c", "stat -c %d /m; echo late > /m/late").stdout == number
+    # Another shell has a user namespace of its own, as no container runs whose it could share.
+    refused = pyman("unshare", "sh", "-c", "$PYMAN volume mount vi", rc=125, env={"PYMAN": pyman_words})
+    assert "has it in another user namespace" in refused.stderr
+    pyman("volume", "export", "-o", str(base / "shared.tar"), "vi")
+    with tarfile.open(base / "shared.tar") as tar:
+        assert "late" in tar.getnames()
+    pyman("run", "-d", "--name", "one", "--network", "none", "-v", "vi:/m", image, "sleep", "600")
+    assert shell.communicate("\n", timeout=120)[0] == "late\n"
+    # The container keeps it; with its end, nobody has it, and the next one mounts it anew.
+    assert pyman("exec", "one", "stat", "-c", "%d", "/m").stdout == number
+    pyman("rm", "-f", "-t", "0", "one")
+    assert (place / "visits").exists()
+    assert pyman("run", *NONE, "-v", "vi:/m", image, "cat", "/m/late").stdout == "late\n"
+    assert not (place / "visits").exists()
