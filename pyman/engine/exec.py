@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from pyman import stages
+from pyman import exitcodes, stages
 from pyman.engine import caps, cgroups, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
-from pyman.errors import StateError
+from pyman.errors import RuntimeFailure, StateError
 from pyman.rootless import idmap, userns
 from pyman.runtime import exec as runtime_exec
 from pyman.state import store
@@ -30,7 +30,7 @@ class ExecPipes:
 
 
 def exec_container(container: Container, command: list[str], opts: dict[str, Any]) -> ExecPipes:
-    """Start `command` in a running container. StateError, CommandNotFound (127), CannotInvoke (126), UsageError.
+    """Start `command` in a running container. StateError, CommandNotFound (127), CannotInvoke (126), RuntimeFailure, UsageError.
 
     Afterwards this process is uid 0 of the container's user namespace (its own namespaces otherwise unchanged).
     """
@@ -62,7 +62,12 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
         preserve = descriptors.preserved_fds(opts)
     pipes, stdio = _stdio(opts)
     group = _group(container, process)
-    created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve=preserve, seccomp_spec=seccomp, extras=group)
+    try:
+        created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve=preserve, seccomp_spec=seccomp, extras=group)
+    except RuntimeFailure as err:
+        if err.stage == "workdir" and err.errno == 2:
+            err.exit_code = exitcodes.NOT_FOUND  # as Podman with crun
+        raise
     for fd in set(stdio):
         os.close(fd)
     pipes.pid = created.pid

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import errors, stages
+from pyman import errors, exitcodes, stages
 from pyman.engine import descriptors, exec_sessions
 from pyman.engine import exec as execution
 from pyman.engine.container import Container
@@ -36,7 +36,9 @@ def start(container: Container, command: list[str], opts: dict[str, Any]) -> str
         return str(outcome["id"])
     os.waitpid(pid, 0)
     if "error" in outcome:
-        raise errors.from_record(outcome["error"])
+        error = errors.from_record(outcome["error"])
+        error.exit_code = exitcodes.PYMAN_FAILED  # as Podman: 126 and 127 are for who waits for the command
+        raise error
     raise RuntimeFailure(f"cannot execute a command in container {container.name}", "the process that starts it was killed")
 
 

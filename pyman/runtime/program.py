@@ -33,7 +33,11 @@ def enter_directory(path: str) -> None:
         os.close(fd)
     except FileNotFoundError as err:
         raise RuntimeFailure(
-            what, "No such file or directory in the container", "create it in the image, or choose another --workdir", stage="workdir"
+            what,
+            "No such file or directory in the container",
+            "create it in the image, or choose another --workdir",
+            stage="workdir",
+            errno=errno.ENOENT,
         ) from err
     except OSError as err:
         why = "it is a magic link of procfs, which may lead outside" if err.errno == errno.ELOOP else err.strerror or str(err)

@@ -48,7 +48,12 @@ def test_the_end_is_recorded(pyman: Run, image: str, base: Path) -> None:
     ended, living = session(pyman, short), session(pyman, long)
     assert (ended["Running"], ended["ExitCode"], ended["Pid"], ended["CanRemove"]) == (False, 3, 0, True)
     assert (living["Running"], living["ExitCode"], living["CanRemove"]) == (True, 0, False) and living["Pid"] > 0
-    assert "no such file" in pyman("exec", "-d", "ed", "/nowhere", rc=127).stderr
+    # 126 and 127 are for who waits for the command.
+    assert "no such file" in pyman("exec", "-d", "ed", "/nowhere", rc=125).stderr
+    assert "it is a directory" in pyman("exec", "-d", "ed", "/etc", rc=125).stderr
+    for options, code in (((), 127), (("-t",), 127), (("-d",), 125)):
+        assert "cannot enter working directory" in pyman("exec", *options, "-w", "/nowhere", "ed", "true", rc=code).stderr
+    pyman("exec", "-w", "/etc/passwd", "ed", "true", rc=125)
     pyman("stop", "-t", "0", "ed")
     until(lambda: deaths(pyman, "ed").get(long) == 137)
     pyman("rm", "ed")
