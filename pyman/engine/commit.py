@@ -20,7 +20,7 @@ from pyman.image.manifest import host_platform
 from pyman.linux import process
 from pyman.rootless import userns
 from pyman.state import fastjson, store
-from pyman.storage import images, intents, layers, sharing, tarsink, tarwriter, trash, unpacker
+from pyman.storage import images, intents, layers, partial, sharing, tarsink, tarwriter, trash, unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,11 +84,14 @@ def commit(container: Container, name: str, opts: dict[str, Any], warn: Callable
     return str(record["id"])
 
 
-def collect() -> None:
-    """Remove what killed commands have left in the store."""
+def collect(oldest: float = partial.KEPT) -> None:
+    """Remove what killed commands have left in the store; `oldest`: as for intents.collect."""
     if os.path.isdir(os.path.join(paths.graphroot(), "intents")):
-        list_containers()  # takes away containers whose making was interrupted
-        intents.collect()
+        try:
+            list_containers()  # takes away containers whose making was interrupted
+        except StorageError:
+            pass  # one is damaged, which is not this command's to tell; what it may need stays
+        intents.collect(oldest)
         trash.sweep()
 
 

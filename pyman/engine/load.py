@@ -52,8 +52,8 @@ def load(path: str, *, names: bool = True, reporter: Any = None, conf: dict[str,
     try:
         for source in sources:
             policy.check(source.transport, policy.path_scopes(path), f"image {label}")
-            with layers.storing():
-                loaded.append(_one(source, names, reporter, conf or {}))
+            with intents.Pending(keep=False) as pending, layers.storing():
+                loaded.append(_one(source, names, reporter, conf or {}, pending))
     finally:
         for source in sources:
             source.close()
@@ -61,10 +61,10 @@ def load(path: str, *, names: bool = True, reporter: Any = None, conf: dict[str,
     return loaded
 
 
-def _one(source: Any, named: bool, reporter: Any, conf: dict[str, Any]) -> Loaded:
+def _one(source: Any, named: bool, reporter: Any, conf: dict[str, Any], pending: intents.Pending) -> Loaded:
     from pyman.image import pull
 
-    record, names = pull.fetch(source, "", reporter, conf)
+    record, names = pull.fetch(source, "", reporter, conf, pending)
     names = names if named else []
     moved = []
     index = images.load()

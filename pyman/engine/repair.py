@@ -16,7 +16,7 @@ from pyman.errors import PymanError
 from pyman.image import known, reference
 from pyman.rootless import idmap
 from pyman.state import events
-from pyman.storage import artifacts, images, layers, trash, verify
+from pyman.storage import artifacts, images, intents, layers, trash, verify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,12 +163,12 @@ def _pull_again(record: dict[str, Any], bad: set[str], done: Mended, reporter: A
     if "list" in record or not _sources(record):
         return
     problem = ""
-    with layers.storing(), layers.Aside(wanted):
+    with intents.Pending(keep=False) as pending, layers.storing(), layers.Aside(wanted):
         for blob in damaged_blobs:
             trash.put(images.blob_path(blob))
         for name in _sources(record):
             try:
-                _fetch(name, record, reporter, conf)
+                _fetch(name, record, reporter, conf, pending)
             except PymanError as err:
                 problem = str(err)
                 continue
@@ -179,7 +179,7 @@ def _pull_again(record: dict[str, Any], bad: set[str], done: Mended, reporter: A
     done.notes.append(f"image {check.title(record)} could not be pulled again: {problem}")
 
 
-def _fetch(name: str, record: dict[str, Any], reporter: Any, conf: dict[str, Any]) -> None:
+def _fetch(name: str, record: dict[str, Any], reporter: Any, conf: dict[str, Any], pending: intents.Pending) -> None:
     """Bring the missing parts of exactly this image from `name`. RegistryError, ImageError: also if another image lies there now."""
     from pyman.errors import ImageError
     from pyman.image import manifest, pull
@@ -197,7 +197,7 @@ def _fetch(name: str, record: dict[str, Any], reporter: Any, conf: dict[str, Any
                 value = manifest.loads(data, source.label, manifest.MAX_MANIFEST)
             if manifest.parse_manifest(value, source.label)[0]["hex"] != record["id"]:
                 raise ImageError(f"cannot heal from {source.label}", "another image lies there now")
-            fetched, _ = pull.fetch(source, platform, reporter, conf)
+            fetched, _ = pull.fetch(source, platform, reporter, conf, pending)
             images.add({**record, **{key: fetched[key] for key in ("manifest", "digest", "digests")}}, [])
             return
         finally:

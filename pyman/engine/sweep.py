@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def leftovers() -> bool:
     """Delete it all; false if layers and blobs had to stay, since another command is just putting an image into the store."""
     containers = list_containers()  # takes away what is left of containers too
-    commit.collect()
+    commit.collect(0)
     partial.sweep(0)
     _half_written()
     in_containers = {diff_id for container in containers for diff_id in container.config["layers"]}

@@ -87,8 +87,8 @@ def _from_first(found: list[Callable[[], Any]], platform: str, reporter: Any, co
             same = _unchanged(source, platform) if source.remote and not source.demands else None
             if same:
                 return same
-            with layers.storing():
-                record, names = fetch(source, platform, reporter, conf)
+            with intents.Pending(keep=source.remote) as pending, layers.storing():
+                record, names = fetch(source, platform, reporter, conf, pending)
                 added = images.add(record, names)
             stages.reach("pull:record")
             return added
@@ -201,8 +201,8 @@ def verify(source: Any, *digests: str) -> None:
         signatures.verify(source, source.demands, list(digests), trust.path())
 
 
-def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Verify and store everything the image consists of; (record, names it gets)."""
+def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any], pending: intents.Pending) -> tuple[dict[str, Any], list[str]]:
+    """Verify and store everything the image consists of, noted as `pending` first; (record, names it gets)."""
     what = source.label
     names = source.names()
     data, media_type, digest = source.manifest()
@@ -227,6 +227,7 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any]) -> tu
         if not layers.has_layer(diff_id):
             missing[diff_id] = {**layer, "notes": entry.get("annotations")}
     if missing:
+        pending.note(list(missing), [config_descriptor["hex"], digest[7:]])
         from pyman.image import pull_layers  # threads and workers, where there is something for them
 
         pull_layers.fetch(source, missing, reporter, containers.parallel_copies(conf))

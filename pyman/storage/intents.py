@@ -7,12 +7,13 @@ names, and no image or container has, is garbage.
 from __future__ import annotations
 
 import os
+import time
 
 from pyman import paths, stages
 from pyman.errors import StorageError
 from pyman.state import store
 from pyman.state.lock import Lock
-from pyman.storage import images, layers, trash
+from pyman.storage import images, layers, partial, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ class Intent:
         """The lock's descriptor, for children."""
         return self._lock.fd
 
-    def note(self, layer_ids: list[str], blobs: list[str], sync: bool = True) -> None:
-        """Write down all diff ids and blob digests (hex) that are going to be in the store, or to leave it. StorageError."""
-        store.write_json(os.path.join(self.path, "intent.json"), {"layers": layer_ids, "blobs": blobs}, sync=sync)
+    def note(self, layer_ids: list[str], blobs: list[str], sync: bool = True, keep: bool = False) -> None:
+        """Write down all diff ids and blob digests (hex) that are going to be in the store, or to leave it. StorageError.
+
+        keep: what a killed command leaves of it is of use to the next, and stays for partial.KEPT seconds.
+        """
+        value = {"layers": layer_ids, "blobs": blobs, **({"keep": True} if keep else {})}
+        store.write_json(os.path.join(self.path, "intent.json"), value, sync=sync)
 
     def release(self) -> None:
         """It failed: the next sweep deletes what was put there."""
@@ -55,6 +60,39 @@ class Intent:
         self._lock.release()
 
 
+class Pending:
+    """`with Pending(keep) as pending, layers.storing():` an intent for an image that comes from elsewhere, made when `note` is called.
+
+    At the end it is done, or after a failure what it names is deleted. keep: as for Intent.note; a pull that was broken off goes on where it was.
+    """
+
+    __slots__ = ("_intent", "_keep")
+
+    def __init__(self, keep: bool) -> None:
+        self._intent: Intent | None = None
+        self._keep = keep
+
+    def note(self, layer_ids: list[str], blobs: list[str]) -> None:
+        """See Intent.note. Not synced: what it names is synced later, or not there after a power failure either."""
+        intent = Intent()
+        try:
+            intent.note(layer_ids, blobs, sync=False, keep=self._keep)
+        except BaseException:
+            intent.done()  # there is nothing yet that it could name
+            raise
+        self._intent = intent
+
+    def __enter__(self) -> Pending:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._intent and kind is None:
+            self._intent.done()
+        elif self._intent:
+            self._intent.release()
+            collect()
+
+
 def _remove(path: str) -> None:
     try:
         for entry in os.listdir(path):
@@ -64,8 +102,10 @@ def _remove(path: str) -> None:
         pass
 
 
-def collect() -> None:
+def collect(oldest: float = partial.KEPT) -> None:
     """Delete what killed commands have put into the store, or were about to delete, and nobody uses; cheap when there is nothing.
+
+    oldest: seconds for which the layers of a pull that was broken off are kept.
 
     Nothing is done while another command is putting an image into the store, or making a container: the next command will do.
     """
@@ -79,6 +119,9 @@ def collect() -> None:
         for entry in os.listdir(_directory()):
             lock = Lock(os.path.join(_directory(), entry))
             if lock.try_acquire():
+                if _is_kept(lock.path, oldest):
+                    lock.release()
+                    continue
                 used = used or _used()
                 if used is None:
                     lock.release()
@@ -90,6 +133,14 @@ def collect() -> None:
     finally:
         sweepless.release()
         guard.release()
+
+
+def _is_kept(path: str, oldest: float) -> bool:
+    file = os.path.join(path, "intent.json")
+    try:
+        return bool((store.read_json(file) or {}).get("keep")) and time.time() - os.stat(file).st_mtime < oldest
+    except (StorageError, OSError):
+        return False
 
 
 def _finish(path: str, used_layers: Container[str], used_blobs: Container[str]) -> None:

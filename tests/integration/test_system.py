@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -128,3 +131,25 @@ def test_prune(own: Own, store: Path, layout: str) -> None:
 def test_migrate_and_renumber(own: Own) -> None:
     assert own("system", "migrate") == own("system", "renumber") == ""
     assert "keeps the runtime" in own("system", "migrate", "--new-runtime", "crun", rc=125)
+
+
+def test_layers_of_a_broken_pull_are_not_kept_for_ever(own: Own, store: Path, layout: str) -> None:
+    """Those of an archive go with the next command that stores something, those of a registry after a week or with a prune."""
+    root = store / "home/.local/share/pyman"
+    own("rm", "-af")
+    own("rmi", "-af")
+    env = environment(store, PYMAN_KILL_AT="pull:blobs")
+    broken = [*command(), "pull", "-q", f"oci:{layout}:latest"]
+    empty = store / "empty.tar"
+    tarfile.open(empty, "w").close()
+    for keep, days, left in ((False, 0, 1), (True, 6, 2), (True, 8, 1)):
+        assert subprocess.run(broken, env=env, check=False).returncode == -9
+        (intent,) = (root / "intents").iterdir()
+        file = intent / "intent.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **({"keep": True} if keep else {})}))  # as from a registry
+        os.utime(file, (time.time() - days * 86400,) * 2)
+        own("import", "-q", str(empty))
+        assert len(list((root / "layers").iterdir())) == left, (keep, days)
+        own("rmi", "-af")
+        own("system", "prune", "-f")
+        assert not list((root / "layers").iterdir()) and not list((root / "intents").iterdir())
