@@ -12,12 +12,15 @@ import importlib
 import marshal
 import os
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import MAGIC_NUMBER
 
 from pyman import fastimport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyman.fastimport import Entry
 
 _LIBRARY = os.path.dirname(os.__file__) + "/"
@@ -42,8 +45,11 @@ LATER = {
 }
 
 
-def _load(name: str) -> None:
-    """Import what the program loads for the bundle `name`: a verb of pyman, or `runtime-` and one of pyman-runtime."""
+def _load(name: str, order: list[str]) -> list[tuple[str, ...]]:
+    """Import what the program loads for the bundle `name`: a verb of pyman, or `runtime-` and one of pyman-runtime.
+
+    order: the modules of pyman that are complete. Returns the parts for fastimport.preload.
+    """
     if name.startswith("runtime-"):
         wanted = ["pyman.runtime.main", f"pyman.runtime.{RUNTIME_MODULES[name[8:]]}"]
     else:
@@ -56,8 +62,15 @@ def _load(name: str) -> None:
             wanted.append("pyman.rootless.userns")
         if command.module in dispatch.LOOKING:
             wanted.append("pyman.engine.network_watch")
-    for module in ["pyman.leanos", *wanted, *LATER.get(name, ())]:
+    importlib.import_module("pyman.leanos")
+    importlib.import_module(wanted[0])
+    first = tuple(order)
+    for module in wanted[1:]:
         importlib.import_module(module)
+    parts = [first, tuple(order[len(first) :])]
+    for module in LATER.get(name, ()):  # it may never be imported
+        importlib.import_module(module)
+    return parts
 
 
 def lean(source: str, path: str) -> object:
@@ -120,14 +133,37 @@ def entries(root: str) -> dict[str, Entry]:
     return found
 
 
+class _Recorder:
+    """A finder before all others that notes when a module of pyman is complete: `order` has each after those that it imports."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """As importlib's own finder, for modules of pyman."""
+        spec = PathFinder.find_spec(name, path, target) if name.startswith("pyman.") else None
+        if spec is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: object) -> None:
+                execute(module)
+                self.order.append(name)
+
+            loader.exec_module = exec_module
+        return spec
+
+
 def write(name: str) -> None:
     """Make the bundle `name`, in a process that has loaded nothing else of pyman. OSError."""
     forget()
-    _load(name)
+    recorder = _Recorder()
+    sys.meta_path.insert(0, recorder)
+    parts = _load(name, recorder.order)
     target = fastimport.bundle_path(name)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(f"{target}.new", "wb") as file:
-        file.write(MAGIC_NUMBER + marshal.dumps(entries(os.path.dirname(os.path.abspath(__file__)))))
+        file.write(MAGIC_NUMBER + marshal.dumps({"": parts, **entries(os.path.dirname(os.path.abspath(__file__)))}))
     os.replace(f"{target}.new", target)
 
 

@@ -21,9 +21,14 @@ _C_SUFFIX = extension_suffixes()[0]
 _DYNLOAD = next((entry for entry in sys.path if entry.endswith("/lib-dynload")), "")
 _LIMIT = 1 << 16  # bytes; a larger read buffer costs more than the read
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # What a module is in a bundle: its source (below _ROOT, or absolute: one of the standard library's), that file's time and size, whether it is a package, its code.
 Entry = tuple[str, int, int, bool, object]
 _bundle: dict[str, Entry] = {}
+_parts: list[tuple[str, ...]] = []  # names: what __main__ imports, then what the verb does
 
 
 class Finder:
@@ -32,15 +37,9 @@ class Finder:
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module whose byte code is there and up to date, else None."""
-        entry = _bundle.pop(name, None)
-        if entry is not None:
-            source = entry[0] if entry[0][0] == "/" else f"{_ROOT}/{entry[0]}"
-            try:
-                info = posix.stat(source)
-            except OSError:
-                return None
-            if int(info.st_mtime) == entry[1] and info.st_size == entry[2]:
-                return cls._spec(name, source, entry[4], entry[3])
+        spec = cls._bundled(name)
+        if spec is not None:
+            return spec
         if not name.startswith("pyman."):
             return _standard(name) if path is None else None
         parent, _, last = name[6:].replace(".", "/").rpartition("/")
@@ -68,6 +67,19 @@ class Finder:
         if len(data) >= _LIMIT or data[:16] != MAGIC_NUMBER + b"\0\0\0\0" + stamp:
             return None
         return cls._spec(name, source, loads(memoryview(data)[16:]), bool(package))
+
+    @classmethod
+    def _bundled(cls, name: str) -> ModuleSpec | None:
+        """The spec of a module in the bundle, which is out of it now; None if it is not in it, or old."""
+        entry = _bundle.pop(name, None)
+        if entry is None:
+            return None
+        source = entry[0] if entry[0][0] == "/" else f"{_ROOT}/{entry[0]}"
+        try:
+            info = posix.stat(source)
+        except OSError:
+            return None
+        return cls._spec(name, source, entry[4], entry[3]) if int(info.st_mtime) == entry[1] and info.st_size == entry[2] else None
 
     @classmethod
     def _spec(cls, name: str, source: str, code: object, package: bool) -> ModuleSpec:
@@ -110,7 +122,33 @@ def bundle_path(name: str) -> str:
     return f"{_ROOT}/__pycache__/bundle-{name}.{sys.implementation.cache_tag}.bin"
 
 
-def install(bundle: dict[str, Entry]) -> None:
+def install(bundle: "dict[str, Any]") -> None:
     """Ask this finder first from now on, for the modules of `bundle` before all others."""
     sys.meta_path.insert(0, Finder)
+    _parts.extend(bundle.pop("", ()))
     _bundle.update(bundle)
+
+
+def preload() -> None:
+    """Load the next part of what the command will import anyway, each module after those that it imports.
+
+    importlib would take three times as long to find that out. Called by __main__, and when the verb is known to go on.
+    """
+    modules = sys.modules
+    for name in _parts.pop(0) if _parts else ():
+        spec = None if name in modules else Finder._bundled(name)
+        if spec is None:
+            continue  # importlib's turn, when somebody imports it
+        module = type(sys)(name)
+        module.__spec__, module.__file__, module.__package__ = spec, spec.origin, spec.parent
+        module.__loader__ = Finder  # type: ignore[assignment]
+        if spec.submodule_search_locations is not None:
+            module.__path__ = spec.submodule_search_locations
+        modules[name] = module
+        try:
+            Finder.exec_module(module)
+        except Exception:
+            del modules[name]  # it will fail again where somebody imports it
+            return
+        parent, _, last = name.rpartition(".")
+        setattr(modules[parent], last, module)

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from pyman import paths
+from pyman import fastimport, paths
 from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
@@ -139,6 +139,7 @@ def _run(argv: list[str]) -> int:
         network_watch.look(print_warning)
     if parsed.command.module in ("run", "create"):
         parsed.options["_argv"] = _without_secrets(argv)  # inspect shows how a container was made
+    fastimport.preload()
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
     gc.freeze()
     gc.enable()

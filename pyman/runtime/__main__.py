@@ -36,15 +36,17 @@ from pyman import leanos  # noqa: E402
 
 leanos.install()
 
-if "pyman.fastimport" not in sys.modules:
-    from pyman import fastimport
+from pyman import fastimport  # noqa: E402
 
+if fastimport.Finder not in sys.meta_path:
     fastimport.install(bundle)
 
 if sys.stdin is None or sys.stdout is None or sys.stderr is None:
     from pyman.linux import streams
 
     streams.fill()
+
+fastimport.preload()
 
 from pyman.runtime.main import main  # noqa: E402 (the finder must stand before)
 

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 
+from pyman import fastimport
 from pyman.errors import PymanError, RuntimeFailure, UsageError
 from pyman.runtime import arguments
 from pyman.state import fastjson
@@ -157,6 +158,7 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
             from pyman.linux import sealed
 
             sealed.ensure()
+        fastimport.preload()
         if verb == "exec":
             from pyman.runtime import exec_command
 
@@ -168,6 +170,7 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         from pyman.runtime import checkpoint
 
         return checkpoint.run(verb, settings, args, opts)
+    fastimport.preload()
     from pyman.runtime import queries
 
     gc.enable()
