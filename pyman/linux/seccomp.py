@@ -221,6 +221,8 @@ def load_with(bpf: bytes, description: dict[str, Any], listener: bool) -> int:
         if name not in FLAGS:
             raise RuntimeFailure("cannot load the seccomp filter", f"unknown flag {name!r}; known are {', '.join(FLAGS)}", stage="seccomp")
         flags |= FLAGS[name]
+    if not listener:
+        flags &= ~FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]  # about what a listener decides: the kernel refuses it without one
     if listener and flags & 1:
         flags |= _TSYNC_ESRCH  # both answer with a number: this one makes the other an error
     if not flags:

@@ -166,7 +166,8 @@ def check(spec: dict[str, Any]) -> None:
     _drop_null(spec)
     check_shape(spec, SPEC, "")
     version = spec.get("ociVersion") or ""
-    _need(version.split(".")[0] == "1" and version.count(".") >= 2, "ociVersion", f"{version!r} is not a version 1.x.y")
+    known = version[:2] in ("0.", "1.") and version[2:3].isdigit()  # 0.x.y as others do: what it lacks is optional
+    _need(known, "ociVersion", f"{version!r} is not a version 1.x.y")
     _need((spec.get("root") or {}).get("path"), "root.path", "it is missing")
     _need(spec.get("process"), "process", "it is missing")
     check_process(spec["process"])
@@ -217,6 +218,16 @@ def unknown_capabilities(process: dict[str, Any]) -> list[str]:
             unknown |= {name for name in names if name not in caps.NUMBERS}
             process["capabilities"][kind] = [name for name in names if name in caps.NUMBERS]
     return sorted(unknown)
+
+
+def vain_ambient(process: dict[str, Any]) -> list[str]:
+    """Take those ambient capabilities out of a process that are not permitted and inheritable too: the kernel has no such thing."""
+    sets = process.get("capabilities") or {}
+    possible = set(sets.get("permitted") or ()) & set(sets.get("inheritable") or ())
+    vain = sorted(set(sets.get("ambient") or ()) - possible)
+    if vain:
+        sets["ambient"] = [name for name in sets["ambient"] if name in possible]
+    return vain
 
 
 def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:

@@ -329,6 +329,32 @@ def test_all_five_capability_sets(bundle: Bundle, runtime: Runtime) -> None:
     assert values == {"CapInh": want, "CapPrm": want, "CapEff": want, "CapAmb": want, "CapBnd": want | 1 << 5}
 
 
+def test_ambient_capabilities_that_cannot_be_are_left_out_with_a_warning(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
+    sets = {kind: ["CAP_KILL", "CAP_CHOWN"] for kind in ("bounding", "effective", "permitted", "ambient")} | {"inheritable": ["CAP_KILL"]}
+    bundle.spec["process"]["capabilities"] = sets
+    done = runtime("--log", tmp_path / "log", "run", "--bundle", bundle.sh("grep CapAmb /proc/self/status"), "vain")
+    assert int(done.stdout.split()[1], 16) == 1 << 5
+    assert "warning: CAP_CHOWN cannot be ambient" in done.stderr and "CAP_CHOWN" in (tmp_path / "log").read_text()
+    runtime("run", "--detach", "--bundle", bundle.sh("sleep 600"), "vain")
+    process = {"args": ["/bin/busybox", "grep", "CapAmb", "/proc/self/status"], "cwd": "/", "capabilities": sets}
+    (tmp_path / "process.json").write_text(json.dumps(process))
+    done = runtime("exec", "--process", tmp_path / "process.json", "vain")
+    assert int(done.stdout.split()[1], 16) == 1 << 5 and done.stderr.count("CAP_CHOWN cannot be ambient") == 1
+    runtime("delete", "--force", "vain")
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "1.0", "1.0.0-rc5", "1.2.0-dev", "1.9.9"])
+def test_versions_before_and_after(bundle: Bundle, runtime: Runtime, version: str) -> None:
+    bundle.spec["ociVersion"] = version
+    assert runtime("run", "--bundle", bundle.sh("echo ran"), "version").stdout == "ran\n"
+
+
+def test_a_flag_about_listeners_without_one(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}
+    bundle.spec["linux"]["seccomp"]["syscalls"] = [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]
+    assert out(bundle, runtime, "grep Seccomp: /proc/self/status").split() == ["Seccomp:", "2"]
+
+
 def test_seccomp_arguments_and_flags(bundle: Bundle, runtime: Runtime) -> None:
     bundle.spec["linux"]["seccomp"] = {
         "defaultAction": "SCMP_ACT_ALLOW",
