@@ -172,6 +172,8 @@ def make_node(root: Root, device: dict[str, Any]) -> bool:
     parent = root.make_dirs(directory or "/")
     try:
         number = os.makedev(device.get("major") or 0, device.get("minor") or 0) if kind != stat.S_IFIFO else 0
+        if not number and kind != stat.S_IFIFO:
+            return False  # the kernel would make it for anybody: 0:0 is overlayfs's mark of what was removed
         os.mknod(name, kind | 0o600, number, dir_fd=parent)
         os.chown(name, device.get("uid") or 0, device.get("gid") or 0, dir_fd=parent, follow_symlinks=False)
         node = libc.openat2(parent, name, os.O_PATH | os.O_NOFOLLOW, 0, libc.RESOLVE_BENEATH)

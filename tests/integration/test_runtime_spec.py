@@ -343,6 +343,14 @@ def test_ambient_capabilities_that_cannot_be_are_left_out_with_a_warning(bundle:
     runtime("delete", "--force", "vain")
 
 
+def test_a_device_without_numbers_is_the_hosts(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c"}]
+    assert out(bundle, runtime, "stat -c %t:%T /dev/fuse").strip() == "a:e5"
+    bundle.spec["linux"]["devices"] = [{"path": "/dev/none", "type": "c"}]
+    text = runtime("run", "--bundle", bundle.sh("true"), "device", rc=1).stderr
+    assert "cannot add device /dev/none" in text and text.count("\n") == 1
+
+
 @pytest.mark.parametrize("version", ["0.2.0", "1.0", "1.0.0-rc5", "1.2.0-dev", "1.9.9"])
 def test_versions_before_and_after(bundle: Bundle, runtime: Runtime, version: str) -> None:
     bundle.spec["ociVersion"] = version
