@@ -8,7 +8,7 @@ import os
 from pyman import errors
 from pyman.errors import NetworkError
 from pyman.linux import process
-from pyman.network import forward, uplink
+from pyman.network import forward, hosts, uplink
 from pyman.network.setup import NetSetup
 from pyman.state import fastjson
 
@@ -62,7 +62,8 @@ def finish(setup: NetSetup) -> None:
     info.warning = report.get("warning", "")
     addresses = [entry["address"] for status in info.attached for entry in status["addresses"]]
     info.ip = addresses[0] if addresses else ""
-    info.host_address = info.keeper.get("host_address") or ""
+    own = hosts.host_address() if info.keeper.get("apart") else ""  # which may have changed since
+    info.host_address = own or info.keeper.get("host_address") or ""
     servers = [entry["gateway"] for status in info.attached if status["dns"] for entry in status["addresses"] if entry["gateway"]]
     info.only_dns = bool(servers)
     info.dns = servers or list(info.keeper.get("dns") or [])

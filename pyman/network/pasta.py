@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DNS_FORWARD = "169.254.1.1"
 GUEST_ADDR = "169.254.1.2"
+_APART = ("-a", "169.254.2.2", "-n", "30", "-g", "169.254.2.1")
 _HOLDS = "pyman runs pasta for the container's network namespace, and waits for its sign"
 _OURS = {
     **dict.fromkeys(("--pid", "--foreground", "--fd", "--netns", "--userns", "--netns-only"), _HOLDS),
@@ -107,6 +108,27 @@ def check_options(given: list[str]) -> None:
             raise UsageError(f"cannot use pasta option {word}", _OURS.get(word.split("=")[0], _OURS["--pid"]), "leave it out")
 
 
+def apart(given: list[str], program: str) -> list[str]:
+    """Options that give the namespace an address of its own, where this pasta has no address for the host and the user's options none.
+
+    The host's own address then leads out of the namespace, to the host: to what listens there for others, never to its loopback.
+    """
+    if "--map-guest-addr" in _features(program) or any(
+        _names(given, *words) for words in (("-a", "--address"), ("-g", "--gateway"), ("-n", "--netmask"))
+    ):
+        return []
+    from pyman.network import hosts
+
+    return list(_APART) if hosts.host_address() else []
+
+
+def _is_apart(given: list[str], own: str) -> bool:
+    """Whether pasta gives the namespace another IPv4 address than the host's."""
+    addresses = [following for word, following in zip(given, given[1:]) if word in ("-a", "--address")]
+    addresses += [word.partition("=")[2] for word in given if word.startswith("--address=")]
+    return any("." in address for address in addresses) and own not in addresses
+
+
 def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], program: str) -> list[str]:
     """pasta's command line but for the namespace; what it offers is noted in `info`. given: options of the user's. UsageError."""
     check_options(given)
@@ -125,6 +147,11 @@ def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], prog
             info.dns = [address] if address not in ("", "none") else []
         else:
             info.host_address = address if address != "none" else ""
+    if not info.host_address and "--map-guest-addr" not in known and any(word.startswith(("-a", "--address")) for word in given):
+        from pyman.network import hosts
+
+        own = hosts.host_address()
+        info.host_address = own if _is_apart(given, own) else ""
     # The automatic forwarding of whatever is bound is off, unless the user asks for it.
     for letter, long, protocol in (("-t", "--tcp-ports", "tcp"), ("-u", "--udp-ports", "udp")):
         specs = [_pasta_port(port) for port in ports if port["protocol"] == protocol]

@@ -110,6 +110,8 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     place, info = directory(), NetInfo()
     uplink = helper.find("pasta")
     given = ["-I", DEVICE, *(conf["network"].get("pasta_options") or [])]
+    apart = pasta.apart(given, uplink)
+    given += apart
     argv = [uplink, *pasta.arguments(info, given, [], uplink), os.path.join(place, "netns")]
     _write_files(place, info.dns)
     port = str(conf["network"].get("dns_bind_port") or 53)
@@ -134,7 +136,7 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
         raise _failed(log_r)
     stages.reach("bridge:keeper")
     keeper: Keeper = {"pid": int(text), "start": process.start_time(int(text)), "dns": info.dns, "dns_port": int(port)}
-    keeper["host_address"] = info.host_address
+    keeper |= {"host_address": info.host_address, "apart": bool(apart)}
     _prepare(keeper)
     if not os.read(up_r, 32).strip():  # pasta's pid, when it is ready
         os.kill(keeper["pid"], 9)
