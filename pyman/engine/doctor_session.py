@@ -84,4 +84,13 @@ def _quadlet_files() -> Finding:
     return Finding("quadlet files", OK, f"{len(quadlets.units)} become units")
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (_cgroups, _lingering, _after_a_reboot, _quadlet_files)
+def _networks() -> Finding:
+    from pyman.engine import networks
+
+    found, broken = networks.listing([])
+    if broken:
+        return Finding("networks", WARN, "; ".join(str(error) for error in broken), broken[0].hint)
+    return Finding("networks", OK, f"{len(found)}, each with a bridge and subnets of its own")
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (_cgroups, _lingering, _after_a_reboot, _quadlet_files, _networks)

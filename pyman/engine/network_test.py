@@ -78,8 +78,9 @@ def _questions(container: Container) -> dict[str, Any]:
     try:
         with open(os.path.join(container.run_dir, "resolv.conf"), encoding="utf-8", errors="replace") as file:
             lines = [line.split() for line in file.read(1 << 16).split("\n")]
-    except OSError:
-        lines = []
+    except OSError:  # the runtime directory was wiped
+        theirs = [entry["gateway"] for status in attached if status["dns"] for entry in status["addresses"] if entry["gateway"]]
+        lines = [["nameserver", server] for server in theirs or state.get("keeper", {}).get("dns") or []]
     servers = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
     host = _host_of(os.path.join(container.run_dir, "hosts")) or state.get("keeper", {}).get("host_address") or ""
     named = any(status["dns"] for status in attached)

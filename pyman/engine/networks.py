@@ -100,8 +100,11 @@ def update(name: str, add: list[str], drop: list[str]) -> Record:
 
 
 def listing(filters: list[str]) -> tuple[list[Record], list[PymanError]]:
-    """(the networks that pass all filters, by name; what is wrong with files that cannot be read). UsageError."""
+    """(the networks that pass all filters, by name; what is wrong with files that cannot be read or used). UsageError."""
+    from pyman.network import clashes
+
     found, broken = config.everything(containers_conf.load())
+    broken += clashes.among(found)
     tests = [_filter(item) for item in filters]
     groups: dict[str, list[Any]] = {}
     for key, test in tests:
@@ -185,10 +188,10 @@ def remove(name: str, *, force: bool = False, timeout: int | None = None) -> str
     try:
         record = get(name)
     except StorageError:
-        if not force or name not in config.names():
+        if name not in config.names():
             raise
         record = {"name": name, "id": "", "driver": "bridge"}  # damaged: the file is all that there is to remove
-    if record["name"] == config.default_name(conf):
+    if record["name"] == config.default_name(conf) and record["id"]:
         raise UsageError(f"cannot remove network {record['name']}", "it is the default network")
     users = uses().get(record["name"], [])
     if users and not force:

@@ -81,7 +81,7 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
         for record in (attachment["record"] for attachment in job.attachments):
             firewall.guard(record["network_interface"], bool(record.get("internal")), config.option(record, "isolate"))
     for attachment in job.attachments:
-        ensure_bridge(sock, attachment["record"])
+        ensure_bridge(sock, attachment["record"], job.conf)
     masters = [_socket.if_nametoindex(attachment["record"]["network_interface"]) for attachment in job.attachments]
     _, passed, _, _ = channel.recvmsg(16, _socket.CMSG_SPACE(4))
     if not passed:
@@ -130,12 +130,29 @@ def mtu(record: dict[str, Any]) -> int:
     return int(config.option(record, "mtu") or 0) or uplink.MTU
 
 
-def ensure_bridge(sock: _socket.socket, record: dict[str, Any]) -> None:
-    """Make a network's bridge with its addresses, in the caller's network namespace; complete one that was cut short."""
+def _is_link_to(path: str, text: str) -> bool:
+    try:
+        return os.readlink(path) == text
+    except OSError:
+        return False
+
+
+def ensure_bridge(sock: _socket.socket, record: dict[str, Any], conf: dict[str, Any]) -> None:
+    """Make a network's bridge with its addresses, in the caller's network namespace; complete one that was cut short.
+
+    StorageError if another network has the same bridge or subnet.
+    """
     device = record["network_interface"]
     try:
         index = _socket.if_nametoindex(device)
     except OSError:
+        index = 0
+    link = os.path.join(uplink.directory(), f"bridge-{device}")
+    if not index or not _is_link_to(link, record["id"]):
+        from pyman.network import clashes  # the first container of a network
+
+        clashes.check(record, conf, link)
+    if not index:
         firewall.guard(device, bool(record.get("internal")), config.option(record, "isolate"))
         mac = bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
         try:

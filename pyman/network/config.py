@@ -119,7 +119,7 @@ def _checked(name: str, record: dict[str, Any]) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError, PymanError) as err:
         why = f"no {err}" if isinstance(err, KeyError) else str(err)
         raise StorageError(
-            f"cannot use network {name}", f"{_path(name)} is damaged: {why}", "mend the file, or remove it and create the network again"
+            f"cannot use network {name}", f"{_path(name)} is damaged: {why}", f"mend the file, or: pyman network rm {name}"
         ) from err
     return record
 

@@ -54,12 +54,16 @@ def _alive(keeper: Any) -> bool:
         return False
 
 
+def _remembered() -> Any:
+    try:
+        return store.read_json(_hint())
+    except PymanError:
+        return None
+
+
 def find(noted: list[Any]) -> Keeper | None:
     """The living keeper, from the hint or from what containers have noted of theirs (`noted`)."""
-    try:
-        hint = store.read_json(_hint())
-    except PymanError:
-        hint = None
+    hint = _remembered()
     for keeper in [hint, *noted]:
         if _alive(keeper):
             if keeper is not hint:
@@ -69,9 +73,14 @@ def find(noted: list[Any]) -> Keeper | None:
 
 
 def await_end(noted: list[Any]) -> None:
-    """Wait for keepers that are being killed just now: until they have ended, their pasta has the device that a successor's needs."""
+    """Wait for keepers that are being killed just now: until they have ended, their pasta has the device that a successor's needs.
+
+    The last one is the hint's: containers that were there before it need not have noted it.
+    """
     deadline = time.monotonic() + 30
-    for keeper in noted:
+    for keeper in [_remembered(), *noted]:
+        if not isinstance(keeper, dict):
+            continue
         while not _alive(keeper) and process.alive(keeper.get("pid", 0), keeper.get("start", 0)) and time.monotonic() < deadline:
             time.sleep(0.005)
 

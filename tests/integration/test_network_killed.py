@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -169,6 +170,7 @@ def test_a_wiped_runtime_directory(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "b", "--network", "wipe", "--hostname", "bee", image, "sleep", "600")
     assert fetch(port) == "a\n"
     shutil.rmtree(base / "run/pyman")
+    assert re.search(r"^dns +10\.89\.", pyman("network", "test", "b", rc=None).stdout, re.M)
     (first,) = until(lambda: processes(base, "pasta"))
     os.kill(first, signal.SIGKILL)
     pyman("run", "-d", "--name", "c", "--network", "wipe", image, "sleep", "600")

@@ -158,9 +158,29 @@ def test_a_damaged_file_breaks_its_own_network_only(pyman: Run, base: Path, cont
     assert done.stdout == "good\npodman\n" and "hurt" in done.stderr and "Traceback" not in done.stderr
     assert "hurt" in pyman("network", "inspect", "hurt", rc=125).stderr
     assert pyman("network", "create", "more").stdout == "more\n"
-    pyman("network", "rm", "hurt", rc=125)
-    pyman("network", "rm", "-f", "hurt")
+    assert pyman("network", "rm", "hurt").stdout == "hurt\n"
     assert not path.exists()
+
+
+def test_files_that_claim_the_same(pyman: Run, image: str, base: Path) -> None:
+    """Two networks written by hand with one bridge, or one subnet: the second is told of by name, and not used."""
+    pyman("network", "create", "first")
+    record = inspect(pyman, "first")
+    record.pop("containers")
+    place = base / "home/.local/share/pyman/networks"
+    other = {**record, "name": "second", "id": "5" * 64}
+    pyman("run", "-d", "--name", "a", "--network", "first", image, "sleep", "600")
+    for change, why in (({}, "the same bridge"), ({"network_interface": "podman77"}, "overlaps")):
+        (place / "second.json").write_text(json.dumps({**other, **change}))
+        said = pyman("run", "--rm", "--network", "second", image, "true", rc=None).stderr
+        assert "cannot use network second" in said and why in said and "network first" in said, said
+        listed = pyman("network", "ls", "-q", rc=125)
+        assert listed.stdout == "first\npodman\nsecond\n" and "cannot use network second" in listed.stderr
+        assert "cannot use network second" in pyman("doctor", rc=None).stdout
+        pyman("run", "--rm", "--network", "first", image, "true")  # whose bridge is there
+    pyman("network", "rm", "second")
+    pyman("network", "ls")
+    pyman("rm", "-f", "-t", "0", "a")
 
 
 @pytest.mark.parametrize("stage", stages.NETWORK)
