@@ -14,6 +14,7 @@ _UNITS = {"ms": 0.001, "us": 1e-6, "ns": 1e-9, "h": 3600.0, "m": 60.0, "s": 1.0}
 def of(opts: Any) -> dict[str, Any]:
     """tls_verify (None where the user did not say), creds, authfile, cert_dir, retry, retry_delay in seconds. UsageError."""
     delay = opts.get("retry_delay") or ""
+    policy_of(opts)
     return {
         "tls_verify": opts["tls_verify"] if "tls_verify" in opts.given else None,
         "creds": opts.get("creds") or "",
@@ -22,6 +23,14 @@ def of(opts: Any) -> dict[str, Any]:
         "retry": opts.get("retry"),
         "retry_delay": seconds("--retry-delay", delay) if delay else None,
     }
+
+
+def policy_of(opts: Any) -> None:
+    """--signature-policy: the file's policy is in force for this command. ConfigError."""
+    if opts.get("signature_policy"):
+        from pyman.image import policy  # seldom asked for
+
+        policy.use(opts["signature_policy"])
 
 
 def seconds(option: str, text: str) -> float:

@@ -52,6 +52,10 @@ def find(name: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Callab
 def _pull(name: str, policy: str, opts: dict[str, Any], conf: dict[str, Any], reporter: Callable[[], Any] | None) -> dict[str, Any]:
     from pyman.image import pull  # the slow path: oras and requests
 
+    if opts.get("signature_policy"):
+        from pyman.image import policy as trust
+
+        trust.use(opts["signature_policy"])
     wanted = platform(opts)
     delay = opts.get("retry_delay")
     if delay:

@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 
 def unknown(item: str, key: str, kind: str, known: Iterable[str], form: str = "KEY=VALUE") -> UsageError:
     """The error for the filter `item` of objects of a kind (in the plural), whose keys are `known`."""
-    why = f"there is no filter {key!r} of {kind}" if "=" in item else f"the form is {form}"
+    known = tuple(known)
+    why = f"the form is {form}" if key in known and "=" not in item else f"there is no filter {key!r} of {kind}"
     return UsageError(f"invalid filter {item!r}", why, "keys are " + ", ".join(known))

@@ -12,7 +12,7 @@ import time
 from pyman import paths, stages
 from pyman.engine import commit, image_changes
 from pyman.errors import ImageError, NoSuchImage, UsageError
-from pyman.image import download, reference
+from pyman.image import download, policy, reference
 from pyman.image.manifest import MANIFESTS, host_platform
 from pyman.rootless import idmap, userns
 from pyman.state import events, fastjson
@@ -39,6 +39,7 @@ def import_image(
     UsageError, NoSuchImage, ImageError, RegistryError, StorageError.
     """
     full = reference.normalise_tag(name) if name else ""
+    policy.check("tarball", [""], f"archive {source}")
     inner: dict[str, Any] = {}
     image_changes.apply(inner, list(changes or []))
     for path in (paths.graphroot(), paths.runroot()):
@@ -68,7 +69,9 @@ def import_image(
         intent.release()
         sweepless.release()
         commit.collect()
-        raise ImageError(f"cannot import {source}", f"{err.what}: {err.why}", "it must be a tar archive, plain or compressed") from err
+        why = f"{err.what}: {err.why}".replace("layer", "archive")
+        hint = err.hint or ("it must be a tar archive, plain or compressed" if err.what.startswith("damaged") else "")
+        raise ImageError(f"cannot import {source}", why, hint) from err
     except BaseException:
         intent.release()
         sweepless.release()

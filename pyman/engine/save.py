@@ -33,7 +33,10 @@ def save(
     UsageError, NoSuchImage, ImageError, StorageError.
     """
     _check(names, path, kind, several, compress, uncompressed)
+    from pyman.image import policy
     from pyman.image import push as pushing
+
+    policy.check("containers-storage", [""], f"image {names[0]}")
 
     index = images.load()
     chosen = [index.resolve(name) for name in (names if several else names[:1])]

@@ -34,8 +34,21 @@ _TRANSPORTS = (
 )
 
 
+_asked = ""  # the file of --signature-policy
+
+
+def use(file: str) -> None:
+    """Let the policy in a file be the one in force for this command. ConfigError."""
+    global _asked
+    if file:
+        load(file)
+        _asked = file
+
+
 def path() -> str:
-    """The policy in force: the user's, else the machine's; empty if there is none."""
+    """The policy in force: the command's, else the user's, else the machine's; empty if there is none."""
+    if _asked:
+        return _asked
     found = (os.path.join(paths.confdir(), "containers/policy.json"), "/etc/containers/policy.json")
     return next((name for name in found if os.path.exists(name)), "")
 

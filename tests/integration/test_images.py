@@ -63,7 +63,9 @@ def test_ids_and_digests_as_filters(pyman: Run, tagged: str) -> None:
     assert names(pyman, "--filter", f"id={row['Id'][:10]}") == names(pyman, "--filter", f"digest={row['Digest'][:20]}") == ALL
     assert names(pyman, "--filter", f"id!={row['Id']}") == []
     assert "true or false" in pyman("images", "--filter", "dangling=maybe", rc=125).stderr
-    assert "keys are" in pyman("images", "--filter", "colour=red", rc=125).stderr
+    for bad, text in (("colour=red", "there is no filter 'colour' of images"), ("colour", "there is no filter"), ("label", "the form is")):
+        done = pyman("images", "--filter", bad, rc=125).stderr
+        assert text in done and "keys are" in done
 
 
 def test_an_unknown_name_is_an_empty_list(pyman: Run, tagged: str) -> None:

@@ -117,6 +117,33 @@ def test_the_most_specific_scope_decides(pyman: Run, layout: str, registry: str,
     assert "which insecureAcceptAnything does not know" in pyman("pull", f"oci:{layout}:latest", rc=125).stderr
 
 
+def test_a_policy_for_one_command(pyman: Run, layout: str, base: Path) -> None:
+    """Each command that has the option decides by the file, also the machine's policy for imports and saves; a push has nothing to decide."""
+    reject, accept, archive, image = base / "reject.json", base / "accept.json", base / "by-policy.tar", f"oci:{layout}:latest"
+    reject.write_text('{"default": [{"type": "reject"}]}')
+    accept.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    identity = pyman("pull", "-q", "--signature-policy", str(accept), image).stdout.strip()
+    pyman("save", "-q", "--signature-policy", str(accept), "-o", str(archive), identity)
+    tree = base / "by-policy-tree.tar"
+    subprocess.run(["tar", "-C", str(base), "-cf", str(tree), "accept.json"], check=True)
+    uses = [
+        ["pull", image],
+        ["run", "--pull=always", image, "true"],
+        ["create", "--pull=always", image],
+        ["load", "-i", str(archive)],
+        ["save", "-o", str(base / "never.tar"), identity],
+        ["import", str(tree)],
+    ]
+    for verb, *rest in uses:
+        assert "rejects it" in pyman(verb, "--signature-policy", str(reject), *rest, rc=125).stderr
+    pyman("import", "-q", "--signature-policy", str(accept), str(tree))
+    pyman("push", "-q", "--signature-policy", str(reject), identity, f"dir:{base / 'by-policy'}")
+    for verb, *rest in [*uses, ["push", identity, f"dir:{base / 'never'}"], ["artifact", "push", "none"]]:
+        words = [verb, rest.pop(0)] if verb == "artifact" else [verb]
+        assert "/nonexistent" in pyman(*words, "--signature-policy", "/nonexistent", *rest, rc=125).stderr
+    assert not (base / "never.tar").exists() and not (base / "never").exists()
+
+
 def test_what_cannot_be_verified_is_refused(pyman: Run, layout: str, registry: str, policy: Path, keys: Path) -> None:
     good = {"type": "sigstoreSigned", "keyPath": str(keys / "ec.pub")}
     policy.write_text(json.dumps({"default": [good]}))

@@ -257,6 +257,13 @@ def test_what_was_committed_and_imported_can_be_pushed(pyman: Run, image: str, r
     pyman("rmi", "committed", "imported")
 
 
+def test_what_is_no_archive_and_what_is_refused_are_told_apart(pyman: Run, base: Path) -> None:
+    climbing = subprocess.run(["tar", "-C", "/etc", "-cP", "--transform=s,^,a/../,", "hostname"], check=True, capture_output=True).stdout
+    done = pyman("import", "-q", "-", rc=125, input=climbing, text=False).stderr.decode()
+    assert "has a .. component" in done and "must be a tar" not in done
+    assert "it must be a tar archive" in pyman("import", "-q", "-", rc=125, input="none at all").stderr
+
+
 def test_a_damaged_store_pushes_nothing(pyman: Run, registry: str, base: Path) -> None:
     """A file of a layer that was changed is noticed by the diff id; the archive does not appear."""
     image = pyman("pull", "-q", layouts.write(base / "hurt", odd_layer() + bytes(512))).stdout.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pyman.cli import access
 from pyman.cli.reporter import lazy_reporter
 from pyman.engine import import_image
 from pyman.errors import UsageError
@@ -17,6 +18,7 @@ def main(opts: Any, args: list[str]) -> int:
     """import PATH [NAME]: print the new image's id."""
     if not args:
         raise UsageError("no archive given", "import needs a file, - for stdin, or an address", "pyman import FILE [NAME]")
+    access.policy_of(opts)
     reporter = lazy_reporter(opts["quiet"])
     try:
         made = import_image.import_image(

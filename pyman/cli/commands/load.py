@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pyman.cli import access
 from pyman.cli.dispatch import escape, print_warning
 from pyman.cli.reporter import lazy_reporter
 from pyman.config import containers
@@ -21,6 +22,7 @@ def main(opts: Any, args: list[str]) -> int:
     path = opts["input"] or "-"
     if path == "-" and os.isatty(0):
         raise UsageError("cannot read from the terminal", "an archive is no text", "-i FILE, or redirect stdin")
+    access.policy_of(opts)
     reporter = lazy_reporter(opts["quiet"])
     try:
         loaded = load.load(path, names=not opts["no_names"], reporter=reporter, conf=containers.load())

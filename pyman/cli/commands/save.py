@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.cli import access
 from pyman.cli.reporter import lazy_reporter
 from pyman.config import containers
 from pyman.engine import save
@@ -20,6 +21,7 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("no image given", "save needs at least one name", "pyman save -o FILE IMAGE")
     if not opts["output"] and os.isatty(1):
         raise UsageError("refusing to save to a terminal", "an archive is no text", "-o FILE, or redirect stdout")
+    access.policy_of(opts)
     reporter = lazy_reporter(opts["quiet"])
     try:
         save.save(

@@ -32,6 +32,7 @@ noheading,n bool Print no heading
 """
 PUSH = f"""
 digestfile str Write the digest of what was pushed into this file
+signature-policy str Policy file: checked for mistakes; a push has nothing to decide by it
 {SIGN_BY}{_ACCESS.lstrip()}"""
 RM = """
 all,a bool Remove all artifacts

@@ -145,6 +145,7 @@ display bool Print the command instead of running it
 name,n str What NAME stands for in the command (the image's name)
 quiet,q bool Print nothing, neither of a pull nor of the command
 replace bool Remove a container of the same name first
+signature-policy str Policy file instead of policy.json
 tls-verify bool=true Require a verified TLS connection to the registry
 """
 CONTAINER = {

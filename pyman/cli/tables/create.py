@@ -136,6 +136,7 @@ secret list Give it a secret: NAME[,type=mount|env,target=,uid=,gid=,mode=]
 security-opt list Security option: no-new-privileges, seccomp=FILE, mask=, unmask=
 shm-size str Size of /dev/shm
 shm-size-systemd str Size of each of systemd's temporary file systems: /run, /run/lock, /tmp, /var/log/journal
+signature-policy str Policy file for a pull instead of policy.json
 sig-proxy bool=true Pass signals on to the container
 stop-signal str Signal that stops the container
 stop-timeout uint Seconds from that signal to SIGKILL

@@ -19,6 +19,7 @@ policy str=always Pull policy: always, missing, never, newer
 quiet,q bool Print no progress
 retry uint Times a failed pull is tried again
 retry-delay str Time between two tries
+signature-policy str Policy file instead of policy.json
 tls-verify bool=true Require a verified TLS connection
 variant str Use this variant of the architecture
 """
@@ -50,7 +51,8 @@ quiet,q bool Print no progress
 remove-signatures bool Accepted: the store keeps no signatures
 retry uint Times a failed request is tried again
 retry-delay str Time between two tries
-{SIGN_BY}tls-verify bool=true Require a verified TLS connection
+{SIGN_BY}signature-policy str Policy file: checked for mistakes; a push has nothing to decide by it
+tls-verify bool=true Require a verified TLS connection
 """
 SAVE = """
 compress bool Compress the layers (--format docker-dir only)
@@ -58,6 +60,7 @@ format str=docker-archive docker-archive, oci-archive, oci-dir or docker-dir
 multi-image-archive,m bool The arguments are images, not further names of the first one (docker-archive only)
 output,o str Write to this file or directory instead of stdout
 quiet,q bool Print no progress
+signature-policy str Policy file instead of policy.json
 uncompressed bool Do not compress the layers (--format oci-archive and oci-dir)
 """
 IMPORT = """
@@ -66,12 +69,14 @@ change,c list Change its configuration: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONB
 message,m str Note in the image's history
 os str Operating system of the image (default: the host's)
 quiet,q bool Print no progress
+signature-policy str Policy file instead of policy.json
 variant str Variant of the architecture
 """
 LOAD = """
 input,i str Read from this file, directory or http(s) address instead of stdin
 no-names bool Do not give the images the names that stand in the archive
 quiet,q bool Print no progress
+signature-policy str Policy file instead of policy.json
 """
 IMAGES = """
 all,a bool Show all images
