@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli import output
+from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +16,13 @@ def of(opts: Any) -> dict[str, Any]:
     """tls_verify (None where the user did not say), creds, authfile, cert_dir, retry, retry_delay in seconds. UsageError."""
     delay = opts.get("retry_delay") or ""
     policy_of(opts)
+    tls_verify = opts["tls_verify"] if "tls_verify" in opts.given else None
+    if "insecure" in opts.given:
+        if tls_verify is not None:
+            raise UsageError("cannot use --insecure and --tls-verify together", "each of them says the whole")
+        tls_verify = not opts["insecure"]
     return {
-        "tls_verify": opts["tls_verify"] if "tls_verify" in opts.given else None,
+        "tls_verify": tls_verify,
         "creds": opts.get("creds") or "",
         "authfile": opts.get("authfile") or "",
         "cert_dir": opts.get("cert_dir") or "",

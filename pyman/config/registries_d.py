@@ -34,12 +34,12 @@ def lookaside(scopes: list[str], *, write: bool) -> str:
     return configured(scopes, write=write) or f"file://{own}"
 
 
-def configured(scopes: list[str], *, write: bool) -> str:
+def configured(scopes: list[str], *, write: bool, place: str = "") -> str:
     """The same, empty if the files say nothing. ConfigError.
 
-    scopes: those of policy.json, most specific first (image/policy.py:docker_scopes).
+    scopes: those of policy.json, most specific first (image/policy.py:docker_scopes); place: another directory.
     """
-    default, places = _load(directory())
+    default, places = _load(place or directory())
     for settings in [*(places[scope] for scope in scopes if scope in places), default]:
         for key in _WRITE if write else _READ:
             if settings.get(key):

@@ -33,6 +33,14 @@ def test_trust(pyman: Run, layout: str, base: Path, tmp_path: Path) -> None:
     assert raw == json.loads((tmp_path / "containers/policy.json").read_text())
     assert len(pyman("image", "trust", "show", "-n", "evil.example", env=env).stdout.splitlines()) == 2
     assert "rejects it" in pyman("pull", "evil.example/x", rc=125, env=env).stderr
+    other = tmp_path / "other.json"  # another file, which begins as a copy and leaves the first one alone
+    pyman("image", "trust", "set", "--policypath", str(other), "-t", "sigstoreSigned", "-f", str(key), "cosigned.example", env=env)
+    pyman("image", "trust", "set", "--policypath", str(other), "-t", "accept", "evil.example", env=env)
+    shown = json.loads(pyman("image", "trust", "show", "--policypath", str(other), "--registrypath", str(tmp_path), "-j", env=env).stdout)
+    assert {row["repo_name"]: row["type"] for row in shown}["cosigned.example"] == "sigstoreSigned"
+    assert {row["repo_name"]: row["type"] for row in shown}["evil.example"] == "accept" and not any("sigstore" in row for row in shown)
+    assert json.loads(other.read_text())["transports"]["docker"]["cosigned.example"] == [{"type": "sigstoreSigned", "keyPath": str(key)}]
+    assert raw == json.loads((tmp_path / "containers/policy.json").read_text())
     for args, why in (
         (("set", "x"), "public key"),
         (("set", "-t", "maybe", "x"), "signedBy, accept"),

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_OWN = {"show": {"json", "noheading", "raw"}, "set": {"pubkeysfile", "type"}}
+_OWN = {"show": {"json", "noheading", "policypath", "raw", "registrypath"}, "set": {"policypath", "pubkeysfile", "type"}}
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -27,13 +27,14 @@ def main(opts: Any, args: list[str]) -> int:
     if verb == "set":
         if len(args) != 2:
             raise UsageError("set needs a registry", f"{len(args) - 1} given", "pyman image trust set -t accept docker.io/library")
-        place = trust.change(args[1], opts["type"], opts["pubkeysfile"])
+        place = trust.change(args[1], opts["type"], opts["pubkeysfile"], opts["policypath"] or "")
         sys.stderr.write(f"The policy is in {escape(place)}.\n")
         return 0
+    trust.use(opts["policypath"] or "")
     if opts["raw"]:
         output.print_json(trust.in_force())
         return 0
-    rows = trust.rows(args[1] if len(args) > 1 else "")
+    rows = trust.rows(args[1] if len(args) > 1 else "", opts["registrypath"] or "")
     if opts["json"]:
         output.print_json([{key: value for key, value in row.items() if value} for row in rows])
         return 0

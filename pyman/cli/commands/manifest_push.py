@@ -28,7 +28,7 @@ def main(opts: Any, args: list[str]) -> int:
             everything=opts["all"],
             signer=pushing.signer(opts),
             add_compression=kinds,
-            remove=opts["rm"],
+            remove=opts["rm"] or opts["purge"],
             reporter=reporter,
             conf=containers.load(),
             **access.of(opts),

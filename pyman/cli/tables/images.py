@@ -105,9 +105,11 @@ sign-by str Sign with this key of gpg's
 TRUST = """
 json,j bool show: print JSON
 noheading,n bool show: print no heading
+policypath str The policy to show or change, instead of policy.json
 pubkeysfile,f list set: file with the public keys that signatures are made by
 raw bool show: print the policy itself
-type,t str=signedBy set: signedBy, accept or reject
+registrypath str show: directory with the places of signatures, instead of registries.d
+type,t str=signedBy set: signedBy, sigstoreSigned, accept or reject
 """
 RMI = """
 all,a bool Remove all images

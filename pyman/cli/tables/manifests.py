@@ -18,6 +18,7 @@ _ACCESS = """
 authfile str File with the registry credentials
 cert-dir str Directory with the registry's certificates
 creds str USER[:PASSWORD] for the registry
+insecure bool The same as --tls-verify=false
 tls-verify bool=true Require a verified TLS connection
 """
 CREATE = """
@@ -27,6 +28,7 @@ annotation list KEY=VALUE: note at the list
 authfile str File with the registry credentials
 cert-dir str Directory with the registry's certificates
 creds str USER[:PASSWORD] for the registry
+insecure bool The same as --tls-verify=false
 tls-verify bool=true Require a verified TLS connection
 """
 ADD = f"""
@@ -49,7 +51,7 @@ compression-level int Level of the compression
 digestfile str Write the digest of the list into this file
 force-compression bool Upload layers anew that the target has in another compression; the default with --compression-format
 format,f str Type of the list and its images: oci or v2s2 (default: the list's own)
-purge bool Remove the list after the push !! write --rm
+purge,p bool The same as --rm
 quiet,q bool Print no progress
 remove-signatures bool Accepted: the store keeps no signatures
 retry int Times a failed request is tried again
@@ -89,7 +91,7 @@ _MANIFEST = {
         "manifest_inspect",
         "LIST",
         "Show a list of the store, or what a registry has under a name",
-        _ACCESS,
+        _ACCESS + "verbose bool Accepted for Docker's sake\n",
         ("pyman manifest inspect app:1", "pyman manifest inspect docker.io/library/debian:13"),
         most=1,
     ),
