@@ -128,7 +128,7 @@ def test_images_of_registries(pyman: Run, image: str, registry: str, base: Path)
     assert entry["digest"] == digest(far) and entry["platform"]["architecture"] == "amd64"
     pyman("manifest", "push", "-q", PLAIN, "far:1", f"{registry}/near/list:1")
     assert raw(f"docker://{registry}/near/list@{digest(far)}") == far
-    pyman("manifest", "push", "-q", PLAIN, "--rm", "far:1", f"oci:{base}/far-layout:1")
+    pyman("manifest", "push", "-q", "--insecure", "--purge", "far:1", f"oci:{base}/far-layout:1")
     assert (base / "far-layout/blobs/sha256" / digest(far)[7:]).read_bytes() == far
     pyman("manifest", "exists", "far:1", rc=1)
     # A list of a registry: one image for this machine, or all of them.
