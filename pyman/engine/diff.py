@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Change = tuple[str, str]  # A, C or D, and the path
 
-# What the runtime makes in every container; Podman leaves the same out.
+# What the runtime makes in every container; Podman leaves the same out, of images too.
 _OWN = frozenset(
     "/dev /etc/hostname /etc/hosts /etc/resolv.conf /etc/mtab /proc /run /run/notify /run/.containerenv /run/secrets /run/podman-init /sys".split()
 )
@@ -71,7 +71,7 @@ def changes(new: Stack, old: Stack | None) -> list[Change]:
     """What is added (A), changed (C) and deleted (D) in `new` since `old`, or since the layer below its topmost; by path. StorageError."""
     driver = drivers.choose_driver(containers_conf.load())
     found = userns.call_in_userns(lambda: _since_parent(new, driver) if old is None else _between(new, old, driver))
-    return [(kind, path) for kind, path in found if path not in _OWN or not (new.own or (old is not None and old.own))]
+    return [(kind, path) for kind, path in found if path not in _OWN]
 
 
 def _mounted(paths: list[str], driver: Driver) -> int:
@@ -133,7 +133,7 @@ def _since_parent(new: Stack, driver: Driver) -> list[Change]:
                 found += [("D", f"{here}/{gone}") for gone in _listed(below, here) if _absent(cursor.fd, gone)]
     finally:
         cursor.close()
-    return _with_parents(found, below)
+    return _with_parents(found, "AD")
 
 
 def _note(found: list[Change], path: str, info: os.stat_result, before: os.stat_result | None, files: bool) -> None:
@@ -185,15 +185,17 @@ def _absent(fd: int, name: str) -> bool:
         return True
 
 
-def _with_parents(found: list[Change], below: int) -> list[Change]:
-    """A directory in which something appears or goes has changed too."""
+def _with_parents(found: list[Change], kinds: str) -> list[Change]:
+    """A directory with a change of these kinds anywhere below it has changed too."""
     known = {path for _, path in found}
     extra: list[Change] = []
     for kind, path in found:
-        parent = path.rpartition("/")[0]
-        if kind != "C" and parent and parent not in known:
-            known.add(parent)
-            extra.append(("C", parent))
+        parent = path.rpartition("/")[0] if kind in kinds else ""
+        while parent:
+            if parent not in known:
+                known.add(parent)
+                extra.append(("C", parent))
+            parent = parent.rpartition("/")[0]
     return sorted(found + extra, key=lambda change: (change[1].split("/"), change[0]))
 
 
@@ -218,10 +220,11 @@ def _between(new: Stack, old: Stack, driver: Driver) -> list[Change]:
                 found.append(("C", here))
             if stat.S_ISDIR(other.st_mode):
                 pending.append(here)
-    return _with_parents(found, first)
+    return _with_parents(found, "ACD")
 
 
 def _differs(one: os.stat_result, other: os.stat_result) -> bool:
     if (one.st_mode, one.st_uid, one.st_gid, one.st_rdev) != (other.st_mode, other.st_uid, other.st_gid, other.st_rdev):
         return True
-    return not stat.S_ISDIR(one.st_mode) and (one.st_size, one.st_mtime_ns // 10**9) != (other.st_size, other.st_mtime_ns // 10**9)
+    size = 0 if stat.S_ISDIR(one.st_mode) else 1
+    return (one.st_size * size, one.st_mtime_ns // 10**9) != (other.st_size * size, other.st_mtime_ns // 10**9)

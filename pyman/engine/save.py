@@ -69,8 +69,6 @@ def _check(names: list[str], path: str, kind: str, several: bool, compress: bool
         raise UsageError(f"cannot save as {kind}", "a directory cannot go to stdout", "--output DIRECTORY")
     if compress and kind != "docker-dir":
         raise UsageError("cannot use --compress", "it is for --format docker-dir alone")
-    if uncompressed and not kind.startswith("oci"):
-        raise UsageError("cannot use --uncompressed", "it is for --format oci-archive and oci-dir; the others have plain layers already")
     if several and kind != "docker-archive" and len(names) > 1:
         raise UsageError("cannot save several images", f"the format {kind} holds one", "--format docker-archive")
     if len(names) > 1 and not several and kind != "docker-archive":

@@ -43,7 +43,7 @@ def changed(request: pytest.FixtureRequest, pyman: Run, image: str) -> str:
     return "box"
 
 
-def test_diff(pyman: Run, changed: str) -> None:
+def test_diff(pyman: Run, image: str, changed: str) -> None:
     lines = [line for line in pyman("diff", changed).stdout.splitlines(keepends=True) if "vol" not in line]
     assert "".join(lines) == DIFF
     value = json.loads(pyman("container", "diff", "--format", "json", changed).stdout)
@@ -52,6 +52,26 @@ def test_diff(pyman: Run, changed: str) -> None:
     assert "A /tmp/d/one" in other and "D /etc/group" in other and "C /etc/passwd" in other
     assert "A /etc/group" in pyman("diff", "localhost/demo", changed).stdout
     assert "A /bin/busybox" in pyman("diff", "localhost/demo").stdout
+    pyman(
+        "run",
+        "--name",
+        "deep",
+        "--network",
+        "none",
+        "localhost/demo",
+        "sh",
+        "-c",
+        "mkdir -p /usr/demo/x/y; echo > /usr/demo/x/y/z; echo > /dev/q",
+    )
+    pyman("commit", "-q", "deep", "deep:1")
+    pyman("run", "--name", "deeper", "--network", "none", "deep:1", "sh", "-c", "echo > /usr/demo/x/y/w")
+    pyman("commit", "-q", "deeper", "deep:2")
+    above = ["C /usr", "C /usr/demo", "C /usr/demo/x", "C /usr/demo/x/y", "A /usr/demo/x/y/w"]  # as Podman lists them
+    for args in (("deeper",), ("deeper", "deep:1"), ("deep:2",), ("deep:2", "deep:1")):
+        assert [line for line in pyman("diff", *args).stdout.splitlines() if " /usr" in line] == above, args
+    assert not {"A /dev", "A /proc", "A /sys"} & set(pyman("image", "diff", "deep:1", image).stdout.splitlines())
+    pyman("rm", "deep", "deeper")
+    pyman("rmi", "deep:1", "deep:2")
     assert "no container or image" in pyman("diff", "nobody", rc=125).stderr
     assert "no container with name" in pyman("container", "diff", "localhost/demo", rc=125).stderr
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyman.cli import table
 from tests.conftest import Run, command, environment, until
 
 
@@ -42,6 +43,14 @@ def test_errors_say_what_and_why(pyman: Run, image: str, args: tuple[str, ...], 
     done = pyman(*args, rc=None)
     assert done.returncode in (125, 1) and word in done.stderr and "Traceback" not in done.stderr
     assert pyman("ps", "-aq").stdout == ""
+
+
+def test_no_argument_where_one_is_needed(pyman: Run) -> None:
+    """Every command whose first argument is no option of the user's says so."""
+    for path, given in table.everything().items():
+        if given.arguments and not given.arguments.startswith("["):
+            done = pyman(*path, rc=None)
+            assert done.returncode == 125 and done.stderr.startswith("Error: "), (path, done)
 
 
 @pytest.mark.parametrize("mode", ["none", "host"])

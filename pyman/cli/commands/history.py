@@ -7,6 +7,7 @@ import time
 
 from pyman.cli import output
 from pyman.engine import history
+from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _json(step: Step) -> dict[str, Any]:
 
 def main(opts: Any, args: list[str]) -> int:
     """Print a row per step, newest first."""
+    if not args:
+        raise UsageError("no image given", "history needs the name of an image", "pyman history IMAGE")
     steps = history.steps(args[0])
     functions = _functions(opts["human"], not opts["no_trunc"])
     if opts["format"] == "json":

@@ -7,6 +7,7 @@ import sys
 from pyman.cli import output
 from pyman.cli.dispatch import escape
 from pyman.engine import image_tree
+from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Print the image's head and a line per layer."""
+    if not args:
+        raise UsageError("no image given", "tree needs the name of an image", "pyman image tree IMAGE")
     record, nodes = image_tree.tree(args[0], whatrequires=opts["whatrequires"])
     lines = [
         f"Image ID: {record['id'][:12]}",

@@ -20,7 +20,8 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("image name or ID must be specified")
     if args and opts["all"]:
         raise UsageError("when using the --all switch, you may not pass any image names or IDs")
-    mount.require_inside("image unmount", "IMAGE")
+    if not opts["all"]:
+        mount.require_inside("image unmount", "IMAGE")
     index, code = images.load(), 0
     for record in image_mount.mounted() if opts["all"] else [index.resolve(name) for name in args]:
         try:

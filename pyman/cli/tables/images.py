@@ -61,7 +61,7 @@ multi-image-archive,m bool The arguments are images, not further names of the fi
 output,o str Write to this file or directory instead of stdout
 quiet,q bool Print no progress
 signature-policy str Policy file instead of policy.json
-uncompressed bool Do not compress the layers (--format oci-archive and oci-dir)
+uncompressed bool Do not compress the layers (the other formats have plain ones in any case)
 """
 IMPORT = """
 arch str Architecture of the image (default: the host's)
