@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pyman.image.registry import Connection
 
-_BODY = 1 << 20  # bytes of an error's text that are read
+_BODY = 1 << 16  # bytes of an error's text that are read
 
 
 class Unreachable(RegistryError):

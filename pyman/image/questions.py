@@ -8,6 +8,7 @@ proxies, redirects, errors, odd answers, everything large. Who may see credentia
 from __future__ import annotations
 
 import os
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _HEAD = 1 << 16  # bytes of an answer's head
 _BODY = 1 << 20  # bytes of its body at most, whatever the caller allows
-_CONNECT, _READ = 10, 60  # seconds
+_CONNECT, _READ, _LONGEST = 10, 60, 300  # seconds: to connect, between two packets, for the whole answer
 _PLAIN = (200, 401, 403, 404, 429, 500, 502, 503, 504)
 _NOT_PLAIN = ("http_proxy", "https_proxy", "all_proxy", "requests_ca_bundle", "curl_ca_bundle")  # variables whose meaning oras knows
 
@@ -133,9 +134,9 @@ class Asker:
 
 def _receive(line: Any, method: str, limit: int) -> tuple[Answer, bool]:
     """(the answer, whether the connection can be used again)."""
-    data = b""
+    data, until = b"", time.monotonic() + _LONGEST
     while (end := data.find(b"\r\n\r\n")) < 0:
-        data += _more(line)
+        data += _more(line, until)
         if len(data) > _HEAD:
             raise NotPlain
     status, headers = _head(data[:end])
@@ -150,15 +151,17 @@ def _receive(line: Any, method: str, limit: int) -> tuple[Answer, bool]:
         if not length.isdigit() or len(length) > 12 or int(length) > limit:
             raise NotPlain
         while len(rest) < int(length):
-            rest += _more(line)
+            rest += _more(line, until)
         return Answer(status, headers, rest[: int(length)]), again and len(rest) == int(length)
     if headers["transfer-encoding"].lower() != "chunked":
         raise NotPlain
-    body, rest = _chunks(line, rest, limit)
+    body, rest = _chunks(line, rest, limit, until)
     return Answer(status, headers, body), again and not rest
 
 
-def _more(line: Any) -> bytes:
+def _more(line: Any, until: float) -> bytes:
+    if time.monotonic() > until:
+        raise TimeoutError(f"the answer is not complete after {_LONGEST} seconds")
     data: bytes = line.recv(_HEAD)
     if not data:
         raise ConnectionError("the registry closed the connection")
@@ -184,14 +187,14 @@ def _head(data: bytes) -> tuple[int, Headers]:
     return int(status[:3]), headers
 
 
-def _chunks(line: Any, data: bytes, limit: int) -> tuple[bytes, bytes]:
+def _chunks(line: Any, data: bytes, limit: int, until: float) -> tuple[bytes, bytes]:
     """(a body in chunks, what follows it)."""
     body = b""
     while True:
         while (end := data.find(b"\r\n")) < 0:
             if len(data) > 1024:
                 raise NotPlain
-            data += _more(line)
+            data += _more(line, until)
         text = data[:end].partition(b";")[0].strip()
         try:
             size = int(text, 16) if text.isalnum() and len(text) < 9 else -1
@@ -201,7 +204,7 @@ def _chunks(line: Any, data: bytes, limit: int) -> tuple[bytes, bytes]:
             raise NotPlain
         data = data[end + 2 :]
         while len(data) < size + 2:
-            data += _more(line)
+            data += _more(line, until)
         if data[size : size + 2] != b"\r\n":
             raise NotPlain  # with a trailer behind the last chunk, for instance
         body, data = body + data[:size], data[size + 2 :]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyman.config.registries import Endpoint
 
 RETRIES = 4
+_LONGEST = 300  # seconds for a small document, however slowly it comes
 _PIECE = 1 << 18  # bytes read at a time, if so many have come
 _CHUNK = 1 << 14  # the same where they are waited for: what at most is lost when a connection breaks
 _PASSING = (429, 500, 502, 503, 504)
@@ -161,11 +162,13 @@ class Connection:
                     url,
                     headers={**headers, **(tokens.header(self) if self._is_own(url) else {})},
                     data=data,
-                    stream=stream,
+                    stream=True,
                     timeout=tokens.TIMEOUT,
                     verify=not self.insecure,
                     allow_redirects=method in ("GET", "HEAD"),
                 )
+                if not stream:
+                    oras_session.settle(response)
                 return response, url
             except (failures.SSLError, failures.ConnectionError) as err:
                 if self.insecure and scheme == "https" and not path.startswith("http"):
@@ -270,10 +273,12 @@ class Connection:
 
     def read(self, response: Any, limit: int) -> bytes:
         """A whole small body. ImageError if it is larger than `limit`, RegistryError if the connection breaks."""
-        data = b""
+        data, end = b"", time.monotonic() + _LONGEST
         try:
             for piece in self.pieces(response):
                 data += piece
+                if time.monotonic() > end:
+                    raise RegistryError(self.what, f"{self.host} has sent {len(data)} bytes of a small document in {_LONGEST} seconds")
                 if len(data) > limit:
                     raise ImageError(f"refused {self.label}", f"{self.host} sent more than {limit} bytes for a small document")
         except Broken as err:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_TAGS = 100_000  # of a repository; the largest public ones have some ten thousand
+
 
 class RegistrySource:
     """The image a reference names, from its registry. `remote`: blobs come slowly, in pieces, and can be resumed.
@@ -100,6 +102,10 @@ class RegistrySource:
                 raise RegistryError(f"cannot list the tags of {self.reference.name()}", f"{connection.host} sent something else")
             new = [tag for tag in page if tag not in found]
             found.update(dict.fromkeys(new))
+            if len(found) > _TAGS:
+                raise RegistryError(
+                    f"cannot list the tags of {self.reference.name()}", f"{connection.host} has sent more than {_TAGS} of them"
+                )
             # The next page is asked for by its last tag, never by an address that the registry chooses.
             if "next" not in (response.headers.get("Link") or "") or not new:
                 return list(found)

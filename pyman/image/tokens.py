@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from pyman.image.registry import Connection
 
-_TOKEN = 1 << 20  # bytes of a token server's answer
+_TOKEN = 1 << 18  # bytes of a token server's answer
+_LONGEST = 1 << 16  # of a token: all heads together may have a megabyte at most servers, at many 64 KiB
 TIMEOUT = (10, 60)  # seconds: to connect, between two packets
 
 
@@ -79,7 +80,7 @@ def _fetch(connection: Connection, realm: str, service: str, verify: bool) -> st
     try:
         value = response.json()
         token = value.get("token") or value["access_token"]
-        if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
+        if not isinstance(token, str) or not (token.isascii() and token.isprintable() and len(token) <= _LONGEST):
             raise ValueError("it would not fit into a header")
         return token
     except (ValueError, KeyError, AttributeError, RecursionError) as err:
@@ -105,7 +106,10 @@ def _request(connection: Connection, realm: str, parameters: dict[str, Any], ver
             form = {**parameters, "grant_type": "refresh_token", "refresh_token": connection.credentials[1], "client_id": "pyman"}
             form["scope"] = " ".join(connection.scopes)
             # A redirect could carry the form, with the token in it, anywhere.
-            return session.post(realm, data=form, timeout=TIMEOUT, verify=verify, allow_redirects=False)
-        return session.get(realm, params=parameters, auth=connection.credentials, timeout=TIMEOUT, verify=verify)
+            response = session.post(realm, data=form, timeout=TIMEOUT, verify=verify, allow_redirects=False, stream=True)
+        else:
+            response = session.get(realm, params=parameters, auth=connection.credentials, timeout=TIMEOUT, verify=verify, stream=True)
+        oras_session.settle(response, _TOKEN)
+        return response
     except (oras_session.failures().RequestException, ValueError) as err:
         raise RegistryError(connection.what, f"its token server {realm} does not answer: {answers.cause(err)}") from err
