@@ -9,7 +9,7 @@ from pyman.errors import RuntimeFailure
 from pyman.linux import fs, libc, trees
 from pyman.runtime import plan
 from pyman.runtime.mount_options import ATTR, set_attributes
-from pyman.runtime.rootfs import proc_path
+from pyman.runtime.rootfs import keep, proc_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyman.runtime.rootfs import Root
 
 _AT_SYMLINK_NOFOLLOW = 0x100
+# What the kernel's file systems say they are, see include/uapi/linux/magic.h.
+_MAGIC = {"proc": fs.PROC_SUPER_MAGIC, "sysfs": 0x62656572, "devpts": fs.DEVPTS_SUPER_MAGIC, "mqueue": 0x19800202, "tmpfs": 0x01021994}
 
 
 def make_all(root: Root, spec: dict[str, Any]) -> None:
@@ -80,8 +82,7 @@ def _new(root: Root, item: dict[str, Any]) -> None:
         _mount_cgroup(root, target, fd, item["flags"], data)
     else:
         _mount_type(kind, item["source"] or kind, fd, item["flags"], data)
-    os.close(fd)
-    fd = root.open(target, strict=strict)
+    fd = _reopen(root, item, fd)
     if copy >= 0:
         trees.copy_tree(copy, fd)
         os.close(copy)
@@ -90,12 +91,34 @@ def _new(root: Root, item: dict[str, Any]) -> None:
     _set(fd, item["deep"], True)
     if item["propagation"]:
         libc.mount(None, proc_path(fd), None, item["propagation"])
-    if kind == "proc" and fs.magic(fd) != fs.PROC_SUPER_MAGIC:
-        raise RuntimeFailure(f"cannot mount {target}", "what was mounted there is not procfs", stage="mounts")
+    if item.get("keep"):
+        keep(root, target, fd)
     if item.get("readonly_last"):
         root.later_readonly.append(fd)
     else:
         os.close(fd)
+
+
+def _reopen(root: Root, item: dict[str, Any], below: int) -> int:
+    """Descriptor of the file system that was just mounted on what `below` names, which is closed. RuntimeFailure if something else lies at its path.
+
+    Somebody who may write the root could have exchanged directories; what follows must not be done to another one.
+    """
+    target = item["target"]
+    fd = root.open(target, strict=item["strict"])
+    expected = _MAGIC.get(item["type"])
+    same = os.fstat(fd).st_dev == os.fstat(below).st_dev and _mount_id(fd) == _mount_id(below)
+    os.close(below)
+    if same or (expected and fs.magic(fd) != expected):
+        os.close(fd)
+        raise RuntimeFailure(f"cannot mount {target}", f"what lies there is not the {item['type']} just mounted", stage="mounts")
+    return fd
+
+
+def _mount_id(fd: int) -> str:
+    """The mount's number, through the host's procfs."""
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        return next((line for line in file if line.startswith("mnt_id")), "")
 
 
 def _mode_below(root: Root, target: str) -> list[str]:
@@ -174,10 +197,11 @@ def _bind_tree(root: Root, item: dict[str, Any]) -> None:
         _set(tree, item["attributes"], False)
         libc.move_mount(tree, target)
         os.close(target)
-        placed = _mounted(root, item["target"], nofollow)
-        libc.mount(None, placed, None, item["propagation"])
+        libc.mount(None, proc_path(tree), None, item["propagation"])  # the mount itself, whatever lies at its path by now
+        if item.get("keep"):
+            keep(root, item["target"], tree)
         if item.get("readonly_last"):
-            root.later_readonly.append(os.dup(tree))  # the mount itself, whatever lies at its path by then
+            root.later_readonly.append(os.dup(tree))
     finally:
         os.close(tree)
 
@@ -198,8 +222,3 @@ def _bind_target(root: Root, path: str, directory: bool, nofollow: int) -> int:
         if fd >= 0:
             return fd
     return root.make_dirs(path) if directory else root.make_file(path)
-
-
-def _mounted(root: Root, path: str, nofollow: int = 0) -> str:
-    """A path to what is mounted at `path` now; the descriptor stays open until exec (it is close-on-exec)."""
-    return proc_path(root.open(path, os.O_PATH | nofollow))

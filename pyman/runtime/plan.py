@@ -84,13 +84,33 @@ def all_mounts(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The mounts of a spec, each as by `mount`. One that is read-only becomes so when those inside it have their places. RuntimeFailure."""
     items = spec.get("mounts") or []
     found = [mount(item) for item in items]
-    inside = [item["destination"].rstrip("/") for item in items]
+    targets = [item["destination"].rstrip("/") for item in items]
     console = ["/dev/console"] if _has_devices(items) or (spec.get("process") or {}).get("terminal") else []
+    linux = spec.get("linux") or {}
+    hidden = [place(path) for path in (*(linux.get("maskedPaths") or []), *(linux.get("readonlyPaths") or []))]
     for number, entry in enumerate(found):
-        top = inside[number] + "/"
-        if any(path.startswith(top) for path in (*inside[number + 1 :], *console)):
+        at = place(entry["target"])
+        entry["keep"] = any(inside(path, at) for path in hidden)
+        top = targets[number] + "/"
+        if any(path.startswith(top) for path in (*targets[number + 1 :], *console)):
             _make_readonly_last(entry)
     return found
+
+
+def place(path: str) -> str:
+    """A path of the container's in one form: absolute, without empty parts, `.` and `..` (by name, as runc takes them); "" is the root."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "".join(f"/{part}" for part in parts)
+
+
+def inside(path: str, top: str) -> bool:
+    """Whether `path` is `top` or below it, both as by `place`."""
+    return path == top or path.startswith(top + "/")
 
 
 def _make_readonly_last(entry: dict[str, Any]) -> None:

@@ -6,11 +6,14 @@ mount is made on that descriptor; nothing is looked up by name twice.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import fs, libc
+from pyman.runtime import plan
 from pyman.runtime.mount_options import ATTR
 
 TYPE_CHECKING = False
@@ -31,12 +34,13 @@ _LINKS = {
 class Root:
     """The container's root while it is built: `fd` is its (bind-mounted) top directory."""
 
-    __slots__ = ("fd", "later_readonly", "path")
+    __slots__ = ("fd", "later_readonly", "path", "placed")
 
     def __init__(self, path: str, propagation: int = libc.MS_PRIVATE, tree: int = -1) -> None:
         """tree: a detached copy of the mount at `path`, where this process may not go there by itself."""
         self.path = path
         self.later_readonly: list[int] = []  # descriptors of mounts, see runtime/mounts.py:make_readonly
+        self.placed: dict[str, int] = {}  # descriptors of the mounts that have masked or read-only paths inside, by plan.place(target)
         if tree >= 0:
             libc.mount(None, "/", None, libc.MS_REC | propagation)
             # On top of "/", which every process may reach; names still begin below it, and pivot_root comes to it by descriptor.
@@ -195,13 +199,38 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
             attach(root, null, fd, path, attr_set=ATTR["ro"][0] | ATTR["nosuid"][0] | ATTR["noexec"][0])
         os.close(fd)
     os.close(null)
+    for fd in root.placed.values():
+        os.close(fd)
+    root.placed.clear()
 
 
 def _existing(root: Root, path: str) -> int:
+    """What lies at `path`, or -1 where there is nothing. OSError.
+
+    A path inside a mount is looked up from that mount's descriptor: somebody who may write the root may have exchanged a
+    directory on the way since, and the path would lead to nothing, or to something else, and the mount stay open.
+    """
+    wanted = plan.place(path)
+    above = max((at for at in root.placed if plan.inside(wanted, at)), key=len, default="")
     try:
+        if above:
+            within = libc.RESOLVE_BENEATH | libc.RESOLVE_NO_MAGICLINKS
+            try:
+                return libc.openat2(root.placed[above], wanted[len(above) :].lstrip("/") or ".", os.O_PATH, 0, within)
+            except OSError as err:
+                if err.errno != errno.EXDEV:  # a symbolic link in the mount leads out of it, into the root
+                    raise
         return root.open(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return -1
+
+
+def keep(root: Root, target: str, fd: int) -> None:
+    """Remember the mount at `target` for the masks inside it, by a copy of its descriptor; the topmost counts."""
+    at = plan.place(target)
+    if at in root.placed:
+        os.close(root.placed[at])
+    root.placed[at] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def write_sysctls(root: Root, sysctls: dict[str, str]) -> None:
@@ -220,7 +249,7 @@ def write_sysctls(root: Root, sysctls: dict[str, str]) -> None:
             finally:
                 os.close(fd)
         except OSError as err:
-            why = "something is mounted over it" if err.errno == 18 else err.strerror or str(err)
+            why = "something is mounted over it" if err.errno == errno.EXDEV else err.strerror or str(err)
             raise RuntimeFailure(f"cannot set sysctl {key}={value}", why, stage="sysctl", errno=err.errno or 0) from err
     os.close(proc)
 

@@ -11,6 +11,7 @@ import stat
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc
+from pyman.runtime import rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def bind(root: Root, item: dict[str, Any]) -> None:
     attr_set, attr_clr = item["attributes"]
     placed = attach(root, source, target, path, recursive, (attr_set | deep[0]) & ~attr_clr, attr_clr | deep[1])
     libc.mount(None, f"/proc/self/fd/{placed}", None, item["propagation"])
+    if item.get("keep"):
+        rootfs.keep(root, path, placed)
     if item.get("readonly_last"):
         root.later_readonly.append(os.dup(placed))
     for fd in (source, target, placed):

@@ -116,6 +116,16 @@ def test_each_kind_of_mount() -> None:
     assert nofollow["how"] == "bind" and nofollow["source_nofollow"] and nofollow["target_nofollow"]
 
 
+def test_mounts_with_masked_paths_inside_are_kept() -> None:
+    """Their masks are placed from the mount's descriptor, so the plan must find each of them, however the paths are written."""
+    linux = {"namespaces": [{"type": "mount"}], "maskedPaths": ["//proc/./kcore", "/x/../srv/s"], "readonlyPaths": ["/sys/a", "/data"]}
+    mounts = [{"destination": at, "type": "bind", "source": "/s"} for at in ("/data/", "/./srv", "/sysfoo", "/da")]
+    found = plan.all_mounts(spec(mounts=[MOUNTS["proc"], MOUNTS["sysfs"], MOUNTS["cgroup"], *mounts], linux=linux))
+    assert [item["target"] for item in found if item["keep"]] == ["/proc", "/sys", "/data/", "/./srv"]
+    assert [plan.place(path) for path in ("/", "a//b/", "/../..", "/a/../../b")] == ["", "/a/b", "", "/b"]
+    assert plan.inside("/a", "/a") and plan.inside("/a/b", "/a") and plan.inside("/a", "") and not plan.inside("/ab", "/a")
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     *(({"type": kind, "options": ["remount", "ro"]}, "remount") for kind in ("bind", "tmpfs", "proc")),
     ({"type": "bind", "options": ["rbind", "size=1k"]}, "no option size=1k"),
