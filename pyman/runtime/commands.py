@@ -84,6 +84,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
     spec["process"]["oomScoreMust"] = True  # not of the spec
     if not detached:
         foreground.hold_signals()
+    if not then_start:
+        os.mkfifo(start.outcome_of(entry.gate()), 0o600)
     created: Created | None = None
     try:
         if os.environ.get("NOTIFY_SOCKET"):

@@ -12,6 +12,7 @@ import os
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc, process, seccomp
 from pyman.runtime import channel as channels
+from pyman.runtime import start
 from pyman.runtime.channel import Created
 from pyman.runtime.init import Init
 
@@ -87,7 +88,7 @@ def begin(
         flags &= ~extras.late_flags
         more = extras.parent_prepare()
     if gate:
-        init.gate_fd = os.open(gate, os.O_RDWR | os.O_CLOEXEC)  # both ends: neither side ever blocks in open
+        init.gate_fd, init.outcome_fd = start.open_ends(gate)
     init.plan()
     place = cgroup or (extras.cgroup if extras is not None else "")
     cgroup_fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if place else -1
@@ -96,7 +97,7 @@ def begin(
         init.late_cgroupns, flags = True, flags & ~libc.CLONE_NEWCGROUP
     if new_user:  # sources that the caller opened for it
         more += tuple(entry["tree_fd"] for entry in spec.get("mounts") or [] if "tree_fd" in entry)
-    keep = (theirs.fileno(), *((init.gate_fd,) if gate else ()), *stdio, *join, *preserve, *more)
+    keep = (theirs.fileno(), *(fd for fd in (init.gate_fd, init.outcome_fd) if fd >= 0), *stdio, *join, *preserve, *more)
     try:
         pid = _born(flags, init, keep, user_ns, pid_ns, cgroup_fd)
     finally:
@@ -112,10 +113,9 @@ def begin(
 
 def _set_up(created: Created, init: Init, flags: int) -> None:
     """The caller's part while init waits: copies of descriptors closed, ids mapped, init let go. RuntimeFailure."""
-    if init.gate_fd >= 0:
-        os.close(init.gate_fd)
-    for fd in init.join:
-        os.close(fd)
+    for fd in (init.gate_fd, init.outcome_fd, *init.join):
+        if fd >= 0:
+            os.close(fd)
     if init.extras is not None:
         init.extras.parent_close()
     if flags & libc.CLONE_NEWNET:

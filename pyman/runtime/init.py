@@ -11,12 +11,13 @@ import fcntl
 import os
 
 from pyman.errors import PymanError, RuntimeFailure
-from pyman.linux import libc, tty
+from pyman.linux import libc, process, tty
 from pyman.runtime import channel as channels
 from pyman.runtime import mounts, plan, plan_program, program, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyman.runtime.channel import Channel
@@ -33,6 +34,7 @@ class Init(program.Program):
         "joins_others",
         "late_cgroupns",
         "new_user",
+        "outcome_fd",
         "preserve",
         "root",
         "slave",
@@ -57,7 +59,7 @@ class Init(program.Program):
         self.join = join
         self.new_user = new_user
         self.preserve = preserve
-        self.gate_fd = -1
+        self.gate_fd = self.outcome_fd = -1  # see runtime/start.py
         self.steps: list[plan.Step] = []
         self.die_with_parent = False
         self.late_cgroupns = False  # it is in its own cgroup, and makes the namespace there
@@ -68,8 +70,12 @@ class Init(program.Program):
 
     def main(self) -> int:
         """Body of the cloned process; returns only on failure, which the parent has been told."""
+        return self._guarded(self._run)
+
+    def _guarded(self, work: Callable[[], None]) -> int:
         try:
-            self._run()
+            work()
+            return 0
         except PymanError as err:
             err.stage = err.stage or self.stage
             self._tell(err)
@@ -92,7 +98,8 @@ class Init(program.Program):
     def plan(self) -> None:
         """What is to be done. In the parent, before the clone: a spec that nobody can carry out starts nothing. RuntimeFailure."""
         program_steps = plan_program.program(self.process, bool(self.bpf), self.die_with_parent)
-        self.steps = plan.container(self.spec, self.gate_fd >= 0) + program_steps
+        rehearsed = plan_program.rehearsal(program_steps) if self.outcome_fd >= 0 else None
+        self.steps = plan.container(self.spec, self.gate_fd >= 0, rehearsed) + program_steps
 
     def _created(self, kind: str) -> bool:
         return any(ns["type"] == kind and not ns.get("path") for ns in self.spec["linux"]["namespaces"])
@@ -229,7 +236,22 @@ class Init(program.Program):
 
     def do_look_up(self) -> None:
         """Whether the program is there, as managers expect it to be known at the creation."""
-        look_up(self.process)
+        program.look_up(self.process)
+
+    def do_rehearse(self, steps: list[plan.Step]) -> None:
+        """Try what follows the start in a child: its error is the creation's, as managers expect."""
+
+        def body() -> None:
+            if self.extras is not None:
+                self.extras.rehearse()
+            self.carry_out(steps)
+
+        try:
+            pid = process.fork(lambda: self._guarded(body), "pyman:[init]", (self.channel.fileno(),))
+        except OSError:
+            return  # it may have one process only: the start will tell
+        if process.wait(pid):
+            os._exit(1)  # the parent has been told
 
     def do_ready(self) -> None:
         """Tell the parent."""
@@ -239,6 +261,8 @@ class Init(program.Program):
         """For the start."""
         if self.gate_fd >= 0:
             os.read(self.gate_fd, 1)  # the creating program has gone; another one, `start`, writes here
+            if self.outcome_fd >= 0:
+                self.channel = channels.Pipe(self.outcome_fd)
         else:
             self.channel.expect("start", "start")
 
@@ -262,16 +286,6 @@ class Init(program.Program):
     def _top(self) -> rootfs.Root:
         assert self.root is not None  # plan.container makes no such steps without a mount namespace
         return self.root
-
-
-def look_up(process: dict[str, Any]) -> None:
-    """Whether the program is there. CommandNotFound (127), CannotInvoke (126)."""
-    try:
-        program.enter_directory(process.get("cwd") or "/")
-    except PymanError:
-        return  # its user may enter it, or the mount comes later
-    program.find_program(process["args"], program.environment(process))
-    os.chdir("/")
 
 
 def _loopback_up() -> None:

@@ -22,10 +22,11 @@ _RDONLY = ATTR["ro"][0]
 _STANDARD_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
-def container(spec: dict[str, Any], gated: bool = False) -> list[Step]:
+def container(spec: dict[str, Any], gated: bool = False, rehearsed: list[Step] | None = None) -> list[Step]:
     """The steps of init, already in its namespaces, until it may execute its program (runtime/plan_program.py has those that follow).
 
-    gated: the creator ends before the start; what can be known about the program is said before. RuntimeFailure.
+    gated: the creator ends before the start; what can be known about the program is said before. rehearsed: steps that follow the
+    start and are tried ahead, so that the creation fails where they would. RuntimeFailure.
     """
     process, linux = spec["process"], spec.get("linux") or {}
     steps: list[Step] = [("start", "session"), ("start", "keyring")]
@@ -46,8 +47,10 @@ def container(spec: dict[str, Any], gated: bool = False) -> list[Step]:
     if domain:
         steps.append(("personality", "personality", domain))
     if gated:
-        # Nobody will listen at the start. And the creator's own streams must not be kept open until then.
+        # The creator's own streams must not be kept open until the start.
         steps += [("exec", "look_up"), ("exec", "streams")]
+        if rehearsed is not None:
+            steps.append(("process", "rehearse", rehearsed))
     steps += [("ready", "ready"), ("start", "wait")]
     if not gated:
         steps.append(("start", "streams"))

@@ -46,3 +46,8 @@ def program(process: dict[str, Any], filtered: bool, die_with_parent: bool = Fal
     if die_with_parent:
         steps.append(("user", "die_with_parent"))  # after the change of ids, which clears it
     return [*steps, ("workdir", "directory", cwd), ("exec", "execute", process["args"])]
+
+
+def rehearsal(steps: list[Step]) -> list[Step]:
+    """Those steps of `program` that a child may try ahead: all but the filter, which only the program is made for, and the last."""
+    return [step for step in steps if step[1] not in ("filter", "die_with_parent", "execute")]

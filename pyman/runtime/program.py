@@ -129,6 +129,16 @@ def find_program(args: list[str], env: dict[str, str]) -> str:
     raise CommandNotFound(f"cannot run {name}", "no such program in the container's PATH", f"PATH is {env.get('PATH') or DEFAULT_PATH}")
 
 
+def look_up(process: dict[str, Any]) -> None:
+    """Whether the program is there. CommandNotFound (127), CannotInvoke (126)."""
+    try:
+        enter_directory(process.get("cwd") or "/")
+    except PymanError:
+        return  # its user may enter it, or the mount comes later
+    find_program(process["args"], environment(process))
+    os.chdir("/")
+
+
 def _check_executable(path: str) -> None:
     try:
         info = os.stat(path)
@@ -212,13 +222,14 @@ class Program:
         """Supplementary groups. RuntimeFailure."""
         try:
             os.setgroups(gids)
-        except PermissionError:
-            if gids:
+        except OSError as err:
+            if gids or err.errno != errno.EPERM:
+                why, hint = f"{err.strerror}: one of them is not mapped in the user namespace", ""
+                if err.errno == errno.EPERM:
+                    why = "your user namespace has one group only (single-id mode)"
+                    hint = f"as root: usermod --add-subgids 100000-165535 {os.getuid()}"
                 raise RuntimeFailure(
-                    "cannot set supplementary groups",
-                    "your user namespace has one group only (single-id mode)",
-                    "as root: usermod --add-subgids 100000-165535 " + str(os.getuid()),
-                    stage="user",
+                    f"cannot set supplementary groups {' '.join(map(str, gids))}", why, hint, stage="user", errno=err.errno or 0
                 ) from None
 
     def do_keep_capabilities(self, keep: bool) -> None:

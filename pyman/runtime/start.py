@@ -17,6 +17,43 @@ def start(created: Created) -> None:
     wait_executed(created)
 
 
+def outcome_of(gate: str) -> str:
+    """The FIFO beside the gate on which init tells who starts it what went wrong; end of file: the program was executed.
+
+    Only containers that `create` made have one: who creates and starts in one is told on the channel.
+    """
+    return gate + ".outcome"
+
+
+def open_ends(gate: str) -> tuple[int, int]:
+    """Init's descriptors of the gate and of the FIFO beside it (-1: there is none), both ends of each: nobody ever blocks in open."""
+    try:
+        outcome = os.open(outcome_of(gate), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        outcome = -1
+    return os.open(gate, os.O_RDWR | os.O_CLOEXEC), outcome
+
+
+def start_created(gate: str) -> None:
+    """Start a container that another process created. CommandNotFound (127), CannotInvoke (126), RuntimeFailure: what its init says."""
+    from pyman.runtime import channel as channels  # the command `start` only
+
+    try:
+        outcome = channels.Pipe(os.open(outcome_of(gate), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except FileNotFoundError:
+        open_gate(gate)
+        return
+    open_gate(gate)
+    os.set_blocking(outcome.fileno(), True)
+    try:
+        message, _ = outcome.receive()
+    except (ValueError, KeyError, TypeError):
+        message = {}
+    if message is not None:
+        raise RuntimeFailure("cannot start the container", "its init said something else than its error", stage="exec")
+    outcome.close()
+
+
 def open_gate(gate: str) -> None:
     """Let an init that waits at FIFO `gate` go on. RuntimeFailure if nobody waits there."""
     try:

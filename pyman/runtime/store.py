@@ -209,12 +209,12 @@ class Entry:
             raise StateError(f"cannot {action} container {self.record['id']}", f"it is {status}")
 
     def start(self) -> None:
-        """Let init execute the program. StateError unless it is created."""
+        """Let init execute the program. StateError unless it is created; CommandNotFound, CannotInvoke, RuntimeFailure as init says."""
         if self.status() != "created":
             raise StateError(f"cannot start container {self.record['id']}", f"it is {self.status()}")
         from pyman.runtime import start
 
-        start.open_gate(self.gate())
+        start.start_created(self.gate())
         self.mark_started()
 
     def kill(self, signal: str, everyone: bool = False) -> None:
