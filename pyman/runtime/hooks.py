@@ -37,7 +37,7 @@ def check(hooks: dict[str, Any]) -> None:
             if not isinstance(hook, dict) or not str(hook.get("path", "")).startswith("/"):
                 raise RuntimeFailure(f"cannot use hooks.{kind}", "each hook needs an absolute path")
             timeout = hook.get("timeout")
-            if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or timeout <= 0):
+            if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 < timeout < 1 << 31):
                 raise RuntimeFailure(f"cannot use hooks.{kind}", f"timeout {timeout!r} is not a number of seconds above 0")
 
 

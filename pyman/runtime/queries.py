@@ -196,7 +196,7 @@ def _read_resources(path: str) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}", "no such file")
     if not isinstance(resources, dict):
         raise UsageError(f"cannot use the resources in {path}", "they must be an object such as linux.resources of a bundle")
-    validate.check_shape(resources, validate.RESOURCES, "")
+    validate.check_resources(resources)
     return dict(resources)
 
 

@@ -1,146 +1,21 @@
 """A bundle's config.json checked as a whole before anything is done with it. The runtime program.
 
-Shapes say what a value must be; a key that no shape names is left alone (runtime-spec, config.md "Extensibility"). After
-this the other modules may trust types; what values mean is checked here where it needs no look at the host.
+Shapes (runtime/validate_shapes.py) say what a value must be; a key that no shape names is left alone (runtime-spec, config.md
+"Extensibility"). After this the other modules may trust types; what values mean is checked here where it needs no look at the host.
 """
 
 from __future__ import annotations
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import caps
+from pyman.linux.seccomp import OPERATORS
+from pyman.runtime.validate_shapes import MAPPING, PROCESS, RESOURCES, SPEC, check_shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user", "time")
-_MAX_ID = (1 << 32) - 2
-
-
-class _Id:
-    """A user or group id."""
-
-
-class _Map:
-    """An object whose keys are free: `of` is the shape of its values."""
-
-    def __init__(self, of: Any) -> None:
-        self.of = of
-
-
-_HOOK = {"path": str, "args": [str], "env": [str], "timeout": int}
-_MAPPING = {"containerID": _Id, "hostID": _Id, "size": int}
-PROCESS: dict[str, Any] = {
-    "terminal": bool,
-    "consoleSize": {"height": int, "width": int},
-    "cwd": str,
-    "env": [str],
-    "args": [str],
-    "noNewPrivileges": bool,
-    "oomScoreAdj": int,
-    "apparmorProfile": str,
-    "selinuxLabel": str,
-    "user": {"uid": _Id, "gid": _Id, "umask": int, "additionalGids": [_Id], "username": str},
-    "capabilities": {kind: [str] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
-    "rlimits": [{"type": str, "soft": int, "hard": int}],
-    "scheduler": {
-        "policy": str,
-        "nice": int,
-        "priority": int,
-        "flags": [str],
-        "runtime": int,
-        "deadline": int,
-        "period": int,
-    },
-    "ioPriority": {"class": str, "priority": int},
-    "execCPUAffinity": {"initial": str, "final": str},
-}
-RESOURCES: dict[str, Any] = {
-    "devices": [{"allow": bool, "type": str, "major": int, "minor": int, "access": str}],
-    "cpu": {"cpus": str, "mems": str},
-    "memory": {"disableOOMKiller": bool, "checkBeforeUpdate": bool},
-    "pids": {},
-    "blockIO": {
-        "weightDevice": [{"major": int, "minor": int, "weight": int}],
-        **{
-            f"throttle{way}{unit}Device": [{"major": int, "minor": int, "rate": int}]
-            for way in ("Read", "Write")
-            for unit in ("Bps", "IOPS")
-        },
-    },
-    "hugepageLimits": [{"pageSize": str, "limit": int}],
-    "rdma": _Map({"hcaHandles": int, "hcaObjects": int}),
-    "unified": _Map(str),
-}
-SPEC: dict[str, Any] = {
-    "ociVersion": str,
-    "hostname": str,
-    "domainname": str,
-    "root": {"path": str, "readonly": bool},
-    "process": PROCESS,
-    "mounts": [
-        {"destination": str, "source": str, "type": str, "options": [str], "uidMappings": [_MAPPING], "gidMappings": [_MAPPING]},
-    ],
-    "hooks": {kind: [_HOOK] for kind in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")},
-    "annotations": _Map(str),
-    "linux": {
-        "namespaces": [{"type": str, "path": str}],
-        "uidMappings": [_MAPPING],
-        "gidMappings": [_MAPPING],
-        "timeOffsets": _Map({"secs": int, "nanosecs": int}),
-        "devices": [{"path": str, "type": str, "major": int, "minor": int, "fileMode": int, "uid": _Id, "gid": _Id}],
-        "cgroupsPath": str,
-        "resources": RESOURCES,
-        "rootfsPropagation": str,
-        "mountLabel": str,
-        "maskedPaths": [str],
-        "readonlyPaths": [str],
-        "sysctl": _Map(str),
-        "netDevices": _Map({"name": str}),
-        "memoryPolicy": {"mode": str, "nodes": str, "flags": [str]},
-        "personality": {"domain": str, "flags": [str]},
-        "seccomp": {
-            "defaultAction": str,
-            "defaultErrnoRet": int,
-            "architectures": [str],
-            "flags": [str],
-            "listenerPath": str,
-            "listenerMetadata": str,
-            "syscalls": [
-                {
-                    "names": [str],
-                    "action": str,
-                    "errnoRet": int,
-                    "args": [{"index": int, "value": int, "valueTwo": int, "op": str}],
-                }
-            ],
-        },
-    },
-}
-_NAMES: dict[Any, str] = {str: "a string", int: "a whole number", bool: "true or false", _Id: "an id (0 to 4294967294)"}
-
-
-def check_shape(value: Any, shape: Any, where: str) -> None:
-    """RuntimeFailure naming the first place in `value` that has not the shape. null counts as absent."""
-    if isinstance(shape, (dict, _Map)):
-        if not isinstance(value, dict):
-            raise _wrong(where, "an object")
-        for key, inner in value.items():
-            expected = shape.of if isinstance(shape, _Map) else shape.get(key)
-            if expected is not None and inner is not None:
-                check_shape(inner, expected, f"{where}.{key}" if where else str(key))
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            raise _wrong(where, "a list")
-        for number, inner in enumerate(value):
-            check_shape(inner, shape[0], f"{where}[{number}]")
-    elif shape is _Id:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_ID:
-            raise _wrong(where, _NAMES[_Id])
-    elif not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
-        raise _wrong(where, _NAMES[shape])
-    elif shape is str and "\0" in value:
-        raise _wrong(where, "a string without NUL")
 
 
 def _drop_null(value: Any) -> None:
@@ -150,10 +25,6 @@ def _drop_null(value: Any) -> None:
             del value[key]
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _drop_null(inner)
-
-
-def _wrong(where: str, wanted: str) -> RuntimeFailure:
-    return RuntimeFailure(f"{where or 'config.json'} is wrong", f"it must be {wanted}", stage="config")
 
 
 def _need(condition: object, where: str, why: str) -> None:
@@ -198,16 +69,29 @@ def check_process(process: dict[str, Any], where: str = "process") -> None:
     check_shape(process, PROCESS, where)
     _need(process.get("args"), f"{where}.args", "it is missing or empty")
     _need(str(process.get("cwd") or "").startswith("/"), f"{where}.cwd", "cwd is not absolute")
-    umask = (process.get("user") or {}).get("umask")
-    _need(umask is None or 0 <= umask <= 0o777, f"{where}.user.umask", "it must lie between 0 and 0777")
-    score = process.get("oomScoreAdj")
-    _need(score is None or -1000 <= score <= 1000, f"{where}.oomScoreAdj", "it must lie between -1000 and 1000")
+    _need("scheduler" not in process or process["scheduler"].get("policy"), f"{where}.scheduler.policy", "it is missing")
     seen = set()
     for number, limit in enumerate(process.get("rlimits") or []):
         place = f"{where}.rlimits[{number}]"
         _need(limit.get("type") and limit["type"] not in seen, place, "its type is missing or named twice")
         _need("soft" in limit and "hard" in limit, place, "soft or hard is missing")
         seen.add(limit["type"])
+
+
+def check_resources(resources: dict[str, Any], where: str = "") -> None:
+    """One resources object, of a bundle or of `update`. RuntimeFailure."""
+    check_shape(resources, RESOURCES, where)
+    block = resources.get("blockIO") or {}
+    for key in RESOURCES["blockIO"]:
+        names = ("major", "minor") if key == "weightDevice" else ("major", "minor", "rate")
+        for entry in block.get(key) or []:
+            _need(all(name in entry for name in names), f"{where}.blockIO.{key}".lstrip("."), f"{', '.join(names)}: one is missing")
+    for entry in resources.get("hugepageLimits") or []:
+        _need("pageSize" in entry and "limit" in entry, f"{where}.hugepageLimits".lstrip("."), "a pageSize or a limit is missing")
+    for number, rule in enumerate(resources.get("devices") or []):
+        place = f"{where}.devices[{number}]".lstrip(".")
+        _need((rule.get("type") or "a") in ("a", "b", "c"), f"{place}.type", f"{rule.get('type')!r} is not a, b or c")
+        _need(not set(rule.get("access") or "") - set("rwm"), f"{place}.access", f"{rule.get('access')!r} has letters besides r, w and m")
 
 
 def unknown_capabilities(process: dict[str, Any]) -> list[str]:
@@ -244,7 +128,7 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
         _need("user" in created or not linux.get(key), f"linux.{key}", "there is no new user namespace for it")
         _need(linux.get(key) or "user" not in created, f"linux.{key}", "it is missing for the new user namespace")
         for entry in linux.get(key) or []:
-            _need(all(name in entry for name in _MAPPING) and entry["size"] > 0, f"linux.{key}", f"entry {entry} is not complete")
+            _need(all(name in entry for name in MAPPING) and entry["size"] > 0, f"linux.{key}", f"entry {entry} is not complete")
     _need("uts" in kinds or not (spec.get("hostname") or spec.get("domainname")), "hostname", "it needs a uts namespace")
     _need("time" in created or not linux.get("timeOffsets"), "linux.timeOffsets", "there is no new time namespace for it")
     for clock in linux.get("timeOffsets") or {}:
@@ -258,12 +142,18 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
     )
     _need("memoryPolicy" not in linux or linux["memoryPolicy"].get("mode"), "linux.memoryPolicy.mode", "it is missing")
     domain = (linux.get("personality") or {}).get("domain")
-    _need(not linux.get("personality") or domain in ("LINUX", "LINUX32"), "linux.personality.domain", f"{domain!r} is not LINUX or LINUX32")
+    _need("personality" not in linux or domain in ("LINUX", "LINUX32"), "linux.personality.domain", f"{domain!r} is not LINUX or LINUX32")
     _need(not (linux.get("personality") or {}).get("flags"), "linux.personality.flags", "no flags are defined")
     seccomp = linux.get("seccomp") or {}
     _need(not seccomp or seccomp.get("defaultAction"), "linux.seccomp.defaultAction", "it is missing")
     for number, rule in enumerate(seccomp.get("syscalls") or []):
-        _need(rule.get("names") and rule.get("action"), f"linux.seccomp.syscalls[{number}]", "its names or its action is missing")
+        place = f"linux.seccomp.syscalls[{number}]"
+        _need(rule.get("names") and rule.get("action"), place, "its names or its action is missing")
+        for position, argument in enumerate(rule.get("args") or []):
+            at = f"{place}.args[{position}]"
+            _need(all(key in argument for key in ("index", "value", "op")), at, "its index, value or op is missing")
+            _need(argument["op"] in OPERATORS, f"{at}.op", f"{argument['op']!r} is not one of {', '.join(OPERATORS)}")
+    check_resources(linux.get("resources") or {}, "linux.resources")
     for number, device in enumerate(linux.get("devices") or []):
         _need(device.get("path", "").startswith("/"), f"linux.devices[{number}]", "its path is missing or not absolute")
         _need(

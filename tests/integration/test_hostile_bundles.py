@@ -33,8 +33,10 @@ PLACES = [
     "",
     "a\0b",
     "x" * 5000,
+    "\ud800",
+    "\udcff",
 ]
-NUMBERS = [-1, 0, 1, 7, 255, 4096, 1 << 31, (1 << 32) - 1, 1 << 63, 1 << 64, -(1 << 63)]
+NUMBERS = [-1, 0, 1, 7, 255, 4096, 10**10, 1 << 31, (1 << 32) - 1, 1 << 63, 1 << 64, -(1 << 63)]
 VALUES: Any = st.recursive(
     st.sampled_from(
         [None, True, False, 1.5, *NUMBERS, *PLACES, "rbind", "ro", "proc", "tmpfs", "user", "mount", "SCMP_ACT_KILL", "CAP_ALL"]
@@ -60,6 +62,8 @@ def rich(spec: dict[str, Any]) -> dict[str, Any]:
         scheduler={"policy": "SCHED_BATCH", "nice": 19},  # never less than the tests themselves have
         ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 3},
         oomScoreAdj=100,
+        consoleSize={"height": 24, "width": 80},
+        rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
         user={"uid": 0, "gid": 0, "umask": 18, "additionalGids": []},
     )
     spec["hooks"] = {"createContainer": [{"path": "/bin/true", "env": ["A=b"], "timeout": 3}], "poststop": [{"path": "/bin/true"}]}
@@ -71,10 +75,17 @@ def rich(spec: dict[str, Any]) -> dict[str, Any]:
         devices=[{"path": "/dev/extra", "type": "c", "major": 1, "minor": 3, "source": "/dev/null"}],
         personality={"domain": "LINUX"},
         rootfsPropagation="rslave",
+        resources={"devices": [{"allow": False, "type": "c", "major": 10, "minor": 200, "access": "rwm"}]},
         seccomp={
             "defaultAction": "SCMP_ACT_ALLOW",
             "architectures": ["SCMP_ARCH_X86_64"],
-            "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}],
+            "syscalls": [
+                {
+                    "names": ["acct"],
+                    "action": "SCMP_ACT_ERRNO",
+                    "args": [{"index": 0, "value": 1, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}],
+                }
+            ],
         },
     )
     return spec
@@ -115,6 +126,7 @@ def judge(runtime: Runtime, bundle: Bundle, document: bytes, look: Any, before: 
     lines = done.stderr.splitlines()
     assert done.returncode in (0, 128 + signal.SIGSYS) or lines, document  # a filter may kill the program, which says nothing
     assert all(line.startswith("pyman-runtime: ") for line in lines if done.returncode in (1, 255)), (document, lines)
+    assert "configuration: " not in done.stderr, (document, lines)  # the name of an exception that nobody foresaw
     assert look() == before, document
     assert runtime("list", "-q").stdout == "", document
     return done.returncode
