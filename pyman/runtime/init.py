@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.runtime.channel import Channel
+    from pyman.runtime.plan import Step
 
 
 class Init(program.Program):
@@ -238,7 +239,7 @@ class Init(program.Program):
         """Whether the program is there, as managers expect it to be known at the creation."""
         program.look_up(self.process)
 
-    def do_rehearse(self, steps: list[plan.Step]) -> None:
+    def do_rehearse(self, steps: list[Step]) -> None:
         """Try what follows the start in a child: its error is the creation's, as managers expect."""
 
         def body() -> None:

@@ -78,6 +78,7 @@ def _delete(root: store.Root, container_id: str, settings: dict[str, Any], force
         entry = root.load(container_id)
     except NoSuchContainer:
         if force:
+            root.discard(container_id)  # what a killed command may have left
             return 0  # it is gone, which is what was asked for
         raise
     except PymanError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
 from pyman.errors import NameInUse, NoSuchContainer, PymanError, StateError, UsageError
 from pyman.linux import libc, process
-from pyman.runtime import cgroup
+from pyman.runtime import asides, cgroup
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -17,30 +18,7 @@ if TYPE_CHECKING:
     from pyman.runtime.channel import Created
 
 _CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
-_SIGNALS = {
-    name: number
-    for number, name in enumerate(
-        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM "
-        "PROF WINCH IO PWR SYS".split(),
-        1,
-    )
-} | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64}
 _KILL_WAIT = 10  # seconds for init to end after SIGKILL
-
-
-def signal_number(text: str) -> int:
-    """A signal by number (0 only asks whether there is somebody) or name (with or without SIG; RTMIN+n). UsageError."""
-    name = text.upper().removeprefix("SIG")
-    if name.isdecimal() and name.isascii() and len(name) < 4 and int(name) < 65:
-        return int(name)
-    if name in _SIGNALS:
-        return _SIGNALS[name]
-    base, sign, offset = name[:5], name[5:6], name[6:]
-    if base in ("RTMIN", "RTMAX") and sign in ("+", "-") and offset.isdigit() and int(offset) <= 30:
-        number = _SIGNALS[base] + (int(offset) if sign == "+" else -int(offset))
-        if 34 <= number <= 64:
-            return number
-    raise UsageError(f"invalid signal {text!r}", "give its number, or a common name such as TERM")
 
 
 def _is_id(text: str) -> bool:
@@ -71,7 +49,10 @@ class Root:
         return os.path.join(self.path, container_id)
 
     def make(self, container_id: str, bundle: str, spec: dict[str, Any]) -> Entry:
-        """A new entry with its gate. NameInUse."""
+        """A new entry with its gate. NameInUse.
+
+        It gets its name when it is complete: whoever is killed before leaves the id as free as it was.
+        """
         path = self._path(container_id)
         try:
             os.makedirs(self.path, 0o700, exist_ok=True)
@@ -84,15 +65,13 @@ class Root:
             raise StateError(
                 f"cannot use the state directory {self.path}", "others may write it or own it", "give a private one with --root"
             )
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            raise NameInUse(
-                f"cannot create container {container_id}", "a container with that id exists", f"pyman-runtime delete {container_id}"
-            ) from None
-        entry = Entry(path)
+        asides.sweep(self.path)
+        if os.path.exists(os.path.join(path, "state.json")):
+            raise _in_use(container_id)
+        entry = Entry(asides.path(self.path))
+        os.mkdir(entry.path, 0o700)
         os.mkfifo(entry.gate(), 0o600)
-        store.write_json(os.path.join(path, "config.json"), spec)
+        store.write_json(os.path.join(entry.path, "config.json"), spec)
         entry.record = {
             "id": container_id,
             "bundle": bundle,
@@ -100,11 +79,26 @@ class Root:
             "start": 0,
             "started": False,
             "creating": True,
+            "creator": [os.getpid(), process.start_time(os.getpid())],
             "cgroup": "",
             "created": time.time(),
             "annotations": spec.get("annotations") or {},
         }
         entry.save()
+        try:
+            try:
+                os.rename(entry.path, path)
+            except OSError as err:
+                if err.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                if os.path.exists(os.path.join(path, "state.json")):
+                    raise _in_use(container_id) from None
+                self.discard(container_id)  # what a killed command has left; nothing of a container's
+                os.rename(entry.path, path)
+        except BaseException:
+            asides.remove(entry.path)
+            raise
+        entry.path = path
         return entry
 
     def load(self, container_id: str) -> Entry:
@@ -117,17 +111,14 @@ class Root:
         return entry
 
     def discard(self, container_id: str) -> None:
-        """Remove an entry that cannot be read. OSError."""
-        _remove(self._path(container_id))
+        """Remove an entry that cannot be read, if there is one. OSError."""
+        asides.forget(self._path(container_id))
 
 
-def _remove(path: str) -> None:
-    for top, directories, files in os.walk(path, topdown=False):
-        for name in files:
-            os.unlink(os.path.join(top, name))
-        for name in directories:
-            os.rmdir(os.path.join(top, name))
-    os.rmdir(path)
+def _in_use(container_id: str) -> NameInUse:
+    return NameInUse(
+        f"cannot create container {container_id}", "a container with that id exists", f"pyman-runtime delete --force {container_id}"
+    )
 
 
 class Entry:
@@ -185,7 +176,9 @@ class Entry:
         if self.record["pid"] and not self.alive():
             return "stopped"
         if self.record.get("creating"):
-            return "creating"
+            # Who created it may have been killed: then nobody will ever start it.
+            creator = self.record.get("creator")
+            return "creating" if not creator or process.alive(*creator) else "stopped"
         if cgroup.is_frozen(self.cgroup):
             return "paused"
         return "running" if self.record["started"] else "created"
@@ -219,7 +212,9 @@ class Entry:
 
     def kill(self, signal: str, everyone: bool = False) -> None:
         """Send a signal (name or number) to init, or to all processes (runtime.md "Kill"). StateError if it has ended, UsageError."""
-        number = signal_number(signal)
+        from pyman.runtime import signals  # kill only
+
+        number = signals.signal_number(signal)
         if everyone and self.cgroup and os.path.isdir(self.cgroup):
             cgroup.kill(self.cgroup, number)
             return
@@ -249,9 +244,8 @@ class Entry:
         self._end_processes()
         hooks_of = (self.spec().get("hooks") or {}).get("poststop") or []
         state = {**self.state(), "status": "stopped", "pid": 0}
-        _remove(self.path)
-        if not hooks_of:
-            return []
+        if not asides.forget(self.path) or not hooks_of:
+            return []  # gone already: another command was faster, and runs its hooks
         from pyman.runtime import hooks
 
         return hooks.run_leniently("poststop", hooks_of, state)

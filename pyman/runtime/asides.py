@@ -1,0 +1,50 @@
+"""Entries that are being made or taken apart: beside the containers', under names that no container has. The runtime program.
+
+Whoever is killed meanwhile leaves no id taken; what is left is removed by a later create.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+_ASIDE = ".aside-"  # no id begins with a dot
+_OLD = 60  # seconds after which nobody works there any more
+
+
+def path(directory: str) -> str:
+    """A path that no container has: entries are complete before they get their names, and lose them before they are taken apart."""
+    return os.path.join(directory, f"{_ASIDE}{os.getpid()}-{time.time_ns()}")
+
+
+def forget(entry: str) -> bool:
+    """Remove an entry; the id is free at once. False if it was gone already."""
+    aside = path(os.path.dirname(entry))
+    try:
+        os.rename(entry, aside)
+    except FileNotFoundError:
+        return False
+    remove(aside)
+    return True
+
+
+def remove(entry: str) -> None:
+    """Remove a directory of directories and files. OSError."""
+    for top, directories, files in os.walk(entry, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(top, name))
+        for name in directories:
+            os.rmdir(os.path.join(top, name))
+    os.rmdir(entry)
+
+
+def sweep(directory: str) -> None:
+    """Remove what killed commands have left, some time ago."""
+    for name in os.listdir(directory):
+        if name.startswith(_ASIDE):
+            old = os.path.join(directory, name)
+            try:
+                if time.time() - os.stat(old).st_mtime > _OLD:
+                    remove(old)
+            except OSError:
+                pass  # somebody else does it

@@ -1,0 +1,29 @@
+"""Signals by name or number, as the runtime program's kill takes them."""
+
+from __future__ import annotations
+
+from pyman.errors import UsageError
+
+_SIGNALS = {
+    name: number
+    for number, name in enumerate(
+        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM "
+        "PROF WINCH IO PWR SYS".split(),
+        1,
+    )
+} | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64}
+
+
+def signal_number(text: str) -> int:
+    """A signal by number (0 only asks whether there is somebody) or name (with or without SIG; RTMIN+n). UsageError."""
+    name = text.upper().removeprefix("SIG")
+    if name.isdecimal() and name.isascii() and len(name) < 4 and int(name) < 65:
+        return int(name)
+    if name in _SIGNALS:
+        return _SIGNALS[name]
+    base, sign, offset = name[:5], name[5:6], name[6:]
+    if base in ("RTMIN", "RTMAX") and sign in ("+", "-") and offset.isdigit() and int(offset) <= 30:
+        number = _SIGNALS[base] + (int(offset) if sign == "+" else -int(offset))
+        if 34 <= number <= 64:
+            return number
+    raise UsageError(f"invalid signal {text!r}", "give its number, or a common name such as TERM")
