@@ -39,7 +39,7 @@ LATER = {
     "exec": ("pyman.config.containers", "pyman.linux.seccomp", "pyman.runtime.exec_extras"),
     "inspect": ("pyman.engine.logopts", "pyman.engine.mount_plan", "pyman.engine.mounts", "pyman.engine.plan", "pyman.engine.volumes"),
     "kill": ("pyman.config.containers",),
-    "pull": ("pyman.config.registries", "pyman.image.registry_source", "pyman.image.certs", "ssl"),
+    "pull": ("pyman.image.pull", "pyman.config.registries", "pyman.image.registry_source", "pyman.image.certs", "ssl"),
     "rm": ("pyman.config.containers",),
     "runtime-exec": ("pyman.runtime.home",),
 }

@@ -14,6 +14,7 @@ import pytest
 
 from pyman import bundle
 from tests.conftest import ROOT, environment
+from tests.integration.test_registry import start_registry
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -51,6 +52,10 @@ def single(call: Call, base: Path, *args: str, program: str = "__main__.py") -> 
 
 
 def test_hot_commands_read_their_bundle_only(pyman: Call, call: Call, base: Path, image: str) -> None:
+    registry, address = start_registry(base / "bundle-registry", {})
+    name = f"{address}/demo:1"  # what is asked of a pull most often: whether there is anything new
+    pyman("push", "-q", "--tls-verify=false", image, name)
+    pyman("pull", "-q", "--tls-verify=false", name)
     calls: dict[str, tuple[str, ...]] = {
         "create": ("--name", "made", "--network", "none", image, "true"),
         "exec": ("living", "true"),
@@ -59,6 +64,7 @@ def test_hot_commands_read_their_bundle_only(pyman: Call, call: Call, base: Path
         "kill": ("living",),
         "logs": ("living",),
         "ps": ("-a",),
+        "pull": ("-q", "--tls-verify=false", name),
         "rm": ("made",),
         "run": ("--rm", "--network", "none", image, "true"),
         "start": ("made",),
@@ -66,8 +72,8 @@ def test_hot_commands_read_their_bundle_only(pyman: Call, call: Call, base: Path
         "version": (),
         "wait": ("made",),
     }
-    assert set(calls) == set(bundle.VERBS) - {"pull"}  # what a pull loads depends on the registry's answers
-    order = ("create", "start", "run", "stop", "wait", "rm", "exec", "images", "inspect", "logs", "ps", "version", "kill")
+    assert set(calls) == set(bundle.VERBS)
+    order = ("create", "start", "run", "stop", "wait", "rm", "exec", "images", "inspect", "logs", "ps", "version", "kill", "pull")
     found = {}
     for verb in order:
         if verb in ("start", "run", "exec"):
@@ -75,6 +81,8 @@ def test_hot_commands_read_their_bundle_only(pyman: Call, call: Call, base: Path
             pyman("run", "-d", "--replace", "--name", "living", "--network", "none", image, "sleep", "600")
         found[verb] = single(call, base, verb, *calls[verb])
     pyman("rm", "-f", "-t", "0", "living")
+    registry.kill()
+    registry.wait()
     assert {verb: sorted(names) for verb, names in found.items() if names} == {}
 
 
