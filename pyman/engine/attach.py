@@ -67,7 +67,8 @@ def attach_container(
 ) -> int:
     """Pass data until the container ends (its exit code) or the user detaches (DETACHED).
 
-    streams: whether stdout and stderr are shown. Signals are passed on to the container's init with sig_proxy.
+    streams: whether stdout and stderr are shown. Signals are passed on to the container's init with sig_proxy. BrokenPipeError: whoever read
+    what the container prints has gone; the container runs on, as with Podman.
     """
 
     def forward(signum: int) -> None:
@@ -85,6 +86,8 @@ def attach_container(
     )
     if result.detached:
         return DETACHED
+    if result.unread:
+        raise BrokenPipeError
     if result.lost:
         os.write(2, f"Error: cannot write the output of container {container.name}: {result.lost}\n".encode())
         return int(result.exit_code or exitcodes.CANNOT_INVOKE)

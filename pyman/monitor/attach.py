@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 class AttachResult:
     """How an attachment ended: the container's exit code, or the user's detach keys, or neither (monitor lost).
 
-    lost: why output could not be written; empty if it could, or if its reader has gone.
+    lost: why output could not be written; empty if it could. unread: whoever read the output has gone, so that the attachment ended.
     """
 
-    __slots__ = ("detached", "exit_code", "lost")
+    __slots__ = ("detached", "exit_code", "lost", "unread")
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
         self.detached = False
         self.lost = ""
+        self.unread = False
 
 
 def connect(run_dir: str) -> Any:
@@ -112,6 +113,9 @@ def _loop(
             index = 1 if kind == 3 else 0
             lost: list[str] = []
             if open_outputs[index] >= 0 and not write_all(open_outputs[index], packet[1:], lost):
+                if lost == [""]:
+                    result.unread = True  # as in a pipeline without a container: nobody waits for what nobody reads
+                    return
                 open_outputs[index] = -1
                 result.lost = result.lost or "".join(lost)
         if stdin in ready:

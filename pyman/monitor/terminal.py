@@ -122,7 +122,10 @@ class Keys:
 
 
 def write_all(fd: int, data: bytes, lost: list[str] | None = None) -> bool:
-    """Write everything, waiting where the descriptor is non-blocking; false if the reader has gone, or for a reason added to `lost`."""
+    """Write everything, waiting where the descriptor is non-blocking; false if that cannot be done any more.
+
+    lost: gets the reason; an empty text if the pipe's reader has gone, nothing if it was a terminal, which was closed.
+    """
     view = memoryview(data)
     while view:
         try:
@@ -130,7 +133,7 @@ def write_all(fd: int, data: bytes, lost: list[str] | None = None) -> bool:
         except BlockingIOError:
             select.select([], [fd], [])
         except OSError as err:
-            if lost is not None and err.errno not in (5, 32):  # EIO: the terminal was closed; EPIPE
-                lost.append(err.strerror or str(err))
+            if lost is not None and err.errno != 5:  # EIO: the terminal was closed
+                lost.append("" if err.errno == 32 else err.strerror or str(err))  # EPIPE
             return False
     return True

@@ -58,6 +58,29 @@ def test_a_stopped_client_stops_nobody_else(base: Path, pyman: Run, image: str) 
     pyman("rm", "c")
 
 
+@pytest.mark.parametrize("tty", [(), ("-t",)], ids=["pipe", "terminal"])
+def test_the_reader_of_endless_output_goes(base: Path, pyman: Run, image: str, tty: tuple[str, ...]) -> None:
+    """`pyman ... | head -1` ends, as a pipeline without a container does. An exec's process is told; a container runs on."""
+    env = environment(base)
+
+    def first_line(*args: str) -> tuple[bytes, int]:
+        process = subprocess.Popen([*command(), *args], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert process.stdout
+        line = process.stdout.readline()
+        process.stdout.close()
+        return line.strip(), process.wait(timeout=120)
+
+    pause = "while echo y; do usleep 1000; done"  # usleep: an endless writer would fill the disk
+    assert first_line("run", "--name", "endless", *NONE, *tty, image, "sh", "-c", pause) == (b"y", 141)
+    assert field(pyman, "endless", "{{.State.Status}}") == "running"
+    assert first_line("attach", "endless") == (b"y", 141)
+    assert first_line("exec", *tty, "endless", "yes")[0] == b"y"
+    until(lambda: "yes" not in pyman("top", "endless", "args").stdout.split())
+    assert first_line("exec", *tty, "endless", "sh", "-c", "yes; echo $? >/ended; exit 7")[0] == b"y"
+    until(lambda: "yes" not in pyman("top", "endless", "args").stdout.split())
+    pyman("rm", "-f", "-t", "0", "endless")
+
+
 def test_nobody_reads(base: Path, pyman: Run, image: str) -> None:
     """A full pipe holds the container up; when its reader goes away, the run ends."""
     process = attached(base, "--rm", image, "sh", "-c", "head -c 3000000 /dev/zero; echo done >&2; exit 5", stdout=subprocess.PIPE)
