@@ -232,7 +232,7 @@ def _log_config(container: Container) -> dict[str, Any]:
     driver, path, size, _ = logopts.settings(options, containers_conf.load(), os.path.join(container.dir, "ctr.log"))
     given = [item.partition("=")[2] for item in options.get("log_opt") or [] if item.startswith("tag=")]
     path = path if driver in ("k8s-file", "json-file") else ""
-    return {"Type": driver, "Config": None, "Path": path, "Tag": given[-1] if given else "", "Size": f"{size}B"}
+    return {"Type": driver, "Config": None, "Path": path, "Tag": given[-1] if given else "", "Size": f"{size or -1}B"}
 
 
 def host_config(

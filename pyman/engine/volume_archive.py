@@ -82,6 +82,7 @@ def import_archive(name: str, fd: int, reporter: Any, size: int = 0) -> list[str
     """
     record = volumes.get(volumes.lookup(name))
     single = idmap.load_idmap().single
+    trash.sweep()  # what killed imports have left
     tmp = os.path.join(paths.graphroot(), "tmp")
     stage = os.path.join(tmp, f"import-{os.urandom(8).hex()}")
     lock = Lock(stage)

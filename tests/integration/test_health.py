@@ -29,6 +29,13 @@ def health(pyman: Run, name: str = "h") -> dict[str, Any]:
     return found
 
 
+def test_the_field_s_older_name(pyman: Run, image: str) -> None:
+    start(pyman, image, "--health-cmd", "true")
+    assert field(pyman, "h", "{{.State.Healthcheck.Status}}") == field(pyman, "h", "{{.State.Health.Status}}") != ""
+    assert "Healthcheck" not in json.loads(field(pyman, "h", "{{json .State}}"))
+    assert field(pyman, "h", "{{.HostConfig.LogConfig.Size}}") == "-1B"
+
+
 def status(pyman: Run, name: str = "h") -> str:
     return str(health(pyman, name)["Status"])
 

@@ -223,6 +223,8 @@ def test_export_and_import(pyman: Run, image: str, base: Path) -> None:
     with subprocess.Popen([*command(), "volume", "export", "src"], env=environment(base), stdout=subprocess.PIPE) as writer:
         subprocess.run([*command(), "volume", "import", "piped", "-"], env=environment(base), stdin=writer.stdout, check=True)
     assert export(pyman, base, "piped") == data
+    (store(base) / "tmp/import-of-a-killed-command/diff").mkdir(parents=True)
+    pyman("volume", "import", "piped", str(base / "v.tar"))
     assert "no such volume" in pyman("volume", "import", "nope", str(base / "v.tar"), rc=125).stderr
     assert "No such file" in pyman("volume", "import", "piped", "/nope.tar", rc=125).stderr
     assert not [entry for entry in os.listdir(store(base) / "tmp") if entry.startswith(("import", "volume"))]

@@ -103,7 +103,8 @@ def _container_fields(value: dict[str, Any]) -> dict[str, Any]:
     from pyman.cli.gotemplate_run import Struct
 
     for name, more in _PARTS.items():
-        value[name] = Struct(value[name], more)
+        health = {"Healthcheck": value[name].get("Health")} if name == "State" else {}  # as Podman once called it, and scripts still do
+        value[name] = Struct(value[name], {**more, **health})
     return value
 
 
