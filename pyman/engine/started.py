@@ -104,7 +104,8 @@ def _attached(plan: Plan, info: Any) -> dict[str, Any]:
 
 
 def _generated(plan: Plan, mount: dict[str, Any]) -> bool:
-    return str(mount.get("source", "")).startswith(plan.container.run_dir + "/")
+    """Whether it is one of pyman's own: from the run directory, or the program of --init."""
+    return str(mount.get("source", "")).startswith(plan.container.run_dir + "/") or mount["destination"] == "/run/podman-init"
 
 
 def _remembered(state: dict[str, Any]) -> dict[str, Any]:
