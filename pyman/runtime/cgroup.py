@@ -16,6 +16,7 @@ from pyman.errors import RuntimeFailure
 from pyman.linux import fs
 
 CGROUP2_SUPER_MAGIC = 0x63677270
+_MARK = "user.pyman-runtime"
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # alone, and beside the old controllers (hybrid)
 
 
@@ -124,6 +125,25 @@ def kill(directory: str, signal: int) -> None:
             os.kill(pid, signal)
         except ProcessLookupError:
             continue
+
+
+def mark(directory: str) -> None:
+    """Note on a cgroup above a container's own that a runtime made it, where the kernel can (5.7); see `forget_parents`."""
+    try:
+        os.setxattr(directory, _MARK, b"1")
+    except OSError:
+        pass
+
+
+def forget_parents(directory: str) -> None:
+    """Remove the cgroups above one that is gone, as far as a runtime made them and nothing else is in them."""
+    above = os.path.dirname(directory)
+    try:
+        while os.getxattr(above, _MARK):
+            os.rmdir(above)
+            above = os.path.dirname(above)
+    except OSError:
+        pass  # somebody else's, in use, or gone
 
 
 def delete(directory: str, timeout: float = 30.0) -> None:

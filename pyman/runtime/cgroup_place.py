@@ -7,7 +7,7 @@ import os
 
 from pyman import paths
 from pyman.errors import RuntimeFailure
-from pyman.runtime.cgroup import delete, hierarchy, path_of, processes, read, write
+from pyman.runtime.cgroup import delete, forget_parents, hierarchy, mark, path_of, processes, read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def create(
             notes += cgroup_devices.attach(directory, resources["devices"])
     except BaseException:
         delete(directory)
+        forget_parents(directory)
         raise
     return directory, notes
 
@@ -93,6 +94,7 @@ def _possible(
         made, reasons[controller] = place([*there, controller])
         if made:
             os.rmdir(made)
+            forget_parents(made)
             there.append(controller)
     fine = [setting for setting in wanted if setting.controller not in needed or setting.controller in there]
     fine = [setting for setting in fine if there or setting.controller == "cgroup"]
@@ -153,16 +155,23 @@ def _make(base: str, relative: str, needed: list[str], intent: Callable[[str], o
     """Make base/relative, every level giving the needed controllers on; what was made is taken away again on failure."""
     made: list[str] = []
     current = base
-    intent(os.path.join(base, relative))
+    place, parts = os.path.join(base, relative), relative.split("/")
+    intent(place)
     try:
-        for part in relative.split("/"):
+        for part in parts:
             enable(current, needed)
             current = os.path.join(current, part)
             try:
                 os.mkdir(current, 0o755)
                 made.append(current)
+                if current != place:
+                    mark(current)
             except FileExistsError:
                 pass
+            except FileNotFoundError:
+                if current == os.path.join(base, parts[0]):
+                    raise
+                return _make(base, relative, needed, intent)  # a delete has just removed the empty one above it
         if not made and processes(current):
             raise RuntimeFailure("cannot create the container's cgroup", f"{current} is in use by other processes", stage="cgroup")
         kind = read(current, "cgroup.type").strip()
@@ -176,7 +185,10 @@ def _make(base: str, relative: str, needed: list[str], intent: Callable[[str], o
         return current, ""
     except OSError as err:
         for directory in reversed(made):
-            os.rmdir(directory)
+            try:
+                os.rmdir(directory)
+            except OSError:
+                break  # somebody uses it by now
         if err.errno not in (*_DENIED, errno.ENOENT, errno.EBUSY):
             raise
         if err.errno == errno.EBUSY:

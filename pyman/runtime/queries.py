@@ -155,13 +155,14 @@ def _ps(entry: store.Entry, opts: dict[str, Any], options: list[str]) -> int:
         return _print(pids)
     if style != "table":
         raise UsageError(f"invalid --format {style!r}", "table and json are known")
-    if not options:
-        sys.stdout.write("PID\n" + "".join(f"{pid}\n" for pid in pids))
-        return 0
     # The host's ps with the caller's options; its lines of other processes are left out.
+    options = options or ["-ef"]
     read_end, write_end = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, write_end, 1)]
-    child = os.posix_spawnp("ps", ["ps", *options], os.environ, file_actions=actions)
+    try:
+        child = os.posix_spawnp("ps", ["ps", *options], os.environ, file_actions=actions)
+    except FileNotFoundError:
+        raise UsageError("cannot list processes", "the host has no program ps", "install it, or use --format json") from None
     os.close(write_end)
     with open(read_end, encoding="utf-8", errors="replace") as output:
         lines = output.read().split("\n")

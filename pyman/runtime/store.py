@@ -266,6 +266,7 @@ class Entry:
         if self.cgroup and os.path.isdir(self.cgroup):
             cgroup.kill(self.cgroup, 9)
             cgroup.delete(self.cgroup)
+            cgroup.forget_parents(self.cgroup)
 
     def abandon(self) -> None:
         """Undo a creation that failed; whatever else goes wrong, its first error is the one to tell."""

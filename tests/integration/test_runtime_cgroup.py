@@ -46,7 +46,21 @@ def test_a_relative_path_lies_below_the_callers_cgroup(bundle: Bundle, runtime: 
     runtime("run", "--detach", "--bundle", bundle.save(), "rel")
     assert Path(cgroup.path_of(pid_of(runtime, "rel"))) == own / "runner/outer/inner"
     runtime("delete", "--force", "rel")
-    (own / "runner/outer").rmdir()
+    assert not (own / "runner/outer").exists()
+
+
+def test_what_lies_above_goes_with_the_last_container(bundle: Bundle, runtime: Runtime, own: Path) -> None:
+    """In whatever order they end; what somebody else made stays."""
+    theirs = own / "runner/theirs"
+    theirs.mkdir()
+    for name in ("first", "second"):
+        bundle.spec["linux"]["cgroupsPath"] = f"theirs/ours/{name}"
+        runtime("run", "--detach", "--bundle", bundle.save(), name)
+    runtime("delete", "--force", "first")
+    assert Path(cgroup.path_of(pid_of(runtime, "second"))) == theirs / "ours/second"
+    runtime("delete", "--force", "second")
+    assert not [path for path in theirs.iterdir() if path.is_dir()]
+    theirs.rmdir()
 
 
 def test_an_absolute_path_is_used_where_it_is_delegated(bundle: Bundle, runtime: Runtime, own: Path) -> None:
@@ -77,7 +91,7 @@ def test_update_takes_controllers_that_can_be_had(bundle: Bundle, runtime: Runti
     runtime("update", "--resources", "-", "later", input='{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}')
     assert (parent / "unlimited" / "hugetlb.2MB.max").read_text() == f"{2 << 20}\n"
     runtime("delete", "--force", "later")
-    parent.rmdir()
+    assert not parent.exists()
 
 
 def test_a_limit_without_its_controller_is_an_error(bundle: Bundle, runtime: Runtime, own: Path) -> None:
@@ -110,7 +124,12 @@ def test_processes_of_exec_join_and_die_with_the_cgroup(bundle: Bundle, runtime:
     second = int((bundle.path / "second").read_text())
     pids = json.loads(runtime("ps", "--format", "json", "many").stdout)
     assert sorted(pids) == sorted([pid_of(runtime, "many"), second])
-    assert str(second) in runtime("ps", "many", "-ef").stdout
+    for options in ((), ("-ef",)):
+        lines = runtime("ps", "many", *options).stdout.splitlines()
+        assert lines[0].split()[:3] == ["UID", "PID", "PPID"] and sorted(int(line.split()[1]) for line in lines[1:]) == sorted(pids)
+    assert runtime("ps", "many", "-o", "pid,comm").stdout.splitlines()[0].split() == ["PID", "COMMAND"]
+    text = runtime("ps", "many", rc=1, env={"PATH": "/nowhere"}).stderr
+    assert "no program ps" in text
     runtime("kill", "--all", "many", "KILL")
     until(lambda: json.loads(runtime("state", "many").stdout)["status"] == "stopped")
     runtime("delete", "many")
