@@ -136,9 +136,10 @@ class Runtime:
         what = f"cannot {verb} container {self.id[:12]} with runtime {self.name}"
         lowered = text.lower()
         # Another program's text is all there is to tell these apart, as everywhere at the OCI border.
-        if ("no such file" in lowered and "exec" in lowered) or "not found in $path" in lowered:
+        program = "exec" in lowered or "cannot run" in lowered
+        if ("no such file" in lowered and program) or "not found in $path" in lowered:
             raise CommandNotFound(what, text)
-        if ("permission denied" in lowered or "not permitted" in lowered) and "exec" in lowered:
+        if ("permission denied" in lowered or "not permitted" in lowered) and program:
             raise CannotInvoke(what, text)
         raise RuntimeFailure(what, text or f"exit code {code}", f"run {self.name} --version to see whether it works")
 

@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import until
+from tests.conftest import ROOT, Run, until
 from tests.integration.conftest import Bundle, Runtime
 
 
@@ -169,3 +170,13 @@ def test_checkpoints_are_refused_with_everything_that_stands_in_the_way(bundle: 
     assert "it has no config.json" in runtime("restore", "--image-path", tmp_path, "--bundle", bundle.root, "new", rc=1).stderr
     assert "manage-cgroups-mode" in runtime("checkpoint", "--manage-cgroups-mode", "odd", "plain", rc=1).stderr
     assert {"plain", "filtered"} == set(runtime("list", "-q").stdout.split())
+
+
+def test_pyman_itself_can_be_pointed_at_it(pyman: Run, image: str, base: Path) -> None:
+    """As at any other runtime: the exit codes of what cannot be run come through."""
+    program = base / "pyman-runtime"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -SI {ROOT}/pyman/runtime/__main__.py "$@"\n')
+    program.chmod(0o755)
+    for command, code in (("true", 0), ("/etc", 126), ("/etc/passwd", 126), ("/nope", 127), ("nope", 127)):
+        done = pyman("--runtime", str(program), "run", "--rm", "--network", "none", image, command, rc=code)
+        assert code == 0 or f"cannot run {command}" in done.stderr
