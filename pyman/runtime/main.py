@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # The launcher says under which name it was called, if that is another one: a symbolic link `runc`, for example.
 NAME = os.environ.pop("PYMAN_CALLED_AS", "") or "pyman-runtime"
 # In the form in which crun says it; SYSTEMD: sd_notify(3).
+_NO_READER = 6  # ENXIO: a FIFO that nobody reads, yet or any more
 FEATURES = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF"
 HELP = f"""Usage: {NAME} [OPTION...] COMMAND [OPTION...] CONTAINER ...
 
@@ -105,20 +106,26 @@ def log(settings: dict[str, Any], level: str, text: str) -> None:
     else:
         line = f"time={fastjson.dumps(now)} level={level} msg={fastjson.dumps(text)}"
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        fd = _open_log(path)
         os.write(fd, line.encode() + b"\n")
         os.close(fd)
     except OSError as err:
-        sys.stderr.write(f"pyman-runtime: cannot write the log {path}: {err.strerror}\n")
+        if err.errno != _NO_READER:
+            sys.stderr.write(f"pyman-runtime: cannot write the log {path}: {err.strerror}\n")
+
+
+def _open_log(path: str) -> int:
+    """Append to it, without waiting for somebody who reads a FIFO."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
 
 
 def _try_log(settings: dict[str, Any]) -> None:
     """A log that cannot be written is found before anything is done, not with the first error. RuntimeFailure."""
     path = str(settings["log"]).removeprefix("file:")
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o644))
+        os.close(_open_log(path))
     except OSError as err:
-        if err.errno != 6:  # ENXIO: a FIFO that nobody reads yet
+        if err.errno != _NO_READER:
             del settings["log"]
             raise RuntimeFailure(
                 f"cannot write the log {path}", err.strerror or str(err), "give a file in a directory that exists"

@@ -138,6 +138,8 @@ def mount(item: dict[str, Any]) -> dict[str, Any]:
     if kind == "bind" or "bind" in options or "rbind" in options:
         if data:
             raise _refused(target, f"a bind mount has no option {data[0]}: those of a file system belong to its first mount")
+        if "tmpcopyup" in options:
+            raise _refused(target, "tmpcopyup fills a file system that is new; a bind mount shows one that is there")
         return found | {
             "how": "bind",
             "tree": item.get("tree_fd", -1),  # made by who has the rights, see runtime/rootfs_more.py
@@ -159,7 +161,7 @@ def mount(item: dict[str, Any]) -> dict[str, Any]:
         "strict": kind in _STRICT_TYPES or target in ("/dev", "/proc", "/sys"),
         "flags": flags & ~libc.MS_RDONLY if late_readonly else flags,
         "data": data,
-        "covered_mode": kind == "tmpfs" and not any(option.startswith("mode=") for option in data),
+        "covered_mode": kind == "tmpfs" and not any(word.startswith("mode=") for option in data for word in option.split(",")),
         "copy_up": copy_up,
         "late_readonly": late_readonly,
         "propagation": propagation,

@@ -7,7 +7,7 @@ import os
 
 from pyman.errors import CannotInvoke, CommandNotFound, PymanError, RuntimeFailure
 from pyman.linux import caps, fs, libc
-from pyman.runtime.refusals import explain
+from pyman.runtime.refusals import explain, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def enter_directory(path: str) -> None:
             errno=errno.ENOENT,
         ) from err
     except OSError as err:
-        why = "it is a magic link of procfs, which may lead outside" if err.errno == errno.ELOOP else err.strerror or str(err)
+        why = err.strerror or str(err)
+        if err.errno == errno.ELOOP and _leads_somewhere(path):
+            why = "it is a magic link of procfs, which may lead outside"
         raise RuntimeFailure(what, why, stage="workdir", errno=err.errno or 0) from err
     # A directory outside the root has no path from here: the guard against descriptors leaked from the host.
     try:
@@ -49,6 +51,14 @@ def enter_directory(path: str) -> None:
         inside = False
     if not inside:
         raise RuntimeFailure(what, "it lies outside the container's root", stage="workdir")
+
+
+def _leads_somewhere(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_PATH | os.O_CLOEXEC))
+    except OSError as err:
+        return err.errno != errno.ELOOP  # links that lead to each other end nowhere for anybody
+    return True
 
 
 def close_at_exec(preserve: tuple[int, ...]) -> None:
@@ -177,10 +187,13 @@ class Program:
         self.stage = "start"
 
     def carry_out(self, steps: list[Step]) -> None:
-        """Each step in its order; the first that fails ends it. PymanError, OSError."""
+        """Each step in its order; the first that fails ends it. PymanError."""
         for step in steps:
             self.stage = step[0]
-            getattr(self, f"do_{step[1]}")(*step[2:])
+            try:
+                getattr(self, f"do_{step[1]}")(*step[2:])
+            except OSError as err:
+                raise failed(step, err) from err
 
     def do_try_directory(self, cwd: str) -> None:
         """The working directory with root's rights; see do_directory."""

@@ -1,4 +1,7 @@
-"""Why the kernel did not execute the user's program: interpreter, format, permission. Init and exec-init, which load this before they need it."""
+"""Why the kernel did not execute the user's program: interpreter, format, permission; and what a step was about that it refused. Init and exec-init.
+
+They load this before they need it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,59 @@ import errno
 import os
 
 from pyman.errors import CannotInvoke, CommandNotFound, RuntimeFailure
-from pyman.linux import libc
+from pyman.linux import caps, libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyman.runtime.plan import Step
 
 _ARCH_NAMES = {0x3E: "x86-64", 0xB7: "arm64", 0x28: "arm", 0x03: "x86", 0xF3: "riscv64", 0x15: "ppc64", 0x16: "s390x"}
 _HANDLERS = {0x3E: "x86_64", 0xB7: "aarch64", 0x28: "arm", 0x03: "i386", 0xF3: "riscv64", 0x15: "ppc64le", 0x16: "s390x"}
+
+# Operations of a plan (runtime/plan.py) whose own errors are the kernel's bare words; {0} is the first argument.
+_PURPOSES = {
+    "hostname": "set the host name {0!r}",
+    "domainname": "set the domain name {0!r}",
+    "root": "use the root {0}",
+    "device": "make device {0[path]}",
+    "bind_device": "make device {1}",
+    "device_links": "make the links in /dev",
+    "console": "make the terminal of the container",
+    "readonly": "make the mounts read-only that have others inside",
+    "mask": "hide linux.maskedPaths and protect linux.readonlyPaths",
+    "pivot": "enter the root",
+    "entered": "set linux.rootfsPropagation",
+    "personality": "set the personality {0}",
+    "filter": "load the filter of linux.seccomp",
+    "keep_capabilities": "keep the capabilities over the change of the user",
+    "no_new_privs": "set process.noNewPrivileges",
+    "die_with_parent": "end the process with its parent",
+}
+
+
+def failed(step: Step, err: OSError) -> RuntimeFailure:
+    """The error of a step of a plan that the kernel refused: stage, object, cause."""
+    stage, operation, *arguments = step
+    why = err.strerror or str(err)
+    if operation == "capabilities":
+        effective, permitted, inheritable = arguments
+        what = f"set the capabilities: permitted {_names(permitted)}, effective {_names(effective)}, inheritable {_names(inheritable)}"
+        if effective & ~permitted:
+            what, why = f"set the effective capabilities {_names(effective & ~permitted)}", f"they are not permitted ones, too: {why}"
+        elif inheritable & ~permitted:
+            what, why = f"set the inheritable capabilities {_names(inheritable & ~permitted)}", f"they are not permitted ones, too: {why}"
+    elif operation in ("ambient", "bounding"):
+        what = f"set the {operation} capabilities {_names(arguments[0])}"
+    elif operation in _PURPOSES:
+        what = _PURPOSES[operation].format(*arguments)
+    else:
+        what = f"start the container: stage {stage}"
+    where = f": {os.fspath(err.filename)}" if err.filename else ""
+    return RuntimeFailure(f"cannot {what}", why + where, stage=stage, errno=err.errno or 0)
+
+
+def _names(mask: int) -> str:
+    return " ".join(f"CAP_{name}" for number, name in enumerate(caps.NAMES) if mask >> number & 1) or "none"
 
 
 def explain(path: str, err: OSError) -> RuntimeFailure:

@@ -178,30 +178,33 @@ def mask(root: Root, masked: list[str], readonly: list[str]) -> None:
     info = os.fstat(null)
     if not stat.S_ISCHR(info.st_mode) or (os.major(info.st_rdev), os.minor(info.st_rdev)) != (1, 3):
         raise RuntimeFailure("cannot mask paths", "/dev/null of the host is not the null device", stage="mask")
-    for path in readonly:
-        fd = _existing(root, path)
-        if fd >= 0:
-            attach(root, fd, fd, path, recursive=True, attr_set=1)
-            os.close(fd)
-    for path in masked:
-        fd = _existing(root, path)
-        if fd < 0:
-            continue
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            libc.mount(
-                "tmpfs",
-                proc_path(fd),
-                "tmpfs",
-                libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC,
-                "size=0,mode=755,nr_inodes=1",
-            )
-        else:
-            attach(root, null, fd, path, attr_set=ATTR["ro"][0] | ATTR["nosuid"][0] | ATTR["noexec"][0])
-        os.close(fd)
+    path = ""
+    try:
+        for path in readonly:
+            fd = _existing(root, path)
+            if fd >= 0:
+                attach(root, fd, fd, path, recursive=True, attr_set=1)
+                os.close(fd)
+        for path in masked:
+            fd = _existing(root, path)
+            if fd >= 0:
+                _hide(root, path, fd, null)
+                os.close(fd)
+    except OSError as err:
+        err.filename = path  # of the container's, not the descriptor's
+        raise
     os.close(null)
     for fd in root.placed.values():
         os.close(fd)
     root.placed.clear()
+
+
+def _hide(root: Root, path: str, fd: int, null: int) -> None:
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        flags = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
+        libc.mount("tmpfs", proc_path(fd), "tmpfs", flags, "size=0,mode=755,nr_inodes=1")
+    else:
+        attach(root, null, fd, path, attr_set=ATTR["ro"][0] | ATTR["nosuid"][0] | ATTR["noexec"][0])
 
 
 def _existing(root: Root, path: str) -> int:

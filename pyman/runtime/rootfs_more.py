@@ -181,9 +181,21 @@ def make_node(root: Root, device: dict[str, Any]) -> bool:
         os.chmod(f"/proc/self/fd/{node}", 0o666 if mode is None else mode)
         os.close(node)
     except FileExistsError:
-        return True
+        _same_node(parent, name, kind, number, device["path"])
     except PermissionError:
         return False
+    except OSError as err:
+        what = f"cannot make device {device['path']}"
+        raise RuntimeFailure(what, err.strerror or str(err), stage="devices", errno=err.errno or 0) from err
     finally:
         os.close(parent)
     return True
+
+
+def _same_node(parent: int, name: str, kind: int, number: int, path: str) -> None:
+    """What lies at a device's place must be that device (config-linux.md "Devices"): an earlier container may have left it. RuntimeFailure."""
+    info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if stat.S_IFMT(info.st_mode) != kind or (kind != stat.S_IFIFO and info.st_rdev != number):
+        raise RuntimeFailure(
+            f"cannot make device {path}", "the image has something else there", "give the device another path", stage="devices"
+        )

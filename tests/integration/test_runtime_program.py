@@ -106,6 +106,16 @@ def test_create_says_that_the_program_is_missing(bundle: Bundle, runtime: Runtim
     assert "executable file not found in $PATH" in text and runtime("list", "-q").stdout == ""
 
 
+def test_nobody_waits_for_a_reader_of_the_log(bundle: Bundle, runtime: Runtime) -> None:
+    log = bundle.path / "log"
+    os.mkfifo(log)
+    assert runtime("--log", log, "state", "nobody", rc=1).stderr.count("\n") == 1
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    runtime("--log", log, "state", "nobody", rc=1)
+    assert b"nobody does not exist" in os.read(reader, 4096)
+    os.close(reader)
+
+
 @pytest.mark.parametrize("style", ["json", "text"])
 def test_errors_go_to_the_log(bundle: Bundle, runtime: Runtime, style: str) -> None:
     log = bundle.path / "log"

@@ -142,6 +142,11 @@ def test_tmpcopyup(bundle: Bundle, runtime: Runtime) -> None:
     assert out(bundle, runtime, "cat /data/file; touch /data/x || echo no") == "keptno\n"
 
 
+def test_only_new_file_systems_copy_up(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["mounts"].append({"destination": "/data", "source": str(bundle.path), "options": ["bind", "tmpcopyup"]})
+    assert "cannot mount /data: tmpcopyup" in runtime("run", "--bundle", bundle.save(), "spec", rc=1).stderr
+
+
 def test_copied_links_and_links_not_followed(bundle: Bundle, runtime: Runtime) -> None:
     (bundle.path / "link").symlink_to("/etc/target")
     bundle.spec["mounts"].append({"destination": "/a/link", "source": str(bundle.path / "link"), "options": ["bind", "copy-symlink"]})
@@ -167,9 +172,9 @@ def test_a_link_is_a_place_of_its_own_with_dest_nofollow(bundle: Bundle, runtime
 def test_a_tmpfs_has_the_mode_of_the_directory_it_covers(bundle: Bundle, runtime: Runtime) -> None:
     (bundle.root / "old").mkdir()
     (bundle.root / "old").chmod(0o1712)
-    for path, options in (("/old", []), ("/new", []), ("/old/../given", ["mode=700"])):
+    for path, options in (("/old", []), ("/new", []), ("/old/../given", ["mode=700"]), ("/one", ["size=1m,mode=711"])):
         bundle.spec["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": options})
-    assert out(bundle, runtime, "/bin/busybox stat -c %a /old /new /given").split() == ["1712", "1777", "700"]
+    assert out(bundle, runtime, "/bin/busybox stat -c %a /old /new /given /one").split() == ["1712", "1777", "700", "711"]
 
 
 def test_idmapped_mounts_where_the_file_system_is_ours(bundle: Bundle, runtime: Runtime, base: Path) -> None:
@@ -473,6 +478,55 @@ def test_devices_and_fifos(bundle: Bundle, runtime: Runtime) -> None:
     ]
     text = out(bundle, runtime, "ls -l /dev/fuse /dev/pipe")
     assert text.splitlines()[0].startswith("c") and text.splitlines()[1].startswith("prw-r-----")
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "fifo"])
+def test_a_device_takes_no_others_place(bundle: Bundle, runtime: Runtime, kind: str) -> None:
+    """config-linux.md "Devices": a file that is there and is not that device is an error; a FIFO of an earlier run is no other."""
+    place = bundle.root / "node"
+    if kind == "file":
+        place.write_text("image")
+    elif kind == "directory":
+        place.mkdir()
+    elif kind == "link":
+        place.symlink_to("/bin")
+    else:
+        os.mkfifo(place)
+    before = place.lstat()
+    bundle.spec["linux"]["devices"] = [{"path": "/node", "type": "c", "major": 1, "minor": 3}]
+    text = runtime("run", "--bundle", bundle.save(args=["/bin/true"]), "spec", rc=1).stderr
+    assert "cannot make device /node: the image has something else there" in text and place.lstat().st_mode == before.st_mode
+    bundle.spec["linux"]["devices"][0] = {"path": "/node", "type": "p"}
+    runtime("run", "--bundle", bundle.save(), "spec", rc=0 if kind == "fifo" else 1)
+    assert place.lstat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        ({"cwd": "/loop"}, ["working directory /loop", "Too many levels of symbolic links"]),
+        ({"cwd": "/proc/self/cwd"}, ["working directory /proc/self/cwd", "magic link of procfs"]),
+        (
+            {"capabilities": {"effective": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_KILL"]}},
+            ["effective capabilities CAP_CHOWN:", "permitted"],
+        ),
+        (
+            {"capabilities": {"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "inheritable": ["CAP_CHOWN"]}},
+            ["inheritable capabilities CAP_CHOWN:", "Operation not permitted"],
+        ),
+    ],
+    ids=["loop", "magic", "effective", "inheritable"],
+)
+def test_what_the_kernel_refuses_is_named(bundle: Bundle, runtime: Runtime, process: dict[str, Any], words: list[str]) -> None:
+    (bundle.root / "loop").symlink_to("loop")
+    text = runtime("run", "--bundle", bundle.save(args=["/bin/true"], **process), "spec", rc=1).stderr
+    assert all(word in text for word in words) and "stage" not in text, text
+
+
+def test_a_device_the_kernel_cannot_make_is_named(bundle: Bundle, runtime: Runtime) -> None:
+    bundle.spec["linux"]["devices"] = [{"path": "/dev/odd", "type": "c", "major": 5000, "minor": 1 << 21}]
+    text = runtime("run", "--bundle", bundle.save(args=["/bin/true"]), "spec", rc=1).stderr
+    assert "device /dev/odd" in text and "stage" not in text
 
 
 def test_a_private_cgroup_view_is_read_only(bundle: Bundle, runtime: Runtime) -> None:

@@ -130,6 +130,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     *(({"type": kind, "options": ["remount", "ro"]}, "remount") for kind in ("bind", "tmpfs", "proc")),
     ({"type": "bind", "options": ["rbind", "size=1k"]}, "no option size=1k"),
     ({"type": "none", "options": ["bind", "nosiud"]}, "no option nosiud"),
+    ({"type": "bind", "options": ["tmpcopyup"]}, "tmpcopyup"),
     ({"type": "tmpfs", "options": ["idmap"]}, "bind mounts only"),
     ({"type": "tmpfs", "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]}, "bind mounts only"),
 ]
@@ -194,10 +195,18 @@ def test_the_last_steps_of_any_process(process: dict[str, Any], filtered: bool, 
 
 
 OPTIONS = st.lists(st.sampled_from([name for name in mount_options.option_names() if not name.endswith("idmap")]), max_size=6)
+
+
+def sensible(item: dict[str, Any]) -> bool:
+    """Not a bind mount that copies up, which is refused."""
+    options = item.get("options") or []
+    return "tmpcopyup" not in options or not (item.get("type", "bind") == "bind" or {"bind", "rbind"} & {*options})
+
+
 ENTRIES = st.fixed_dictionaries(
     {"destination": st.sampled_from(["/dev", "/a", "/proc", "/a/b"]), "source": st.just("/s")},
     optional={"type": st.sampled_from(["bind", "tmpfs", "proc", "cgroup", "none"]), "options": OPTIONS},
-)
+).filter(sensible)
 
 
 @given(mounts=st.lists(ENTRIES, max_size=6), readonly=st.booleans(), terminal=st.booleans(), gated=st.booleans())
