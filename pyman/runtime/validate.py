@@ -70,6 +70,7 @@ def check_process(process: dict[str, Any], where: str = "process") -> None:
     _need(process.get("args"), f"{where}.args", "it is missing or empty")
     _need(str(process.get("cwd") or "").startswith("/"), f"{where}.cwd", "cwd is not absolute")
     _need("scheduler" not in process or process["scheduler"].get("policy"), f"{where}.scheduler.policy", "it is missing")
+    _need("ioPriority" not in process or process["ioPriority"].get("class"), f"{where}.ioPriority.class", "it is missing")
     seen = set()
     for number, limit in enumerate(process.get("rlimits") or []):
         place = f"{where}.rlimits[{number}]"

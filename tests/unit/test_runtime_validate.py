@@ -152,6 +152,7 @@ def test_what_was_checked_can_be_used(wrong: Any) -> None:
         ("mounts.0.options", [SURROGATE]),
         ("annotations", {SURROGATE: "x"}),
         ("process.scheduler", {}),
+        ("process.ioPriority", {}),
         ("process.scheduler.nice", 1 << 64),
         ("process.consoleSize.height", -1),
         ("process.args.0", SURROGATE),
