@@ -69,7 +69,19 @@ def _write(parts: log_lines.Outputs) -> None:
     outputs = (sys.stdout.buffer, sys.stderr.buffer)
     for stream, data in parts:
         outputs[2 - stream].flush()  # the other one: both may lead to the same terminal
-        outputs[stream - 1].write(data)
+        try:
+            outputs[stream - 1].write(data)
+        except OSError:
+            _leave(outputs[stream - 1])
+            raise
+
+
+def _leave(output: Any) -> None:
+    """Something stays to be written: much at a time goes past the buffer, by which cli/dispatch.py knows that it was the output that failed."""
+    try:
+        output.write(b"\n")
+    except OSError:
+        pass  # it was full already
 
 
 def _follow(views: list[View]) -> None:
