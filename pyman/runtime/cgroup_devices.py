@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.errors import RuntimeFailure
 from pyman.linux import bpf
 
 TYPE_CHECKING = False
@@ -67,12 +68,15 @@ def _rule(rule: dict[str, Any]) -> list[bytes]:
 
 
 def attach(directory: str, rules: list[dict[str, Any]]) -> list[str]:
-    """Put the rules on a cgroup. Returns notes: without the right to load BPF programs, permissions of the nodes decide alone."""
+    """Put the rules on a cgroup. Returns notes: without the right to load BPF programs, permissions of the nodes decide alone. RuntimeFailure."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         bpf.attach_device_program(fd, program(rules))
     except PermissionError:
         return ["device rules were not set: loading a BPF program needs the host's CAP_BPF; nodes that are not there cannot be used anyway"]
+    except OSError as err:
+        why = f"this kernel takes no BPF program for devices: {err.strerror}"
+        raise RuntimeFailure("cannot set linux.resources.devices", why, stage="cgroup", errno=err.errno or 0) from err
     finally:
         os.close(fd)
     return []
