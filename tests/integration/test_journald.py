@@ -61,7 +61,7 @@ def test_fields_and_reading(journal: Journal) -> None:
         "end",
         "one",
         "1",
-        '{"Type":"journald","Config":null,"Path":"","Tag":"{{.Name}}/{{.Config.Image}}","Size":"0B"}',
+        '{"Type":"journald","Config":null,"Path":"","Tag":"{{.Name}}/{{.Config.Image}}","Size":"-1B"}',
         "",
         "CONTAINER_ID=SHORT",
         "CONTAINER_NAME=jl",
