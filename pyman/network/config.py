@@ -68,6 +68,7 @@ def _default(conf: dict[str, Any]) -> dict[str, Any]:
 
         network_id = hashlib.sha256(name.encode()).hexdigest()
     subnet, _ = subnets.parse_cidr(str(conf["network"].get("default_subnet") or "10.88.0.0/16"))
+    subnets.check_usable(subnet)
     return {
         "name": name,
         "id": network_id,
@@ -102,6 +103,7 @@ def _checked(name: str, record: dict[str, Any]) -> dict[str, Any]:
             raise ValueError("its id is no id")
         for entry in record.get("subnets") or []:
             subnet, _ = subnets.parse_cidr(entry["subnet"])
+            subnets.check_usable(subnet)
             addresses = [entry.get("gateway"), *(entry.get("lease_range") or {}).values()]
             if not all(subnets.contains(subnet, subnets.parse_ip(address)) for address in addresses if address):
                 raise ValueError("an address lies outside its subnet")

@@ -61,6 +61,8 @@ def build(opts: dict[str, Any], name: str, conf: dict[str, Any], known: list[Rec
     entries = _entries(opts, conf, used, internal and not dns) if ipam != "none" else []
     routes = [_route(str(text), entries) for text in opts.get("route") or []]
     ipv6 = bool(opts.get("ipv6")) or any(":" in entry["subnet"] for entry in entries)
+    if ipv6 and "mtu" in options:
+        _number("mtu", options["mtu"], 65535, 1280, ": IPv6 needs no less")
     return {
         "name": name,
         "id": os.urandom(32).hex(),
@@ -110,9 +112,10 @@ def _truth(key: str, value: str, more: str = "") -> bool:
     return value.lower() in ("1", "t", "true")
 
 
-def _number(key: str, value: str, most: int) -> str:
-    if not value.isdigit() or int(value) > most:
-        raise UsageError(f"invalid network option {key}={value}", f"its value is a number up to {most}")
+def _number(key: str, value: str, most: int, least: int = 0, why: str = "") -> str:
+    if not (value.isascii() and value.isdigit() and len(value) < 11) or not least <= int(value) <= most:
+        bounds = f"from {least} to {most}" if least else f"up to {most}"
+        raise UsageError(f"invalid network option {key}={value}", f"its value is a number {bounds}{why}")
     return value
 
 
@@ -129,7 +132,7 @@ def _options(items: list[str]) -> dict[str, str]:
             continue
         key = _DOCKER.get(key, key)
         if key == "mtu":
-            result[key] = _number(key, value, 65535)
+            result[key] = _number(key, value, 65535, 68)
         elif key == "metric":
             result[key] = _number(key, value, (1 << 32) - 1)
         elif key == "vlan":
@@ -177,8 +180,7 @@ def _entries(opts: dict[str, Any], conf: dict[str, Any], used: list[Subnet], wit
         raise UsageError("cannot use --gateway or --ip-range", "each belongs to a --subnet, in the same order", "give --subnet too")
     chosen: list[Subnet] = []
     for subnet in given:
-        if subnet[2] > subnets.BITS[subnet[0]] - 2:
-            raise UsageError(f"cannot use subnet {subnets.cidr_text(subnet)}", "it has no room for a gateway and a container")
+        subnets.check_usable(subnet)
         for other in [*used, *chosen]:
             if subnets.overlap(subnet, other):
                 raise UsageError(
@@ -215,9 +217,10 @@ def free_v4(conf: dict[str, Any], used: list[Subnet]) -> Subnet:
     for text in conf["network"].get("default_subnet_pools") or []:
         base, _, size = str(text).rpartition(":")
         pool, _ = subnets.parse_cidr(base)
-        prefix = int(size) if size.isdigit() else -1
+        prefix = int(size) if size.isascii() and size.isdigit() else -1
         if pool[0] != 4 or not pool[2] <= prefix <= 30:
             raise UsageError(f"invalid entry {text!r} of network.default_subnet_pools", "the form is SUBNET:PREFIX-LENGTH")
+        subnets.check_usable(pool if pool[2] < 31 else (4, pool[1], prefix))
         number = pool[1]
         while number <= subnets.last(pool):
             candidate = (4, number, prefix)

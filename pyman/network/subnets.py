@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
 _FAMILY = {4: _socket.AF_INET, 6: _socket.AF_INET6}
 BITS = {4: 32, 6: 128}
+# Blocks that no network can be in: the kernel refuses them, or they are in use in the same namespace.
+_RESERVED = (
+    ("0.0.0.0/8", "stands for addresses that are not known yet"),
+    ("127.0.0.0/8", "is loopback"),
+    ("169.254.0.0/16", "is link-local, where the networks' way out has its own addresses"),
+    ("224.0.0.0/4", "is multicast"),
+    ("240.0.0.0/4", "is reserved"),
+    ("::/96", "has loopback and the unspecified address"),
+    ("::ffff:0:0/96", "stands for IPv4 addresses"),
+    ("fe80::/10", "is link-local, the same on each device"),
+    ("ff00::/8", "is multicast"),
+)
 
 
 def parse_ip(text: str) -> Address:
@@ -41,7 +53,7 @@ def parse_cidr(text: str) -> tuple[Subnet, Address]:
     """(subnet, the address written) of ADDRESS/PREFIX. UsageError."""
     head, slash, tail = text.partition("/")
     version, number = parse_ip(head)
-    if not slash or not tail.isdigit() or int(tail) > BITS[version]:
+    if not slash or not (tail.isascii() and tail.isdigit() and len(tail) < 4) or int(tail) > BITS[version]:
         raise UsageError(f"invalid subnet {text!r}", "the form is ADDRESS/PREFIX", "for example: 10.5.0.0/24")
     prefix = int(tail)
     shift = BITS[version] - prefix
@@ -66,6 +78,19 @@ def contains(subnet: Subnet, address: Address) -> bool:
 def overlap(one: Subnet, other: Subnet) -> bool:
     """Whether two subnets have an address in common."""
     return one[0] == other[0] and one[1] <= last(other) and other[1] <= last(one)
+
+
+def check_usable(subnet: Subnet) -> None:
+    """UsageError with the reason if no network can have that subnet."""
+    for text, why in _RESERVED:
+        if overlap(subnet, parse_cidr(text)[0]):
+            found = cidr_text(subnet)
+            where = why if found == text else f"overlaps {text}, which {why}"
+            raise UsageError(
+                f"cannot use subnet {found}", f"it {where}", "choose one of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or fd00::/8"
+            )
+    if subnet[2] > BITS[subnet[0]] - 2:
+        raise UsageError(f"cannot use subnet {cidr_text(subnet)}", "it has no room for a gateway and a container")
 
 
 def parse_range(text: str, subnet: Subnet) -> tuple[str, str]:

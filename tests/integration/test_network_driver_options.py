@@ -78,7 +78,10 @@ def test_devices_and_ignore(pyman: Run, image: str, base: Path) -> None:
     ("option", "why"),
     [
         ("isolate=bogus", "true or false, or strict"),
-        ("mtu=abc", "a number up to 65535"),
+        ("mtu=abc", "a number from 68 to 65535"),
+        ("mtu=67", "a number from 68 to 65535"),
+        ("mtu=65536", "a number from 68 to 65535"),
+        ("mtu=٩٠٠", "a number from 68 to 65535"),
         ("metric=-1", "a number"),
         ("vlan=4095", "up to 4094"),
         ("mode=unmanaged", "made by pyman"),
@@ -93,6 +96,50 @@ def test_devices_and_ignore(pyman: Run, image: str, base: Path) -> None:
 def test_options_that_make_no_sense(pyman: Run, option: str, why: str) -> None:
     assert why in pyman("network", "create", "-o", option, rc=125).stderr
     assert pyman("network", "create", "-o", "com.docker.network.bridge.enable_icc=true", "fine").stdout == "fine\n"
+
+
+@pytest.mark.parametrize(
+    ("subnet", "why"),
+    [
+        ("127.5.0.0/16", "is loopback"),
+        ("::1/64", "has loopback"),
+        ("::ffff:10.0.0.0/104", "stands for IPv4"),
+        ("224.1.0.0/24", "is multicast"),
+        ("ff05::/64", "is multicast"),
+        ("169.254.2.0/24", "is link-local"),
+        ("fe80::/64", "is link-local"),
+        ("0.0.0.0/24", "not known yet"),
+        ("0.0.0.0/0", "overlaps 0.0.0.0/8"),
+        ("240.0.0.0/4", "it is reserved"),
+        ("255.255.255.0/24", "is reserved"),
+        ("10.3.0.0/٢٤", "the form is"),
+    ],
+)
+def test_subnets_that_no_network_can_have(pyman: Run, subnet: str, why: str) -> None:
+    done = pyman("network", "create", "--subnet", subnet, "never", rc=125)
+    assert why in done.stderr, done.stderr
+    assert pyman("network", "exists", "never", rc=None).returncode == 1
+
+
+def test_mtu_of_ipv6_and_what_files_say(pyman: Run, image: str, base: Path) -> None:
+    for args in (("--ipv6",), ("--subnet", "fd99:7::/64")):
+        assert "from 1280 to 65535" in pyman("network", "create", "-o", "mtu=1279", *args, "never", rc=125).stderr
+    pyman("network", "create", "-o", "mtu=1280", "--ipv6", "least")
+    path = base / "home/.local/share/pyman/networks/least.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "subnets": [{"subnet": "169.254.1.0/24", "gateway": "169.254.1.9"}]}))
+    done = pyman("run", "--rm", "--network", "least", image, "true", rc=125)
+    pyman("network", "rm", "least")
+    assert "least.json is damaged" in done.stderr and "is link-local" in done.stderr
+    conf = base / "never.toml"
+    for line, args in (
+        ('default_subnet = "127.0.0.0/16"', ("run", "--rm", "--network", "podman", image, "true")),
+        ('default_subnet_pools = ["224.0.0.0/16:24"]', ("network", "create", "never")),
+    ):
+        conf.write_text(f"[network]\n{line}\n")
+        done = pyman(*args, rc=125, env={"PYMAN_CONF": str(conf)})
+        assert "cannot use subnet" in done.stderr, done.stderr
+        assert "loopback" in done.stderr or "multicast" in done.stderr, done.stderr
 
 
 def test_vlan(pyman: Run, image: str, base: Path) -> None:
