@@ -99,6 +99,8 @@ def _run(plan: Plan, pids: list[int]) -> None:
     if own and not waits:
         runtime_create.wait_created(created)
     info = network.finish(plan.net, created.pid)
+    if info.warning:
+        plan.report({"warning": info.warning})
     if plan.conf["network"].get("setup_hooks"):
         from pyman.engine import network_hooks  # with such programs only
 

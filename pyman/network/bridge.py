@@ -80,8 +80,7 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
         firewall.load()
         for record in (attachment["record"] for attachment in job.attachments):
             firewall.guard(record["network_interface"], bool(record.get("internal")), config.option(record, "isolate"))
-    for attachment in job.attachments:
-        ensure_bridge(sock, attachment["record"], job.conf)
+    doubts = [ensure_bridge(sock, attachment["record"], job.conf) for attachment in job.attachments]
     masters = [_socket.if_nametoindex(attachment["record"]["network_interface"]) for attachment in job.attachments]
     _, passed, _, _ = channel.recvmsg(16, _socket.CMSG_SPACE(4))
     if not passed:
@@ -97,7 +96,7 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
         device = attachment["interface"] or next(free)
         statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number, device))
     stages.reach("bridge:attached")
-    warning = announce(job, keeper, job.statuses or statuses)
+    warning = "; ".join(text for text in (*doubts, announce(job, keeper, job.statuses or statuses)) if text)
     stages.reach("bridge:named")
     return {"networks": statuses, "keeper": keeper, **({"warning": warning} if warning else {})}
 
@@ -137,12 +136,12 @@ def _is_link_to(path: str, text: str) -> bool:
         return False
 
 
-def ensure_bridge(sock: _socket.socket, record: dict[str, Any], conf: dict[str, Any]) -> None:
+def ensure_bridge(sock: _socket.socket, record: dict[str, Any], conf: dict[str, Any]) -> str:
     """Make a network's bridge with its addresses, in the caller's network namespace; complete one that was cut short.
 
-    StorageError if another network has the same bridge or subnet.
+    Returns a warning, or nothing. StorageError if another network has the same bridge or subnet.
     """
-    device = record["network_interface"]
+    device, warning = record["network_interface"], ""
     try:
         index = _socket.if_nametoindex(device)
     except OSError:
@@ -151,7 +150,7 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any], conf: dict[str, 
     if not index or not _is_link_to(link, record["id"]):
         from pyman.network import clashes  # the first container of a network
 
-        clashes.check(record, conf, link)
+        warning = clashes.check(record, conf, link)
     if not index:
         firewall.guard(device, bool(record.get("internal")), config.option(record, "isolate"))
         mac = bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
@@ -174,6 +173,7 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any], conf: dict[str, 
                     raise
                 raise NetworkError(f"cannot give network {record['name']} its IPv6 address", err.strerror or str(err)) from err
     netlink.set_up(sock, index)
+    return warning
 
 
 def attach(

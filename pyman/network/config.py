@@ -93,35 +93,96 @@ def _path(name: str) -> str:
     return os.path.join(networks_dir(), name + ".json")
 
 
+# Members of a network's file: what each has to be. Those with a value may be left out, and stand for it then.
+_KINDS = {str: "a text", bool: "true or false", list: "a list", dict: "an object", int: "a number"}
+_MEMBERS: dict[str, tuple[type, Any]] = {
+    "name": (str, None),
+    "id": (str, None),
+    "driver": (str, None),
+    "network_interface": (str, None),
+    "created": (str, "1970-01-01T00:00:00Z"),
+    "ipv6_enabled": (bool, False),
+    "internal": (bool, False),
+    "dns_enabled": (bool, False),
+    "subnets": (list, ()),
+    "routes": (list, ()),
+    "network_dns_servers": (list, ()),
+    "labels": (dict, ()),
+    "options": (dict, ()),
+    "ipam_options": (dict, ()),
+}
+
+
+def _be(at: str, value: object, kind: type) -> Any:
+    """The value of the member `at`, if it is of that kind. ValueError."""
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{at} is {'null' if value is None else fastjson.dumps(value)[:60]}, not {_KINDS[kind]}")
+    return value
+
+
+def _texts(at: str, value: object, needed: tuple[str, ...]) -> dict[str, Any]:
+    """The object `at` with the texts that it needs. ValueError."""
+    found: dict[str, Any] = _be(at, value, dict)
+    for key in needed:
+        if key not in found:
+            raise ValueError(f"{at} has no {key}")
+        _be(f"{at}.{key}", found[key], str)
+    return found
+
+
+def _check_members(name: str, record: dict[str, Any]) -> None:
+    """ValueError unless everything that is going to be used of a network's file makes sense; the error begins with the member."""
+    for key, (kind, default) in _MEMBERS.items():
+        if key in record:
+            _be(key, record[key], kind)
+        elif default is None:
+            raise ValueError(f"it has no {key}")
+        elif default != ():
+            record[key] = default
+    if record["name"] != name or record["driver"] != "bridge":
+        raise ValueError("name or driver: it describes another network or driver")
+    if len(record["id"]) != 64 or record["id"].strip("0123456789abcdef"):
+        raise ValueError("id: it has 64 hexadecimal digits")
+    at = "network_interface"
+    try:
+        check_interface(record[at])
+        for number, item in enumerate(record.get("subnets") or []):
+            at = f"subnets[{number}]"
+            entry = _texts(at, item, ("subnet",))
+            subnet, _ = subnets.parse_cidr(entry["subnet"])
+            subnets.check_usable(subnet)
+            lease = _be(f"{at}.lease_range", entry.get("lease_range", {}), dict)
+            for key, address in (("gateway", entry.get("gateway", "")), *((f"lease_range.{key}", text) for key, text in lease.items())):
+                if _be(f"{at}.{key}", address, str) and not subnets.contains(subnet, subnets.parse_ip(address)):
+                    raise ValueError(f"{at}.{key}: the address lies outside its subnet")
+        for number, item in enumerate(record.get("routes") or []):
+            at = f"routes[{number}]"
+            route = _texts(at, item, ("destination", "gateway"))
+            subnets.parse_cidr(route["destination"])
+            subnets.parse_ip(route["gateway"])
+            if not 0 <= _be(f"{at}.metric", route.get("metric", 0), int) < 1 << 32:
+                raise ValueError(f"{at}.metric: it is no number up to {(1 << 32) - 1}")
+        for number, server in enumerate(record.get("network_dns_servers") or []):
+            at = f"network_dns_servers[{number}]"
+            subnets.parse_ip(_be(at, server, str))
+    except PymanError as err:
+        raise ValueError(f"{at}: {err}") from err
+    for part in ("labels", "options", "ipam_options"):
+        for key, value in (record.get(part) or {}).items():
+            _be(f"{part}.{key}", value, str)
+    for option, most in (("mtu", 65535), ("metric", (1 << 32) - 1), ("vlan", 4094)):
+        text = (record.get("options") or {}).get(option, "0")
+        if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= most):
+            raise ValueError(f"options.{option}: it is no number up to {most}")
+
+
 def _checked(name: str, record: dict[str, Any]) -> dict[str, Any]:
     """The record of a file, if everything that is going to be used of it makes sense. StorageError."""
     try:
-        if record["name"] != name or record["driver"] != "bridge":
-            raise ValueError("it describes another network or driver")
-        check_interface(record["network_interface"])
-        if len(record["id"]) != 64 or record["id"].strip("0123456789abcdef"):
-            raise ValueError("its id is no id")
-        for entry in record.get("subnets") or []:
-            subnet, _ = subnets.parse_cidr(entry["subnet"])
-            subnets.check_usable(subnet)
-            addresses = [entry.get("gateway"), *(entry.get("lease_range") or {}).values()]
-            if not all(subnets.contains(subnet, subnets.parse_ip(address)) for address in addresses if address):
-                raise ValueError("an address lies outside its subnet")
-        for route in record.get("routes") or []:
-            subnets.parse_cidr(route["destination"])
-            subnets.parse_ip(route["gateway"])
-        for server in record.get("network_dns_servers") or []:
-            subnets.parse_ip(server)
-        for part in ("labels", "options", "ipam_options"):
-            if not all(isinstance(value, str) for value in (record.get(part) or {}).values()):
-                raise ValueError(f"{part} are not texts")
-        for option in ("mtu", "metric", "vlan"):
-            if not str((record.get("options") or {}).get(option, "0")).isdigit():
-                raise ValueError(f"the option {option} is no number")
-    except (KeyError, TypeError, ValueError, AttributeError, PymanError) as err:
-        why = f"no {err}" if isinstance(err, KeyError) else str(err)
+        _check_members(name, _be("it", record, dict))
+    except ValueError as err:
         raise StorageError(
-            f"cannot use network {name}", f"{_path(name)} is damaged: {why}", f"mend the file, or: pyman network rm {name}"
+            f"cannot use network {name}", f"{_path(name)} is damaged: {err}", f"mend the file, or: pyman network rm {name}"
         ) from err
     return record
 

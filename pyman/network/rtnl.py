@@ -38,7 +38,7 @@ def used_subnets() -> list[Subnet]:
 
 
 def _add(found: set[Subnet], text: str | None, prefix: int) -> None:
-    if not text or not prefix:
+    if not text or prefix < 2:  # default routes, those of VPNs in two halves among them
         return
     subnet, _ = subnets.parse_cidr(f"{text}/{prefix}")
     host_local = subnet[0] == 6 and (subnet[1] >> 118 == 0x3FA or subnet[1] >> 120 == 0xFF)  # fe80::/10, multicast

@@ -115,24 +115,34 @@ def test_junk_for_the_name_server(pyman: Run, image: str, base: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "at"),
     [
-        {"subnets": [{"subnet": "10.97.0.0/24", "gateway": "10.1.1.1"}]},
-        {"subnets": [{"subnet": "all of it"}]},
-        {"subnets": "10.97.0.0/24"},
-        {"network_interface": "../../../etc/x"},
-        {"network_interface": 'a"b'},
-        {"options": {"mtu": "big"}},
-        {"options": {"isolate": ["x"]}},
-        {"routes": [{"destination": "10.0.0.0/8"}]},
-        {"network_dns_servers": ["9.9.9.9 extra"]},
-        {"id": "..", "driver": "bridge"},
-        {"name": "other"},
-        {"driver": "macvlan"},
+        ({"subnets": [{"subnet": "10.97.0.0/24", "gateway": "10.1.1.1"}]}, "subnets[0].gateway"),
+        ({"subnets": [{"subnet": "all of it"}]}, "subnets[0]: invalid"),
+        ({"subnets": "10.97.0.0/24"}, 'subnets is "10.97.0.0/24", not a list'),
+        ({"subnets": [None]}, "subnets[0] is null, not an object"),
+        ({"subnets": [{"subnet": None}]}, "subnets[0].subnet is null, not a text"),
+        ({"subnets": [{}]}, "subnets[0] has no subnet"),
+        ({"network_interface": "../../../etc/x"}, "network_interface: invalid"),
+        ({"network_interface": 'a"b'}, "network_interface: invalid"),
+        ({"network_interface": None}, "network_interface is null"),
+        ({"internal": "yes"}, 'internal is "yes", not true or false'),
+        ({"dns_enabled": None}, "dns_enabled is null, not true or false"),
+        ({"created": 5}, "created is 5, not a text"),
+        ({"options": {"mtu": "big"}}, "options.mtu"),
+        ({"options": {"mtu": "٣٠٠"}}, "options.mtu"),
+        ({"options": {"isolate": ["x"]}}, "options.isolate"),
+        ({"labels": {"a": None}}, "labels.a is null"),
+        ({"routes": [{"destination": "10.0.0.0/8"}]}, "routes[0] has no gateway"),
+        ({"routes": [{"destination": "10.0.0.0/8", "gateway": "10.97.0.9", "metric": -1}]}, "routes[0].metric"),
+        ({"network_dns_servers": ["9.9.9.9 extra"]}, "network_dns_servers[0]"),
+        ({"id": "..", "driver": "bridge"}, "id: "),
+        ({"name": "other"}, "name or driver"),
+        ({"driver": "macvlan"}, "name or driver"),
     ],
 )
-def test_a_changed_file_is_damage_with_a_cause(pyman: Run, image: str, base: Path, change: dict[str, object]) -> None:
-    """Every part that is going to be used is looked at before it is; others go on working."""
+def test_a_changed_file_is_damage_with_a_cause(pyman: Run, image: str, base: Path, change: dict[str, object], at: str) -> None:
+    """Every part that is going to be used is looked at before it is; file and member are named; others go on working."""
     pyman("network", "create", "--subnet", "10.97.0.0/24", "hurt")
     path = base / "home/.local/share/pyman/networks/hurt.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -142,8 +152,7 @@ def test_a_changed_file_is_damage_with_a_cause(pyman: Run, image: str, base: Pat
         ("network", "update", "--dns-add", "9.9.9.9", "hurt"),
     ):
         done = pyman(*args, rc=125)
-        assert "hurt.json is damaged" in done.stderr and "Traceback" not in done.stderr, done.stderr
-    assert pyman("run", "--rm", "--network", "podman", image, "hostname", "-i").stdout.startswith("10.88.")
+        assert f"hurt.json is damaged: {at}" in done.stderr and "Traceback" not in done.stderr, done.stderr
     pyman("network", "rm", "-f", "hurt")
 
 

@@ -133,7 +133,7 @@ def test_refusals_have_a_reason(pyman: Run, args: tuple[str, ...], why: str) -> 
     assert why in done.stderr and "\x1b" not in done.stderr
 
 
-def test_the_hosts_own_subnets_are_left_alone(pyman: Run) -> None:
+def test_the_hosts_own_subnets_are_left_alone(pyman: Run, image: str, base: Path) -> None:
     with open("/proc/net/route") as file:
         rows = [line.split() for line in file.read().splitlines()[1:]]
     used = next((row for row in rows if row[1] != "00000000" and row[7] != "00000000"), None)
@@ -144,6 +144,13 @@ def test_the_hosts_own_subnets_are_left_alone(pyman: Run) -> None:
     prefix = bin(int(used[7], 16)).count("1")
     done = pyman("network", "create", "--subnet", f"{address}/{min(prefix, 30)}", rc=125)
     assert "which the host or another network uses" in done.stderr
+    # A file written by hand: told of when its bridge is made.
+    pyman("network", "create", "written")
+    path = base / "home/.local/share/pyman/networks/written.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "subnets": [{"subnet": f"{address}/{min(prefix, 30)}"}]}))
+    done = pyman("run", "--rm", "--network", "written", image, "true")
+    pyman("network", "rm", "written")
+    assert f"the subnet {address}/{min(prefix, 30)} of network written overlaps" in done.stderr and "which the host uses" in done.stderr
 
 
 @pytest.mark.parametrize(
