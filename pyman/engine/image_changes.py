@@ -92,7 +92,8 @@ def _expose(config: dict[str, Any], text: str, change: str) -> None:
     ports = dict(config.get("ExposedPorts") or {})
     for word in text.split():
         number, _, protocol = word.partition("/")
-        if not all(part.isdigit() and 0 < int(part) < 65536 for part in number.split("-", 1)) or protocol not in ("", "tcp", "udp", "sctp"):
+        good = all(part.isascii() and part.isdigit() and len(part) < 6 and 0 < int(part) < 65536 for part in number.split("-", 1))
+        if not good or protocol not in ("", "tcp", "udp", "sctp"):
             raise UsageError(f"cannot apply the change {change!r}", f"{word!r} is no port")
         ports[f"{number}/{protocol or 'tcp'}"] = {}
     config["ExposedPorts"] = ports

@@ -115,7 +115,7 @@ class Asker:
         host, colon, port = place.rpartition(":")
         if not colon or port.endswith("]"):
             host, port = place, "443" if scheme == "https" else "80"
-        if not port.isdigit() or not host:
+        if not (port.isascii() and port.isdigit()) or not host:
             raise NotPlain
         name = host.strip("[]").encode()  # text would be encoded by a codec that takes 2 ms to import
         line = socket.create_connection((name, int(port)), _CONNECT)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ def _bad(spec: str, why: str) -> UsageError:
 def _range(text: str, spec: str) -> tuple[int, int]:
     """(first, count) of `80` or `80-89`."""
     first, dash, last = text.partition("-")
-    if not first.isdigit() or (dash and not last.isdigit()):
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in ((first, last) if dash else (first,))):
         raise _bad(spec, f"{text!r} is not a port or a range of ports")
     low, high = int(first), int(last) if dash else int(first)
     if not 0 < low <= high <= 65535:
@@ -132,13 +132,25 @@ def _choose(port: dict[str, Any], among: range | None, taken: set[tuple[str, int
 
 
 def _refuse_overlaps(ports: list[dict[str, Any]]) -> None:
-    taken: set[tuple[str, str, int]] = set()
+    taken: dict[tuple[str, int], list[str]] = {}
     for port in ports:
         for offset in range(port["range"]):
-            key = (port["host_ip"], port["protocol"], port["host_port"] + offset)
-            if key in taken:
-                raise UsageError(f"cannot publish host port {key[2]}/{key[1]} twice", "two --publish options name it")
-            taken.add(key)
+            key = (port["protocol"], port["host_port"] + offset)
+            for other in taken.setdefault(key, []):
+                if _same_place(port["host_ip"], other) or _same_place(other, port["host_ip"]):
+                    where = (
+                        ""
+                        if port["host_ip"] == other
+                        else f": at {' and at '.join(ip or 'all addresses' for ip in (other, port['host_ip']))}"
+                    )
+                    why = f"two --publish options of this container name it{where}"
+                    raise UsageError(f"cannot publish host port {key[1]}/{key[0]} twice", why, "leave one of them out")
+            taken[key].append(port["host_ip"])
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether what listens at `one` (empty: all addresses) is in the way of what listens at `other`."""
+    return one in ("", other) or (one == "0.0.0.0" and ":" not in other) or (one == "::" and ":" in other)
 
 
 def _bindable(address: str, protocol: str, port: int) -> int:

@@ -44,7 +44,7 @@ def arguments(given: list[str]) -> tuple[list[str], Subnet, bool]:
         elif name == "enable_ipv6":
             ipv6 = _truth(option, value)
         elif name == "mtu":
-            if not value.isdigit() or not 68 <= int(value) <= 65521:
+            if not (value.isascii() and value.isdigit()) or not 68 <= int(value) <= 65521:
                 raise _bad(option, "its value is a number from 68 to 65521")
             mtu = value
         elif name == "cidr":

@@ -132,6 +132,7 @@ def test_the_configuration_of_a_commit(pyman: Run, changed: str, base: Path) -> 
         (("-f", "bad", changed), 'unrecognized image format "bad"'),
         (("-c", "RUN x", changed), "RUN is none of CMD"),
         (("-c", "EXPOSE x", changed), "'x' is no port"),
+        (("-c", "EXPOSE ٣", changed), "'٣' is no port"),
         (("-c", "ENV 'x", changed), "No closing quotation"),
         ((changed, "Upper"), "lower case"),
         (("nobody",), "no container with name"),

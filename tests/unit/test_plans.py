@@ -195,6 +195,33 @@ def test_bad_ports(text: str) -> None:
         ports.parse_publish([text])
 
 
+@pytest.mark.parametrize("text", ["٣:80", "80:٣", "1²:80", "127.0.0.1:8080-٨٠٨١:80-81"])
+def test_ports_have_plain_digits(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a port"):
+        ports.check_publish([text])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "where"),
+    [
+        ("18105:80", "127.0.0.1:18105:81", "at all addresses and at 127.0.0.1"),
+        ("127.0.0.1:18105:80", "18105:80", "at 127.0.0.1 and at all addresses"),
+        ("0.0.0.0:18105:80", "127.0.0.1:18105:80", "at 0.0.0.0 and at 127.0.0.1"),
+        ("[::]:18105:80", "[::1]:18105:80", "at :: and at ::1"),
+        ("18100-18109:80-89", "18105:70", "this container name it"),
+    ],
+)
+def test_a_port_that_one_container_wants_twice(one: str, other: str, where: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        ports.check_publish([one, other])
+    assert "18105/tcp twice" in str(raised.value) and where in str(raised.value)
+
+
+def test_ports_beside_each_other() -> None:
+    ports.check_publish(["127.0.0.1:18105:80", "127.0.0.2:18105:80", "[::1]:18105:80", "127.0.0.1:18105:80/udp", "18106:80"])
+    ports.check_publish(["0.0.0.0:18105:80", "[::]:18105:80"])
+
+
 def test_references() -> None:
     full = reference.parse("registry.example:5000/team/app:v1")
     assert (full.registry, full.repository, full.tag) == ("registry.example:5000", "team/app", "v1")

@@ -277,6 +277,7 @@ def test_oneshot_reload_notify_and_users(folder: Path) -> None:
         (f"[Container]\n{IMAGE}Group=1\n", 3, "Group= needs User="),
         (f"[Container]\n{IMAGE}ReloadCmd=x\nReloadSignal=HUP\n", 3, "exclude each other"),
         (f"[Container]\n{IMAGE}ExposeHostPort=http\n", 3, "is no port"),
+        (f"[Container]\n{IMAGE}ExposeHostPort=٣\n", 3, "is no port"),
         (f"[Container]\n{IMAGE}ReadOnly=maybe\n", 3, "must be true or false"),
         (f"[Container]\n{IMAGE}Exec=a \\q\n", 3, "unknown escape"),
         (f"[Container]\n{IMAGE}Healthcmd=x\n", 3, "did you mean HealthCmd= (Podman 4.5)?"),

@@ -22,7 +22,7 @@ def main(opts: Any, args: list[str]) -> int:
     if len(wanted) > 1:
         raise UsageError("too many arguments", "port takes a container and one of its ports", "pyman port web 80/tcp")
     port, _, protocol = (wanted[0] if wanted else "").partition("/")
-    if wanted and not port.isdigit():
+    if wanted and not (port.isascii() and port.isdigit() and len(port) < 6):
         raise UsageError(f"invalid port {wanted[0]!r}", "it is a number, and perhaps /tcp or /udp", "for example: 80/tcp")
     for _, container in selection.select(opts, names):
         if isinstance(container, PymanError):

@@ -148,7 +148,7 @@ def _ports(unit: UnitFile) -> list[str]:
     for entry in unit.entries(SECTION, "ExposeHostPort"):
         ports, _, protocol = entry.value.partition("/")
         first, dash, last = ports.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or protocol not in ("", "tcp", "udp"):
+        if not (ports.isascii() and first.isdigit()) or (dash and not last.isdigit()) or protocol not in ("", "tcp", "udp"):
             unit.complain(entry, f"ExposeHostPort={entry.value[:40]} is no port, as in 80, 50-59 or 53/udp")
         found.append(option("expose", entry.value))
     return found
