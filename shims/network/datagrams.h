@@ -4,7 +4,8 @@ struct flow {
     struct handle handle;
     struct port *port;
     union address peer;
-    unsigned char local[64]; /* control message with the address that the peer wrote to */
+    /* Control messages with the address that the peer wrote to: two for IPv4 on a socket for both versions. */
+    unsigned char local[128] __attribute__((aligned(sizeof(size_t))));
     size_t local_len;
     time_t used;
     struct flow *next, *next_dead;
@@ -50,7 +51,7 @@ static void take_datagrams(struct port *port)
 {
     for (int round = 0; round < 64; round++) {
         union address raw, peer;
-        unsigned char control[64];
+        unsigned char control[128] __attribute__((aligned(sizeof(size_t))));
         struct iovec data = {buffer, 65536};
         struct msghdr message = {.msg_name = &raw, .msg_namelen = sizeof raw, .msg_iov = &data, .msg_iovlen = 1,
                                  .msg_control = control, .msg_controllen = sizeof control};
@@ -79,9 +80,23 @@ static void take_datagrams(struct port *port)
             watch(&flow->handle, EPOLLIN);
         }
         flow->used = now();
-        flow->local_len = message.msg_controllen < sizeof flow->local ? message.msg_controllen : 0;
+        flow->local_len = message.msg_flags & MSG_CTRUNC ? 0 : message.msg_controllen;
         memcpy(flow->local, control, flow->local_len);
         send(flow->handle.fd, buffer, (size_t)n, MSG_NOSIGNAL);
+    }
+}
+
+/* The interface a datagram came in on is no order to send the answer there; a link-local address means nothing without it. */
+static void any_interface(struct msghdr *message)
+{
+    for (struct cmsghdr *at = message->msg_controllen ? CMSG_FIRSTHDR(message) : NULL; at; at = CMSG_NXTHDR(message, at)) {
+        if (at->cmsg_level == SOL_IP && at->cmsg_type == IP_PKTINFO)
+            ((struct in_pktinfo *)CMSG_DATA(at))->ipi_ifindex = 0;
+        else if (at->cmsg_level == SOL_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo *info = (struct in6_pktinfo *)CMSG_DATA(at);
+            if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr))
+                info->ipi6_ifindex = 0;
+        }
     }
 }
 
@@ -105,11 +120,13 @@ static void answer_datagrams(struct flow *flow)
         struct iovec data = {buffer, (size_t)n};
         struct msghdr message = {.msg_name = &to, .msg_namelen = size_of(&to), .msg_iov = &data, .msg_iovlen = 1,
                                  .msg_control = flow->local, .msg_controllen = flow->local_len};
-        struct cmsghdr *head = flow->local_len ? CMSG_FIRSTHDR(&message) : NULL;
-        if (head && head->cmsg_level == SOL_IP) /* the interface it came in on is no order to send there */
-            ((struct in_pktinfo *)CMSG_DATA(head))->ipi_ifindex = 0;
+        any_interface(&message);
         flow->used = now();
-        sendmsg(flow->port->handle.fd, &message, MSG_NOSIGNAL);
+        if (sendmsg(flow->port->handle.fd, &message, MSG_NOSIGNAL) < 0 && flow->local_len) { /* the address has gone, or is a group's */
+            message.msg_control = NULL;
+            message.msg_controllen = 0;
+            sendmsg(flow->port->handle.fd, &message, MSG_NOSIGNAL);
+        }
     }
 }
 

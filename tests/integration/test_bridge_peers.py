@@ -41,6 +41,10 @@ for port in 18090 18091 18092; do ask http://198.51.100.1:$port/; done
 ask "http://[fd51::1]:18091/"
 for address in 127.0.0.1 198.51.100.1; do curl -s --retry 100 --retry-all-errors --retry-delay 1 http://$address:18091/; done
 echo udp $(in_peer $PYTHON -c "$DATAGRAM")
+# Answers come from the address that was asked, whatever others the host has.
+ip addr add 198.51.100.9/24 dev h0; ip addr add fd51::9/64 dev h0 nodad
+echo asked $(in_peer $PYTHON -c "$CONNECTED")
+ip addr del 198.51.100.9/24 dev h0; ip addr del fd51::9/64 dev h0
 # What a server has written is in its log a moment later.
 logged() { until [ "$(pyman logs $1 2>&1 | grep -c response:200)" -ge $2 ]; do sleep 0.1; done; echo "log $1"; pyman logs $1 2>&1; }
 logged pasta 1; logged bridge 4; logged inner 1
@@ -99,13 +103,32 @@ while True:  # until the server is there
         pass
 """
 
-ANSWER = """
+CONNECTED = """
 import socket
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.bind(("0.0.0.0", 90))
+for host in ("198.51.100.9", "198.51.100.1", "fd51::9", "fd51::1"):
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(1)
+    sock.connect((host, 18093))  # what another address answers is not taken
+    for _ in range(60):
+        try:
+            sock.send(b"x")
+            sock.recv(100)
+            print(host)
+            break
+        except OSError:
+            pass
+"""
+
+ANSWER = """
+import os, socket
+six = os.fork() == 0
+sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+if six:
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+sock.bind(("::" if six else "0.0.0.0", 90))
 while True:
     peer = sock.recvfrom(100)[1]
-    sock.sendto(":".join(map(str, peer)).encode(), peer)
+    sock.sendto(":".join(map(str, peer[:2])).encode(), peer)
 """
 
 
@@ -138,6 +161,7 @@ def inside(script: str, place: Path, layout: str) -> subprocess.CompletedProcess
         "PYTHON": sys.executable,
         "DATAGRAM": DATAGRAM,
         "ANSWER": ANSWER,
+        "CONNECTED": CONNECTED,
         "SERVERS": SERVERS,
         "LAYOUT": layout,
     }
@@ -162,6 +186,7 @@ def test_servers_see_the_peers_own_address(base: Path, layout: str) -> None:
     assert logs["bridge"].count("198.51.100.2]") == 2 and "[fd51::2]" in logs["bridge"]
     assert "198.51.100.1]" in logs["bridge"]  # the host by its own address
     assert "udp 198.51.100.2:" in text
+    assert "asked 198.51.100.9 198.51.100.1 fd51::9 fd51::1\n" in text, text
     assert ":10.89." in logs["inner"] and "198.51.100" not in logs["inner"].split("CHECK")[0]  # no way back: the bridge's address
     assert not any("127.0.0.1" in part.split("CHECK")[0] for name, part in logs.items() if name != "pasta")
     assert re.search(r"18091/tcp +ok", text) and re.search(r"^host +\S+ +ok", text, re.M), text
