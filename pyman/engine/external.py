@@ -97,7 +97,7 @@ class Runtime:
             self._run([*argv, self.id], "create", stdio, preserve)
             if receiver is not None:
                 self.console = _receive_console(receiver)
-            self.pid = int(store.read_text(pid_file) or "0")
+            self.pid = self._created(pid_file)
             self.start_time = process.start_time(self.pid)
             if cgroup:
                 from pyman.runtime import cgroup as driver
@@ -115,6 +115,17 @@ class Runtime:
                     except OSError:
                         pass  # none was made, or it is the container's
                 os.close(fd)
+
+    def _created(self, pid_file: str) -> int:
+        """The process that `create` left, by its pid file. RuntimeFailure: 0, which kill(2) would take for our own group, or no number at all."""
+        text = store.read_text(pid_file) or ""
+        if not (text.isascii() and text.strip().isdigit()) or int(text) < 2:
+            raise RuntimeFailure(
+                f"cannot start container {self.id[:12]}",
+                f"the runtime {self.command[0]} ended well, but its pid file has no process: {text[:40]!r}",
+                "look whether it is an OCI runtime",
+            )
+        return int(text)
 
     def start(self) -> None:
         """`RUNTIME start`."""

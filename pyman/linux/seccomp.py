@@ -68,6 +68,9 @@ ARCHES = {
 }
 
 
+_LARGEST = 1 << 18  # bytes of a cached filter: the kernel takes 32 KiB
+
+
 def program(description: dict[str, Any]) -> bytes:
     """The BPF program of an OCI linux.seccomp object, from the cache or freshly compiled.
 
@@ -76,10 +79,10 @@ def program(description: dict[str, Any]) -> bytes:
     import _blake2  # the C half of hashlib
 
     text = fastjson.dumps(description)
-    key = _blake2.blake2b(f"1 {os.uname().machine} {text}".encode(), digest_size=24).hexdigest()
+    key = _blake2.blake2b(f"2 {os.uname().machine} {text}".encode(), digest_size=24).hexdigest()
     directory = os.path.join(paths.cachedir(), "seccomp")
     path = os.path.join(directory, key + ".bpf")
-    cached = _read_cached(path)
+    cached = _read_cached(path, key)
     if cached is not None:
         return cached
     data = _compile(description)
@@ -87,27 +90,30 @@ def program(description: dict[str, Any]) -> bytes:
         paths.ensure_private(directory)
         temp = f"{path}.{os.getpid()}"
         with open(temp, "wb") as file:
-            file.write(_blake2.blake2b(data, digest_size=16).digest() + data)
+            file.write(_blake2.blake2b(data, digest_size=16, key=key.encode()).digest() + data)
         os.rename(temp, path)
     except (OSError, PymanError):
         pass  # a full disk costs time at the next start, nothing else
     return data
 
 
-def _read_cached(path: str) -> bytes | None:
+def _read_cached(path: str, key: str) -> bytes | None:
+    """The filter in a file of the cache; None if it is damaged, another description's, or no file of ours at all."""
     import _blake2
 
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with open(fd, "rb") as file:
+    try:
         info = os.fstat(fd)
-        if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        if info.st_mode & 0o170022 != 0o100000 or info.st_uid != os.geteuid() or info.st_size > _LARGEST:  # a file that others do not write
             return None
-        data = file.read()
+        data = os.read(fd, _LARGEST)
+    finally:
+        os.close(fd)
     body = data[16:]
-    if not body or len(body) % 8 or _blake2.blake2b(body, digest_size=16).digest() != data[:16]:
+    if not body or len(body) % 8 or _blake2.blake2b(body, digest_size=16, key=key.encode()).digest() != data[:16]:
         return None
     return body
 
