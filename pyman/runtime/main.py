@@ -70,8 +70,11 @@ def main(argv: list[str]) -> NoReturn:
         code = _failed(argv)
     try:
         sys.stdout.flush()
-    except OSError:
-        pass
+    except BrokenPipeError:
+        pass  # whoever read it has enough
+    except OSError as err:
+        log(settings, "error", f"cannot write what was to be printed: {err.strerror or err}")
+        code = code or _failed(argv)
     os._exit(code)
 
 

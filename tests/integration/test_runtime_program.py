@@ -142,6 +142,14 @@ def test_list_in_all_its_forms(bundle: Bundle, runtime: Runtime) -> None:
     assert "--format" in runtime("list", "--format", "yaml", rc=1).stderr
 
 
+def test_output_that_is_lost_is_an_error(base: Path) -> None:
+    program = [sys.executable, "-SI", str(ROOT / "pyman/runtime/__main__.py")]
+    for verb in ("list", "features"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([*program, verb], env=environment(base), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, "No space left on device" in done.stderr) == (1, True), done.stderr
+
+
 def test_exec_takes_its_options(bundle: Bundle, runtime: Runtime) -> None:
     runtime("run", "-d", "--bundle", bundle.save(env=["PATH=/bin", "A=old"]), "ex")
     text = runtime(

@@ -70,6 +70,13 @@ def test_the_full_spec_is_accepted() -> None:
     check(full())
 
 
+def test_the_number_of_a_node_is_none_below_zero() -> None:
+    spec = full()
+    spec["linux"]["devices"][0]["major"] = -1
+    with pytest.raises(RuntimeFailure, match="major"):
+        check(spec)
+
+
 @pytest.mark.parametrize("missing", ["defaultAction", "names", "action"])
 def test_what_a_filter_needs_is_not_guessed(missing: str) -> None:
     spec = full()
