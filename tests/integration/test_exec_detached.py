@@ -29,46 +29,46 @@ def deaths(pyman: Run, name: str) -> dict[str, int]:
 
 
 def test_the_end_is_recorded(pyman: Run, image: str, base: Path) -> None:
-    pyman("run", "-d", "--name", "ed", "--network", "none", image, "sleep", "600")
-    short = pyman("exec", "-d", "ed", "sh", "-c", "exit 3").stdout.strip()
-    signalled = pyman("exec", "-d", "ed", "sh", "-c", "kill -9 $$").stdout.strip()
-    terminal = pyman("exec", "-dt", "ed", "sh", "-c", "seq 1 20000; tty && test -t 1 && exit 5").stdout.strip()
+    pyman("run", "-d", "--name", "sessions", "--network", "none", image, "sleep", "600")
+    short = pyman("exec", "-d", "sessions", "sh", "-c", "exit 3").stdout.strip()
+    signalled = pyman("exec", "-d", "sessions", "sh", "-c", "kill -9 $$").stdout.strip()
+    terminal = pyman("exec", "-dt", "sessions", "sh", "-c", "seq 1 20000; tty && test -t 1 && exit 5").stdout.strip()
     given = subprocess.run(
-        [*command(), "exec", "-d", "--preserve-fds", "1", "ed", "sh", "-c", "echo preserved >&3"],
+        [*command(), "exec", "-d", "--preserve-fds", "1", "sessions", "sh", "-c", "echo preserved >&3"],
         env=environment(base), stdout=subprocess.PIPE, preexec_fn=lambda: os.dup2(os.open("preserved", os.O_WRONLY | os.O_CREAT), 3, True),
         close_fds=False, cwd=base, text=True, check=True, timeout=300,
     ).stdout.strip()  # fmt: skip
-    long = pyman("exec", "-d", "ed", "sleep", "600").stdout.strip()
-    until(lambda: len(deaths(pyman, "ed")) == 4)
-    assert deaths(pyman, "ed") == {short: 3, signalled: 137, terminal: 5, given: 0}
+    long = pyman("exec", "-d", "sessions", "sleep", "600").stdout.strip()
+    until(lambda: len(deaths(pyman, "sessions")) == 4)
+    assert deaths(pyman, "sessions") == {short: 3, signalled: 137, terminal: 5, given: 0}
     assert (base / "preserved").read_text() == "preserved\n"
-    assert sorted(json.loads(pyman("inspect", "--format", "{{json .ExecIDs}}", "ed").stdout)) == sorted(
+    assert sorted(json.loads(pyman("inspect", "--format", "{{json .ExecIDs}}", "sessions").stdout)) == sorted(
         [short, signalled, terminal, given, long]
     )
     ended, living = session(pyman, short), session(pyman, long)
     assert (ended["Running"], ended["ExitCode"], ended["Pid"], ended["CanRemove"]) == (False, 3, 0, True)
     assert (living["Running"], living["ExitCode"], living["CanRemove"]) == (True, 0, False) and living["Pid"] > 0
     # 126 and 127 are for who waits for the command.
-    assert "no such file" in pyman("exec", "-d", "ed", "/nowhere", rc=125).stderr
-    assert "it is a directory" in pyman("exec", "-d", "ed", "/etc", rc=125).stderr
+    assert "no such file" in pyman("exec", "-d", "sessions", "/nowhere", rc=125).stderr
+    assert "it is a directory" in pyman("exec", "-d", "sessions", "/etc", rc=125).stderr
     for options, code in (((), 127), (("-t",), 127), (("-d",), 125)):
-        assert "cannot enter working directory" in pyman("exec", *options, "-w", "/nowhere", "ed", "true", rc=code).stderr
-    pyman("exec", "-w", "/etc/passwd", "ed", "true", rc=125)
-    pyman("stop", "-t", "0", "ed")
-    until(lambda: deaths(pyman, "ed").get(long) == 137)
-    pyman("rm", "ed")
+        assert "cannot enter working directory" in pyman("exec", *options, "-w", "/nowhere", "sessions", "true", rc=code).stderr
+    pyman("exec", "-w", "/etc/passwd", "sessions", "true", rc=125)
+    pyman("stop", "-t", "0", "sessions")
+    until(lambda: deaths(pyman, "sessions").get(long) == 137)
+    pyman("rm", "sessions")
     settled(base, str(base / "home"))
 
 
 def test_an_end_that_is_not_recorded_yet_is_awaited(pyman: Run, image: str, base: Path) -> None:
     """Between the end of a session and what its parent writes of it nobody takes it for one that left nothing."""
-    pyman("run", "-d", "--name", "ed", "--network", "none", image, "sleep", "600")
-    identifier = pyman("exec", "-d", "ed", "sleep", "600").stdout.strip()
+    pyman("run", "-d", "--name", "sessions", "--network", "none", image, "sleep", "600")
+    identifier = pyman("exec", "-d", "sessions", "sleep", "600").stdout.strip()
     pid = session(pyman, identifier)["Pid"]
     parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(parent, signal.SIGSTOP)
     try:
-        pyman("exec", "ed", "kill", "-9", "-1", rc=None)
+        pyman("exec", "sessions", "kill", "-9", "-1", rc=None)
         until(lambda: ended(pid))
         argv = [*command(), "inspect", "-f", "{{.Running}} {{.ExitCode}}", identifier]
         asked = subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE, text=True)
@@ -77,7 +77,7 @@ def test_an_end_that_is_not_recorded_yet_is_awaited(pyman: Run, image: str, base
     finally:
         os.kill(parent, signal.SIGCONT)
     assert asked.communicate(timeout=300)[0] == "false 137\n"
-    pyman("rm", "-f", "-t", "0", "ed")
+    pyman("rm", "-f", "-t", "0", "sessions")
 
 
 @pytest.mark.parametrize("stage", stages.EXEC + stages.EXEC_DETACHED)
