@@ -17,7 +17,7 @@ from pyman.engine.container_list import list_containers
 from pyman.errors import StorageError, UsageError
 from pyman.image import reference
 from pyman.image.manifest import host_platform
-from pyman.linux import process
+from pyman.linux import fs, process
 from pyman.rootless import userns
 from pyman.state import fastjson, store
 from pyman.storage import images, intents, layers, partial, sharing, tarsink, tarwriter, trash, unpacker
@@ -125,7 +125,7 @@ def _store_layer(made: Plan, squash: bool, single: bool, intent: intents.Intent)
     with layers.Staging() as staging:
         read_end, write_end = os.pipe()
         report_r, report_w = os.pipe()
-        root_access.widen(write_end)
+        fs.widen_pipe(write_end)
         packer = process.fork(lambda: _pack(made, squash, write_end, report_w), "pyman:[commit]", (write_end, report_w))
         os.close(write_end)
         os.close(report_w)

@@ -12,7 +12,7 @@ from pyman import paths
 from pyman.engine import cp_sides, root_access
 from pyman.engine.cp_sides import Side
 from pyman.errors import ImageError, PymanError, StorageError, UsageError
-from pyman.linux import libc
+from pyman.linux import fs, libc
 from pyman.rootless import userns
 from pyman.state import fastjson
 from pyman.storage import tarsink, tarwriter, untar
@@ -40,7 +40,7 @@ def copy(source: Side, dest: Side, *, archive: bool = True, overwrite: bool = Fa
         for side in sorted((source, dest), key=lambda side: side.container.id if side.container is not None else ""):
             side.prepare()
         read_end, write_end = os.pipe()
-        root_access.widen(write_end)
+        fs.widen_pipe(write_end)
         reading = writing = None
         try:
             reading = userns.start_call(lambda: _pack(source, write_end), "pyman:[cp]", (write_end, *_held(source)), source.join_fd)

@@ -49,7 +49,7 @@ def run(plan: Plan) -> int:
 
 
 def _undo(plan: Plan, pids: list[int]) -> None:
-    for pid in filter(None, pids):
+    for pid in pids:
         try:
             os.kill(pid, 9)
         except ProcessLookupError:

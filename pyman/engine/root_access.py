@@ -185,13 +185,3 @@ def _translate(table: list[tuple[int, int, int]], number: int, side: int) -> int
 def single_id() -> bool:
     """Whether there is one id only, so that owners cannot be set."""
     return idmaps.load_idmap().single
-
-
-def widen(pipe: int) -> None:
-    """A pipe of 1 MiB, where the user's limit allows it: fewer turns between reader and writer."""
-    import fcntl
-
-    try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)  # type: ignore[attr-defined, unused-ignore]
-    except OSError:
-        pass

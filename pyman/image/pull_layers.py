@@ -6,13 +6,13 @@ that wait for it at once, while the workers have the next ones: nobody waits for
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 
 from pyman import stages
 from pyman.errors import ImageError, PymanError, RegistryError, StorageError
 from pyman.image import lanes, pull_chunked
+from pyman.linux import fs
 from pyman.storage import layers, partial
 from pyman.storage.unpacker import Unpacker
 
@@ -125,7 +125,7 @@ def _transfer(
         hint = "free some disk space" if err.errno == 28 else ""
         raise StorageError("cannot unpack layer", err.strerror or str(err), hint, errno=err.errno or 0) from err
     read_end, write_end = os.pipe()
-    _widen(write_end)
+    fs.widen_pipe(write_end, _PIPE)
     download_error: list[BaseException] = []
 
     def arrived(data: bytes) -> None:
@@ -171,11 +171,3 @@ def _transfer(
             os.close(read_end)
     thread.join()
     return staging, info
-
-
-def _widen(pipe: int) -> None:
-    """A pipe that holds more: fewer changes between the process that downloads and the one that unpacks."""
-    try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
-    except OSError:
-        pass  # the user's pipes may hold no more together (pipe-user-pages-soft)

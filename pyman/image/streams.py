@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
+
+from pyman.linux import fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +20,7 @@ class Running:
 
     def __init__(self, start: Callable[[int], Any]) -> None:
         self.fd, self._into = os.pipe()
-        try:
-            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-        except OSError:
-            pass  # the user has many pipes: the usual size will do
+        fs.widen_pipe(self.fd, _PIPE_SIZE)
         self._done: list[Any] = []
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, args=(start,), daemon=True)

@@ -1,4 +1,4 @@
-"""File system calls beyond os: statfs magic numbers, syncfs. Any process."""
+"""File system calls beyond os: statfs magic numbers, syncfs, sizes of pipes. Any process."""
 
 from __future__ import annotations
 
@@ -77,3 +77,13 @@ def _fsconfig(fs_fd: int, command: int, key: str | None, value: str | None) -> N
     )
     if result < 0:
         libc.raise_errno("fsconfig", key or "")
+
+
+def widen_pipe(pipe: int, size: int = 1 << 20) -> None:
+    """A pipe of `size` bytes, where the user's pipes may hold so much together: fewer turns between reader and writer."""
+    import fcntl
+
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)  # type: ignore[attr-defined, unused-ignore]
+    except OSError:
+        pass  # pipe-user-pages-soft: the usual size will do

@@ -36,14 +36,6 @@ def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def _hang_up(started: Any, fd: int) -> None:
-    """Nobody reads any more what comes by `fd`: the process is to learn it (SIGPIPE, or SIGHUP of a terminal), rather than wait for ever."""
-    for name in ("console", "stdout", "stderr"):
-        if getattr(started, name) == fd:
-            setattr(started, name, -1)
-    os.close(fd)
-
-
 def _relay_loop(started: Any, pidfd: int, tty: bool, stdin: bool, keys: Keys, terminal: Terminal, signals: Signals) -> bool:
     poll = select.poll()
     sinks = {started.console: 1} if tty else {started.stdout: 1, started.stderr: 2}
@@ -76,8 +68,8 @@ def _relay_loop(started: Any, pidfd: int, tty: bool, stdin: bool, keys: Keys, te
             if not data or not write_all(sinks[fd], data):
                 poll.unregister(fd)
                 del sinks[fd]
-                if data:
-                    _hang_up(started, fd)
+                if data:  # its reader has gone: the process is to learn it (SIGPIPE, or SIGHUP of a terminal), rather than wait for ever
+                    os.close(fd)
         if stdin and 0 in ready:
             data = os.read(0, CHUNK)
             passed, detached = keys.feed(data)

@@ -71,8 +71,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         raise RuntimeFailure("cannot use --console-socket", "the bundle asks for no terminal", stage="config")
     for name in validate.unknown_capabilities(spec["process"]):
         _note(settings, f"unknown capability {name} was left out")
-    for name in validate.vain_ambient(spec["process"]):
-        _note(settings, f"{name} cannot be ambient, since it is not permitted and inheritable too")
+    for text in validate.vain_ambient(spec["process"]):
+        _note(settings, text)
     if (spec.get("annotations") or {}).get("run.oci.keep_original_groups") in ("1", "true"):
         spec["process"]["keepGroups"] = True  # crun's annotation, which managers set for --group-add keep-groups
     if (spec.get("annotations") or {}).get("run.oci.seccomp_fail_unknown_syscall") == "1" and spec["linux"].get("seccomp"):

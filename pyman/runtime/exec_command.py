@@ -21,10 +21,10 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     entry, command = store.Root(settings.get("root") or "").load(args[0]), args[1:]
     spec = entry.spec()
     process = _process(spec, command, opts)
-    for name in validate.vain_ambient(process):
+    for text in validate.vain_ambient(process):
         from pyman.runtime import main
 
-        main.log(settings, "warning", f"{name} cannot be ambient, since it is not permitted and inheritable too")
+        main.log(settings, "warning", text)
     state = entry.state()
     entry.require_running("execute a command in", created=True, status=state["status"])
     place = entry.cgroup

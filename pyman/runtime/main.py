@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # The launcher says under which name it was called, if that is another one: a symbolic link `runc`, for example.
 NAME = os.environ.pop("PYMAN_CALLED_AS", "") or "pyman-runtime"
-# In the form in which crun says it; SYSTEMD: sd_notify(3).
 _NO_READER = 6  # ENXIO: a FIFO that nobody reads, yet or any more
+# In the form in which crun says it; SYSTEMD: sd_notify(3).
 FEATURES = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF"
 HELP = f"""Usage: {NAME} [OPTION...] COMMAND [OPTION...] CONTAINER ...
 

@@ -106,13 +106,13 @@ def unknown_capabilities(process: dict[str, Any]) -> list[str]:
 
 
 def vain_ambient(process: dict[str, Any]) -> list[str]:
-    """Take those ambient capabilities out of a process that are not permitted and inheritable too: the kernel has no such thing."""
+    """Take those ambient capabilities out of a process that are not permitted and inheritable too: the kernel has no such thing. A warning for each."""
     sets = process.get("capabilities") or {}
     possible = set(sets.get("permitted") or ()) & set(sets.get("inheritable") or ())
     vain = sorted(set(sets.get("ambient") or ()) - possible)
     if vain:
         sets["ambient"] = [name for name in sets["ambient"] if name in possible]
-    return vain
+    return [f"{name} cannot be ambient, since it is not permitted and inheritable too" for name in vain]
 
 
 def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:

@@ -39,8 +39,7 @@ _I32, _I64, _U16, _U32, _U64 = (
     )
 )
 _ANY = _Range(-(1 << 63), (1 << 64) - 1)  # where an unsigned field is written as a signed one, too
-_NUMBER = _Range(0, (1 << 32) - 1)  # a device's
-_NODE = _Range(-1, (1 << 32) - 1)  # a device's number; -1: all
+_NODE = _Range(-1, (1 << 32) - 1)  # a device's number in a rule; -1: all
 _HOOK = {"path": str, "args": [str], "env": [str], "timeout": _Range(1, (1 << 31) - 1)}
 MAPPING: dict[str, Any] = {"containerID": _ID, "hostID": _ID, "size": _Range(1, (1 << 32) - 1)}
 PROCESS: dict[str, Any] = {
@@ -101,9 +100,7 @@ SPEC: dict[str, Any] = {
         "uidMappings": [MAPPING],
         "gidMappings": [MAPPING],
         "timeOffsets": _Map({"secs": _I64, "nanosecs": _Range(0, 999999999)}),
-        "devices": [
-            {"path": str, "type": str, "major": _NUMBER, "minor": _NUMBER, "fileMode": _Range(0, 0o177777), "uid": _ID, "gid": _ID}
-        ],
+        "devices": [{"path": str, "type": str, "major": _U32, "minor": _U32, "fileMode": _Range(0, 0o177777), "uid": _ID, "gid": _ID}],
         "cgroupsPath": str,
         "resources": RESOURCES,
         "rootfsPropagation": str,
