@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
     if needs and os.getuid() == 0:
         raise pytest.UsageError("the integration tests run as an unprivileged user; tests/run makes one")
+
+
+@pytest.fixture(autouse=True)
+def no_hang(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that waits for ever fails with its traceback, and the others run: a hang says nothing and ends everything."""
+
+    def tell(number: int, frame: object) -> None:
+        pytest.fail("the test waits for something that does not come")
+
+    before = signal.signal(signal.SIGALRM, tell)
+    signal.alarm(2400 if request.node.path.parent.name == "vm" else 900)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def command() -> list[str]:

@@ -28,15 +28,11 @@ def fill(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["fifo", "directory", "link", "huge", "cut"])
 def test_what_is_no_filter_is_passed_over(pyman: Run, image: str, base: Path, how: str) -> None:
-    pyman(*NONE, image, "true")
-    cached = list((base / "home/.cache/pyman/seccomp").glob("*.bpf"))
-    assert cached
-    for path in cached:
-        fill(path, how)
-    assert pyman(*NONE, image, "grep", "Seccomp:", "/proc/self/status").stdout.split() == ["Seccomp:", "2"]
-    for path in cached:
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
+    own = {"XDG_CACHE_HOME": str(base / f"cache-{how}")}
+    pyman(*NONE, image, "true", env=own)
+    (cached,) = (base / f"cache-{how}" / "pyman/seccomp").glob("*.bpf")
+    fill(cached, how)
+    assert pyman(*NONE, image, "grep", "Seccomp:", "/proc/self/status", env=own).stdout.split() == ["Seccomp:", "2"]
 
 
 def test_another_description_s_filter_is_not_taken(pyman: Run, image: str, base: Path) -> None:
@@ -44,14 +40,14 @@ def test_another_description_s_filter_is_not_taken(pyman: Run, image: str, base:
     profile.write_text(
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 33}]}'
     )
-    cache = base / "home/.cache/pyman/seccomp"
-    pyman(*NONE, image, "true")
-    before = set(cache.glob("*.bpf"))
+    own, cache = {"XDG_CACHE_HOME": str(base / "cache-two")}, base / "cache-two/pyman/seccomp"
+    pyman(*NONE, image, "true", env=own)
+    (usual,) = cache.glob("*.bpf")
     strict = (*NONE, "--security-opt", f"seccomp={profile}", image, "mkdir", "/made")
-    pyman(*strict, rc=1)
-    (mine,) = set(cache.glob("*.bpf")) - before
-    mine.write_bytes(before.pop().read_bytes())
-    pyman(*strict, rc=1)
+    pyman(*strict, rc=1, env=own)
+    (mine,) = set(cache.glob("*.bpf")) - {usual}
+    mine.write_bytes(usual.read_bytes())
+    pyman(*strict, rc=1, env=own)
 
 
 @pytest.mark.parametrize("left", ["", "0", "-1", "abc"])
