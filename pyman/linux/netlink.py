@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket
 import os
 import time
+from errno import EINVAL
 
 from pyman.linux import libc
 
@@ -31,6 +32,11 @@ def attribute(kind: int, payload: bytes) -> bytes:
     """struct rtattr with its payload and padding."""
     length = 4 + len(payload)
     return length.to_bytes(2, "little") + kind.to_bytes(2, "little") + payload + bytes(-length % 4)
+
+
+# TCP segments of up to 256 KB together between devices that exist in memory alone (IFLA_GSO_IPV4_MAX_SIZE, Linux 6.3; older kernels pass it
+# over, one that has it without such pairs may say EINVAL). The kernel cuts what leaves by a device that takes less, as pasta's does.
+_LARGE = attribute(63, libc.u32s(1 << 18))
 
 
 def talk(sock: _socket.socket, kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
@@ -73,12 +79,18 @@ def new_veth(sock: _socket.socket, master: int, mtu: int, netns_fd: int, name: s
 
     OSError: EEXIST if a name is taken there.
     """
-    peer = link(0) + attribute(_IFLA_IFNAME, name.encode() + b"\0") + attribute(_IFLA_ADDRESS, mac)
-    peer += attribute(_IFLA_MTU, libc.u32s(mtu)) + attribute(_IFLA_NET_NS_FD, netns_fd.to_bytes(4, "little"))
-    info = attribute(_IFLA_INFO_KIND, b"veth") + attribute(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer))
-    body = link(0, IFF_UP, IFF_UP) + (attribute(_IFLA_IFNAME, own_name.encode() + b"\0") if own_name else b"")
-    body += attribute(_IFLA_MTU, libc.u32s(mtu)) + attribute(_IFLA_MASTER, libc.u32s(master)) + attribute(_IFLA_LINKINFO, info)
-    talk(sock, NEWLINK, REQUEST | ACK | CREATE | EXCLUSIVE, body)
+    for large in (_LARGE, b""):
+        peer = link(0) + attribute(_IFLA_IFNAME, name.encode() + b"\0") + attribute(_IFLA_ADDRESS, mac)
+        peer += attribute(_IFLA_MTU, libc.u32s(mtu)) + large + attribute(_IFLA_NET_NS_FD, netns_fd.to_bytes(4, "little"))
+        info = attribute(_IFLA_INFO_KIND, b"veth") + attribute(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer))
+        body = link(0, IFF_UP, IFF_UP) + (attribute(_IFLA_IFNAME, own_name.encode() + b"\0") if own_name else b"") + large
+        body += attribute(_IFLA_MTU, libc.u32s(mtu)) + attribute(_IFLA_MASTER, libc.u32s(master)) + attribute(_IFLA_LINKINFO, info)
+        try:
+            talk(sock, NEWLINK, REQUEST | ACK | CREATE | EXCLUSIVE, body)
+            return
+        except OSError as err:
+            if err.errno != EINVAL or not large:
+                raise
 
 
 def set_up(sock: _socket.socket, index: int) -> None:
