@@ -13,6 +13,7 @@ if not __package__:
 gc.disable()  # loading modules makes no garbage, only work for the collector; main enables it for what may last
 
 word = next((word for word in sys.argv[1:] if word[:1] != "-"), "").replace("/", "")
+# The same lines as in pyman/__main__.py: a module that both read would have to be found in two directories before there is a finder.
 bundle = {}
 try:  # the finder itself is in the bundle too: importlib would go through two directories for it
     fd = posix.open(f"{ROOT}/__pycache__/bundle-runtime-{word}.{sys.implementation.cache_tag}.bin", posix.O_RDONLY | posix.O_CLOEXEC)
