@@ -30,7 +30,7 @@ def health(pyman: Run, name: str = "h") -> dict[str, Any]:
 
 
 def test_the_field_s_older_name(pyman: Run, image: str) -> None:
-    start(pyman, image, "--health-cmd", "true")
+    start(pyman, image, *by_hand("true"))  # no timer: two looks see the same
     assert field(pyman, "h", "{{.State.Healthcheck.Status}}") == field(pyman, "h", "{{.State.Health.Status}}") != ""
     assert "Healthcheck" not in json.loads(field(pyman, "h", "{{json .State}}"))
     assert field(pyman, "h", "{{.HostConfig.LogConfig.Size}}") == "-1B"
