@@ -44,9 +44,9 @@ def print_error(err: PymanError) -> None:
     sys.stderr.flush()
 
 
-def print_warning(text: str) -> None:
+def print_warning(text: str, label: str = "Warning") -> None:
     """`Warning: text`, on stderr."""
-    sys.stderr.write(f"Warning: {_line(text)}\n")
+    sys.stderr.write(f"{label}: {_line(text)}\n")
     sys.stderr.flush()
 
 

@@ -37,7 +37,7 @@ def create_container(
     reporter: Callable[[], Any] | None = None,
     *,
     owned: bool = False,
-    warn: Callable[[str], None] | None = None,
+    warn: Callable[..., None] | None = None,
 ) -> Container:
     """Create a container from the options and positionals of run/create (IMAGE [COMMAND...]).
 
@@ -80,7 +80,7 @@ def create_container(
     if warn and opts.get("restart") and not opts.get("quiet"):
         from pyman.engine import reboot  # with a policy only
 
-        reboot.tell_once(opts["restart"], warn)
+        reboot.tell(opts["restart"], warn)
     if needed:
         from pyman.engine import dependencies
 

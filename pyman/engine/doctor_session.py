@@ -49,14 +49,11 @@ def _lingering() -> Finding:
 def _after_a_reboot() -> Finding:
     from pyman.engine import reboot
 
-    needed = reboot.missing()
-    if not needed:
-        return Finding("restart at boot", OK, "containers with --restart=always are started again after a reboot")
-    commands = [each for each in needed if not each.startswith("(")]
-    reasons = [each.strip("()") for each in needed if each.startswith("(")]
-    verdict = OK if not os.path.isdir("/run/systemd/system") else WARN
-    said = "containers with --restart=always are not started again after a reboot"
-    return Finding("restart at boot", verdict, ": ".join([said, *reasons]), "; ".join(commands))
+    good, why, commands = reboot.verdict()
+    if good:
+        return Finding("restart at boot", OK, f"containers with --restart=always will be back after a reboot: {why}")
+    known = OK if not os.path.isdir("/run/systemd/system") else WARN
+    return Finding("restart at boot", known, f"containers with --restart=always will not be back after a reboot: {why}", commands)
 
 
 def _quadlet_files() -> Finding:

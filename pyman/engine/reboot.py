@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNIT = "pyman-restart.service"
+_LACKS = {f"{UNIT} is not enabled": "systemctl", "lingering is off": "loginctl"}
 _SYSTEM_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
 
 
@@ -40,20 +41,36 @@ def lingers() -> bool:
     return os.path.exists(f"/var/lib/systemd/linger/{idmap.user_name(os.getuid())}")
 
 
-def tell_once(policy: object, warn: Callable[[str], None]) -> None:
-    """At the first restart policy that would outlast a reboot: say what is missing for it, once per store, or nothing if all is there."""
+def verdict() -> tuple[bool, str, str]:
+    """(whether containers are there again after a reboot; why, or what is missing; the commands for that)."""
+    needed = missing()
+    if not needed:
+        return True, f"lingering is on and {UNIT} is enabled", ""
+    reasons = [each.strip("()") for each in needed if each.startswith("(")]
+    commands = [each for each in needed if not each.startswith("(")]
+    lacks = [lack for lack, command in _LACKS.items() if any(each.startswith(command) for each in commands)]
+    return False, ", ".join([*reasons, *lacks]), " && ".join(commands)
+
+
+def tell(policy: object, warn: Callable[..., None]) -> None:
+    """A restart policy that would outlast a reboot: say at a store's first whether it will, and later if something can be done that it does.
+
+    warn: prints a line; its keyword `label` is the word before it.
+    """
     if not str(policy or "").startswith(("always", "unless-stopped")):
         return
     mark = os.path.join(paths.graphroot(), "restart-told")
-    if os.path.exists(mark):
+    first = not os.path.exists(mark)
+    good, why, commands = verdict()
+    if not first and (good or not commands):
         return
-    needed = missing()
-    if needed:
+    if first:
         try:
             os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError:
-            return  # nowhere to remember it: not to say it is better than to say it each time
-        reasons = [each.strip("()") for each in needed if each.startswith("(")]
-        commands = ", ".join(each for each in needed if not each.startswith("("))
-        said = ": ".join(["after a reboot of the machine this container will not be started again", *reasons])
-        warn(said + (f"; for that: {commands}" if commands else ""))
+            if good or not commands:
+                return  # nowhere to remember it: not to say it is better than to say it each time
+    if good:
+        warn(f"this container will be back after a reboot: {why}", label="Note")
+    else:
+        warn(f"this container will not be back after a reboot: {why}" + (f"; to change that: {commands}" if commands else ""))

@@ -210,11 +210,18 @@ def test_restart_policies_at_boot(manager: Manager) -> None:
         rm -f ~/.local/share/pyman/restart-told
         run() { name=$1; shift; pyman run -d --name $name --stop-timeout 0 --network none "$@" $image sleep 1000 2>&1 >/dev/null; }
         run back --restart=always | grep -o 'systemctl --user enable .*'
-        run kept --restart=unless-stopped
-        run stopped --restart=unless-stopped
+        run kept --restart=unless-stopped | grep -c 'will not be back after a reboot'
+        run stopped --restart=unless-stopped >/dev/null
         run plain
         systemctl --user enable -q pyman-restart.service
         pyman doctor | grep -c 'enable pyman-restart' || :
+        mount -t tmpfs tmpfs /var/lib/systemd; mkdir /var/lib/systemd/linger; touch /var/lib/systemd/linger/{root,$(id -un)}
+        pyman create --name later --restart=always $image true 2>&1 >/dev/null
+        rm ~/.local/share/pyman/restart-told
+        pyman create --name first --restart=always $image true 2>&1 >/dev/null
+        pyman update --restart=unless-stopped later 2>&1 >/dev/null
+        { pyman doctor || :; } | grep -o 'will be back after .*'
+        pyman rm first later >/dev/null
         pyman stop stopped >/dev/null
         systemctl --user start pyman-restart
         states() { pyman ps -a --sort names --format '{{.Names}} {{.State}}'; }
@@ -226,6 +233,8 @@ def test_restart_policies_at_boot(manager: Manager) -> None:
         pyman rm -f -a >/dev/null
         """
     )
-    assert out[:2] == ["systemctl --user enable pyman-restart.service, loginctl enable-linger", "0"]
-    assert out[2:6] == ["back exited", "kept exited", "plain exited", "stopped exited"]
-    assert out[6:] == ["back running", "kept running", "plain exited", "stopped exited"]
+    assert out[:3] == ["systemctl --user enable pyman-restart.service && loginctl enable-linger", "1", "0"]
+    back = "will be back after a reboot: lingering is on and pyman-restart.service is enabled"
+    assert out[3:5] == [f"Note: this container {back}", back]
+    assert out[5:9] == ["back exited", "kept exited", "plain exited", "stopped exited"]
+    assert out[9:] == ["back running", "kept running", "plain exited", "stopped exited"]

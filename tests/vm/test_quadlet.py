@@ -168,17 +168,19 @@ def with_restart_policies(vm: Machine) -> None:
         systemctl --user daemon-reload
         rm -f ~/.local/share/pyman/restart-told
         run() { name=$1; shift; pyman run -d --name $name --stop-timeout 0 --network none "$@" demo sleep 10000 2>&1 >/dev/null; }
-        run back --restart=always | grep -o 'for that: .*'
+        run back --restart=always | grep -o 'to change that: .*'
         systemctl --user enable -q pyman-restart.service
         run kept --restart=unless-stopped
+        rm ~/.local/share/pyman/restart-told; pyman update --restart=always back 2>&1 >/dev/null
         run stopped --restart=unless-stopped
         run plain
         pyman stop stopped >/dev/null
-        pyman doctor | grep '^restart at boot' | tr -s ' '
+        { pyman doctor || :; } | grep '^restart at boot' | tr -s ' '
         """
     ).stdout.splitlines()
-    assert out[0] == "for that: systemctl --user enable pyman-restart.service"
-    assert out[1].startswith("restart at boot ok")
+    back = "will be back after a reboot: lingering is on and pyman-restart.service is enabled"
+    assert out[:2] == ["to change that: systemctl --user enable pyman-restart.service", f"Note: this container {back}"]
+    assert out[2] == f"restart at boot ok containers with --restart=always {back}"
     vm("printf '[Service]\nUMask=0002\n' >/etc/systemd/system/user@.service.d/umask.conf", user="root")
 
 

@@ -29,5 +29,5 @@ def main(opts: Any, args: list[str]) -> int:
     if opts.get("restart"):
         from pyman.engine import reboot  # with a policy only
 
-        reboot.tell_once(opts["restart"], print_warning)
+        reboot.tell(opts["restart"], print_warning)
     return 0
