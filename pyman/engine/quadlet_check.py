@@ -61,7 +61,7 @@ def check_file(path: str, reads: Reads | None = None) -> Checked:
 def _finish(unit: unitfile.UnitFile, made: service.Service, quadlets: sources.Quadlets, reads: Reads | None) -> Checked:
     _sections(unit)
     _targets(unit)
-    if reads and not unit.broken:
+    if reads:
         for entry, text, absent in _of_commands(unit, made, quadlets, reads):
             unit.complain(entry, text, warning=absent)
     return Checked(unit, made)
@@ -76,6 +76,11 @@ def _of_commands(
     found: list[tuple[unitfile.Entry | None, str, bool]] = []
     looking = True
     try:
+        if unit.broken:  # what the other lines say
+            bad = {(problem.file, problem.line) for problem in problems if not problem.warning}
+            unit.problems, unit.sections[section] = [], [entry for entry in entries if (entry.file, entry.line) not in bad]
+            made = convert.convert(unit, quadlets, True)
+            looking = not unit.broken
         while looking:
             wrong = _wrong(made, reads)
             left = unit.sections.get(section, [])
@@ -83,6 +88,8 @@ def _of_commands(
                 culprit = next((entry for entry in left if _without(entry, wrong[0], unit, section, left, quadlets, reads)), None)
                 found.append((culprit, "{}=: {}".format(*wrong[0]), wrong[0][2]))
                 gone, looking = [culprit], culprit is not None
+                rest = culprit and _rest(culprit, wrong[0], unit, section, left, quadlets, reads)
+                left = [rest if rest and entry is culprit else entry for entry in left]
             else:  # behind a value that systemd has yet to put in there may be others
                 gone = [entry for entry in left if ("%" in entry.value or "$" in entry.value) and entry.key not in _NEEDED]
                 looking = bool(gone)
@@ -92,6 +99,42 @@ def _of_commands(
     finally:
         unit.problems, unit.sections[section] = problems, entries
     return found
+
+
+def _rest(
+    entry: unitfile.Entry,
+    wrong: tuple[str, str, bool],
+    unit: unitfile.UnitFile,
+    section: str,
+    entries: list[unitfile.Entry],
+    quadlets: sources.Quadlets,
+    reads: Reads,
+) -> unitfile.Entry | None:
+    """A line of several words without those that are wrong; the others may hide a mistake as well. None: they cannot be told apart."""
+    try:
+        pieces = _pieces(words.split(entry.value))
+    except ValueError:
+        return None
+    if len(pieces) < 2 or entry.key == "Exec":
+        return None
+    at = entries.index(entry)
+    for index in range(len(pieces)):
+        value = words.join([word for piece in (*pieces[:index], *pieces[index + 1 :]) for word in piece])
+        less = unitfile.Entry(entry.key, value, entry.file, entry.line)
+        if _without(entry, wrong, unit, section, [*entries[:at], less, *entries[at:]], quadlets, reads):
+            return less
+    return None
+
+
+def _pieces(line: list[str]) -> list[list[str]]:
+    """An option with its value is one, and so is each other word."""
+    pieces: list[list[str]] = []
+    for word in line:
+        if pieces and len(pieces[-1]) == 1 and pieces[-1][0].startswith("-") and not word.startswith("-"):
+            pieces[-1].append(word)
+        else:
+            pieces.append([word])
+    return pieces
 
 
 def _without(

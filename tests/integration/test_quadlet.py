@@ -282,6 +282,30 @@ def test_check_warns_of_what_only_this_host_lacks(pyman: Run, folder: Path, work
     assert lines[6].startswith(f"{file}:9: ExecStart=: ")
 
 
+def test_check_reports_each_mistake_of_a_line(pyman: Run, folder: Path, work: Path) -> None:
+    """What comes first in a line hides nothing of what comes after it."""
+    file = work / "several.container"
+    file.write_text(
+        "[Container]\nImage=quay.io/x/y:1\n"
+        "PodmanArgs=--rm --label-file /absent/labels --memory=64x --env-file=/absent/env --bogus --cpus many\n"
+        "Volume=/absent/directory:/a\nPodmanArgs=--label 'fine = 1' --pull sometimes\nLabls=a=b\nNotify=perhaps\n"
+    )
+    lines = pyman("quadlet", "check", "-q", "--verify=false", str(file), rc=1).stdout.splitlines()
+    for number, warning, text in (
+        (3, True, "/absent/labels"),
+        (3, False, "64x"),
+        (3, True, "/absent/env"),
+        (3, False, "unknown option --bogus"),
+        (3, False, "many"),
+        (4, True, "/absent/directory"),
+        (5, False, "sometimes"),
+    ):
+        start = f"{file}:{number}: {'warning: ' if warning else ''}ExecStart=: "
+        assert [line for line in lines if text in line and line.startswith(start)], (text, lines)
+    assert len(lines) == 9
+    assert lines[7].startswith(f"{file}:6: unknown key Labls=") and lines[8].startswith(f"{file}:7: Notify=")
+
+
 def test_create_refuses_what_no_start_would_take(pyman: Run, image: str) -> None:
     for option in ("--ip=1.2.3", "--uidmap=xx", "--gidmap=1", "--cgroups=xyz", "--tz=No/Where", "--cgroup-parent=../x"):
         done = pyman("create", "--name", "refused", option, image, rc=125)
