@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load(directory: str, name: str = "config.json") -> dict[str, Any]:
     """The spec of a bundle, checked as a whole. RuntimeFailure names what is wrong."""
     path = os.path.join(directory, name)
-    spec = store.read_json(path)
+    spec = store.read_json(path, follow=True)  # the bundle is the caller's, as its root.path is
     if spec is None:
         raise RuntimeFailure(f"cannot use bundle {directory}", f"it has no {name}", "pyman-runtime spec writes a template")
     if os.geteuid() != 0:

@@ -35,6 +35,11 @@ def hierarchy() -> str:
     return ""
 
 
+def may_be(directory: str) -> bool:
+    """Whether a record may say this: none, or one below a hierarchy; what lies elsewhere must never be taken for one."""
+    return not directory or (directory.startswith(_MOUNTS[0] + "/") and ".." not in directory.split("/"))
+
+
 def path_of(pid: int | str = "self") -> str:
     """The cgroup of a process as its directory below the hierarchy; "" without cgroup v2 or process."""
     top = hierarchy()

@@ -73,10 +73,8 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         _note(settings, f"unknown capability {name} was left out")
     for text in validate.vain_ambient(spec["process"]):
         _note(settings, text)
-    if (spec.get("annotations") or {}).get("run.oci.keep_original_groups") in ("1", "true"):
-        spec["process"]["keepGroups"] = True  # crun's annotation, which managers set for --group-add keep-groups
-    if (spec.get("annotations") or {}).get("run.oci.seccomp_fail_unknown_syscall") == "1" and spec["linux"].get("seccomp"):
-        spec["linux"]["seccomp"]["failUnknown"] = True  # not of the spec
+    if spec.get("annotations"):
+        _heed(spec, opts)
     preserve = foreground.preserved(opts)
     if foreground.listen_fds():
         spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={foreground.listen_fds()}", "LISTEN_PID=1"]
@@ -136,6 +134,17 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         for failure in entry.delete(True):
             _note(settings, failure)
     return code
+
+
+def _heed(spec: dict[str, Any], opts: dict[str, Any]) -> None:
+    """The annotations that crun has given a meaning and managers set."""
+    notes = spec["annotations"]
+    if notes.get("run.oci.keep_original_groups") in ("1", "true"):  # for --group-add keep-groups
+        spec["process"]["keepGroups"] = True  # not of the spec
+    if notes.get("run.oci.seccomp_fail_unknown_syscall") == "1" and spec["linux"].get("seccomp"):
+        spec["linux"]["seccomp"]["failUnknown"] = True  # not of the spec
+    if notes.get("run.oci.pidfd_receiver"):
+        opts.setdefault("pidfd_socket", notes["run.oci.pidfd_receiver"])
 
 
 def _group(linux: dict[str, Any], container_id: str, settings: dict[str, Any]) -> tuple[str, list[str]]:

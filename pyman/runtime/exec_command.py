@@ -15,6 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# Of a process object the parts that are the container's where it does not say otherwise, as with runc: rights, labels, limits.
+_INHERITED = ("capabilities", "apparmorProfile", "selinuxLabel", "rlimits", "ioPriority", "scheduler", "execCPUAffinity")
+
 
 def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     """Exit code of `exec`. PymanError, OSError."""
@@ -72,10 +75,13 @@ def _process(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> 
     if path:
         if command:
             raise UsageError("cannot execute a command", "--process FILE and a command were both given")
-        process = files.read_json(path)
+        process = files.read_json(path, follow=True)
         if process is None:
             raise UsageError(f"cannot read {path}", "no such file")
-        process.setdefault("cwd", "/")
+        for key in _INHERITED:
+            if process.get(key) is None and spec["process"].get(key):
+                process[key] = spec["process"][key]
+        process["cwd"] = process.get("cwd") or "/"
     else:
         if not command:
             raise UsageError("no command given", "exec needs --process FILE or a command")
@@ -105,7 +111,8 @@ def _from_options(spec: dict[str, Any], command: list[str], opts: dict[str, Any]
         process["user"] = {"uid": _id(uid, user), "gid": _id(gid, user) if colon else 0}
     if opts.get("additional_gids"):
         gids = [_id(text, text) for item in opts["additional_gids"] for text in item.split(",")]
-        process["user"] = {**(process.get("user") or {}), "additionalGids": gids}
+        user = process.get("user") or {}
+        process["user"] = {**user, "additionalGids": [*(user.get("additionalGids") or []), *gids]}
     return process
 
 

@@ -65,7 +65,14 @@ def main(argv: list[str]) -> NoReturn:
     except OSError as err:
         log(settings, "error", f"{err.filename or ''}: {err.strerror or err}".strip(": "))
         code = _failed(argv)
-    except (ValueError, TypeError, KeyError, RecursionError) as err:  # a configuration no check foresaw: one line, no traceback
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as err:  # a configuration no check foresaw: one line, no traceback
         log(settings, "error", f"cannot use the configuration: {type(err).__name__}: {err}")
         code = _failed(argv)
     try:

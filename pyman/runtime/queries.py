@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from pyman.errors import NoSuchContainer, PymanError, StateError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError, UsageError
 from pyman.linux import process
 from pyman.runtime import arguments, cgroup, store
 from pyman.state import fastjson
@@ -74,27 +74,22 @@ def _end(root: store.Root, verb: str, settings: dict[str, Any], args: list[str],
 
 
 def _delete(root: store.Root, container_id: str, settings: dict[str, Any], force: bool) -> int:
-    try:
-        entry = root.load(container_id)
-    except NoSuchContainer:
-        if force:
-            root.discard(container_id)  # what a killed command may have left
-            return 0  # it is gone, which is what was asked for
-        raise
-    except PymanError:
-        if not force:
-            raise
-        root.discard(container_id)  # nobody can tell what it was
-        return 0
     from pyman.runtime import main
 
     try:
-        failures = entry.delete(force)
-    except (KeyError, TypeError, ValueError):
+        failures = root.load(container_id).delete(force)
+    except NoSuchContainer:
         if not force:
             raise
-        root.discard(container_id)
-        return 0
+        root.discard(container_id)  # what a killed command may have left
+        return 0  # it is gone, which is what was asked for
+    except StorageError:
+        if not force:
+            raise
+        from pyman.runtime import damaged
+
+        known = damaged.clear(root, container_id)
+        failures = [] if known else [f"the record of container {container_id} named no process: what it had may still run"]
     for failure in failures:
         main.log(settings, "warning", failure)
     return 0
@@ -124,10 +119,10 @@ def _list(root: store.Root, settings: dict[str, Any], opts: dict[str, Any]) -> i
             )
         except NoSuchContainer:
             continue  # being made or deleted right now
-        except (PymanError, KeyError, TypeError, ValueError) as err:
+        except PymanError as err:
             from pyman.runtime import main
 
-            main.log(settings, "warning", f"container {name} is damaged: {err}; delete --force {name} forgets it")
+            main.log(settings, "warning", str(err))
     if opts.get("quiet"):
         sys.stdout.write("".join(f"{state['id']}\n" for state in found))
         return 0
@@ -191,7 +186,7 @@ def _read_resources(path: str) -> dict[str, Any]:
     from pyman.runtime import validate
 
     try:
-        resources = fastjson.loads(sys.stdin.buffer.read(1 << 20)) if path == "-" else files.read_json(path)
+        resources = fastjson.loads(sys.stdin.buffer.read(1 << 20)) if path == "-" else files.read_json(path, follow=True)
     except ValueError as err:
         raise UsageError("cannot use the resources on stdin", f"they are no JSON: {err}") from None
     if resources is None:

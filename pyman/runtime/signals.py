@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pyman.errors import UsageError
+import os
+
+from pyman.errors import StateError, UsageError
+from pyman.linux import libc, process
+from pyman.runtime import cgroup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyman.runtime.store import Entry
 
 _SIGNALS = {
     name: number
@@ -27,3 +35,25 @@ def signal_number(text: str) -> int:
         if 34 <= number <= 64:
             return number
     raise UsageError(f"invalid signal {text!r}", "give its number, or a common name such as TERM")
+
+
+def kill(entry: Entry, signal: str, everyone: bool) -> None:
+    """As Entry.kill."""
+    number = signal_number(signal)
+    if everyone and entry.cgroup and os.path.isdir(entry.cgroup):
+        cgroup.kill(entry.cgroup, number)
+        return
+    if entry.status() not in ("created", "running", "paused"):
+        raise StateError(f"cannot kill container {entry.record['id']}", "container not running")
+    # Without a cgroup: init is all there is, or the kernel ends the others of its pid namespace with it.
+    targets = process.in_namespace_of(entry.pid) if everyone else [entry.pid]
+    for pid in targets or [entry.pid]:
+        try:
+            pidfd = libc.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if pid != entry.pid or entry.alive():
+                libc.pidfd_send_signal(pidfd, number)
+        finally:
+            os.close(pidfd)

@@ -6,7 +6,7 @@ import errno
 import os
 import time
 
-from pyman.errors import NameInUse, NoSuchContainer, PymanError, StateError, UsageError
+from pyman.errors import NameInUse, NoSuchContainer, PymanError, StateError, StorageError, UsageError
 from pyman.linux import libc, process
 from pyman.runtime import asides, cgroup
 from pyman.state import store
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _KILL_WAIT = 10  # seconds for init to end after SIGKILL
+_RECORD = {"id": str, "bundle": str, "pid": int, "start": int, "started": bool, "creating": bool, "cgroup": str, "annotations": dict}
+_SPEC = {"process": dict, "root": dict, "linux": dict}  # what others than its reader look into
 
 
 def _is_id(text: str) -> bool:
@@ -54,24 +56,18 @@ class Root:
         It gets its name when it is complete: whoever is killed before leaves the id as free as it was.
         """
         path = self._path(container_id)
+        what = f"cannot use the state directory {self.path}"
         try:
             os.makedirs(self.path, 0o700, exist_ok=True)
         except OSError as err:
-            raise StateError(
-                f"cannot use the state directory {self.path}", err.strerror or str(err), "give another one with --root"
-            ) from None
+            raise StateError(what, err.strerror or str(err), "give another one with --root") from None
         info = os.stat(self.path)
         if info.st_uid != os.geteuid() or info.st_mode & 0o022:
-            raise StateError(
-                f"cannot use the state directory {self.path}", "others may write it or own it", "give a private one with --root"
-            )
+            raise StateError(what, "others may write it or own it", "give a private one with --root")
         asides.sweep(self.path)
         if os.path.exists(os.path.join(path, "state.json")):
             raise _in_use(container_id)
         entry = Entry(asides.path(self.path))
-        os.mkdir(entry.path, 0o700)
-        os.mkfifo(entry.gate(), 0o600)
-        store.write_json(os.path.join(entry.path, "config.json"), spec)
         entry.record = {
             "id": container_id,
             "bundle": bundle,
@@ -84,8 +80,11 @@ class Root:
             "created": time.time(),
             "annotations": spec.get("annotations") or {},
         }
-        entry.save()
+        os.mkdir(entry.path, 0o700)
         try:
+            os.mkfifo(entry.gate(), 0o600)
+            store.write_json(os.path.join(entry.path, "config.json"), spec)
+            entry.save()
             try:
                 os.rename(entry.path, path)
             except OSError as err:
@@ -102,11 +101,16 @@ class Root:
         return entry
 
     def load(self, container_id: str) -> Entry:
-        """An existing entry. NoSuchContainer."""
+        """An existing entry. NoSuchContainer; StorageError if its record is damaged."""
         entry = Entry(self._path(container_id))
-        record = store.read_json(os.path.join(entry.path, "state.json"))
+        try:
+            record = store.read_json(os.path.join(entry.path, "state.json"))
+        except StorageError as err:
+            raise _damaged(container_id, "state.json", err.why.removeprefix("it is damaged: ")) from None
         if record is None:
             raise NoSuchContainer(f"container {container_id} does not exist", f"no such entry in {self.path}")
+        if why := damage(record, container_id):
+            raise _damaged(container_id, "state.json", why)
         entry.record = record
         return entry
 
@@ -116,9 +120,32 @@ class Root:
 
 
 def _in_use(container_id: str) -> NameInUse:
-    return NameInUse(
-        f"cannot create container {container_id}", "a container with that id exists", f"pyman-runtime delete --force {container_id}"
-    )
+    return NameInUse(f"cannot create container {container_id}", "a container with that id exists", _forget(container_id))
+
+
+def _damaged(container_id: str, file: str, why: str) -> StorageError:
+    return StorageError(f"cannot use container {container_id}", f"its {file} is damaged: {why}; {_forget(container_id)} forgets it")
+
+
+def _forget(container_id: str) -> str:
+    return f"pyman-runtime delete --force {container_id}"
+
+
+def damage(record: dict[str, Any], container_id: str) -> str:
+    """What makes a record unusable, or ""."""
+    for key, kind in _RECORD.items():
+        if type(record.get(key)) is not kind:
+            return f"{key} is missing or wrong"
+    if record["id"] != container_id:
+        return "it is another container's"
+    if record["pid"] < 0 or record["start"] < 0 or not (record["pid"] or record["creating"]):
+        return "pid or start is no process's"
+    if not cgroup.may_be(record["cgroup"]):
+        return "cgroup is no control group"
+    creator, made = record.get("creator"), record.get("created", -1)
+    if creator is not None and (type(creator) is not list or [type(value) for value in creator] != [int, int]):
+        return "creator is wrong"
+    return "" if type(made) in (int, float) and 0 <= made < 1 << 40 else "created is missing or wrong"
 
 
 class Entry:
@@ -149,8 +176,11 @@ class Entry:
         store.write_json(os.path.join(self.path, "state.json"), self.record)
 
     def spec(self) -> dict[str, Any]:
-        """The spec it was created with."""
-        return store.read_json(os.path.join(self.path, "config.json")) or {}
+        """The spec it was created with. StorageError if that is damaged."""
+        spec = store.read_json(os.path.join(self.path, "config.json")) or {}
+        if any(type(spec.get(key)) is not kind for key, kind in _SPEC.items()) or type(spec.get("hooks") or {}) is not dict:
+            raise _damaged(os.path.basename(self.path), "config.json", "it is missing, or no configuration")
+        return spec
 
     def created(self, created: Created) -> None:
         """Note its init, which still builds its root."""
@@ -214,24 +244,7 @@ class Entry:
         """Send a signal (name or number) to init, or to all processes (runtime.md "Kill"). StateError if it has ended, UsageError."""
         from pyman.runtime import signals  # kill only
 
-        number = signals.signal_number(signal)
-        if everyone and self.cgroup and os.path.isdir(self.cgroup):
-            cgroup.kill(self.cgroup, number)
-            return
-        if self.status() not in ("created", "running", "paused"):
-            raise StateError(f"cannot kill container {self.record['id']}", "container not running")
-        # Without a cgroup: init is all there is, or the kernel ends the others of its pid namespace with it.
-        targets = process.in_namespace_of(self.pid) if everyone else [self.pid]
-        for pid in targets or [self.pid]:
-            try:
-                pidfd = libc.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-            try:
-                if pid != self.pid or self.alive():
-                    libc.pidfd_send_signal(pidfd, number)
-            finally:
-                os.close(pidfd)
+        signals.kill(self, signal, everyone)
 
     def delete(self, force: bool) -> list[str]:
         """Forget the container (runtime.md "Delete"); with force its processes are killed first. Returns failures of poststop hooks.
@@ -241,8 +254,8 @@ class Entry:
         status = self.status()
         if status in ("running", "paused", "creating") and not force:  # what was never started has nothing to lose, as with others
             raise StateError(f"cannot delete container {self.record['id']}", f"it is {status}", "kill it first, or use --force")
-        self._end_processes()
-        hooks_of = (self.spec().get("hooks") or {}).get("poststop") or []
+        self.end_processes()
+        hooks_of = self._poststop(force)
         state = {**self.state(), "status": "stopped", "pid": 0}
         if not asides.forget(self.path) or not hooks_of:
             return []  # gone already: another command was faster, and runs its hooks
@@ -250,7 +263,16 @@ class Entry:
 
         return hooks.run_leniently("poststop", hooks_of, state)
 
-    def _end_processes(self) -> None:
+    def _poststop(self, force: bool) -> list[dict[str, Any]]:
+        try:
+            return (self.spec().get("hooks") or {}).get("poststop") or []
+        except PymanError:
+            if not force:
+                raise
+            return []  # nobody can tell what it had
+
+    def end_processes(self) -> None:
+        """Kill init and whatever is in its cgroup, and remove that. RuntimeFailure if it cannot be removed."""
         if self.record["pid"] and self.alive():
             import select
 

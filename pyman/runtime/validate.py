@@ -44,6 +44,9 @@ def check(spec: dict[str, Any]) -> None:
     check_process(spec["process"])
     for key in ("linux", "hooks"):
         spec[key] = spec.get(key) or {}
+    for kind, entries in spec["hooks"].items():
+        for number, hook in enumerate(entries if kind in SPEC["hooks"] else ()):
+            _environment(hook, f"hooks.{kind}[{number}]")
     spec["mounts"] = spec.get("mounts") or []
     for number, mount in enumerate(spec["mounts"]):
         _need(mount.get("destination"), f"mounts[{number}].destination", "it is missing")
@@ -71,12 +74,19 @@ def check_process(process: dict[str, Any], where: str = "process") -> None:
     _need(str(process.get("cwd") or "").startswith("/"), f"{where}.cwd", "cwd is not absolute")
     _need("scheduler" not in process or process["scheduler"].get("policy"), f"{where}.scheduler.policy", "it is missing")
     _need("ioPriority" not in process or process["ioPriority"].get("class"), f"{where}.ioPriority.class", "it is missing")
+    _environment(process, where)
     seen = set()
     for number, limit in enumerate(process.get("rlimits") or []):
         place = f"{where}.rlimits[{number}]"
         _need(limit.get("type") and limit["type"] not in seen, place, "its type is missing or named twice")
         _need("soft" in limit and "hard" in limit, place, "soft or hard is missing")
         seen.add(limit["type"])
+
+
+def _environment(owner: dict[str, Any], where: str) -> None:
+    """Whatever is no variable would be lost in silence, or mean something else to each who reads it."""
+    for number, entry in enumerate(owner.get("env") or []):
+        _need(entry.find("=") > 0, f"{where}.env[{number}]", f"{entry!r} is not NAME=VALUE")
 
 
 def check_resources(resources: dict[str, Any], where: str = "") -> None:
@@ -146,7 +156,7 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
     _need("personality" not in linux or domain in ("LINUX", "LINUX32"), "linux.personality.domain", f"{domain!r} is not LINUX or LINUX32")
     _need(not (linux.get("personality") or {}).get("flags"), "linux.personality.flags", "no flags are defined")
     seccomp = linux.get("seccomp") or {}
-    _need(not seccomp or seccomp.get("defaultAction"), "linux.seccomp.defaultAction", "it is missing")
+    _need("seccomp" not in linux or seccomp.get("defaultAction"), "linux.seccomp.defaultAction", "it is missing")
     for number, rule in enumerate(seccomp.get("syscalls") or []):
         place = f"linux.seccomp.syscalls[{number}]"
         _need(rule.get("names") and rule.get("action"), place, "its names or its action is missing")

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 _MAX_STATE = 64 << 20  # bytes; nothing pyman writes comes near
 
 
-def read_text(path: str, limit: int = _MAX_STATE) -> str | None:
-    """The text of a file, or None if it does not exist. StorageError if it is larger than `limit` bytes, or no file at all."""
+def read_text(path: str, limit: int = _MAX_STATE, follow: bool = False) -> str | None:
+    """The text of a file, or None if it does not exist. StorageError if it is larger than `limit` bytes, or no file at all.
+
+    follow: it may be a symbolic link, since whoever named it owns the place.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would make us wait
+        # (A FIFO would make us wait.)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except FileNotFoundError:
         return None
     except OSError as err:
@@ -40,9 +44,9 @@ def read_text(path: str, limit: int = _MAX_STATE) -> str | None:
         os.close(fd)
 
 
-def read_json(path: str) -> dict[str, Any] | None:
-    """The object in a JSON file, or None if the file does not exist. StorageError for anything but one JSON object."""
-    text = read_text(path)
+def read_json(path: str, follow: bool = False) -> dict[str, Any] | None:
+    """The object in a JSON file, or None if the file does not exist. StorageError for anything but one JSON object. follow: see `read_text`."""
+    text = read_text(path, follow=follow)
     if text is None:
         return None
     try:

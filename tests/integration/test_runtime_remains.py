@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pyman.linux import process
 from tests.conftest import ROOT, environment, until
 from tests.integration.conftest import Bundle, Runtime
 
@@ -70,6 +73,81 @@ def test_deletes_at_the_same_time_all_succeed(bundle: Bundle, runtime: Runtime, 
         assert [done.returncode for done in deletes] == [0] * 4
         assert (bundle.path / "stopped").read_text() == "x\n" * number, "the hooks run once"
     assert runtime("list", "-q").stdout == ""
+
+
+DAMAGES: list[Any] = [
+    *("", "{", "[]", "null", "{}"),
+    *({"pid": "x"}, {"pid": 0}, {"pid": -1}, {"pid": 1.5}, {"pid": None}, {"start": "x"}, {"started": 1}, {"creating": None}),
+    *({"creator": 5}, {"creator": ["x", "y"]}, {"cgroup": 5}, {"cgroup": "/etc"}, {"cgroup": "/sys/fs/cgroup/../../../etc"}),
+    *({"annotations": 5}, {"bundle": None}, {"id": "other"}, {"created": "x"}, {"created": 1e300}),
+]
+
+
+def test_a_damaged_record_is_one_clear_sentence(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    runtime("--root", root, "create", "--bundle", bundle.save(args=["/bin/sleep", "1000"]), "torn")
+    file = root / "torn/state.json"
+    whole = json.loads(file.read_text())
+    verbs = [["state"], ["start"], ["exec", "torn", "/bin/true"], ["kill"], ["ps"], ["pause"], ["update"], ["events"], ["delete"]]
+    for number, damage in enumerate(DAMAGES):
+        file.write_text(damage if isinstance(damage, str) else json.dumps({**whole, **damage}))
+        verb, *rest = verbs[number % len(verbs)]
+        done = runtime("--root", root, verb, *(rest or ["torn"]), rc=255 if verb == "exec" else 1)
+        listed = runtime("--root", root, "list")
+        for text in (done.stderr, listed.stderr):
+            assert "cannot use container torn: its state.json is damaged: " in text, (damage, text)
+            assert "delete --force torn forgets it\n" in text and text.count("\n") == 1 and "Error" not in text, (damage, text)
+        assert "torn" not in listed.stdout
+    # What a damaged record still names is ended.
+    file.write_text(json.dumps({**whole, "cgroup": "/etc", "annotations": 5}))
+    runtime("--root", root, "delete", "--force", "torn")
+    until(lambda: not process.alive(whole["pid"], whole["start"]))
+    if whole["cgroup"]:
+        until(lambda: os.rmdir(whole["cgroup"]) or True)  # nobody is in it: the record did not name it any more
+    runtime("--root", root, "create", "--bundle", bundle.path, "torn")
+    whole = json.loads(file.read_text())
+    file.write_text(json.dumps({**whole, "pid": "x"}))
+    done = runtime("--root", root, "delete", "--force", "torn")
+    if whole["cgroup"]:
+        until(lambda: not process.alive(whole["pid"], whole["start"]))
+        assert done.stderr == "" and not os.path.exists(whole["cgroup"])
+    else:
+        assert "named no process" in done.stderr
+        os.kill(whole["pid"], 9)
+    assert os.listdir(root) == []
+
+
+def test_another_process_is_never_taken_for_the_container(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    runtime("--root", root, "run", "-d", "--bundle", bundle.save(args=["/bin/sleep", "1000"]), "wrong")
+    file = root / "wrong/state.json"
+    whole = json.loads(file.read_text())
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        file.write_text(json.dumps({**whole, "pid": other.pid}))
+        assert '"stopped"' in runtime("--root", root, "state", "wrong").stdout
+        assert "not running" in runtime("--root", root, "kill", "wrong", "KILL", rc=1).stderr
+        runtime("--root", root, "delete", "--force", "wrong")
+        assert other.poll() is None and os.listdir(root) == []
+        other.kill()
+    if process.alive(whole["pid"], whole["start"]):
+        os.kill(whole["pid"], 9)
+
+
+def test_a_damaged_configuration_of_a_container(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    for number, text in enumerate(
+        ("", "{}", '{"process": 5, "root": {}, "linux": {}}', '{"process": {}, "root": {}, "linux": {}, "hooks": 5}')
+    ):
+        runtime("--root", root, "run", "-d", "--bundle", bundle.save(args=["/bin/sleep", "1000"]), "torn")
+        (root / "torn/config.json").write_text(text)
+        verb, *rest = (["list"], ["exec", "torn", "/bin/true"])[number % 2]
+        done = runtime("--root", root, verb, *rest, rc=255 if verb == "exec" else 0)
+        assert "config.json" in done.stderr and "damaged" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        runtime("--root", root, "kill", "torn", "KILL")
+        until(lambda: '"stopped"' in runtime("--root", root, "state", "torn").stdout)
+        assert "damaged" in runtime("--root", root, "delete", "torn", rc=1).stderr
+        runtime("--root", root, "delete", "--force", "torn")
+        assert os.listdir(root) == []
 
 
 def test_a_container_whose_creator_was_killed_is_stopped(bundle: Bundle, runtime: Runtime, base: Path) -> None:
