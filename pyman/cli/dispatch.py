@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 LOOKING = frozenset(
     "attach container_inspect exec healthcheck_run inspect logs network_exists network_inspect network_ls port ps stats top why".split()
 )
+# Commands before whose work what has lost its monitor is started again, if its restart policy asks for that.
+REVIVING = frozenset("attach container_inspect exec healthcheck_run inspect logs port ps start stats top".split())
 LEVELS = ("trace", "debug", "info", "warn", "warning", "error", "fatal", "panic")
 
 
@@ -137,6 +139,10 @@ def _run(argv: list[str]) -> int:
         from pyman.engine import network_watch
 
         network_watch.look(print_warning)
+    if parsed.command.module in REVIVING:
+        from pyman.engine import container  # which these import anyway
+
+        container.revives = True
     if parsed.command.module in ("run", "create"):
         parsed.options["_argv"] = _without_secrets(argv)  # inspect shows how a container was made
     fastimport.preload()

@@ -7,6 +7,7 @@ start time, and the monitor's exit record before anything else.
 from __future__ import annotations
 
 import os
+import time
 
 from pyman import paths
 from pyman.errors import NoSuchContainer, StateError, StorageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
+revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
 END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
 
 
@@ -127,7 +129,7 @@ class Container:
         """Make the state agree with reality; true if it changed. Writes only under the lock."""
         state = self.state
         if state["status"] not in RUNNING:
-            return False
+            return bool(state.get("lost") or state.get("waiter_pid")) and self._revived()
         same_boot = state.get("boot_id") == process.boot_id()
         record = self._exit_record()
         if record is None and same_boot and process.alive(state["pid"], state["pid_start"]):
@@ -136,7 +138,11 @@ class Container:
             return False  # init has ended, the monitor is still reading its last output
         if record is None:
             record = self._exit_record()  # written between the first look and the monitor's end
-        finished(state, record, "" if same_boot else "the machine was restarted")
+        finished(state, record, same_boot)
+        if record is None and same_boot:
+            from pyman.engine import restart_policy  # after such an end only
+
+            restart_policy.note_loss(self)
         if self._lock:
             if record is None:
                 self.discard_cgroup()
@@ -147,7 +153,15 @@ class Container:
                 pass  # a full disk: the exit record stays, and the next command learns the same from it
             if record is None:
                 self._note_lost_end()
-        return True
+        return self._revived() or True
+
+    def _revived(self) -> bool:
+        """Whether what has lost its monitor runs again, as its restart policy asks. Not under the lock, which another process takes."""
+        if revives and not self._lock:
+            from pyman.engine import restart_policy  # after a restart's wait, or such an end, only
+
+            return restart_policy.revive(self)
+        return False
 
     def event(self, status: str, **facts: Any) -> None:
         """Note in the log of events that something happened to the container."""
@@ -204,7 +218,7 @@ class Container:
             )
 
 
-def finished(state: dict[str, Any], record: dict[str, Any] | None, reason: str) -> None:
+def finished(state: dict[str, Any], record: dict[str, Any] | None, same_boot: bool) -> None:
     """Note the end of a run in `state`, from the exit record, or without one if the monitor was lost."""
     state["status"] = "exited"
     # A record with a time to wait: the monitor lives on, to start the container again (engine/restart_policy.py).
@@ -222,8 +236,12 @@ def finished(state: dict[str, Any], record: dict[str, Any] | None, reason: str) 
         # Nobody saw it end: killed from the host together with its monitor, or by a reboot.
         state["exit_code"] = 137
         state["end"] = {}
-        state["finished"] = state.get("started", 0.0)
-        state["note"] = reason or "the monitor was killed; the exit code is not known"
+        state["restart_ms"] = None
+        # The latest that it can have been: now, or when the machine came up again.
+        state["finished"] = (
+            time.time() if same_boot else max(state.get("started", 0.0), time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+        )
+        state["note"] = "the monitor was killed; the exit code is not known" if same_boot else "the machine was restarted"
 
 
 def _is_id(text: str) -> bool:

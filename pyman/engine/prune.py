@@ -25,6 +25,7 @@ def prune(filters: list[str]) -> Iterator[str | PymanError]:
         if (
             (state["status"] in RUNNING and state["status"] != "initialized")
             or restart_policy.waiting(state)
+            or state.get("lost")
             or not ps.matches(state, filters)
         ):
             continue

@@ -1,7 +1,8 @@
 """Restart policies: what --restart says, the user's wish that comes before it, and the start after a container's end.
 
 The monitor decides after each end, natively: it reads the policy and the wish from two small files beside the state. It
-waits, then executes `container cleanup --restart`, which calls `start_again` here. CLI process, and that command in U1.
+waits, then executes `container cleanup --restart`, which calls `start_again` here. What has lost its monitor is started again so by the next
+command that looks at it (`revive`). CLI process, and that command in U1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyman.engine.container import Container
@@ -64,7 +66,8 @@ def write_policy(container: Container) -> None:
 def note_wish(container: Container, what: str = "user") -> None:
     """Before a stop or a kill: the container is not to be started again. what: "user", or "service" for a shutdown. StorageError."""
     state = container.state
-    if (state.get("restart_policy", "no") != "no" or state.get("health") == 2) and (state["status"] != "exited" or waiting(state)):
+    pending = state["status"] != "exited" or state.get("waiter_pid") or state.get("lost")
+    if pending and (state.get("restart_policy", "no") != "no" or state.get("health") == 2):
         store.write_text(stopped_path(container), what)
 
 
@@ -89,10 +92,13 @@ def waiting(state: dict[str, Any]) -> bool:
 
 
 def cancel(container: Container) -> bool:
-    """End the wait for a restart, if there is one. The caller holds the container's lock."""
+    """End the wait for a restart, by its monitor or for a lost one, if there is one. The caller holds the container's lock."""
     state = container.state
     if not waiting(state):
-        return False
+        pending = bool(state.get("lost") or state.get("waiter_pid"))
+        state["waiter_pid"] = state["waiter_start"] = 0
+        state.pop("lost", None)
+        return pending
     pid, started = state["waiter_pid"], state["waiter_start"]
     state["waiter_pid"] = state["waiter_start"] = 0
     try:
@@ -122,22 +128,72 @@ def starts_on_boot(state: dict[str, Any], directory: str) -> bool:
     return bool(name == "always")
 
 
-def start_again(container: Container) -> bool:
-    """The monitor's command after the wait; false if somebody has decided otherwise. What start_container raises."""
+def note_loss(container: Container) -> None:
+    """A container has ended with its killed monitor: note in its state whether the policy asks for another run.
+
+    Not where its output or its start are another's: of `log-driver=passthrough`, and of systemd's units, which have policies of their own.
+    """
+    state = container.state
+    name, most = parse(str(state.get("restart_policy") or ""))
+    if name == "no" or state.get("auto_remove") or (most and state.get("restarts", 0) >= most) or os.path.exists(stopped_path(container)):
+        return
+    driver = str(container.config["options"].get("log_driver") or "")
+    if not driver.startswith("passthrough") and "PODMAN_SYSTEMD_UNIT" not in state["labels"]:
+        state["lost"] = True
+
+
+def lost(container: Container) -> bool:
+    """Whether a container is to be started again and nobody does: its monitor was killed, before its end or while it waited."""
+    state = container.state
+    if state["status"] != "exited" or state.get("boot_id") != process.boot_id() or os.path.exists(stopped_path(container)):
+        return False
+    return bool(state.get("lost") or (state.get("waiter_pid") and not process.alive(state["waiter_pid"], state["waiter_start"])))
+
+
+def revive(container: Container) -> bool:
+    """Let a container that has lost its monitor be started again; false if it does not run afterwards.
+
+    By a process of its own, which tells what it does on stderr: it may have to be a sealed copy (linux/sealed.py).
+    """
+    if not lost(container):
+        return False
+    from pyman.engine import start
+
+    argv = [*start.after_command(container), "--restart"]
+    null = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1)]
+    process.wait(os.posix_spawn(argv[0], argv, os.environ, file_actions=null))
+    container._state = None
+    return bool(container.state["status"] != "exited")
+
+
+def start_again(container: Container, tell: Callable[[str], None]) -> bool:
+    """The monitor's command after the wait, or instead of a lost one; false if somebody has decided otherwise. What start_container raises.
+
+    tell: is called with what nobody asked for.
+    """
     from pyman.engine import start
 
     with container:
         state = container.state
-        if not waiting(state) or state["waiter_pid"] != os.getpid() or os.path.exists(stopped_path(container)):
+        instead = lost(container)
+        mine = waiting(state) and state["waiter_pid"] == os.getpid() and not os.path.exists(stopped_path(container))
+        if not mine and not instead:
             return False
         state["waiter_pid"] = state["waiter_start"] = 0
         wait = min(LONGEST_WAIT, 2 * int(state.get("restart_ms") or FIRST_WAIT))
         try:
             start.start_locked(container, restarts=state["restarts"] + 1, wait=wait)
         except BaseException as err:
-            # Nobody reads this process's messages: inspect and ps must tell.
+            # Nobody reads this process's messages: inspect and ps must tell. It is not tried again.
+            state = container.state  # read anew, if the start itself has failed
+            state["waiter_pid"] = state["waiter_start"] = 0
+            state.pop("lost", None)
             state["note"] = f"the restart failed: {err}"
             container.save()
             raise
         container.event("restart")
+        if instead:
+            tell(
+                f"container {container.name} had lost its monitor and is started again, as its restart policy {state['restart_policy']} asks"
+            )
         return True

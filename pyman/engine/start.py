@@ -36,7 +36,8 @@ def start_container(container: Container, *, attach_fd: int = -1, warn: Callable
             return True
         if container.state["status"] in RUNNING:
             return False
-        restart_policy.cancel(container)
+        if restart_policy.cancel(container):
+            container.save()  # where this start fails, nobody else tries
         restart_policy.forget_wish(container)
         start_locked(container, attach_fd=attach_fd, warn=warn)
         return True
@@ -56,13 +57,17 @@ def start_locked(
     restarts: how often its restart policy has started it since a user did; wait: milliseconds before the next time.
     gate: path of a FIFO that init is to wait at: the command begins later, see engine/init.py.
     """
-    plan = start_plan.make(container)
+    try:
+        plan = start_plan.make(container)
+    except PymanError as err:
+        _note_failure(container, err)
+        raise
     plan.attach_fd = attach_fd
     if gate:
         from pyman.engine import init  # `init` only
 
         init.make_gate(plan, gate)
-    plan.cleanup = _after_command(container)
+    plan.cleanup = after_command(container)
     plan.restarts, plan.restart_wait = restarts, wait or restart_policy.FIRST_WAIT
     restart_policy.write_policy(container)
     stages.reach("start:planned")
@@ -93,7 +98,7 @@ def _note_failure(container: Container, err: PymanError) -> None:
     container.event("start-failed", Type="failure", Error=str(err)[:4096], Hint=err.hint[:1024], ContainerExitCode=err.exit_code)
 
 
-def _after_command(container: Container) -> list[str]:
+def after_command(container: Container) -> list[str]:
     """What the monitor executes after the end, with --rm or --restart as its last argument."""
     import sys
 

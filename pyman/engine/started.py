@@ -84,7 +84,7 @@ def _save(plan: Plan, created: Any, info: Any) -> None:
         volume_at=plan.volumes.used,
         cgroup=plan.cgroup,
     )
-    for key in ("note", "stopped_by", "stopped_who", "start_error", "end"):
+    for key in ("note", "stopped_by", "stopped_who", "start_error", "end", "lost"):
         state.pop(key, None)
     container.save()
 

@@ -59,6 +59,8 @@ def _existing(container: Container) -> dict[str, Any]:
     if state["status"] == "exited":
         if restart_policy.waiting(state):
             told[0]["Proof"].append(f"its restart policy, {state['restart_policy']}, is about to start it again")
+        elif state.get("lost"):
+            told[0]["Proof"].append(f"its restart policy, {state['restart_policy']}, asks for another run: pyman ps starts it again")
         return {**head, **told[0], "Runs": told[1:]}
     sentence = {
         "created": "has never been started",

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -140,27 +141,84 @@ def test_start_during_the_wait(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "-f", "r")
 
 
-def test_a_killed_waiter_is_no_restart(pyman: Run, image: str, base: Path) -> None:
+def kill_monitor(pyman: Run, name: str) -> None:
+    """Kill a running container's monitor, and its process with it, and wait until both have gone."""
+    pids = [int(word) for word in field(pyman, name, "{{.State.ConmonPid}} {{.State.Pid}}").split()]
+    os.kill(pids[0], signal.SIGKILL)
+    until(lambda: all(ended(pid) for pid in pids))
+
+
+def test_a_killed_waiter_is_replaced(pyman: Run, image: str, base: Path) -> None:
     waiter = long_wait(pyman, image, base)
+    path = directory(pyman, base, "r") / "state.json"
     os.kill(waiter, signal.SIGKILL)
     until(lambda: ended(waiter))
+    assert "asks for another run" not in pyman("why", "r").stdout and json.loads(path.read_text())["status"] == "exited"
+    before = json.loads(path.read_text())["restarts"]
+    assert "had lost its monitor and is started again, as its restart policy always asks" in pyman("ps", "-a").stderr
+    until(lambda: int(field(pyman, "r", "{{.RestartCount}}")) > before)
+    waiter = until(lambda: json.loads(path.read_text())["waiter_pid"])
+    os.kill(waiter, signal.SIGKILL)
+    until(lambda: ended(waiter))
+    pyman("stop", "r")
     assert field(pyman, "r", "{{.State.Status}} {{.State.Restarting}} {{.State.ExitCode}}") == "exited false 3"
-    before = lines(pyman, "r")
-    pyman("start", "r")
-    until(lambda: lines(pyman, "r") > before)
-    pyman("rm", "-f", "r")
+    pyman("rm", "r")
 
 
 @pytest.mark.parametrize("stage", MONITOR_STAGES)
 def test_kill_of_the_monitor(pyman: Run, image: str, base: Path, stage: str) -> None:
     pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "always", image, *FAIL, env={"PYMAN_KILL_AT": stage})
-    until(lambda: field(pyman, "r", "{{.State.Status}} {{.State.Restarting}}") == "exited false")
-    expected = "137" if stage == "monitor:ended" else "3"  # nobody has seen how it ended
-    assert field(pyman, "r", "{{.State.ExitCode}} {{.RestartCount}}") == f"{expected} 0"
-    assert lines(pyman, "r") == 1
-    pyman("start", "r")
-    until(lambda: lines(pyman, "r") > 2)
-    pyman("rm", "-f", "r")
+    until(lambda: int(field(pyman, "r", "{{.RestartCount}}")) >= 2)
+    pyman("stop", "r")
+    expected = 137 if stage == "monitor:ended" else 3  # nobody has seen how it ended
+    state = json.loads((directory(pyman, base, "r") / "state.json").read_text())
+    assert state["ends"][0]["exit_code"] == expected
+    assert lines(pyman, "r") == state["restarts"] + 1
+    pyman("rm", "r")
+
+
+def test_what_has_lost_its_monitor_runs_again(pyman: Run, image: str, base: Path) -> None:
+    """The next command that looks starts it, once, however many look at a time; not against a policy or after a stop."""
+    for name, policy in (("a", "always"), ("o", "on-failure:1"), ("u", "unless-stopped"), ("n", "no")):
+        pyman("run", "-d", "--name", name, "--network", "none", "--restart", policy, image, "sleep", "600")
+    began = field(pyman, "n", "{{.State.StartedAt}}")
+    for name in "aoun":
+        kill_monitor(pyman, name)
+    pyman("container", "prune", "-f", "--filter", "label!=x", "--filter", "until=10000h")
+    with futures.ThreadPoolExecutor(4) as pool:
+        said = "".join(done.stderr for done in pool.map(lambda _: pyman("ps", "-q"), range(4)))
+    for name in "aou":
+        assert said.count(f"container {name} had lost its monitor") == 1, said
+    assert pyman("ps", "--format", "{{.Names}} {{.Restarts}}", "--sort", "names").stdout == "a 1\no 1\nu 1\n"
+    assert field(pyman, "n", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
+    assert field(pyman, "n", "{{.State.FinishedAt}}") > began
+    assert "monitor" not in pyman("ps", "-a").stderr
+
+    kill_monitor(pyman, "o")  # the second time is one too many
+    kill_monitor(pyman, "u")
+    pyman("stop", "u")
+    kill_monitor(pyman, "a")
+    assert pyman("exec", "a", "echo", "there").stdout == "there\n"
+    assert pyman("ps", "--format", "{{.Names}}").stdout == "a\n"
+    kill_monitor(pyman, "a")
+    assert pyman("wait", "a").stdout == "137\n"  # looks at its end, and leaves it
+    pyman("container", "prune", "-f")
+    assert pyman("start", "--all", "--filter", "should-start-on-boot=true").stderr.count("had lost its monitor") == 1
+    assert pyman("ps", "-a", "--format", "{{.Names}} {{.Restarts}}").stdout == "a 3\n"
+    assert "restart" in pyman("events", "--stream=false", "--filter", "container=a", "--format", "{{.Status}}").stdout.split()
+
+
+def test_a_start_instead_of_a_lost_monitor_that_fails(pyman: Run, image: str, tmp_path: Path) -> None:
+    """It is told, and not tried again by each command that looks."""
+    (tmp_path / "d").mkdir()
+    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "always", "-v", f"{tmp_path}/d:/d", image, "sleep", "600")
+    kill_monitor(pyman, "r")
+    (tmp_path / "d").rmdir()
+    said = pyman("ps", "-a", "--format", "{{.Status}}")
+    assert said.stdout.startswith("Exited (137)") and str(tmp_path) in said.stderr
+    assert not pyman("ps", "-a").stderr
+    assert str(tmp_path) in pyman("why", "r").stdout
+    pyman("rm", "r")
 
 
 def test_what_is_asked_of_a_monitor_that_waits_ends_nothing(pyman: Run, image: str, base: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli import selection
+from pyman.cli.dispatch import print_warning
 from pyman.engine import remove, restart_policy
 from pyman.engine.container import RUNNING
 from pyman.errors import UsageError
@@ -21,7 +22,7 @@ def main(opts: Any, args: list[str]) -> int:
 
     def action(container: Container) -> bool:
         if opts.get("restart"):
-            return restart_policy.start_again(container)
+            return restart_policy.start_again(container, print_warning)
         image = container.config["image"]["id"]
         with container:
             if container.state["status"] in RUNNING:

@@ -163,6 +163,7 @@ CONTAINER = {
         "Take away what ended containers have left",
         CLEANUP,
         ("pyman container cleanup web", "pyman container cleanup --rm --all"),
+        enters=True,
     ),
     "exec": Command(
         "exec",
