@@ -1,6 +1,6 @@
 """Entries that are being made or taken apart: beside the containers', under names that no container has. The runtime program.
 
-Whoever is killed meanwhile leaves no id taken; what is left is removed by a later create.
+Whoever is killed meanwhile leaves no id taken; what is left is removed by the next create, delete or list.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ import os
 import time
 
 _ASIDE = ".aside-"  # no id begins with a dot
-_OLD = 60  # seconds after which nobody works there any more
+_OLD = 60  # seconds after which nobody works there any more, whose number means nothing here
 
 
 def path(directory: str) -> str:
     """A path that no container has: entries are complete before they get their names, and lose them before they are taken apart."""
-    return os.path.join(directory, f"{_ASIDE}{os.getpid()}-{time.time_ns()}")
+    return os.path.join(directory, f"{_ASIDE}{_place()}-{os.getpid()}-{time.time_ns()}")
+
+
+def _place() -> int:
+    """The pid namespace, in which a process's number means something."""
+    return os.stat("/proc/self/ns/pid").st_ino
 
 
 def forget(entry: str) -> bool:
@@ -39,12 +44,25 @@ def remove(entry: str) -> None:
 
 
 def sweep(directory: str) -> None:
-    """Remove what killed commands have left, some time ago."""
-    for name in os.listdir(directory):
+    """Remove what killed commands have left; nothing in a directory that others own or may write."""
+    try:
+        info, names = os.stat(directory), os.listdir(directory)
+    except FileNotFoundError:
+        return
+    if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        return
+    for name in names:
         if name.startswith(_ASIDE):
             old = os.path.join(directory, name)
             try:
-                if time.time() - os.stat(old).st_mtime > _OLD:
+                if _is_left(name) or time.time() - os.stat(old).st_mtime > _OLD:
                     remove(old)
             except OSError:
                 pass  # somebody else does it
+
+
+def _is_left(name: str) -> bool:
+    """Whether who made it has ended, as far as that can be seen from here."""
+    place, _, rest = name.removeprefix(_ASIDE).partition("-")
+    pid = rest.partition("-")[0]
+    return place == str(_place()) and pid.isdigit() and not os.path.exists(f"/proc/{pid}")

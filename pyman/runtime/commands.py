@@ -78,14 +78,15 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
     preserve = foreground.preserved(opts)
     if foreground.listen_fds():
         spec["process"]["env"] = [*(spec["process"].get("env") or []), f"LISTEN_FDS={foreground.listen_fds()}", "LISTEN_PID=1"]
-    entry = root.make(container_id, directory, spec)
-    spec["process"]["oomScoreMust"] = True  # not of the spec
     if not detached:
         foreground.hold_signals()
-    if not then_start:
-        os.mkfifo(start.outcome_of(entry.gate()), 0o600)
+    foreground.end_with_an_error(f"cannot create container {container_id}")
+    entry = root.make(container_id, directory, spec)
+    spec["process"]["oomScoreMust"] = True  # not of the spec
     created: Created | None = None
     try:
+        if not then_start:
+            os.mkfifo(start.outcome_of(entry.gate()), 0o600)
         if os.environ.get("NOTIFY_SOCKET"):
             from pyman.runtime import notify
 
@@ -109,11 +110,7 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         )
         entry.created(created)
         create.wait_created(created)
-        entry.finished_creating()
-        if any(opts.get(name) for name in foreground.HANDED_OVER):
-            from pyman.runtime import handover
-
-            handover.hand_over(created, opts)
+        _finish(entry, created, opts, detached)
         if not then_start:
             return 0
         sock = _notified(entry)
@@ -121,6 +118,7 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         entry.mark_started()
         _poststart(entry, spec)
     except BaseException:
+        foreground.ignore_ends()
         entry.abandon()
         if created is not None:
             process.wait(created.pid)  # killed by now: no zombie is left to whoever is next above
@@ -134,6 +132,22 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         for failure in entry.delete(True):
             _note(settings, failure)
     return code
+
+
+def _finish(entry: store.Entry, created: Created, opts: dict[str, Any], detached: bool) -> None:
+    """Give the caller what belongs to him; the container is a created one when its terminal has been taken, before the pid file is there."""
+    if not any(opts.get(name) for name in foreground.HANDED_OVER):
+        entry.finished_creating()
+        return
+    from pyman.runtime import handover
+
+    if not detached:
+        foreground.release_signals()
+    handover.sockets(created, opts)
+    if not detached:
+        foreground.hold_signals()
+    entry.finished_creating()
+    handover.pid_file(created, opts)
 
 
 def _heed(spec: dict[str, Any], opts: dict[str, Any]) -> None:

@@ -62,7 +62,12 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
         if any(opts.get(name) for name in foreground.HANDED_OVER):
             from pyman.runtime import handover
 
+            foreground.end_with_an_error(f"cannot execute a command in container {entry.record['id']}")
+            if not opts.get("detach"):
+                foreground.release_signals()
             handover.hand_over(created, opts)
+            if not opts.get("detach"):
+                foreground.hold_signals()
     except PymanError:
         os.kill(created.pid, 9)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _signal
 import os
 
-from pyman.errors import UsageError
+from pyman.errors import RuntimeFailure, UsageError
 from pyman.runtime import arguments
 
 TYPE_CHECKING = False
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 HANDED_OVER = ("console_socket", "pidfd_socket", "pid_file")  # options of runtime/handover.py
+_ENDING = (1, 2, 3, 15)  # HUP INT QUIT TERM
 _NOT_FORWARDED = (9, 17, 19, 20, 21, 22, 23, 28)  # KILL CHLD STOP TSTP TTIN TTOU URG WINCH
 
 
@@ -42,7 +43,31 @@ def listen_fds() -> int:
 
 def hold_signals() -> None:
     """Signals for a process in the foreground wait until there is one to forward them to."""
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, (1, 2, 3, 10, 12, 15))
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (*_ENDING, 10, 12))
+
+
+def release_signals() -> None:
+    """The end of `hold_signals`: what follows may wait for others, who may never come."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (*_ENDING, 10, 12))
+
+
+def end_with_an_error(what: str) -> None:
+    """Let signals that would end this process raise RuntimeFailure, so that what it has begun is undone. what: "cannot create ..."."""
+
+    def end(number: int, _: object) -> None:
+        ignore_ends()
+        name = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 15: "SIGTERM"}[number]
+        raise RuntimeFailure(what, f"it was ended by {name}")
+
+    for number in _ENDING:
+        if _signal.getsignal(number) is not _signal.SIG_IGN:  # nohup
+            _signal.signal(number, end)
+
+
+def ignore_ends() -> None:
+    """What is being undone is undone to the end."""
+    for number in _ENDING:
+        _signal.signal(number, _signal.SIG_IGN)
 
 
 def attend(pid: int, console: int, notified: Any = None) -> int:

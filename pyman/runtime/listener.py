@@ -22,12 +22,12 @@ def connect(description: dict[str, Any]) -> int:
     for rule in description.get("syscalls") or []:
         if rule.get("action") == "SCMP_ACT_NOTIFY" and "sendmsg" in (rule.get("names") or []):
             raise RuntimeFailure("cannot use SCMP_ACT_NOTIFY for sendmsg", "the listener is told by that very call", stage="seccomp")
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    from pyman.runtime import handover  # for listeners only
+
     try:
-        sock.connect(path)
+        return int(handover.connect(path).detach())
     except OSError as err:
         raise RuntimeFailure(f"cannot reach the seccomp listener {path}", err.strerror or str(err), stage="seccomp") from err
-    return int(sock.detach())
 
 
 def load_filter(bpf: bytes, description: dict[str, Any], listener: int, state: dict[str, Any]) -> None:

@@ -75,6 +75,8 @@ def main(argv: list[str]) -> NoReturn:
     ) as err:  # a configuration no check foresaw: one line, no traceback
         log(settings, "error", f"cannot use the configuration: {type(err).__name__}: {err}")
         code = _failed(argv)
+    except KeyboardInterrupt:
+        code = 130
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -170,6 +172,7 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         raise UsageError(
             f"wrong number of arguments for {verb}", f"usage: pyman-runtime {verb} {arguments.POSITIONALS.get(verb, '')}".rstrip()
         )
+    os.umask(os.umask(0o022) & 0o077)  # our own files are ours to read, whatever the caller takes from others
     if verb in ("create", "run", "start", "exec"):
         if os.stat("/proc/self/exe").st_uid != 0 or os.getuid() == 0:
             from pyman.linux import sealed

@@ -8,7 +8,7 @@ import time
 
 from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError, UsageError
 from pyman.linux import process
-from pyman.runtime import arguments, cgroup, store
+from pyman.runtime import arguments, asides, cgroup, store
 from pyman.state import fastjson
 from pyman.state import store as files
 
@@ -29,6 +29,8 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
         if verb == "features":
             return _print(template.features())
         return template.write_template(opts.get("bundle") or ".", bool(opts.get("rootless")))
+    if verb in ("delete", "list"):
+        asides.sweep(root.path)
     if verb == "list":
         return _list(root, settings, opts)
     if verb in ("delete", "kill"):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _ARCH_NAMES = {0x3E: "x86-64", 0xB7: "arm64", 0x28: "arm", 0x03: "x86", 0xF3: "riscv64", 0x15: "ppc64", 0x16: "s390x"}
 _HANDLERS = {0x3E: "x86_64", 0xB7: "aarch64", 0x28: "arm", 0x03: "i386", 0xF3: "riscv64", 0x15: "ppc64le", 0x16: "s390x"}
+_WORDS = {"i686": "i386", "armv7l": "arm", "armv8l": "arm"}  # uname's machine, where it has another name
+_ELF_HEADER = 64  # bytes, of a 64-bit program
 
 # Operations of a plan (runtime/plan.py) whose own errors are the kernel's bare words; {0} is the first argument.
 _PURPOSES = {
@@ -92,6 +94,10 @@ def explain(path: str, err: OSError) -> RuntimeFailure:
     if err.errno == errno.ENOEXEC:
         if head.startswith(b"\x7fELF"):
             machine = int.from_bytes(head[18:20], "little")
+            if len(head) < _ELF_HEADER or _HANDLERS.get(machine) in (os.uname().machine, _WORDS.get(os.uname().machine)):
+                return CannotInvoke(
+                    what, "exec format error: it begins as an ELF program, and is cut off or damaged", "put it into the image anew"
+                )
             return CannotInvoke(
                 what,
                 f"exec format error: the program is for {_ARCH_NAMES.get(machine, hex(machine))}, this machine is {os.uname().machine}",

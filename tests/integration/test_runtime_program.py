@@ -224,6 +224,25 @@ def test_consoles_go_over_their_socket(bundle: Bundle, runtime: Runtime, console
     assert "no terminal" in runtime("create", "--bundle", bundle.path, "--console-socket", path, "none", rc=1).stderr
 
 
+def test_a_consoles_socket_may_lie_deep(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
+    """The kernel takes 107 bytes of a path; it is the directory that is long here."""
+    deep = tmp_path / ("d" * 100) / ("e" * 100)
+    deep.mkdir(parents=True)
+    bundle.save(terminal=True, args=["/bin/sleep", "1000"])
+    error = runtime("create", "--bundle", bundle.path, "--console-socket", deep / "socket", "deep", rc=1).stderr
+    assert error == f"pyman-runtime: cannot hand over the container's terminal: {deep}/socket: No such file or directory\n"
+    error = runtime("create", "--bundle", bundle.path, "--console-socket", deep / ("s" * 120), "deep", rc=1).stderr
+    assert "the name of a socket can have about" in error and "None" not in error
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        directory = os.open(deep, os.O_PATH)
+        server.bind(f"/proc/self/fd/{directory}/socket")
+        os.close(directory)
+        server.listen(1)
+        runtime("create", "--bundle", bundle.path, "--console-socket", deep / "socket", "deep")
+        with server.accept()[0] as connection:
+            assert connection.recvmsg(100, socket.CMSG_SPACE(4))[0] == b"/dev/ptmx"
+
+
 def test_a_terminal_in_the_foreground(bundle: Bundle, runtime: Runtime) -> None:
     text = runtime(
         "run", "--bundle", bundle.save(terminal=True, args=["/bin/sh", "-c", "[ -t 0 ] && echo is a terminal; exit 3"]), "fg", rc=3

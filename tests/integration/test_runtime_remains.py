@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from pyman.linux import process
-from tests.conftest import ROOT, environment, until
+from tests.conftest import ROOT, Run, environment, until
 from tests.integration.conftest import Bundle, Runtime
 
 
@@ -73,6 +74,104 @@ def test_deletes_at_the_same_time_all_succeed(bundle: Bundle, runtime: Runtime, 
         assert [done.returncode for done in deletes] == [0] * 4
         assert (bundle.path / "stopped").read_text() == "x\n" * number, "the hooks run once"
     assert runtime("list", "-q").stdout == ""
+
+
+@pytest.mark.parametrize("mask", [0o777, 0o277])
+def test_the_callers_umask_takes_nothing_from_the_runtime(bundle: Bundle, runtime: Runtime, base: Path, tmp_path: Path, mask: int) -> None:
+    root, pid = tmp_path / "state", tmp_path / "pid"
+    bundle.sh("umask; sleep 1000")
+    before = os.umask(mask)
+    try:
+        with begin(base, "--root", root, "create", "--bundle", bundle.path, "--pid-file", pid, "masked") as created:
+            pass
+    finally:
+        os.umask(before)
+    assert created.returncode == 0 and int(pid.read_text()) > 0
+    runtime("--root", root, "start", "masked")
+    assert '"running"' in runtime("--root", root, "state", "masked").stdout
+    runtime("--root", root, "delete", "--force", "masked")
+    assert os.listdir(root) == []
+
+
+FULL = """
+trap 'umount -l "$DIR"' EXIT
+for option in nr_inodes=2 nr_inodes=3 nr_inodes=4 nr_inodes=5 nr_inodes=6 size=4k size=8k size=12k size=16k; do
+    mount -t tmpfs -o "$option,mode=700" none "$DIR" || exit 1
+    if %(runtime)s --root "$DIR" create --bundle "$BUNDLE" full </dev/null >/dev/null 2>"$ERRORS"; then
+        %(runtime)s --root "$DIR" delete --force full || exit 1
+    else
+        [ "$(wc -l <"$ERRORS")" = 1 ] || { cat "$ERRORS"; exit 1; }
+        grep -q 'No space left' "$ERRORS" && echo refused
+    fi
+    [ -z "$(ls -A "$DIR")" ] || { echo "$option left:"; ls -lR "$DIR"; exit 1; }
+    umount "$DIR"
+done
+"""
+
+
+def test_a_full_disk_keeps_nothing_of_a_create(bundle: Bundle, pyman: Run, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    program = f"{sys.executable} -SI {ROOT}/pyman/runtime/__main__.py"
+    env = {"DIR": str(small), "BUNDLE": str(bundle.path), "ERRORS": str(tmp_path / "errors")}
+    done = pyman("unshare", "sh", "-c", "exec 2>&1\n" + FULL % {"runtime": program}, env=env)
+    assert done.stdout.split().count("refused") >= 3, done.stdout
+
+
+def test_what_was_begun_is_removed_once_its_maker_has_ended(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    place = os.stat("/proc/self/ns/pid").st_ino
+    for verb in (["list"], ["delete", "--force", "nobody"], ["run", "--bundle", bundle.save(args=["/bin/true"]), "next"]):
+        for pid in (ended.pid, os.getpid()):
+            (root / f".aside-{place}-{pid}-1").mkdir(parents=True, mode=0o700)
+            root.chmod(0o700)
+            (root / f".aside-{place}-{pid}-1/config.json").touch()
+        runtime("--root", root, *verb)
+        assert os.listdir(root) == [f".aside-{place}-{os.getpid()}-1"], "who lives may still work there"
+        (root / f".aside-{place}-{os.getpid()}-1/config.json").unlink()
+        (root / f".aside-{place}-{os.getpid()}-1").rmdir()
+    # Nothing is removed where others may have put it.
+    (root / f".aside-{place}-{ended.pid}-1").mkdir()
+    root.chmod(0o777)
+    runtime("--root", root, "list")
+    assert os.listdir(root)
+
+
+@pytest.mark.parametrize("verb", ["create", "run", "exec"])
+def test_who_waits_for_a_terminals_taker_can_be_ended(bundle: Bundle, runtime: Runtime, base: Path, tmp_path: Path, verb: str) -> None:
+    """The socket's queue is full: the command waits, and a signal undoes all that it has begun."""
+    root, path, pid = tmp_path / "state", base / f"full-{verb}", tmp_path / "pid"
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen(0)
+    first = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    first.connect(str(path))
+    if verb == "exec":
+        runtime("--root", root, "run", "-d", "--bundle", bundle.save(args=["/bin/sleep", "1000"]), "waits")
+        words = ["exec", "--tty", "--console-socket", path, "--pid-file", pid, "waits", "/bin/sleep", "777"]
+        seen = lambda: len(json.loads(runtime("--root", root, "ps", "--format", "json", "waits").stdout)) > 1  # noqa: E731
+    else:
+        words = [verb, "--bundle", bundle.save(terminal=True, args=["/bin/sleep", "1000"]), "--console-socket", path, "waits"]
+        seen = lambda: json.loads((root / "waits/state.json").read_text())["pid"]  # noqa: E731
+    waiting = begin(base, "--root", root, *words)
+    until(seen)
+    if verb != "exec":
+        assert '"creating"' in runtime("--root", root, "state", "waits").stdout
+        record = json.loads((root / "waits/state.json").read_text())
+    waiting.terminate()
+    error = waiting.communicate()[1].decode()
+    assert waiting.returncode == (255 if verb == "exec" else 1) and "it was ended by SIGTERM" in error and error.count("\n") == 1, error
+    if verb == "exec":
+        until(lambda: len(json.loads(runtime("--root", root, "ps", "--format", "json", "waits").stdout)) == 1)
+        runtime("--root", root, "delete", "--force", "waits")
+    else:
+        assert not process.alive(record["pid"], record["start"]) and not os.path.exists(record["cgroup"] or "/nowhere")
+    assert os.listdir(root) == [] and not pid.exists()
+    first.close()
+    server.close()
+    path.unlink()
 
 
 DAMAGES: list[Any] = [
