@@ -144,11 +144,8 @@ def _index(found: Found) -> images.ImageIndex:
     try:
         index = images.load()
         found.notes += additional.problems()
-    except (PymanError, KeyError) as err:
-        found.store.append(f"the index of images: {err.why if isinstance(err, PymanError) else 'it has no images'}")
-        return images.ImageIndex({})
-    if not isinstance(index.records, dict):
-        found.store.append("the index of images: it is no list of images")
+    except PymanError as err:
+        found.store.append(f"the index of images: {err.why}")
         return images.ImageIndex({})
     good = {}
     for key, record in index.records.items():

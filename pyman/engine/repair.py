@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.engine import check, commit, remove
+from pyman.engine import check, commit, remove, repair_index
 from pyman.engine import images as image_engine
 from pyman.engine.container import Container
 from pyman.errors import PymanError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.engine.check import Found
-    from pyman.storage.images import ImageIndex
 
 
 class Mended:
@@ -46,12 +45,11 @@ def mend(found: Found, *, force: bool = False, reporter: Any = None, conf: dict[
     done = Mended()
     trash.sweep()
     if found.store:
-        _index_again(found, done)
+        repair_index.make(found, done)
     commit.collect()
     if not found.errors:
         return done
-    _unsound(found)
-    done.images.update({key: [] for key in sorted(found.unsound)})
+    repair_index.mend_records(found, done)
     if force:
         for container_id in sorted(found.unreadable):
             _discard(container_id, done)
@@ -76,53 +74,6 @@ def mend(found: Found, *, force: bool = False, reporter: Any = None, conf: dict[
         artifacts.drop_damaged(set(found.artifacts))
         done.artifacts += sorted(found.artifacts)
     return done
-
-
-def _index_again(found: Found, done: Mended) -> None:
-    """Write the index of images anew: an image for each manifest whose configuration and layers are there. Names are known from containers only."""
-    from pyman.image import manifest, pull
-
-    base = os.path.dirname(images.blob_path("x"))
-    records: dict[str, dict[str, Any]] = {}
-    for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
-        try:
-            value = manifest.loads(images.read_blob(name, "manifest"), "manifest", manifest.MAX_MANIFEST)
-            if "layers" not in value or "config" not in value:
-                continue
-            config, descriptors = manifest.parse_manifest(value, "manifest")
-            document, diff_ids = manifest.parse_config(images.read_blob(config["hex"], "image"), len(descriptors), "image")
-        except PymanError:
-            continue  # a configuration, or damaged
-        facts: dict[str, Any] = {"size": layers.sizes(diff_ids), "created": pull.epoch(document.get("created") or "")}
-        record = images.new_record(document, config=config["hex"], manifest=name, layers=diff_ids, **facts)
-        records[record["id"]] = record
-    for container in check.readable(check.Found()):
-        record = records.get(container.state["image_id"] or "", {})
-        image = container.state["image"]
-        if record and image and not any(image in other["names"] for other in records.values()):
-            record["names"] = [image]
-    where = os.path.join(paths.graphroot(), "images.json")
-    if os.path.lexists(where):
-        os.rename(where, where + ".damaged")
-
-    def action(index: ImageIndex) -> None:
-        index.records.update(records)
-
-    images.change(action)
-    found.store.clear()
-    done.notes.append(f"the index of images was written anew with {len(records)} images; the old one is {where}.damaged")
-    done.notes += [f"image {key[:12]} has lost its names: pyman tag gives it one" for key, record in records.items() if not record["names"]]
-
-
-def _unsound(found: Found) -> None:
-    """Take records that make no sense out of the index."""
-
-    def action(index: ImageIndex) -> None:
-        for key in found.unsound:
-            index.records.pop(key, None)
-
-    if found.unsound:
-        images.change(action)
 
 
 def _rebuild(found: Found, bad: set[str], done: Mended) -> None:

@@ -92,7 +92,8 @@ def history(record: dict[str, Any]) -> list[str]:
     return list(record.get("history") or record["names"])
 
 
-def _path() -> str:
+def path() -> str:
+    """Where the index lies; with `.copy` after its name, the same once more, for a repair."""
     return os.path.join(paths.graphroot(), "images.json")
 
 
@@ -106,9 +107,17 @@ def load() -> ImageIndex:
 
 
 def own() -> ImageIndex:
-    """The index of this store alone."""
-    data = store.read_json(_path())
-    return ImageIndex(data["images"] if data else {})
+    """The index of this store alone. StorageError if it is damaged."""
+    if (text := store.read_text(path())) is None and not os.path.exists(path() + ".copy"):
+        return ImageIndex({})
+    try:
+        records = fastjson.loads(text)["images"] if text is not None else None
+    except (ValueError, KeyError, TypeError):
+        records = None
+    if not isinstance(records, dict):
+        what, why = f"cannot use the index of images {path()}", f"it is {'missing' if text is None else 'damaged'}"
+        raise StorageError(what, why, "pyman system check --repair makes it again")
+    return ImageIndex(records)
 
 
 def new_record(document: dict[str, Any], *, config: str, manifest: str, layers: list[str], size: int, created: float) -> dict[str, Any]:
@@ -134,16 +143,17 @@ def new_record(document: dict[str, Any], *, config: str, manifest: str, layers: 
     }
 
 
-def _lock() -> Lock:
-    path = os.path.join(paths.graphroot(), "images.lock")
+def locked() -> Lock:
+    """The lock under which the index is read and replaced."""
+    where = os.path.join(paths.graphroot(), "images.lock")
     paths.ensure_private(paths.graphroot())
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    return Lock(path)
+    os.close(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    return Lock(where)
 
 
 def reading() -> Lock:
     """Held while nobody may change the index."""
-    lock = _lock()
+    lock = locked()
     lock.shared = True
     return lock
 
@@ -153,23 +163,31 @@ def change(action: Callable[[ImageIndex], Any], room: Callable[[ImageIndex], Non
 
     room: makes room by deleting what the changed index does not need, where the disk is too full to save it.
     """
-    with _lock():
+    with locked():
         index = own()
         result = action(index)
-        value = {"version": 1, "images": index.records}
         try:
-            store.write_json(_path(), value, sync=True)
+            save(index)
         except StorageError as err:
             if err.errno not in (28, 122) or room is None:
                 raise
             room(index)
-            store.write_json(_path(), value, sync=True)
+            save(index)
         return result
+
+
+def save(index: ImageIndex) -> None:
+    """Replace the index durably, then its copy; under the lock. StorageError."""
+    text = fastjson.dumps({"version": 1, "images": index.records})
+    store.write_text(path(), text, sync=True)
+    try:
+        store.write_text(path() + ".copy", text)
+    except StorageError:
+        pass  # no room for it: the older one stays, and a repair says how old it is
 
 
 def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Add or update an image and give it `names` (taken from any other image). Its layers and blobs are in place already."""
-
     old_manifests = []
     record.pop("store", None)  # an image of an additional store that gets a name: its layers stay there
 
@@ -199,7 +217,7 @@ def add(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 def _forget_blob(digest_hex: str) -> None:
     """Delete a manifest that no image has any more."""
-    with _lock():
+    with locked():
         if not any(digest_hex in blobs_of(record) for record in own().records.values()):
             try:
                 os.unlink(blob_path(digest_hex))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import command, environment
 from tests.integration.conftest import Own, runner
 from tests.integration.test_registry import plain_registry
 from tests.integration.test_stages import kill_at
@@ -41,6 +44,19 @@ def insecure(store: Path, registry: str) -> str:
 def in_layer(own: Own, store: Path, script: str) -> None:
     """Run a shell script, as root of the user namespace, in the one layer of the store."""
     own("unshare", "sh", "-euc", f"cd {shlex.quote(str(store))}/home/.local/share/pyman/layers/*/diff\n{script}")
+
+
+def own_both(store: Path, *args: str) -> str:
+    """What pyman says on both outputs; it must succeed."""
+    done = subprocess.run([*command(), *args], env=environment(store), capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
+
+
+def layer_tar(store: Path) -> str:
+    """A tar file with one file in it."""
+    with tarfile.open(store / "one.tar", "w") as tar:
+        tar.add(__file__, "file")
+    return str(store / "one.tar")
 
 
 def check(own: Own, *args: str, rc: int = 0) -> dict[str, object]:
@@ -149,11 +165,44 @@ def test_damaged_records(own: Own, store: Path, layout: str) -> None:
     own("pull", "-q", f"oci:{layout}:latest")
     own("create", "--name", "box", "demo", "true")
     own("tag", "demo", "localhost/other")
-    (root / "images.json").write_text('{"images": {"tru')
-    assert "Damaged store: the index of images" in own("system", "check", rc=125)
-    assert own("system", "check", "--repair") != ""
-    assert own("images", "--format", "{{.Repository}}") == "localhost/demo\n" and own("system", "check") == ""
-    index = json.loads((root / "images.json").read_text())
+    own("manifest", "create", "localhost/list", "demo")
+    mine, names = root / "images.json", own("images", "--format", "{{.Repository}}")
+    assert set(names.split()) == {"localhost/demo", "localhost/other", "localhost/list"}
+    for damage in ('{"images": {"tru', "", "[]", '{"images": []}', None):  # nothing is lost: there is a copy
+        mine.unlink() if damage is None else mine.write_text(damage)
+        assert "pyman system check --repair" in own("images", rc=125)
+        assert "pyman system check --repair" in own("tag", "demo", "more", rc=125)
+        assert "Damaged store: the index of images" in own("system", "check", rc=125)
+        said = own_both(store, "system", "check", "--repair")
+        assert "their names are those of its copy, written 20" in said and "lost" not in said
+        assert own("images", "--format", "{{.Repository}}") == names and own("system", "check") == ""
+    # Without a copy names come from containers and events, and what may be lost is said.
+    own("import", "-q", layer_tar(store), "localhost/imported:2")
+    own("rmi", "localhost/list")
+    for place in (mine, root / "images.json.copy"):
+        place.write_text("{")
+    said = own_both(store, "system", "check", "--repair")
+    assert "its copy could not be used: lists of images are lost, and names that neither" in said and "2 images" in said
+    found = own("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert sorted(found) == ["localhost/demo:latest", "localhost/imported:2", "localhost/other:latest"] and own("system", "check") == ""
+    for place in (mine, root / "images.json.copy", root / "events/events.log"):
+        place.write_text("{")
+    said = own_both(store, "system", "check", "--repair")
+    assert "without a name, or names that could not be found again: " in said and "pyman tag gives them one" in said
+    assert set(own("images", "--format", "{{.Repository}}").split()) == {"localhost/demo", "<none>"}
+    own("rmi", own("images", "-q", "--filter", "dangling=true").strip())
+    # One record: from the copy, else from the manifest.
+    for copied in (True, False):
+        index = json.loads(mine.read_text())
+        (record,) = index["images"].values()
+        record["layers"] = "x"
+        mine.write_text(json.dumps(index))
+        if not copied:
+            (root / "images.json.copy").unlink()
+        text = own("system", "check", "--repair")
+        assert f"Healed: {record['id']}: its record was " + ("taken from the copy" if copied else "made again from its manifest") in text
+        assert own("images", "--format", "{{.Repository}}") == "localhost/demo\n" and own("system", "check") == ""
+    index = json.loads(mine.read_text())
     index["images"]["0" * 64] = {"id": "0" * 64, "names": "x"}
     (root / "images.json").write_text(json.dumps(index))
     assert check(own, rc=125)["Images"] == {"0" * 64: ["its record in the index is damaged"]}
