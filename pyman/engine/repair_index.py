@@ -88,7 +88,12 @@ def _copied() -> Records:
     except PymanError:
         return {}
     found = value.items() if isinstance(value, dict) else ()
-    return {key: record for key, record in found if additional.sound(key, record) and os.path.exists(images.blob_path(record["manifest"]))}
+    unseen = bool(additional.problems())  # an image may lie in a store that cannot be read just now
+    return {
+        key: record
+        for key, record in found
+        if additional.sound(key, record) and (unseen or os.path.exists(images.readable(record["manifest"])))
+    }
 
 
 def _from_manifests() -> Records:

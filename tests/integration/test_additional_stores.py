@@ -52,6 +52,10 @@ def test_additional_store(own: Own, store: Path, layout: str) -> None:
     assert "A /new" in own("diff", "box")
     own("commit", "-q", "box", "localhost/made")
     own("tag", "demo", "localhost/mine")
+    names = own("images", "--format", "{{.Repository}} {{.ReadOnly}}")
+    (root / "images.json").write_text("")
+    own("system", "check", "--repair")
+    assert own("images", "--format", "{{.Repository}} {{.ReadOnly}}") == names and "localhost/mine" in names
     own("save", "-q", "-o", str(store / "saved.tar"), "demo")
     own("push", "-q", "demo", f"oci:{store}/pushed")
     own("pull", "-q", f"oci:{layout}:latest")
