@@ -7,7 +7,8 @@ import os
 from pyman.config.registries import Endpoint
 from pyman.errors import NoSuchImage, RegistryError, StorageError, UsageError
 from pyman.image import output
-from pyman.image.registry import Access, Broken, Connection
+from pyman.image.registry import Access, Connection
+from pyman.image.waiting import Broken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _fill(connection: Connection, access: Access, url: str, fd: int, reporter: A
                 raise RegistryError(
                     f"cannot read {url}", f"the connection broke {breaks} times in a row: {err}", "run the command again"
                 ) from err
+            err.again()
             access.wait(breaks)
             continue
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.errors import ImageError, RegistryError
-from pyman.image.registry import Broken
+from pyman.image.waiting import Broken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import os
 import time
 
 from pyman.errors import ImageError, PymanError, RegistryError
-from pyman.image import answers, auth, oras_session, questions, tokens
+from pyman.image import answers, auth, oras_session, questions, tokens, waiting
 from pyman.image.answers import Unreachable
+from pyman.image.waiting import Broken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 RETRIES = 4
 _LONGEST = 300  # seconds for a small document, however slowly it comes
-_PIECE = 1 << 18  # bytes read at a time, if so many have come
-_CHUNK = 1 << 14  # the same where they are waited for: what at most is lost when a connection breaks
 _PASSING = (429, 500, 502, 503, 504)
 
 
@@ -53,10 +52,6 @@ class Access:
     def wait(self, attempt: int) -> None:
         """The pause before try number `attempt` (from 1): --retry-delay, else growing and never twice the same."""
         time.sleep(self.pause if self.pause is not None else min(8.0, 0.2 * 2**attempt) * (0.5 + os.urandom(1)[0] / 256))
-
-
-class Broken(Exception):
-    """A connection broke while a body was read."""
 
 
 class Connection:
@@ -228,11 +223,16 @@ class Connection:
         at most, where that is little.
         """
         failure: PymanError | None = None
-        for attempt in range(self.access.retries if again else 1):
-            if attempt:
+        tries = self.access.retries if again else 1
+        wait = waiting.Wait(self.host, 0, tries)
+        for attempt in range(tries):
+            if failure:
+                wait.again(failure.why)
                 self.access.wait(attempt)
+                wait = waiting.Wait(self.host, attempt, tries)
             try:
-                response = self._once(method, path, headers or {}, data, stream, small)
+                with wait:
+                    response = self._once(method, path, headers or {}, waiting.Body(data, wait) if data else data, stream, small)
             except Unreachable as err:
                 failure = err
                 if err.passing:
@@ -261,15 +261,15 @@ class Connection:
         if isinstance(response, questions.Answer):
             yield response.data
             return
-        raw = response.raw
+        take, wait = oras_session.reader(response), waiting.Wait(self.host)
         try:
-            if hasattr(raw, "read1"):  # urllib3 2.1; what has come, at once: half of the work of a download
-                while data := raw.read1(_PIECE, decode_content=True):
+            with wait:
+                while data := take():
+                    wait.heard(False)  # who takes it may take long
                     yield data
-            else:
-                yield from response.iter_content(_CHUNK)
+                    wait.heard()
         except (oras_session.failures().RequestException, oras_session.broken(), OSError) as err:
-            raise Broken(answers.cause(err)) from err
+            raise Broken(answers.cause(err), wait) from err
 
     def read(self, response: Any, limit: int) -> bytes:
         """A whole small body. ImageError if it is larger than `limit`, RegistryError if the connection breaks."""

@@ -9,7 +9,8 @@ from pyman.config import registries
 from pyman.errors import ImageError, NoSuchImage, RegistryError
 from pyman.image import manifest
 from pyman.image.reference import Reference, is_tag
-from pyman.image.registry import Access, Broken, Connection
+from pyman.image.registry import Access, Connection
+from pyman.image.waiting import Broken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class RegistrySource:
     ) -> None:
         breaks = 0
         while at[0] < descriptor["size"]:
-            before = at[0]
+            before, broken = at[0], Broken("")
             response = connection.get(f"blobs/{descriptor['digest']}", {"Range": f"bytes={before}-"} if before else {})
             skip = before if before and response.status_code == 200 else 0  # a registry without ranges starts again
             try:
@@ -191,8 +192,8 @@ class RegistrySource:
                         )
             except BrokenPipeError:
                 return  # the unpacker refused the layer and says why
-            except Broken:
-                pass
+            except Broken as err:
+                broken = err
             finally:
                 response.close()
             if at[0] >= descriptor["size"]:
@@ -204,4 +205,5 @@ class RegistrySource:
                     f"the connection to {connection.host} broke {breaks} times in a row at {at[0]} of {descriptor['size']} bytes",
                     "run the command again",
                 )
+            broken.again()
             self.access.wait(breaks - 1)

@@ -74,8 +74,10 @@ class Worker:
                 return dict(answer["done"])
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker; in the middle of its work where the command is being interrupted: it may wait for a line that is silent."""
         self.sock.close()
+        if sys.exc_info()[0] is KeyboardInterrupt:
+            os.kill(self.pid, 9)
         os.waitpid(self.pid, 0)
 
 
