@@ -49,6 +49,17 @@ _CRIU = {
     "--auto-dedup": False,
     "--lazy-pages": False,
 }
+# Options of runc's and crun's that cannot mean anything here, with the reason.
+_NO_REALTIME = "cgroup v2 does not divide realtime time"
+_NO_RDT = "resource director groups (linux.intelRdt) are not supported"
+REFUSED = {
+    "--cpu-rt-period": _NO_REALTIME,
+    "--cpu-rt-runtime": _NO_REALTIME,
+    "--kernel-memory": "cgroup v2 counts the kernel's memory together with the container's: use --memory",
+    "--kernel-memory-tcp": "cgroup v2 counts the buffers of sockets together with the container's memory: use --memory",
+    "--l3-cache-schema": _NO_RDT,
+    "--mem-bw-schema": _NO_RDT,
+}
 VERBS: dict[str, dict[str, bool]] = {
     "create": _CREATE,
     "run": {**_CREATE, "--detach": False, "-d": False, "--keep": False},
@@ -102,6 +113,7 @@ VERBS: dict[str, dict[str, bool]] = {
         "--memory-reservation": True,
         "--memory-swap": True,
         "--pids-limit": True,
+        **dict.fromkeys(REFUSED, True),
     },
     "events": {"--stats": False, "--interval": True},
     "checkpoint": {
@@ -192,6 +204,8 @@ def parse(argv: list[str], known: dict[str, bool]) -> tuple[dict[str, Any], list
             name = "-" + name  # Go's flag package takes one dash for two
         if name not in known and name not in ("--help", "-h"):
             raise UsageError(f"unknown option {name}", near(name, known) or "pyman-runtime does not have it")
+        if name in REFUSED:
+            raise UsageError(f"cannot use {name}", REFUSED[name])
         takes_value = known.get(name, False)
         if takes_value and not equals:
             if at >= len(argv):

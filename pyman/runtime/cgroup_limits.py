@@ -127,8 +127,8 @@ def _memory(memory: dict[str, Any]) -> list[Setting]:
     limit, swap, reservation = (_number(memory, "memory", name) for name in ("limit", "swap", "reservation"))
     if memory.get("disableOOMKiller"):
         raise _refused("memory.disableOOMKiller", "the out-of-memory killer cannot be switched off on cgroup v2")
-    for name in ("kernelTCP", "swappiness"):
-        if _number(memory, "memory", name):
+    for name in ("kernel", "kernelTCP", "swappiness"):
+        if _number(memory, "memory", name) not in (None, 0, -1):
             raise _refused(f"memory.{name}", "cgroup v2 has no such limit")
     found = []
     # 0 means "not set", as everywhere in this section.
@@ -173,6 +173,8 @@ def _io(block: dict[str, Any]) -> list[Setting]:
     if _number(block, "blockIO", "leafWeight"):
         raise _refused("blockIO.leafWeight", "cgroup v2 has no leaf weights")
     for device in block.get("weightDevice") or []:
+        if device.get("leafWeight"):
+            raise _refused("blockIO.weightDevice", "cgroup v2 has no leaf weights")
         weight = int(device.get("weight") or 0)
         if weight:
             _in_range("blockIO.weightDevice", weight)

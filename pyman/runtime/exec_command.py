@@ -33,7 +33,7 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
     place = entry.cgroup
     if state["status"] == "paused" and not opts.get("ignore_paused"):
         raise StateError(f"cannot execute a command in container {entry.record['id']}", "it is paused", "resume it, or use --ignore-paused")
-    if opts.get("cgroup") and place:
+    if opts.get("cgroup"):
         place = _sub_cgroup(place, str(opts["cgroup"]))
     if process.get("terminal") and opts.get("detach") and not opts.get("console_socket"):
         raise RuntimeFailure("cannot create a terminal", "a detached process needs --console-socket for it", stage="config")
@@ -75,7 +75,7 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
 
 
 def _process(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> dict[str, Any]:
-    """The process object of exec: --process FILE, or the container's own with the options applied. UsageError, RuntimeFailure."""
+    """The process object of exec: --process FILE, or the container's own; the options are applied to both. UsageError, RuntimeFailure."""
     path = opts.get("process")
     if path:
         if command:
@@ -87,19 +87,20 @@ def _process(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> 
             if process.get(key) is None and spec["process"].get(key):
                 process[key] = spec["process"][key]
         process["cwd"] = process.get("cwd") or "/"
+        validate.check_process(process)
     else:
         if not command:
             raise UsageError("no command given", "exec needs --process FILE or a command")
-        process = _from_options(spec, command, opts)
+        process = {**spec["process"], "args": command, "terminal": False}
+    _apply(process, opts)
     validate.check_process(process)
     validate.unknown_capabilities(process)
     return process
 
 
-def _from_options(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> dict[str, Any]:
-    process = dict(spec["process"])
-    process["args"] = command
-    process["terminal"] = bool(opts.get("tty"))
+def _apply(process: dict[str, Any], opts: dict[str, Any]) -> None:
+    if opts.get("tty"):
+        process["terminal"] = True
     process["env"] = [*(process.get("env") or []), *(opts.get("env") or [])]
     if opts.get("cwd"):
         process["cwd"] = opts["cwd"]
@@ -118,7 +119,6 @@ def _from_options(spec: dict[str, Any], command: list[str], opts: dict[str, Any]
         gids = [_id(text, text) for item in opts["additional_gids"] for text in item.split(",")]
         user = process.get("user") or {}
         process["user"] = {**user, "additionalGids": [*(user.get("additionalGids") or []), *gids]}
-    return process
 
 
 def _id(text: str, whole: object) -> int:
@@ -143,6 +143,8 @@ def _with_caps(sets: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 def _sub_cgroup(directory: str, name: str) -> str:
     """exec --cgroup: a cgroup below the container's own. UsageError."""
+    if not directory:
+        raise UsageError(f"cannot use cgroup {name}", "the container has none")
     path = os.path.join(directory, name.partition(":")[2].strip("/") if ":" in name else name.strip("/"))
     if ".." in path.split("/") or not os.path.isdir(path):
         raise UsageError(f"cannot use cgroup {name}", "there is no such cgroup below the container's")

@@ -152,6 +152,8 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         raise UsageError(f"invalid --log-format {settings['log_format']!r}", "json and text are known")
     if settings.get("cgroup_manager") not in (None, "cgroupfs", "systemd", "disabled"):
         raise UsageError(f"invalid --cgroup-manager {settings['cgroup_manager']!r}", "cgroupfs, systemd and disabled are known")
+    if settings.get("rootless") not in (None, "true", "false", "auto"):
+        raise UsageError(f"invalid --rootless {settings['rootless']!r}", "true, false and auto are known")
     if settings.get("cgroup_manager") == "systemd":
         settings["systemd_cgroup"] = True
     kind, colon, _ = str(settings.get("log") or "").partition(":")

@@ -149,6 +149,8 @@ def _ps(entry: store.Entry, opts: dict[str, Any], options: list[str]) -> int:
     pids = _members(entry)
     style = opts.get("format") or "table"
     if style == "json":
+        if options:
+            raise UsageError("cannot list processes", f"{' '.join(options)} is for the table: --format json gives their numbers only")
         return _print(pids)
     if style != "table":
         raise UsageError(f"invalid --format {style!r}", "table and json are known")
