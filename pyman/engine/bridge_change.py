@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import bridges
-from pyman.engine.bridge_keeper import order
+from pyman.engine import bridges, networks
+from pyman.engine.bridge_keeper import order, statuses_on
 from pyman.engine.bridge_leases import noted, release
 from pyman.engine.container import Container
 from pyman.engine.plan import Plan
@@ -54,20 +54,27 @@ def attach(container: Container, attachment: dict[str, Any], conf: dict[str, Any
     return status
 
 
-def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, Any]) -> None:
-    """A new keeper where the old one was killed, the firewall's table and the bridges anew, names known. The caller holds the lock."""
+def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, Any], places: bool = False) -> str:
+    """A new keeper where the old one was killed, the firewall's table and the bridges anew, names known; a warning, or nothing.
+
+    places: the container's devices, addresses and routes on them, too; then the caller holds its lock and saves its state. NetworkError.
+    """
     made = Plan()
     made.container, made.conf, made.opts = container, conf, {}
     job = bridge.Job(container.id, container.name, container.config["options"].get("hostname") or "", conf)
     job.dns = [server for server in container.config["options"].get("dns") or [] if server != "none"]
-    job.attachments = [{**status, "record": record} for status, record in zip(container.state["attached"], records)]
-    job.statuses = container.state["attached"]
+    asked = {entry["name"]: entry["host_interface"] for entry in networks.attached_to(container)}
+    job.attachments = [
+        {**status, "record": record, "host_interface": asked.get(status["name"], "")}
+        for status, record in zip(container.state["attached"], records)
+    ]
+    job.statuses, job.others, job.places = container.state["attached"], statuses_on, places
     netns = os.open(f"/proc/{container.state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         child = order(made, job)
         bridged.send_netns(made.channel_fd, netns)
         try:
-            container.state["keeper"] = bridged.receive(made.channel_fd)["keeper"]
+            report = bridged.receive(made.channel_fd)
         finally:
             os.waitpid(child, 0)
     finally:
@@ -75,6 +82,8 @@ def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, An
         if made.channel_fd >= 0:
             os.close(made.channel_fd)
         made.close()
+    container.state["keeper"], container.state["attached"] = report["keeper"], report["networks"]
+    return str(report.get("warning") or "")
 
 
 def detach(container: Container, status: dict[str, Any]) -> None:
@@ -83,11 +92,13 @@ def detach(container: Container, status: dict[str, Any]) -> None:
     if "port" not in status:
         what = f"cannot take container {container.name} off network {status['name']}"
         raise NetworkError(what, "it was started by an older release", f"pyman restart {container.name}")
+    from pyman.network import bridge_visits
+
     owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
     # The bridges' namespace as the monitor holds it: the keeper may have been killed.
     netns = os.open(f"/proc/{state['monitor_pid']}/fd/{state['keeper_fds'][0]}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        code = process.wait(userns.fork_in_userns(lambda: bridge.detach(netns, status["port"]), "pyman:[bridge]", (netns,), owner))
+        code = process.wait(userns.fork_in_userns(lambda: bridge_visits.detach(netns, status["port"]), "pyman:[bridge]", (netns,), owner))
     finally:
         os.close(netns)
         if owner >= 0:

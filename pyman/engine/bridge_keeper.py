@@ -7,6 +7,7 @@ import os
 from pyman.engine.container import RUNNING, Container, containers_dir
 from pyman.engine.plan import Plan
 from pyman.errors import MissingProgram, PymanError, StateError
+from pyman.linux import process
 from pyman.network import bridge, config, firewall, helper, names, uplink
 from pyman.rootless import userns
 from pyman.state import store
@@ -64,9 +65,11 @@ def enter(conf: dict[str, Any], body: Callable[[], int], failed: Callable[[Pyman
     lock = config.lock()
     lock.acquire()
 
+    from pyman.network import bridge_visits
+
     def child() -> int:
         try:
-            bridge.enter(job)
+            bridge_visits.enter(job)
         except PymanError as err:
             return failed(err)
         os.set_inheritable(made.life_fd, True)
@@ -100,7 +103,8 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
     """
     keeper = uplink.find([])
     states = [] if keeper else [state for state in _running_states() if state.get("keeper")]
-    keeper = keeper or uplink.find([state["keeper"] for state in states])
+    noted = [state["keeper"] for state in states]
+    keeper = keeper or uplink.find(noted) or uplink.search(noted)
     if keeper:
         try:
             made.life_fd = uplink.open_life(keeper)
@@ -111,7 +115,7 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
             return owner
         except OSError:
             pass  # killed just now
-    uplink.await_end([state["keeper"] for state in states])
+    uplink.await_end(noted)
     for state in states:
         owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
         if owner < 0:
@@ -159,6 +163,35 @@ def _running_states() -> list[dict[str, Any]]:
         if state and state["status"] in RUNNING:
             found.append(state)
     return found
+
+
+def statuses_on(network: str) -> list[dict[str, Any]]:
+    """What running containers have on a network."""
+    return [status for state in _running_states() for status in state.get("attached") or [] if status["name"] == network]
+
+
+def take_down(record: dict[str, Any]) -> None:
+    """Delete the bridge of a network that is being removed, with its walls. The caller holds the networks' lock."""
+    keeper = uplink.find([])
+    device = record.get("network_interface")
+    if not keeper or not device:
+        return
+    from pyman.network import bridge_visits
+
+    try:
+        owner, netns = userns.userns_of(keeper["pid"], keeper["start"]), uplink.open_netns(keeper)
+    except (OSError, PymanError):
+        return  # it has just ended, and all bridges with it
+    try:
+        process.wait(userns.fork_in_userns(lambda: bridge_visits.take_down(netns, device), "pyman:[bridge]", (netns,), owner))
+    finally:
+        os.close(netns)
+        if owner >= 0:
+            os.close(owner)
+    try:
+        os.unlink(os.path.join(uplink.directory(), f"bridge-{device}"))
+    except FileNotFoundError:
+        pass
 
 
 def _use_userns(made: Plan, owner: int) -> None:

@@ -38,7 +38,7 @@ def claim_for(made: Plan, container: Container, first: int | None = None) -> int
     """As `claim`; first: number of the first device, for a container that has some already."""
     job = bridge.Job(container.id, container.name, made.opts.get("hostname") or "", made.conf)
     job.dns = [server for server in made.opts.get("dns") or [] if server != "none"]
-    job.attachments, job.first = made.attachments, first or 0
+    job.attachments, job.first, job.others = made.attachments, first or 0, bridge_keeper.statuses_on
 
     def lease() -> None:
         bridge_leases.lease(made, container)

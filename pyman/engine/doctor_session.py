@@ -82,8 +82,11 @@ def _quadlet_files() -> Finding:
 
 
 def _networks() -> Finding:
-    from pyman.engine import networks
+    from pyman.engine import network_test_bridges, networks
 
+    stopped = network_test_bridges.stopped()
+    if stopped:
+        return Finding("networks", WARN, "; ".join(stopped), "; ".join(text.rpartition(": ")[2] for text in stopped))
     found, broken = networks.listing([])
     if broken:
         return Finding("networks", WARN, "; ".join(str(error) for error in broken), broken[0].hint)

@@ -12,6 +12,7 @@ from pyman.engine import bridge_change, bridge_keeper, dependencies, networks, p
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
+from pyman.linux import process
 from pyman.network import attachments, config, forward, helper, living, names, subnets, uplink
 from pyman.state import events
 
@@ -164,19 +165,26 @@ def _write(container: Container, name: str, lines: list[str]) -> None:
         file.write("".join(line + "\n" for line in lines))
 
 
-def reload(container: Container) -> None:
-    """Give a running container's networks what they may have lost: keeper, way out, firewall, names. StateError, NetworkError."""
+def reload(container: Container) -> str:
+    """Give a running container's networks what they may have lost: keeper, way out, firewall, devices, addresses, names.
+
+    What to warn of, or nothing. StateError, NetworkError.
+    """
     conf = containers_conf.load()
     with container:
         container.require_running("reload the networks of")
-        if living.expected(container.state):
-            _helper(container)
+        said = ""
+        name = living.expected(container.state)
+        if name:
+            pid = _helper(container)
+            said = living.wake([(f"the {name} of container {container.name}", pid, process.state(pid))])
         if not container.state.get("attached"):
-            return
+            return said
         records = [config.get(status["name"], conf) for status in container.state["attached"]]
         bridge_keeper.check_programs(records)
-        bridge_change.mend(container, records, conf)
+        more = bridge_change.mend(container, records, conf, places=True)
         container.save()
+    return "; ".join(text for text in (said, more) if text)
 
 
 def _helper(container: Container) -> int:

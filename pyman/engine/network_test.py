@@ -9,28 +9,21 @@ from __future__ import annotations
 import _socket
 import os
 
-from pyman.engine import networks
+from pyman.engine import network_test_bridges, networks
 from pyman.engine.container import RUNNING, Container
+from pyman.engine.network_test_rows import inside, row
 from pyman.engine.option_checks import is_address
-from pyman.errors import PymanError
-from pyman.linux import libc, process
-from pyman.network import living, rtnl, uplink
+from pyman.network import rtnl
 from pyman.rootless import userns
-from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Row = dict[str, str]
+    from pyman.engine.network_test_rows import Row
 
 _PORT = 9  # discard: nobody listens there
 _WAIT = 2.0  # seconds
-
-
-def _row(check: str, target: str, why: str, detail: str = "") -> Row:
-    """A row: `why` it fails, or nothing."""
-    return {"check": check, "target": target, "result": "fail" if why else "ok", "detail": why or detail}
 
 
 def test(container: Container) -> list[Row]:
@@ -41,23 +34,11 @@ def test(container: Container) -> list[Row]:
     job = _questions(container)
     listener = _listener(job["host"]) if state.get("keeper", {}).get("apart") else None
     job["host_port"] = listener.getsockname()[1] if listener else _PORT
-    rows = _helpers(state, container.run_dir)
+    rows = network_test_bridges.rows(state, container.run_dir)
     rows += _inside(state, job)
     for port in state["ports"]:
         for offset in range(port["range"]):
             rows.append(_published(port, offset))
-    return rows
-
-
-def _helpers(state: dict[str, Any], run_dir: str) -> list[Row]:
-    rows = []
-    if state.get("attached"):
-        keeper = uplink.find([state.get("keeper")])
-        rows.append(_row("keeper", "the bridges' namespace", "" if keeper else "it was killed; pyman network reload mends it"))
-    name = living.expected(state)
-    if name:
-        pid = living.find(state, run_dir)
-        rows.append(_row(name, f"pid {pid}" if pid else "-", "" if pid else "it was killed; pyman network reload mends it"))
     return rows
 
 
@@ -122,31 +103,8 @@ def _host_of(path: str) -> str:
 def _inside(state: dict[str, Any], job: dict[str, Any]) -> list[Row]:
     """The rows of a child that has entered the container's network namespace."""
     owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
-    netns = os.open(f"/proc/{state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    read_end, write_end = os.pipe()
-
-    def body() -> int:
-        try:
-            if job["mode"] != "host":
-                libc.setns(netns, libc.CLONE_NEWNET)
-            rows = _try_all(job)
-        except (OSError, PymanError) as err:
-            rows = [_row("namespace", "the container's network", str(err))]
-        with open(write_end, "wb") as pipe:
-            pipe.write(fastjson.dumps(rows).encode())
-        return 0
-
-    pid = userns.fork_in_userns(body, "pyman:[nettest]", (netns, write_end), owner)
-    for fd in (write_end, netns, owner):
-        if fd >= 0:
-            os.close(fd)
-    with open(read_end, "rb") as pipe:
-        data = pipe.read()
-    process.wait(pid)
-    if not data:
-        return [_row("namespace", "the container's network", "the testing process was killed")]
-    rows: list[Row] = fastjson.loads(data)
-    return rows
+    netns = -1 if job["mode"] == "host" else os.open(f"/proc/{state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return inside(owner, netns, lambda: _try_all(job))
 
 
 def _try_all(job: dict[str, Any]) -> list[Row]:
@@ -155,7 +113,7 @@ def _try_all(job: dict[str, Any]) -> list[Row]:
     others = [link["name"] for link in seen["links"] if link["name"] != "lo" and (link["up"] or job["mode"] != "host")]
     wanted = [status["interface"] for status in job["attached"]] or others  # of the host's own devices some are never up
     if not wanted and job["mode"] != "none":
-        rows.append(_row("link", "any", "the container has no device but loopback"))
+        rows.append(row("link", "any", "the container has no device but loopback"))
     for name in ["lo", *wanted]:
         link = next((link for link in seen["links"] if link["name"] == name), None)
         why = (
@@ -167,35 +125,35 @@ def _try_all(job: dict[str, Any]) -> list[Row]:
             if not link["carrier"]
             else ""
         )
-        rows.append(_row("link", name, why, "up"))
+        rows.append(row("link", name, why, "up"))
     for status in job["attached"]:
         for entry in status["addresses"]:
             there = any(have["address"] == entry["address"] for have in seen["addresses"])
             rows.append(
-                _row("address", entry["address"], "" if there else f"{status['interface']} does not have it", f"network {status['name']}")
+                row("address", entry["address"], "" if there else f"{status['interface']} does not have it", f"network {status['name']}")
             )
     if not job["attached"]:
         rows += [
-            _row("address", have["address"], "", have["device"])
+            row("address", have["address"], "", have["device"])
             for have in seen["addresses"]
             if have["device"] != "lo" and ":" not in have["address"]
         ]
     default = next((route for route in seen["routes"] if route["to"] == "default"), None)
     if not job["internal"] and job["mode"] != "none":
         why = "" if default else "there is no default route"
-        rows.append(_row("route", "default", why, f"via {default['via'] or '-'} {default['device']}" if default else ""))
+        rows.append(row("route", "default", why, f"via {default['via'] or '-'} {default['device']}" if default else ""))
     for gateway in dict.fromkeys(entry["gateway"] for status in job["attached"] for entry in status["addresses"] if entry["gateway"]):
-        rows.append(_row("gateway", gateway, _reach(gateway)))
+        rows.append(row("gateway", gateway, _reach(gateway)))
     for server in job["servers"]:
-        rows.append(_row("dns", server, _ask(server, job["own"] or "localhost", bool(job["own"])), "answers"))
+        rows.append(row("dns", server, _ask(server, job["own"] or "localhost", bool(job["own"])), "answers"))
     if job["mode"] not in ("none", "host") and not job["internal"]:
         # Where nothing leads there, there is nothing to try.
         nothing = {"check": "host", "target": "-", "result": "-", "detail": "this pasta gives the host no address (newer ones do)"}
-        rows.append(_row("host", job["host"], _reach(job["host"], job["host_port"])) if job["host"] else nothing)
+        rows.append(row("host", job["host"], _reach(job["host"], job["host_port"])) if job["host"] else nothing)
     if not job["internal"] and job["mode"] != "none" and job["servers"]:
-        rows.append(_row("outside", "example.com", _ask(job["servers"][0], "example.com", False), "a name server outside was asked"))
+        rows.append(row("outside", "example.com", _ask(job["servers"][0], "example.com", False), "a name server outside was asked"))
     for name, address, network in job["siblings"]:
-        rows.append(_row("sibling", f"{name} ({address})", _reach(address), f"network {network}"))
+        rows.append(row("sibling", f"{name} ({address})", _reach(address), f"network {network}"))
     return rows
 
 
@@ -241,7 +199,7 @@ def _published(port: dict[str, Any], offset: int) -> Row:
     number, inner = port["host_port"] + offset, port["container_port"] + offset
     target, detail = f"{port['host_ip'] or '0.0.0.0'}:{number}/{port['protocol']}", f"to port {inner}"
     if port["protocol"] != "tcp":
-        return _row("port", target, "", detail + ", not tried: datagrams have no connection")
+        return row("port", target, "", detail + ", not tried: datagrams have no connection")
     address = port["host_ip"] if port["host_ip"] not in ("", "0.0.0.0", "::") else "127.0.0.1"
     sock = _socket.socket(_socket.AF_INET6 if ":" in address else _socket.AF_INET, _socket.SOCK_STREAM)
     sock.settimeout(_WAIT)
@@ -251,15 +209,15 @@ def _published(port: dict[str, Any], offset: int) -> Row:
         try:
             # Whoever takes connections for a server that is not there ends them at once.
             if sock.recv(1) == b"":
-                return _row("port", target, f"nobody listens on port {inner} in the container")
+                return row("port", target, f"nobody listens on port {inner} in the container")
         except TimeoutError:
             pass  # the server waits for us to speak
     except ConnectionRefusedError:
-        return _row("port", target, "nobody listens there on the host: its forwarder was killed")
+        return row("port", target, "nobody listens there on the host: its forwarder was killed")
     except ConnectionResetError:
-        return _row("port", target, f"nobody listens on port {inner} in the container")
+        return row("port", target, f"nobody listens on port {inner} in the container")
     except OSError as err:
-        return _row("port", target, "no answer" if isinstance(err, TimeoutError) else err.strerror or str(err))
+        return row("port", target, "no answer" if isinstance(err, TimeoutError) else err.strerror or str(err))
     finally:
         sock.close()
-    return _row("port", target, "", detail)
+    return row("port", target, "", detail)

@@ -52,7 +52,8 @@ def _mend(hint: str) -> None:
         if container.state["status"] not in RUNNING or kinds <= done:
             continue
         try:
-            if not done and uplink.find([container.state.get("keeper")]):
+            noted = container.state.get("keeper") or {}
+            if not done and (uplink.find([noted]) or uplink.search([noted])):
                 return  # another command was faster
             conf = containers_conf.load()
             records = [config.get(status["name"], conf) for status in container.state["attached"]]

@@ -5,12 +5,14 @@ What a network is made of is network/create.py's; how containers are attached en
 
 from __future__ import annotations
 
+import os
+
 from pyman import stages
 from pyman.config import containers as containers_conf
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.container_list import list_containers
 from pyman.errors import NameInUse, PymanError, StateError, StorageError, UsageError
-from pyman.network import attachments, config, ipam
+from pyman.network import attachments, config, ipam, uplink
 from pyman.state import events
 
 TYPE_CHECKING = False
@@ -208,6 +210,10 @@ def remove(name: str, *, force: bool = False, timeout: int | None = None) -> str
     with config.lock():
         ipam.forget(record["name"])
         stages.reach("network:leases")
+        if os.path.lexists(os.path.join(uplink.directory(), f"bridge-{record.get('network_interface')}")):
+            from pyman.engine import bridge_keeper  # it had containers
+
+            bridge_keeper.take_down(record)
         config.delete(record)
     stages.reach("network:removed")
     events.emit("network", "remove", record["id"], record["name"], attributes={"type": record["driver"]})

@@ -98,6 +98,11 @@ def set_up(sock: _socket.socket, index: int) -> None:
     talk(sock, NEWLINK, REQUEST | ACK, link(index, IFF_UP, IFF_UP))
 
 
+def set_master(sock: _socket.socket, index: int, master: int) -> None:
+    """Put a device into a bridge, and set it up; harmless if it is there. OSError: ENODEV."""
+    talk(sock, NEWLINK, REQUEST | ACK, link(index, IFF_UP, IFF_UP) + attribute(_IFLA_MASTER, libc.u32s(master)))
+
+
 def attributes_of(sock: _socket.socket, index: int) -> dict[int, bytes]:
     """What the kernel tells of a device: IFLA_* -> value. OSError."""
     payload = talk(sock, GETLINK, REQUEST | ACK, link(index))[0][1][16:]

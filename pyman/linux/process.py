@@ -36,6 +36,33 @@ def alive(pid: int, started: int) -> bool:
     return pid > 0 and started > 0 and start_time(pid) == started
 
 
+def state(pid: int) -> str:
+    """What a process does, as ps has it (R, S, D, T stopped, t traced, Z); empty if there is none."""
+    found = _stat(str(pid))
+    return found[1] if found else ""
+
+
+def children(parent: int) -> list[tuple[int, str, str]]:
+    """(pid, name, state) of the living children of a process. It reads all of /proc: for slow paths."""
+    found = []
+    for entry in os.listdir("/proc"):
+        seen = _stat(entry) if entry.isdigit() else None
+        if seen and seen[2] == parent and seen[1] not in "ZX":
+            found.append((int(entry), seen[0], seen[1]))
+    return found
+
+
+def _stat(entry: str) -> tuple[str, str, int] | None:
+    """(name, state, parent) of a process."""
+    try:
+        with open(f"/proc/{entry}/stat", "rb") as file:
+            head, _, rest = file.read().rpartition(b") ")
+    except OSError:
+        return None
+    fields = rest.split()
+    return head.partition(b" (")[2].decode(errors="replace"), fields[0].decode(), int(fields[1])
+
+
 def boot_id() -> str:
     """The kernel's boot id: start times compare only within one boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:

@@ -18,6 +18,7 @@ from pyman.state import fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -36,6 +37,8 @@ class Job:
         "lock_fd",
         "name",
         "old_netns",
+        "others",
+        "places",
         "statuses",
     )
 
@@ -45,7 +48,9 @@ class Job:
         self.dns: list[str] = []
         self.keeper: dict[str, Any] | None = None
         self.first = 0  # number of the first device
+        self.others: Callable[[str], list[dict[str, Any]]] = lambda network: []  # what running containers have on a network
         self.statuses: list[dict[str, Any]] = []  # of a container that is attached already, and whose networks are to be mended
+        self.places = False  # whether what it has there is to be mended as well
         self.life_fd = self.lock_fd = self.old_netns = -1
 
     def descriptors(self) -> tuple[int, ...]:
@@ -72,15 +77,22 @@ def run(job: Job, channel_fd: int) -> int:
 
 
 def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
-    keeper = _keeper(job)
+    keeper = keeper_of(job)
+    outside: set[int] = set()
+    if job.statuses:
+        from pyman.network import bridge_mend
+
+        outside = bridge_mend.default_routes()
     own = uplink.open_netns(keeper)
     libc.setns(own, libc.CLONE_NEWNET)
     sock = netlink.open_socket()
-    if job.statuses and job.keeper is not None:
-        firewall.load()
-        for record in (attachment["record"] for attachment in job.attachments):
-            firewall.guard(record["network_interface"], bool(record.get("internal")), config.option(record, "isolate"))
-    doubts = [ensure_bridge(sock, attachment["record"], job.conf) for attachment in job.attachments]
+    doubts = []
+    if job.statuses or not firewall.there():
+        from pyman.network import bridge_mend  # a reload, or somebody was at work in there
+
+        bridge_mend.rules(job.conf)
+        doubts = [bridge_mend.way_out(keeper, outside)]
+    doubts += [ensure_bridge(sock, attachment["record"], job) for attachment in job.attachments]
     masters = [_socket.if_nametoindex(attachment["record"]["network_interface"]) for attachment in job.attachments]
     _, passed, _, _ = channel.recvmsg(16, _socket.CMSG_SPACE(4))
     if not passed:
@@ -92,16 +104,20 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     netlink.set_up(inside, 1)
     given = {attachment["interface"] for attachment in job.attachments}
     free = (f"eth{number}" for number in range(job.first, 1 << 16) if f"eth{number}" not in given)
-    for number, (attachment, master) in enumerate(zip(job.attachments, masters) if not job.statuses else ()):
+    for number, (attachment, master) in enumerate(zip(job.attachments, masters)):
+        if job.statuses:
+            mended = job.places and bridge_mend.port(sock, inside, theirs, attachment, master, number)
+            statuses.append(mended or job.statuses[number])
+            continue
         device = attachment["interface"] or next(free)
         statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number, device))
     stages.reach("bridge:attached")
-    warning = "; ".join(text for text in (*doubts, announce(job, keeper, job.statuses or statuses)) if text)
+    warning = "; ".join(text for text in (*doubts, announce(job, keeper, statuses)) if text)
     stages.reach("bridge:named")
     return {"networks": statuses, "keeper": keeper, **({"warning": warning} if warning else {})}
 
 
-def _keeper(job: Job) -> dict[str, Any]:
+def keeper_of(job: Job) -> dict[str, Any]:
     """The job's keeper, started where it has none."""
     if job.keeper is not None:
         return job.keeper
@@ -110,18 +126,6 @@ def _keeper(job: Job) -> dict[str, Any]:
     if job.old_netns >= 0:
         names.announce(keeper)
     return keeper
-
-
-def enter(job: Job) -> None:
-    """Enter the bridges' network namespace, to stay, with the name servers that can be reached from there. In U1. NetworkError."""
-    try:
-        keeper = _keeper(job)
-        libc.unshare(libc.CLONE_NEWNS)  # a keeper that was started here has the caller's
-        libc.setns(uplink.open_netns(keeper), libc.CLONE_NEWNET)
-        if os.path.exists("/etc/resolv.conf"):
-            libc.mount(os.path.join(uplink.directory(), "resolv.conf"), os.path.realpath("/etc/resolv.conf"), None, libc.MS_BIND)
-    except OSError as err:
-        raise NetworkError("cannot enter the network namespace of the bridges", f"{err.filename or ''} {err.strerror}".strip()) from err
 
 
 def mtu(record: dict[str, Any]) -> int:
@@ -136,24 +140,32 @@ def _is_link_to(path: str, text: str) -> bool:
         return False
 
 
-def ensure_bridge(sock: _socket.socket, record: dict[str, Any], conf: dict[str, Any]) -> str:
+def _index(device: str) -> int:
+    try:
+        return _socket.if_nametoindex(device)
+    except OSError:
+        return 0
+
+
+def ensure_bridge(sock: _socket.socket, record: dict[str, Any], job: Job) -> str:
     """Make a network's bridge with its addresses, in the caller's network namespace; complete one that was cut short.
 
     Returns a warning, or nothing. StorageError if another network has the same bridge or subnet.
     """
     device, warning = record["network_interface"], ""
-    try:
-        index = _socket.if_nametoindex(device)
-    except OSError:
-        index = 0
     link = os.path.join(uplink.directory(), f"bridge-{device}")
-    if not index or not _is_link_to(link, record["id"]):
+    known = _is_link_to(link, record["id"])  # looked at before the bridge: it is made to point there when another network's has gone
+    index = _index(device)
+    if not index or not known:
         from pyman.network import clashes  # the first container of a network
 
-        warning = clashes.check(record, conf, link)
+        warning = clashes.check(record, job.conf, link, sock)
+        index = _index(device)
+    lost = known and not index  # somebody has deleted it: its containers hang in the air
     if not index:
         firewall.guard(device, bool(record.get("internal")), config.option(record, "isolate"))
-        mac = bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
+        digits = bytes.fromhex(record["id"][:12])  # the same again if it is lost: its containers know it
+        mac = bytes((digits[0] & 0xFC | 2,)) + digits[1:]
         try:
             netlink.new_bridge(sock, device, mac, mtu(record), int(config.option(record, "vlan") or 0))
         except FileExistsError:
@@ -163,6 +175,10 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any], conf: dict[str, 
             hint = "make the network without -o vlan" if config.option(record, "vlan") else ""
             raise NetworkError(f"cannot make the bridge of network {record['name']}", why, hint) from err
         index = _socket.if_nametoindex(device)
+    if lost:
+        from pyman.network import bridge_mend
+
+        bridge_mend.adopt(sock, index, job.others(record["name"]))
     for entry in record.get("subnets") or []:
         if entry.get("gateway"):
             subnet, _ = subnets.parse_cidr(entry["subnet"])
@@ -199,7 +215,7 @@ def attach(
     netlink.wait_up(sock, master)
     for address in attachment["addresses"]:
         netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
-    _routes(inside, record, attachment["addresses"], number)
+    add_routes(inside, record, attachment["addresses"], number)
     return {
         "name": record["name"],
         "id": record["id"],
@@ -223,7 +239,7 @@ def _take_no_advertisements(device: str) -> None:
         pass  # a kernel without IPv6
 
 
-def _routes(inside: _socket.socket, record: dict[str, Any], addresses: list[dict[str, Any]], number: int) -> None:
+def add_routes(inside: _socket.socket, record: dict[str, Any], addresses: list[dict[str, Any]], number: int) -> None:
     """The default route (unless the network is internal or says so) and the network's own routes."""
     metric = int(config.option(record, "metric") or 0) or 100 + number
     seen = set()
@@ -266,25 +282,17 @@ def announce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) -
             names.register(record, job.container_id, [entry["address"] for entry in status["addresses"]], known, job.dns)
     names.announce(keeper)
     port = int(job.conf["network"].get("dns_bind_port") or 53)
+    said = ""
     for record, status in served:
         gateway = next((entry["gateway"] for entry in status["addresses"] if entry["gateway"]), "")
-        if not gateway or names.wait_until_known(gateway, port, job.container_id[:12], 5):
+        if not gateway or names.wait_until_known(gateway, port, job.container_id[:12], 0.3):
+            continue
+        from pyman.network import living
+
+        said = living.wake(living.of_keeper(keeper)) or said
+        if names.wait_until_known(gateway, port, job.container_id[:12], 5):
             continue
         names.announce(keeper, hanging=True)
         if not names.wait_until_known(gateway, port, job.container_id[:12], 30):
             return f"the name server of network {record['name']} does not answer; see: pyman network test {job.name}"
-    return ""
-
-
-def detach(netns_fd: int, index: int) -> int:
-    """Delete our end of a container's pair of devices, and with it the other; 0 or errno. Runs in a child in U1.
-
-    netns_fd: of the bridges. The container may have given its own end another name.
-    """
-    try:
-        libc.setns(netns_fd, libc.CLONE_NEWNET)
-        sock = netlink.open_socket()
-        netlink.delete_link(sock, index)
-    except OSError as err:
-        return 0 if err.errno == 19 else err.errno or 1  # ENODEV: somebody in the container was faster
-    return 0
+    return said

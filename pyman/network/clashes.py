@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 
 from pyman.errors import StorageError
@@ -98,16 +99,35 @@ def with_host(record: Record, pid: int) -> str:
     return ""
 
 
-def check(record: Record, conf: dict[str, Any], link: str) -> str:
+def _owner(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+def _claim(record: Record, link: str) -> None:
+    new = f"{link}.{os.getpid()}"
+    os.symlink(record["id"], new)
+    os.rename(new, link)
+
+
+def check(record: Record, conf: dict[str, Any], link: str, sock: _socket.socket) -> str:
     """Before containers join a network's bridge: StorageError if another network has a claim to it or to its subnets; else a warning.
 
-    link: the symlink that tells whose the bridge is.
+    link: the symlink that tells whose the bridge is. One that a network has left behind goes, with its addresses and walls.
     """
     error = between(record, config.everything(conf)[0])
     if error:
         raise error
-    new = f"{link}.{os.getpid()}"
-    os.symlink(record["id"], new)
-    os.rename(new, link)
+    if _owner(link) in ("", record["id"]):
+        _claim(record, link)
+    else:
+        from pyman.network import bridge_mend
+
+        with config.lock():
+            if _owner(link) != record["id"]:  # else another container of the network came first
+                bridge_mend.clear(sock, record["network_interface"])
+                _claim(record, link)
     # This process is in the bridges' namespace, the one that waits for it in the host's. The default network was not chosen by anybody.
     return "" if record["name"] == config.default_name(conf) else with_host(record, os.getppid())

@@ -6,12 +6,14 @@ device exists, so that no packet passes unseen. Published ports need no rule of 
 
 from __future__ import annotations
 
+import _socket
 import os
 
 from pyman.errors import MissingProgram, NetworkError
-from pyman.linux import process
+from pyman.linux import netlink, process
 
 MARK, TABLE = 0x70796D61, 100  # packets for the port forwarder's sockets, and the routing table that keeps them here
+_NETLINK_NETFILTER, _GETTABLE = 12, 0x0A01  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
 _PLACES = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft")
 
 # The answers to connections that the port forwarder made in a peer's name go to its socket, not out. Who is on an internal network
@@ -85,15 +87,88 @@ def _run(text: str) -> None:
         raise NetworkError("cannot load the rules of bridge networks", said.split("\n")[0] or "nft failed", hint)
 
 
-def load() -> None:
-    """Load the table anew. NetworkError, MissingProgram."""
-    _run(_RULES)
+def load(networks: list[tuple[str, bool, str]] = []) -> None:  # noqa: B006 (only read)
+    """Load the table anew, with walls around `networks`: (device, internal, isolate) of each. NetworkError, MissingProgram."""
+    _run(_RULES + "".join(_walls(*network) for network in networks))
+
+
+def there() -> bool:
+    """Whether this network namespace has the table. One question to the kernel: nft takes a hundred times as long."""
+    sock = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+    try:
+        netlink.talk(sock, _GETTABLE, netlink.REQUEST | netlink.ACK, b"\1\0\0\0" + netlink.attribute(1, b"pyman\0"))  # NFPROTO_INET
+    except OSError:
+        return False
+    finally:
+        sock.close()
+    return True
+
+
+def sets_of(internal: bool, isolate: str) -> list[str]:
+    """The sets that a network's device is in."""
+    return (["internal"] if internal else []) + (
+        [{"true": "isolated", "strict": "strict"}[isolate]] if isolate in ("true", "strict") else []
+    )
+
+
+def _walls(device: str, internal: bool, isolate: str) -> str:
+    return "".join(f'add element inet pyman {name} {{ "{device}" }}\n' for name in sets_of(internal, isolate))
 
 
 def guard(device: str, internal: bool, isolate: str) -> None:
     """Set the walls around a network's device; called before it is made. NetworkError."""
-    names = (["internal"] if internal else []) + (
-        [{"true": "isolated", "strict": "strict"}[isolate]] if isolate in ("true", "strict") else []
-    )
-    if names:
-        _run("".join(f'add element inet pyman {name} {{ "{device}" }}\n' for name in names))
+    text = _walls(device, internal, isolate)
+    if text:
+        _run(text)
+
+
+def unguard(device: str) -> None:
+    """Take all walls around a device away; harmless if it has none. NetworkError."""
+    both = ("add", "delete")  # what is not there cannot be deleted
+    _run("".join(f'{verb} element inet pyman {name} {{ "{device}" }}\n' for name in ("internal", "isolated", "strict") for verb in both))
+
+
+def fault(networks: list[tuple[str, bool, str]]) -> str:
+    """What the table of this network namespace lacks, walls around `networks` among it; empty if it is whole. MissingProgram."""
+    text = _listing()
+    if not text:
+        return "the table inet pyman was deleted"
+    rules, now = _rules_by_chain(text), _rules_by_chain(_RULES)
+    for chain, count in now.items():
+        if rules.get(chain, 0) < count:
+            return f"the chain {chain} of the table inet pyman has lost rules"
+    for device, internal, isolate in networks:
+        for name in sets_of(internal, isolate):
+            if f'"{device}"' not in text.partition(f"set {name} {{")[2].partition("\tset ")[0].partition("chain ")[0]:
+                return f"the set {name} of the table inet pyman lacks {device}"
+    return ""
+
+
+def _rules_by_chain(text: str) -> dict[str, int]:
+    """Chain -> number of its rules, which each nft words in its own way."""
+    found: dict[str, int] = {}
+    chain = ""
+    for line in text.split("\n"):
+        words = line.split()
+        if words[:1] == ["chain"]:
+            chain = words[1]
+            found[chain] = 0
+        elif words == ["}"]:
+            chain = ""
+        elif chain and words and words[0] != "type":
+            found[chain] += 1
+    return found
+
+
+def _listing() -> str:
+    """nft's list of the table; empty if there is none."""
+    program = find()
+    read_end, write_end = os.pipe()
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, write_end, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+    pid = os.posix_spawn(program, ["nft", "list", "table", "inet", "pyman"], {"LC_ALL": "C"}, file_actions=actions)
+    for fd in (write_end, null):
+        os.close(fd)
+    with open(read_end, "rb") as pipe:
+        text = pipe.read().decode(errors="replace")
+    return "" if process.wait(pid) else text

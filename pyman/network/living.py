@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Mode -> what the kernel calls the process. pasta executes a variant of passt that fits the processor.
 _NAMES = {"bridge": ("pyman:[ports]",), "pasta": ("pasta", "passt"), "slirp4netns": ("slirp4netns",)}
-_USR2 = 12
+_USR2, _CONT = 12, 18
 _WAIT = 30.0  # seconds
 
 
@@ -41,20 +41,39 @@ def find(state: dict[str, Any], run_dir: str) -> int:
     if os.path.exists(os.path.join(run_dir, "slirp-wait")):
         return 0  # it has not taken all ports yet, or could not (shims/network/slirp.h)
     names = _NAMES.get(str(state.get("network_mode") or "").split(":")[0], ())
-    monitor = state["monitor_pid"]
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == state["pid"]:
-            continue
-        try:
-            with open(f"/proc/{entry}/stat", "rb") as file:
-                head, _, rest = file.read().rpartition(b") ")
-        except OSError:
-            continue
-        fields = rest.split()
-        called = head.partition(b" (")[2].decode(errors="replace")
-        if int(fields[1]) == monitor and fields[0] not in (b"Z", b"X") and called.split(".avx")[0] in names:
-            return int(entry)
+    for pid, called, _ in process.children(state["monitor_pid"]):
+        if pid != state["pid"] and called.split(".avx")[0] in names:
+            return pid
     return 0
+
+
+def of_keeper(keeper: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """(what it is, pid, state) of a living keeper and of what it runs."""
+    found = [("the keeper of the networks", int(keeper["pid"]), process.state(keeper["pid"]))]
+    for pid, called, letter in process.children(keeper["pid"]):
+        if called.split(".avx")[0] in _NAMES["pasta"]:
+            found.append(("the networks' way out, pasta", pid, letter))
+        elif called.startswith("aardvark"):
+            found.append(("a name server of the networks", pid, letter))
+    return found
+
+
+def why_stopped(what: str, pid: int, letter: str) -> str:
+    """That somebody has stopped (SIGSTOP) a process which works for networks, or nothing."""
+    return f"{what} (pid {pid}) is stopped: kill -CONT {pid}" if letter == "T" else ""
+
+
+def wake(found: list[tuple[str, int, str]]) -> str:
+    """Let those that somebody has stopped go on; what to tell of it, or nothing. A name server is replaced instead, by who asks it."""
+    said = []
+    for what, pid, letter in found:
+        if letter == "T" and not what.startswith("a name server"):
+            try:
+                os.kill(pid, _CONT)
+            except ProcessLookupError:
+                continue
+            said.append(f"{what} (pid {pid}) was stopped; it goes on now")
+    return "; ".join(said)
 
 
 def revive(state: dict[str, Any], run_dir: str) -> int:

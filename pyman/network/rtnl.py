@@ -49,14 +49,16 @@ def _add(found: set[Subnet], text: str | None, prefix: int) -> None:
 def survey() -> dict[str, Any]:
     """Devices, addresses and routes of this process's network namespace, as plain data for `network test`.
 
-    {"links": [{"name", "up", "carrier"}], "addresses": [{"device", "address", "prefix"}], "routes": [{"to", "via", "device"}]}
+    {"links": [{"name", "index", "master" (number of its bridge), "up", "carrier"}], "addresses": [{"device", "address", "prefix"}], "routes": [{"to", "via", "device"}]}
     """
     result: dict[str, Any] = {"links": [], "addresses": [], "routes": []}
     with _iproute() as ipr:
         devices: dict[int, str] = {}
         for message in ipr.get_links():
             devices[message["index"]] = name = str(message.get_attr("IFLA_IFNAME"))
-            result["links"].append({"name": name, "up": bool(message["flags"] & 1), "carrier": bool(message["flags"] & 0x10000)})
+            flags, master = message["flags"], message.get_attr("IFLA_MASTER") or 0
+            link = {"name": name, "index": message["index"], "master": master, "up": bool(flags & 1), "carrier": bool(flags & 0x10000)}
+            result["links"].append(link)
         for message in ipr.get_addr():
             address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             result["addresses"].append(

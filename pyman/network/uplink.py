@@ -72,6 +72,19 @@ def find(noted: list[Any]) -> Keeper | None:
     return None
 
 
+def search(noted: list[Keeper]) -> Keeper | None:
+    """As `find`, where the hint was lost after a keeper that no container has noted: by its name and its arguments. Slow."""
+    for entry in os.listdir("/proc") if noted else ():
+        if not entry.isdigit() or store.read_text(f"/proc/{entry}/comm") != "pyman:[net]\n":
+            continue
+        words = (store.read_text(f"/proc/{entry}/cmdline") or "").split("\0")
+        keeper = {**noted[-1], "pid": int(entry), "start": process.start_time(int(entry))}
+        if words[5:6] == [directory()] and _alive(keeper):
+            remember(keeper)
+            return keeper
+    return None
+
+
 def await_end(noted: list[Any]) -> None:
     """Wait for keepers that are being killed just now: until they have ended, their pasta has the device that a successor's needs.
 
@@ -123,6 +136,9 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     given += apart
     argv = [uplink, *pasta.arguments(info, given, [], uplink), os.path.join(place, "netns")]
     _write_files(place, info.dns)
+    for entry in os.listdir(place) if netns_fd < 0 else ():
+        if entry.startswith("bridge-"):  # of a namespace whose keeper was killed
+            os.unlink(os.path.join(place, entry))
     port = str(conf["network"].get("dns_bind_port") or 53)
     log_r, log_w = os.pipe()
     up_r, up_w = os.pipe()
@@ -189,8 +205,13 @@ def complete(keeper: Keeper) -> bool:
 def _prepare(keeper: Keeper) -> None:
     """Forwarding, rules and the firewall's table, in a child that enters the namespace: its owner has no way back."""
     fd = open_netns(keeper)
+
+    def body() -> None:
+        set_up()
+        firewall.load()
+
     try:
-        run_inside(fd, _set_up, "pyman:[netns]")
+        run_inside(fd, body, "pyman:[netns]")
     finally:
         os.close(fd)
 
@@ -223,7 +244,8 @@ def run_inside(netns_fd: int, body: Any, name: str) -> None:
         raise errors.from_record(fastjson.loads(text)) if text else NetworkError("cannot set up the network", "a helper process was killed")
 
 
-def _set_up() -> None:
+def set_up() -> None:
+    """Forwarding, and the routing rule of the port forwarders; harmless if they are there. OSError."""
     for key, value in (
         ("ipv4/ip_forward", "1"),
         ("ipv6/conf/all/forwarding", "1"),
@@ -248,4 +270,3 @@ def _set_up() -> None:
             if version == 4:
                 raise  # a host without IPv6 has no rules for it
     sock.close()
-    firewall.load()

@@ -193,6 +193,16 @@ static void reap(char **pasta)
     }
 }
 
+/* The namespace ends, and its bridges: whose they were is forgotten (network/clashes.py). */
+static void forget_bridges(const char *place)
+{
+    DIR *directory = opendir(place);
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory)))
+        if (!strncmp(entry->d_name, "bridge-", 7) || !strcmp(entry->d_name, "uplink.json"))
+            unlinkat(dirfd(directory), entry->d_name, 0);
+}
+
 static int keep(int argc, char **argv)
 {
     char path[PATH_MAX];
@@ -267,8 +277,11 @@ static int keep(int argc, char **argv)
                 flock(fd, LOCK_EX);
             struct pollfd again = {LIFE, 0, 0};
             poll(&again, 1, 0);
-            if (again.revents & POLLHUP)
+            if (again.revents & POLLHUP) {
+                if (fd >= 0)
+                    forget_bridges(directory);
                 return 0;
+            }
             if (fd >= 0)
                 close(fd);
         }

@@ -177,6 +177,17 @@ def test_a_wiped_runtime_directory(pyman: Run, image: str, base: Path) -> None:
     for name in ("a", "bee", "c"):
         assert "Address: 10.89." in pyman("exec", "b", "nslookup", name, rc=None).stdout
     until(lambda: processes(base, "pasta") not in ([], [first]))
+    # The keeper that another command has made is noted by no container.
+    (keeper,) = processes(base, "pyman-network keep")
+    os.kill(keeper, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{keeper}/fd/9"))
+    pyman("ps")
+    assert processes(base, "pyman-network keep") not in ([], [keeper])
+    shutil.rmtree(base / "run/pyman")
+    pyman("network", "reload", "b")
+    assert "Address: 10.89." in pyman("exec", "b", "nslookup", "a", rc=None).stdout
+    shutil.rmtree(base / "run/pyman")
+    pyman("run", "--rm", "--network", "wipe", image, "nslookup", "bee")
     own = monitor(pyman, "a")
     shutil.rmtree(base / "run/pyman")
     os.kill(helper(own, "pyman:[ports]"), signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.cli import selection
+from pyman.cli.dispatch import print_warning
 from pyman.engine import network_connect
 from pyman.engine.container import RUNNING
 
@@ -21,7 +22,9 @@ def main(opts: Any, args: list[str]) -> int:
     def action(label: str, container: Container) -> None:
         if opts["all"] and container.state["status"] not in RUNNING:
             return
-        network_connect.reload(container)
+        warning = network_connect.reload(container)
+        if warning:
+            print_warning(warning)
         sys.stdout.write(container.id + "\n")
 
     return 125 if selection.over(selection.select(opts, args), action, False) else 0

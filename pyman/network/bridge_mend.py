@@ -1,0 +1,119 @@
+"""What somebody has changed by hand in the bridges' namespace, or in a container's: given back by a start or a reload. Process B in U1."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import time
+
+from pyman.linux import netlink
+from pyman.network import bridge, config, firewall, living, subnets, uplink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_WAIT = 10.0  # seconds
+
+
+def rules(conf: dict[str, Any]) -> None:
+    """Forwarding, the firewall's table, and the walls of all networks: whoever took the table away took them all. NetworkError."""
+    uplink.set_up()
+    firewall.load([walls(record) for record in config.everything(conf)[0]])
+
+
+def walls(record: dict[str, Any]) -> tuple[str, bool, str]:
+    """What firewall.guard needs to know of a network."""
+    return record["network_interface"], bool(record.get("internal")), config.option(record, "isolate")
+
+
+def way_out(keeper: dict[str, Any], outside: set[int]) -> str:
+    """What was stopped goes on; a pasta that has lost its device or its routes is started anew. What to tell of it, or nothing.
+
+    outside: the versions of IP for which the host has a way out.
+    """
+    said = living.wake(living.of_keeper(keeper))
+    if not uplink_fault(outside):
+        return said
+    for what, pid, _ in living.of_keeper(keeper):
+        if what.endswith("pasta"):
+            os.kill(pid, 9)
+    deadline = time.monotonic() + _WAIT
+    while uplink_fault(outside) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return said
+
+
+def uplink_fault(outside: set[int]) -> str:
+    """What pasta's device in this network namespace lacks; empty if it leads out."""
+    if uplink.DEVICE not in (name for _, name in _socket.if_nameindex()):
+        return f"the device {uplink.DEVICE} was deleted"
+    there = default_routes(uplink.DEVICE)
+    if there >= outside and there:
+        return ""
+    return f"the device {uplink.DEVICE} has no route for IPv{min(outside - there or {4})}"
+
+
+def default_routes(device: str = "") -> set[int]:
+    """The versions of IP for which this network namespace has a default route, by that device or by any."""
+    found = set()
+    for version, path in ((4, "/proc/net/route"), (6, "/proc/net/ipv6_route")):
+        try:
+            with open(path) as file:
+                lines = [line.split() for line in file]
+        except OSError:
+            continue
+        for words in lines:
+            if version == 4:
+                default = len(words) > 7 and words[1] == words[7] == "00000000"
+                name = words[0]
+            else:
+                default, name = words[:2] == ["0" * 32, "00"], words[-1]
+            if default and name != "lo" and device in ("", name):
+                found.add(version)
+    return found
+
+
+def adopt(sock: _socket.socket, master: int, statuses: list[dict[str, Any]]) -> None:
+    """Put the devices of containers that are there already into a bridge made anew."""
+    for status in statuses:
+        try:
+            netlink.set_master(sock, int(status["port"]), master)
+        except (OSError, KeyError):
+            continue  # that one has lost its device as well: its reload makes another
+
+
+def port(
+    sock: _socket.socket, inside: _socket.socket, netns_fd: int, attachment: dict[str, Any], master: int, number: int
+) -> dict[str, Any]:
+    """A container's place on a network as it was at its start: devices, addresses, routes; what it has there now.
+
+    The caller is in the container's network namespace, `sock` in the bridges'.
+    """
+    status = {key: value for key, value in attachment.items() if key not in ("record", "host_interface")}
+    if "port" not in status:
+        return status  # started by an older release
+    try:
+        netlink.set_master(sock, status["port"], master)
+    except OSError as err:
+        if err.errno != 19:  # ENODEV
+            raise
+        return bridge.attach(sock, inside, netns_fd, attachment, master, number, status["interface"])
+    index = netlink.peer_of(sock, status["port"])
+    netlink.set_up(inside, index)
+    for address in status["addresses"]:
+        netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
+    there = default_routes(_socket.if_indextoname(index))
+    without = [address for address in status["addresses"] if (6 if ":" in address["address"] else 4) not in there]
+    bridge.add_routes(inside, attachment["record"], without, number)
+    return status
+
+
+def clear(sock: _socket.socket, device: str) -> None:
+    """Take away a bridge that no network has any more, with its walls: the next network may get its name."""
+    try:
+        netlink.delete_link(sock, _socket.if_nametoindex(device))
+    except OSError as err:
+        if err.errno != 19:
+            raise
+    firewall.unguard(device)
