@@ -94,15 +94,18 @@ def _platform_fits(record: dict[str, Any], opts: dict[str, Any]) -> bool:
 
 def warn_of_platform(record: dict[str, Any], opts: dict[str, Any], warn: Callable[[str], None]) -> None:
     """Tell of an image that is for other machines, or for another platform than the one asked for."""
-    host = machine.architecture()
+    host, asked = machine.architecture(), platform(opts)
     found = record.get("architecture") or host
-    if platform(opts):
-        from pyman.engine import platforms
+    if not asked and found == host:
+        return
+    from pyman.engine import platforms  # for such an image only
 
-        different = platforms.mismatch(record, platform(opts))
-        if different:
-            warn(different)
-    elif found != host:
+    different, foreign = platforms.mismatch(record, asked), platforms.foreign(record)
+    if different:
+        warn(different)
+    if foreign:
+        warn(foreign)
+    elif not asked:
         warn(f"the image's platform ({record.get('os') or 'linux'}/{found}) is not that of this machine (linux/{host})")
 
 

@@ -74,7 +74,7 @@ def find(registry: str, repository: str, creds: str, authfile: str) -> tuple[str
             continue
         for path in files(authfile):
             data = _read(path, missing=not authfile)
-            found = _in_file(data, keys, registry)
+            found = _in_file(data, keys, registry, path)
             if found:
                 return found
     return None
@@ -104,23 +104,29 @@ def _read(path: str, *, missing: bool = True) -> dict[str, Any]:
     return data
 
 
-def _in_file(data: dict[str, Any], keys: list[str], registry: str) -> tuple[str, str] | None:
+def _in_file(data: dict[str, Any], keys: list[str], registry: str, path: str) -> tuple[str, str] | None:
     helper = (data.get("credHelpers") or {}).get(registry) or ""
     auths = data.get("auths") or {}
     if helper:
         return _from_helper(str(helper), registry)
-    for key in keys:
-        entry = auths.get(key) or auths.get(f"https://{key}")
+    entries = [auths[key] for key in keys if auths.get(key)]
+    # Docker's older keys are addresses, and mean the whole registry whatever path they have.
+    entries += [entry for key, entry in auths.items() if entry and "://" in key and key.partition("://")[2].partition("/")[0] in keys]
+    for entry in entries:
         if not isinstance(entry, dict):
             continue
         if entry.get("identitytoken"):
             return TOKEN_USER, str(entry["identitytoken"])
+        if not entry.get("auth"):
+            continue  # what a helper has
         try:
-            user, colon, password = binascii.a2b_base64(str(entry.get("auth", ""))).decode().partition(":")
+            user, colon, password = binascii.a2b_base64(str(entry["auth"])).decode().partition(":")
         except ValueError:
-            continue
-        if colon:
-            return user, password.rstrip("\0")
+            colon = ""
+        if not colon:
+            hint = f"pyman login {registry} writes it anew"
+            raise RegistryError(f"cannot use the credentials for {registry} in {path}", "they are not USER:PASSWORD in base64", hint)
+        return user, password.rstrip("\0")
     return _from_helper(str(data["credsStore"]), registry) if data.get("credsStore") else None
 
 

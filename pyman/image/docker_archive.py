@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from pyman.errors import ImageError, NoSuchImage
+from pyman.errors import ImageError, NoSuchImage, UsageError
 from pyman.image import manifest, reference
 from pyman.image.archive_file import Archive, split
 from pyman.storage import decompress
@@ -33,14 +33,19 @@ class DockerArchive:
             raise
 
     def _choose(self, name: str) -> dict[str, Any]:
+        """The image of a name, or of @N, the Nth of the archive (containers-transports(5)); without either the only one. NoSuchImage."""
         images = docker_entries(self.archive)
-        wanted = [entry for entry in images if not name or name in entry["RepoTags"] or f"{name}:latest" in entry["RepoTags"]]
+        full = _full_name(name)
+        if name[:1] == "@" and name[1:].isascii() and name[1:].isdigit():
+            wanted = images[int(name[1:10]) :][:1]
+        else:
+            wanted = [entry for entry in images if not name or any(full == _full_name(tag) for tag in entry["RepoTags"])]
         if len(wanted) != 1:
             tags = ", ".join(tag for entry in images for tag in entry["RepoTags"]) or "none"
             raise NoSuchImage(
                 f"cannot choose an image of {self.label}",
                 f"{len(wanted)} images fit; the archive has: {tags}",
-                "name one: docker-archive:FILE:NAME",
+                "name one: docker-archive:FILE:NAME, or docker-archive:FILE:@NUMBER from 0 on",
             )
         return wanted[0]
 
@@ -104,6 +109,14 @@ class DockerArchive:
     def close(self) -> None:
         """Close the archive."""
         self.archive.close()
+
+
+def _full_name(name: str) -> str:
+    """A name with all its parts, in Docker's reading of what is left out; what is none stays as it is."""
+    try:
+        return reference.parse(name if not reference.is_short(name) else f"docker.io/{name}").name()
+    except UsageError:
+        return name
 
 
 def docker_entries(archive: Archive) -> list[dict[str, Any]]:

@@ -85,9 +85,8 @@ def descriptor(value: Any, what: str) -> dict[str, Any]:
         raise ImageError(f"refused {what}", f"a descriptor's digest is invalid: {value.get('digest')!r}") from err
 
 
-def choose(index: dict[str, Any], platform: str, what: str) -> dict[str, Any]:
-    """The descriptor of the manifest for `platform` (the host's if empty). ImageError lists what the image has."""
-    wanted = (platform or host_platform()).split("/")
+def _images(index: dict[str, Any]) -> list[tuple[list[str], Any]]:
+    """([os, architecture, variant], descriptor) of an index's images; not those of other things, such as attestations."""
     have = []
     for entry in index["manifests"] if isinstance(index["manifests"], list) else []:
         place = entry.get("platform") if isinstance(entry, dict) else None
@@ -96,13 +95,25 @@ def choose(index: dict[str, Any], platform: str, what: str) -> dict[str, Any]:
         if parts[0] in ("", "unknown") and place:
             continue
         have.append((parts, entry))
+    return have
+
+
+def platforms(index: dict[str, Any]) -> list[str]:
+    """os/architecture[/variant] of each image of an index, in order."""
+    return sorted({"/".join(part for part in parts if part) for parts, _ in _images(index)})
+
+
+def choose(index: dict[str, Any], platform: str, what: str) -> dict[str, Any]:
+    """The descriptor of the manifest for `platform` (the host's if empty). ImageError lists what the image has."""
+    wanted = (platform or host_platform()).split("/")
+    have = _images(index)
     exact = [entry for parts, entry in have if parts[: len(wanted)] == wanted]
     near = [entry for parts, entry in have if parts[:2] == wanted[:2] and (not platform or len(wanted) < 3 or not parts[2])]
     unmarked = [entry for parts, entry in have if not any(parts)]
     for group in (exact, near, unmarked if len(have) == 1 else []):
         if group:
             return descriptor(group[0], what)
-    names = ", ".join(sorted({"/".join(part for part in parts if part) for parts, _ in have})) or "none"
+    names = ", ".join(platforms(index)) or "none"
     raise ImageError(f"cannot use {what}", f"it has no image for {'/'.join(wanted)}; it has: {names}", "choose one with --platform")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_MOST_PLATFORMS = 64  # that are noted of an image's index
 _CONFIGS = (  # what configurations of images are called, by old tools too
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
@@ -208,7 +209,9 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any], pendi
     data, media_type, digest = source.manifest()
     value = manifests.loads(data, what, manifests.MAX_MANIFEST)
     top_digest = digest
+    platforms: list[str] = []
     if manifests.kind_of(value, media_type, what) == "index":
+        platforms = manifests.platforms(value)[:_MOST_PLATFORMS]
         chosen = manifests.choose(value, platform, what)
         data, media_type, digest = source.manifest(chosen)
         value = manifests.loads(data, what, manifests.MAX_MANIFEST)
@@ -240,7 +243,7 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any], pendi
     record = images.new_record(config, config=config_descriptor["hex"], manifest=digest[7:], layers=diff_ids, size=sizes, created=created)
     record["digests"] = sorted({digest, top_digest})
     if top_digest != digest:
-        record["index"] = top_digest
+        record["index"], record["platforms"] = top_digest, platforms
     return record, names
 
 

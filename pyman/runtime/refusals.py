@@ -93,7 +93,7 @@ def explain(path: str, err: OSError) -> RuntimeFailure:
         return CommandNotFound(what, "no such file in the container")
     if err.errno == errno.ENOEXEC:
         if head.startswith(b"\x7fELF"):
-            machine = int.from_bytes(head[18:20], "little")
+            machine = int.from_bytes(head[18:20], "big" if head[5:6] == b"\2" else "little")  # EI_DATA
             if len(head) < _ELF_HEADER or _HANDLERS.get(machine) in (os.uname().machine, _WORDS.get(os.uname().machine)):
                 return CannotInvoke(
                     what, "exec format error: it begins as an ELF program, and is cut off or damaged", "put it into the image anew"

@@ -104,6 +104,15 @@ def test_a_named_file_lasts_and_a_namespace_has_its_own_user(pyman: Run, base: P
     assert list(json.loads(file.read_text())["auths"]) == [f"{secure.address}/team"]
     pyman("pull", "-q", "--authfile", str(file), f"{secure.address}/team/demo:1")
     pyman("pull", "--authfile", str(file), f"{secure.address}/other:1", rc=125)
+    word = {"auth": "bWU6cGFzczp3b3Jk"}  # me:pass:word
+    for key in (f"https://{secure.address}/v1/", f"http://{secure.address}", f"https://{secure.address}/v2"):
+        file.write_text(json.dumps({"auths": {"http://other.example": {"auth": "!"}, key: word}}))
+        pyman("pull", "-q", "--authfile", str(file), f"{secure.address}/other:1")
+    for bad in ("!!!", "bm9jb2xvbg=="):
+        file.write_text(json.dumps({"auths": {secure.address: {"auth": bad}}}))
+        assert (
+            f"in {file}: they are not USER:PASSWORD" in pyman("pull", "--authfile", str(file), f"{secure.address}/other:1", rc=125).stderr
+        )
     docker = base / "kept/config.json"
     docker.write_text(json.dumps({"psFormat": "table"}))
     pyman("login", "-u", "me", "-p", "pass:word", "--compat-auth-file", str(docker), secure.address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,13 @@ def test_platforms_of_a_list(pyman: Run, proxy: Proxy, registry: str, base: Path
     host = pyman("pull", "-q", PLAIN, name).stdout
     arm = pyman("pull", "-q", PLAIN, "--platform", "linux/arm64", name).stdout
     assert host != arm
+    foreign = pyman("create", "--network", "none", arm.strip(), "true")
+    handler = "the image is for linux/arm64, this machine is linux/amd64, and no handler qemu-aarch64 is registered in "
+    if not os.path.exists("/proc/sys/fs/binfmt_misc/qemu-aarch64"):
+        assert handler in foreign.stderr and "; the image also exists for linux/amd64\n" in foreign.stderr
+    pyman("rm", foreign.stdout.strip())
+    for word in ("aarch64", "AArch64"):
+        assert pyman("pull", "-q", PLAIN, "--arch", word, name).stdout == arm
     proxy.requests.clear()
     assert light(pyman, base, "pull", "-q", PLAIN, "--platform", "linux/arm64", name) == arm
     assert [request[0] for request in proxy.requests] == ["HEAD"]

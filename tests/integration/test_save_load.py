@@ -82,6 +82,11 @@ def test_several_images_and_names(pyman: Run, image: str, base: Path, other: dic
     pyman("save", "-q", "-o", path, odd)  # an id has no name; the file is replaced
     assert pyman("load", "-q", "--no-names", "-i", path, env=env).stdout == f"Loaded image: sha256:{odd}\n"
     assert sorted(pyman("images", "--format", "{{.Repository}}", env=env).stdout.split()) == ["localhost/first", "localhost/second"]
+    for number, name in enumerate(("odd/er:1", "docker.io/odd/est:1")):
+        pyman("push", "-q", odd, f"docker-archive:{base}/pushed{number}.tar:{name}")
+        for text in (name.removeprefix("docker.io/"), f"docker.io/{name.removeprefix('docker.io/')}", "@0", ""):
+            assert pyman("pull", "-q", f"docker-archive:{base}/pushed{number}.tar:{text}", env=env).stdout == f"{odd}\n"
+    assert "0 images fit" in pyman("pull", f"docker-archive:{base}/pushed0.tar:@1", env=env, rc=125).stderr
     pyman("rmi", "-af", env=env)
     pyman("rmi", "-f", odd)
 

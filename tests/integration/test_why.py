@@ -99,6 +99,7 @@ _SCRIPTS: dict[str, tuple[bytes, int, str, int, str]] = {
     "mode": (b"#!/bin/sh\n", 0o644, "", 126, "not executable"),
     "format": (b"just text\n", 0o755, "", 126, "neither an ELF program nor a script"),
     "arch": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xf3\0\1\0\0\0" + bytes(40), 0o755, "", 126, "the program is for riscv64"),
+    "big": (b"\x7fELF\x02\x02\x01" + bytes(9) + b"\0\x02\0\x16\0\0\0\1" + bytes(40), 0o755, "", 126, "the program is for s390x"),
     "cut": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x3e", 0o755, "", 126, "cut off or damaged"),
     "noexec": (b"#!/bin/sh\n", 0o755, ",noexec", 126, "mounted noexec"),
     "interpreter": (b"#!/w/mode\n", 0o755, "", 126, "its interpreter /w/mode is not executable"),
