@@ -20,7 +20,7 @@ from pyman.image.manifest import host_platform
 from pyman.linux import fs, process
 from pyman.rootless import userns
 from pyman.state import fastjson, store
-from pyman.storage import images, intents, layers, partial, sharing, tarsink, tarwriter, trash, unpacker
+from pyman.storage import image_config, images, intents, layers, partial, sharing, tarsink, tarwriter, trash, unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _describe(
     data = fastjson.dumps(manifest).encode()
     digest = hashlib.sha256(data).hexdigest()
     ids = [*below, str(info["diff_id"])]
-    record = images.new_record(document, config=image_id, manifest=digest, layers=ids, size=layers.sizes(ids), created=now)
+    record = image_config.new_record(document, config=image_id, manifest=digest, layers=ids, size=layers.sizes(ids), created=now)
     return record, {image_id: config_data, digest: data}
 
 

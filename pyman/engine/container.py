@@ -70,7 +70,7 @@ class Container:
     def config(self) -> dict[str, Any]:
         """What create wrote, which never changes, with the options that `update` has changed since laid over it."""
         if self._config is None:
-            self._config = store.read_json(os.path.join(self.dir, "config.json"))
+            self._config = store.read_json(os.path.join(self.dir, "config.json"), key="layers")
             if self._config is None:
                 raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
             if self.state.get("updated"):
@@ -81,7 +81,7 @@ class Container:
     def state(self) -> dict[str, Any]:
         """The mutable state as last read or saved."""
         if self._state is None:
-            self._state = store.read_json(os.path.join(self.dir, "state.json"))
+            self._state = store.read_json(os.path.join(self.dir, "state.json"), key="status")
             if self._state is None:
                 raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
         return self._state

@@ -22,8 +22,7 @@ def steps(name: str) -> list[dict[str, Any]]:
     record = index.resolve(name)
     below, found, used = list(record["layers"]), [], set[str]()
     for entry in reversed(images.read_config(record).get("history") or []):
-        if not isinstance(entry, dict):
-            continue
+        entry = entry or {}  # null is a step of which nothing is told
         ends = tops(index, below, record["id"])
         step = {
             "id": MISSING,

@@ -213,8 +213,8 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
     """Everything about an image under Podman's field names. NoSuchImage."""
     record = images.load().resolve(name)
     config = images.read_config(record)
-    steps = config.get("history")
-    first = steps[0] if isinstance(steps, list) and steps and isinstance(steps[0], dict) else {}
+    steps = [step or {} for step in config.get("history") or []]
+    first = steps[0] if steps else {}
     manifest = _manifest(record)
     return {
         "Id": record["id"],
@@ -240,6 +240,6 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
         "Annotations": manifest.get("annotations") or {},
         "ManifestType": manifest.get("mediaType") or "application/vnd.oci.image.manifest.v1+json",
         "User": (config.get("config") or {}).get("User") or "",
-        "History": steps or [],
+        "History": steps,
         "NamesHistory": images.history(record),
     }

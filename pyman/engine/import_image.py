@@ -16,7 +16,7 @@ from pyman.image import download, policy, reference
 from pyman.image.manifest import MANIFESTS, host_platform
 from pyman.rootless import idmap, userns
 from pyman.state import events, fastjson
-from pyman.storage import decompress, images, intents, layers, sharing, trash, unpacker
+from pyman.storage import decompress, image_config, images, intents, layers, sharing, trash, unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,5 +138,5 @@ def _describe(
     ).encode()
     digest = hashlib.sha256(manifest).hexdigest()
     size = layers.sizes([diff_id])
-    record = images.new_record(document, config=image_id, manifest=digest, layers=[diff_id], size=size, created=now)
+    record = image_config.new_record(document, config=image_id, manifest=digest, layers=[diff_id], size=size, created=now)
     return record, {image_id: config, digest: manifest}

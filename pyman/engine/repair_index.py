@@ -9,7 +9,7 @@ from pyman.engine import check
 from pyman.errors import PymanError
 from pyman.image import reference
 from pyman.state import eventlog, store
-from pyman.storage import additional, images, layers
+from pyman.storage import additional, image_config, images, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _from_manifests() -> Records:
         except PymanError:
             continue  # a configuration, or damaged
         facts: dict[str, Any] = {"size": layers.sizes(diff_ids), "created": pull.epoch(document.get("created") or "")}
-        record = images.new_record(document, config=config["hex"], manifest=name, layers=diff_ids, **facts)
+        record = image_config.new_record(document, config=config["hex"], manifest=name, layers=diff_ids, **facts)
         records[record["id"]] = record
     return records
 

@@ -125,6 +125,8 @@ def docker_entries(archive: Archive) -> list[dict[str, Any]]:
 
     try:
         entries = json.loads(archive.read("manifest.json", manifest.MAX_MANIFEST))
+        if not isinstance(entries, list):
+            raise ValueError("it is no list of images")
         images = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("Layers"), list)]
         for entry in images:
             tags = entry["RepoTags"] = entry.get("RepoTags") or []

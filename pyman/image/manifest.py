@@ -8,6 +8,7 @@ from pyman.errors import ImageError, PymanError
 from pyman.image.reference import check_digest
 from pyman.linux import machine
 from pyman.state import fastjson
+from pyman.storage import image_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,10 +126,6 @@ def parse_manifest(value: dict[str, Any], what: str) -> tuple[dict[str, Any], li
     return descriptor(value["config"], what), [descriptor(layer, what) for layer in layers]
 
 
-def _strings(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))
-
-
 def parse_config(data: bytes, layer_count: int, what: str) -> tuple[dict[str, Any], list[str]]:
     """(config, diff ids as hex, bottom first). ImageError for wrong types: everything here comes from a stranger."""
     config = loads(data, f"configuration of {what}", MAX_CONFIG)
@@ -143,21 +140,7 @@ def parse_config(data: bytes, layer_count: int, what: str) -> tuple[dict[str, An
         ids = [check_digest(diff_id, what) for diff_id in diff_ids]
     except PymanError as err:
         raise ImageError(f"refused {what}", err.why) from err
-    inner = config.get("config") or {}
-    wrong = ""
-    if not isinstance(inner, dict):
-        wrong, inner = "config", {}
-    for key in ("Env", "Cmd", "Entrypoint", "OnBuild", "Shell"):
-        wrong = wrong or ("" if _strings(inner.get(key)) else key)
-    for key in ("User", "WorkingDir", "StopSignal"):
-        wrong = wrong or ("" if inner.get(key) is None or isinstance(inner[key], str) else key)
-    labels = inner.get("Labels")
-    if not (labels is None or (isinstance(labels, dict) and all(isinstance(text, str) for text in labels.values()))):
-        wrong = wrong or "Labels"
-    for key in ("Volumes", "ExposedPorts"):
-        wrong = wrong or ("" if inner.get(key) is None or isinstance(inner[key], dict) else key)
-    for key in ("architecture", "os", "variant", "created"):
-        wrong = wrong or ("" if config.get(key) is None or isinstance(config[key], str) else key)
+    wrong = image_config.wrong_type(config)
     for key in ("architecture", "os", "variant"):
         if not wrong and not all(char.isalnum() or char in "._-" for char in config.get(key) or ""):
             raise ImageError(f"refused {what}", f"its {key} is {config[key][:40]!r}")

@@ -58,7 +58,7 @@ def load(file: str) -> dict[str, Any]:
     what = f"cannot use {file}"
     try:
         with open(file, "rb") as stream:
-            value = fastjson.loads(stream.read(_MAX))
+            value = fastjson.loads_strictly(stream.read(_MAX))
     except (OSError, ValueError, RecursionError) as err:
         raise ConfigError(what, f"it cannot be read: {err}") from err
     if not isinstance(value, dict) or not set(value) <= {"default", "transports"} or "default" not in value:

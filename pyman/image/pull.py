@@ -13,7 +13,7 @@ from pyman.image import manifest as manifests
 from pyman.image import policy as trust
 from pyman.image import reference
 from pyman.state import events
-from pyman.storage import images, intents, layers, partial, trash
+from pyman.storage import image_config, images, intents, layers, partial, trash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -240,7 +240,9 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any], pendi
     stages.reach("pull:blobs")
     created = epoch(config.get("created") or "")
     sizes = layers.sizes(diff_ids)
-    record = images.new_record(config, config=config_descriptor["hex"], manifest=digest[7:], layers=diff_ids, size=sizes, created=created)
+    record = image_config.new_record(
+        config, config=config_descriptor["hex"], manifest=digest[7:], layers=diff_ids, size=sizes, created=created
+    )
     record["digests"] = sorted({digest, top_digest})
     if top_digest != digest:
         record["index"], record["platforms"] = top_digest, platforms

@@ -83,7 +83,7 @@ def _wrong(signature: bytes, digest: str, ring: bytes, identity: dict[str, str],
     if signature[:1] == b"\0":
         return "a signature of it is of another kind"  # those begin with a zero byte
     try:
-        value = fastjson.loads(openpgp.verify(signature, ring))
+        value = fastjson.loads_strictly(openpgp.verify(signature, ring))
         critical = value["critical"]
         kind, signed, name = critical["type"], critical["image"]["docker-manifest-digest"], critical["identity"]["docker-reference"]
         exact = set(value) == {"critical", "optional"} and set(critical) == {"type", "image", "identity"}

@@ -123,7 +123,7 @@ def _wrong(payload: bytes, signature: bytes, digest: str, trusted: list[bytes], 
     if not any(_good(key, payload, signature) for key in trusted):
         return "a signature of it is by another key"
     try:
-        value = fastjson.loads(payload)
+        value = fastjson.loads_strictly(payload)
         critical = value["critical"]
         kind, signed = critical["type"], critical["image"]["docker-manifest-digest"]
         name = critical["identity"]["docker-reference"]

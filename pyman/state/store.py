@@ -44,7 +44,7 @@ def read_text(path: str, limit: int = _MAX_STATE, follow: bool = False) -> str |
         os.close(fd)
 
 
-def read_json(path: str, follow: bool = False) -> dict[str, Any] | None:
+def read_json(path: str, follow: bool = False, key: str = "") -> dict[str, Any] | None:
     """The object in a JSON file, or None if the file does not exist. StorageError for anything but one JSON object. follow: see `read_text`."""
     text = read_text(path, follow=follow)
     if text is None:
@@ -55,6 +55,8 @@ def read_json(path: str, follow: bool = False) -> dict[str, Any] | None:
         raise StorageError(f"cannot use {path}", f"it is damaged: {err}", "remove the object it describes, or restore the file") from err
     if not isinstance(value, dict):
         raise StorageError(f"cannot use {path}", "it does not hold a JSON object")
+    if key and key not in value:
+        raise StorageError(f"cannot use {path}", f"it is damaged: it has no {key!r}", "remove the object it describes, or restore the file")
     return value
 
 

@@ -8,7 +8,7 @@ from pyman import paths
 from pyman.errors import ImageError, NoSuchImage, StateError, StorageError
 from pyman.state import fastjson, store
 from pyman.state.lock import Lock
-from pyman.storage import additional
+from pyman.storage import additional, image_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,29 +118,6 @@ def own() -> ImageIndex:
         what, why = f"cannot use the index of images {path()}", f"it is {'missing' if text is None else 'damaged'}"
         raise StorageError(what, why, "pyman system check --repair makes it again")
     return ImageIndex(records)
-
-
-def new_record(document: dict[str, Any], *, config: str, manifest: str, layers: list[str], size: int, created: float) -> dict[str, Any]:
-    """The record of an image without a name.
-
-    document: its configuration; config, manifest: hex digests of both; layers: diff ids, bottom first; size: bytes of their files;
-    created: seconds since 1970.
-    """
-    return {
-        "id": config,
-        "names": [],
-        "digest": f"sha256:{manifest}",
-        "digests": [f"sha256:{manifest}"],
-        "manifest": manifest,
-        "config": config,
-        "layers": layers,
-        "size": size,
-        "created": created,
-        "labels": (document.get("config") or {}).get("Labels") or {},
-        "architecture": document.get("architecture") or "",
-        "os": document.get("os") or "linux",
-        "variant": document.get("variant") or "",
-    }
 
 
 def locked() -> Lock:
@@ -293,7 +270,13 @@ def read_config(record: dict[str, Any]) -> dict[str, Any]:
             "its configuration is missing from the store",
             "pull it again",
         )
-    value = fastjson.loads(text)
-    if not isinstance(value, dict):
-        raise ImageError("cannot use the image", "its configuration is not an object")
-    return value
+    try:
+        value = fastjson.loads(text)
+    except ValueError:
+        value = None
+    wrong = image_config.wrong_type(value) if isinstance(value, dict) else "it is no JSON object"
+    if wrong:
+        name = (record["names"] or [record["id"][:12]])[0]
+        why = f"its configuration is damaged ({wrong})"
+        raise ImageError(f"cannot use image {name}", why, "pull it again, or pyman system check --repair")
+    return dict(value)

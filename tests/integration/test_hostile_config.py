@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Run
+from tests.integration.conftest import runner
 
 NONE = ("--rm", "--network", "none")
 
@@ -108,6 +109,50 @@ def test_unused_values_of_every_type(pyman: Run, variant: Any) -> None:
 def test_values_of_the_document(pyman: Run, variant: Any, key: str) -> None:
     for value in ODD:
         check(pyman, variant(lambda document, value=value: document.update({key: value, "author": value, "history": value})))
+
+
+def test_odd_histories(pyman: Run, variant: Any, base: Path) -> None:
+    """What is no list of steps is refused; what of a step is odd is shown as text, or not at all."""
+    for value in (5, "x", {}, [5], [["x"]], [None, "x"]):
+        history = {"history": value}
+        assert "history of its configuration" in pyman("pull", variant(lambda d, history=history: d.update(history)), rc=125).stderr
+    steps: list[Any] = [None, {}, {"created_by": 5, "created": [], "comment": {}, "empty_layer": "x"}, {"author": 7, "empty_layer": True}]
+    pyman("pull", "-q", variant(lambda document: document.update(history=steps, author=[1], comment={"a": 1})))
+    for args in (
+        ("history",),
+        ("history", "--format", "json"),
+        ("inspect",),
+        ("inspect", "-f", "{{.Id}}{{.Config}}{{.History}}"),
+        ("image", "tree"),
+    ):
+        done = pyman(*args, "localhost/variant", rc=None)
+        assert "Traceback" not in done.stderr and done.returncode in (0, 125), done.stderr
+    pyman("rmi", "-f", "localhost/variant")
+
+
+def test_a_damaged_configuration_is_named(store: Path, layout: str) -> None:
+    own = runner(store)
+    root = store / "home/.local/share/pyman"
+    own("pull", "-q", f"oci:{layout}:latest")
+    own("create", "--name", "box", "--network", "none", "demo", "true")
+    (record,) = json.loads((root / "images.json").read_text())["images"].values()
+    blob = root / "blobs/sha256" / record["config"]
+    whole = blob.read_bytes()
+    for damage in ("", "{", "[]", '{"config": 5}', '{"config": {"Env": 5}}', '{"history": 5}', '{"config": {"ExposedPorts": 7}}'):
+        blob.write_text(damage)
+        for args in (("inspect", "demo"), ("history", "demo"), ("run", "--rm", "demo", "true"), ("create", "demo")):
+            text = own(*args, rc=125)
+            assert "its configuration is damaged" in text and "system check --repair" in text, (damage, args, text)
+    blob.write_bytes(whole)
+    box = next((root / "containers").iterdir())
+    for name in ("config.json", "state.json"):
+        (box / name).rename(box / "kept")
+        (box / name).write_text("{}")
+        for args in (("inspect", "box"), ("start", "box"), ("system", "df")):
+            text = own(*args, rc=125)
+            assert "it is damaged: it has no" in text, (name, args, text)
+        (box / "kept").rename(box / name)
+    own("rm", "box")
 
 
 json_values = st.recursive(

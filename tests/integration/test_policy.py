@@ -168,7 +168,16 @@ def test_what_cannot_be_verified_is_refused(pyman: Run, layout: str, registry: s
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", '{"default": []}', '{"default": [{"type": "other"}]}', '{"default": [{"type": "reject"}], "x": 1}', '{"transports": {}}'],
+    [
+        "{",
+        "[]",
+        '{"default": []}',
+        '{"default": [{"type": "other"}]}',
+        '{"default": [{"type": "reject"}], "x": 1}',
+        '{"transports": {}}',
+        '{"default": [{"type": "reject"}], "default": [{"type": "insecureAcceptAnything"}]}',
+        '{"default": [{"type": "reject", "type": "insecureAcceptAnything"}]}',
+    ],
 )
 def test_a_policy_that_is_not_understood_allows_nothing(pyman: Run, registry: str, policy: Path, text: str) -> None:
     policy.write_text(text)
