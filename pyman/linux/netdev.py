@@ -8,7 +8,12 @@ import os
 
 from pyman.linux import libc, netlink, process
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _IFLA_IFNAME, _IFLA_NET_NS_FD = 3, 28
+_SIOCGIFFLAGS = 0x8913
 
 
 def _talk(kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
@@ -41,7 +46,49 @@ def _without_cache_info(payload: bytes) -> bytes:
     return body
 
 
-def move(name: str, netns_fd: int, new_name: str) -> None:
+def is_up(name: str) -> bool:
+    """Whether device `name` of this namespace is up. OSError: ENODEV."""
+    import fcntl  # with network devices only
+
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        answer = fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, name.encode().ljust(16, b"\0") + bytes(24))
+    finally:
+        sock.close()
+    return bool(answer[16] & netlink.IFF_UP)
+
+
+def names_in(netns_fd: int) -> list[str]:
+    """The devices of a network namespace. OSError."""
+    return _within(netns_fd, lambda: " ".join(name for _, name in _socket.if_nameindex())).split()
+
+
+def _within(netns_fd: int, work: Callable[[], str], keep: tuple[int, ...] = ()) -> str:
+    """Let a child work in a network namespace; what it says. OSError as it was raised there."""
+    read_end, write_end = os.pipe()
+
+    def body() -> int:
+        try:
+            libc.setns(netns_fd, libc.CLONE_NEWNET)
+            os.write(write_end, b"+" + work().encode())
+        except OSError as err:
+            os.write(write_end, b"-%d" % (err.errno or errno.EIO))
+        return 0
+
+    helper = process.fork(body, "pyman:[netdev]", (netns_fd, write_end, *keep))
+    os.close(write_end)
+    text = b""
+    while part := os.read(read_end, 1 << 16):
+        text += part
+    os.close(read_end)
+    process.wait(helper)
+    if text[:1] != b"+":
+        code = int(text[1:] or errno.EIO)
+        raise OSError(code, os.strerror(code))
+    return text[1:].decode()
+
+
+def move(name: str, netns_fd: int, new_name: str, up: bool = True) -> None:
     """Move device `name` of this namespace into `netns_fd` as `new_name`, set it up again there and give it its addresses back.
 
     OSError: ENODEV (no such device), EPERM (no CAP_NET_ADMIN in both namespaces), EEXIST (the name is taken there).
@@ -52,28 +99,27 @@ def move(name: str, netns_fd: int, new_name: str) -> None:
         _IFLA_IFNAME, new_name.encode() + b"\0"
     )
     _talk(netlink.SETLINK, netlink.REQUEST | netlink.ACK, netlink.link(index) + attributes)
-    read_end, write_end = os.pipe()
 
-    def body() -> int:
-        try:
-            libc.setns(netns_fd, libc.CLONE_NEWNET)
-            inside = _socket.if_nametoindex(new_name)
-            for payload in kept:
-                _talk(
-                    netlink.NEWADDR,
-                    netlink.REQUEST | netlink.ACK | netlink.CREATE | netlink.EXCLUSIVE,
-                    payload[:4] + inside.to_bytes(4, "little") + payload[8:],
-                )
+    def settle() -> str:
+        inside = _socket.if_nametoindex(new_name)
+        for payload in kept:
+            _talk(
+                netlink.NEWADDR,
+                netlink.REQUEST | netlink.ACK | netlink.CREATE | netlink.EXCLUSIVE,
+                payload[:4] + inside.to_bytes(4, "little") + payload[8:],
+            )
+        if up:
             _talk(netlink.NEWLINK, netlink.REQUEST | netlink.ACK, netlink.link(inside, netlink.IFF_UP, netlink.IFF_UP))
-        except OSError as err:
-            os.write(write_end, b"%d" % (err.errno or errno.EIO))
-            return 1
-        return 0
+        return ""
 
-    helper = process.fork(body, "pyman:[netdev]", (netns_fd, write_end))
-    os.close(write_end)
-    text = os.read(read_end, 16)
-    os.close(read_end)
-    if process.wait(helper) != 0:
-        code = int(text or errno.EIO)
-        raise OSError(code, os.strerror(code))
+    _within(netns_fd, settle)
+
+
+def move_back(name: str, netns_fd: int, old_name: str, home_fd: int, up: bool) -> None:
+    """Move device `name` of the namespace `netns_fd` into `home_fd`, with its addresses. OSError as `move`."""
+
+    def give() -> str:
+        move(name, home_fd, old_name, up)
+        return ""
+
+    _within(netns_fd, give, (home_fd,))

@@ -84,6 +84,7 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
     entry = root.make(container_id, directory, spec)
     spec["process"]["oomScoreMust"] = True  # not of the spec
     created: Created | None = None
+    extras: Extras | None = None
     try:
         if not then_start:
             os.mkfifo(start.outcome_of(entry.gate()), 0o600)
@@ -116,9 +117,13 @@ def _create(root: store.Root, container_id: str, settings: dict[str, Any], opts:
         sock = _notified(entry)
         start.start_gated(created, entry.gate())
         entry.mark_started()
+        if extras.devices is not None:
+            extras.devices.close()
         _poststart(entry, spec)
     except BaseException:
         foreground.ignore_ends()
+        if extras is not None and extras.devices is not None:
+            extras.devices.bring_back()
         entry.abandon()
         if created is not None:
             process.wait(created.pid)  # killed by now: no zombie is left to whoever is next above

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.runtime.channel import Channel
+    from pyman.runtime.net_devices import Moved
     from pyman.runtime.rootfs import Root
 
 _PROPAGATION = {
@@ -31,7 +32,19 @@ _PROPAGATION = {
 class Extras:
     """cgroup: the directory init joins, or "". no_pivot: MS_MOVE instead of pivot_root; no_new_keyring: keep the caller's keys."""
 
-    __slots__ = ("_fds", "_listener", "_spec", "born_in_cgroup", "cgroup", "late_flags", "no_new_keyring", "no_pivot", "root_tree", "state")
+    __slots__ = (
+        "_fds",
+        "_listener",
+        "_spec",
+        "born_in_cgroup",
+        "cgroup",
+        "devices",
+        "late_flags",
+        "no_new_keyring",
+        "no_pivot",
+        "root_tree",
+        "state",
+    )
 
     def __init__(self, spec: dict[str, Any], state: dict[str, Any], cgroup: str = "") -> None:
         self._spec = spec
@@ -39,6 +52,7 @@ class Extras:
         self.cgroup = cgroup
         self.born_in_cgroup = False  # the clone put init there
         self.no_pivot = self.no_new_keyring = False
+        self.devices: Moved | None = None
         self.root_tree = -1  # see rootfs.Root
         self._fds: list[int] = []
         self._listener = -1
@@ -79,17 +93,9 @@ class Extras:
 
             cgroup.join(self.cgroup, pid)
         if self._spec["linux"].get("netDevices"):
-            from pyman.linux import netdev
+            from pyman.runtime import net_devices
 
-            paths = [entry.get("path") for entry in self._spec["linux"]["namespaces"] if entry["type"] == "network"]
-            fd = os.open(paths[0] or f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                for name, entry in self._spec["linux"]["netDevices"].items():
-                    netdev.move(name, fd, (entry or {}).get("name") or name)
-            except OSError as err:
-                raise RuntimeFailure(f"cannot move the network device {name}", err.strerror or str(err), stage="netdevices") from err
-            finally:
-                os.close(fd)
+            self.devices = net_devices.move_all(self._spec["linux"], pid)
 
     def parent_assist(self, channel: Channel) -> None:
         """Run the hooks of the runtime's side when init's root is built. RuntimeFailure."""

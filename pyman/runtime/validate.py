@@ -34,6 +34,11 @@ def _need(condition: object, where: str, why: str) -> None:
 
 def check(spec: dict[str, Any]) -> None:
     """Check a whole spec; empty sections are added where the other modules expect them. RuntimeFailure."""
+    devices = spec["linux"].get("netDevices") if isinstance(spec.get("linux"), dict) else None
+    if isinstance(devices, dict):
+        spec["linux"]["netDevices"] = {
+            name: {} if entry is None else entry for name, entry in devices.items()
+        }  # the name alone says something
     _drop_null(spec)
     check_shape(spec, SPEC, "")
     version = spec.get("ociVersion") or ""
@@ -145,6 +150,7 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
     for clock in linux.get("timeOffsets") or {}:
         _need(clock in ("monotonic", "boottime"), "linux.timeOffsets", f"clock {clock!r} has no offset; monotonic and boottime have")
     _need("network" in kinds or not linux.get("netDevices"), "linux.netDevices", "there is no network namespace for them")
+    _net_devices(linux.get("netDevices") or {})
     _need(not linux.get("intelRdt"), "linux.intelRdt", "resource director groups are not supported")
     _need(
         linux.get("rootfsPropagation") in (None, "", "private", "slave", "shared", "unbindable", "rprivate", "rslave", "rshared"),
@@ -172,6 +178,21 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
         )
     for key in linux.get("sysctl") or {}:
         _sysctl(key, kinds)
+
+
+def _net_devices(devices: dict[str, Any]) -> None:
+    inside: list[str] = []
+    for name, entry in devices.items():
+        new, where = entry.get("name") or name, f"linux.netDevices.{name}"
+        for text in (name, new):
+            _need(
+                0 < len(text.encode()) < 16 and text not in (".", "..") and not any(char in "/:" or char.isspace() for char in text),
+                where,
+                f"{text!r} is not the name of a network device: 1 to 15 bytes without /, : and space",
+            )
+        _need("%" not in new or new.count("%") == new.count("%d") == 1, where, f"{new!r} may have one %d, and no other %")
+        _need("%" in new or new not in inside, where, f"the container cannot have two devices {new}")
+        inside.append(new)
 
 
 def _sysctl(key: str, kinds: list[str]) -> None:
