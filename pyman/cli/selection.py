@@ -67,9 +67,10 @@ def _filtered(everything: list[Container], filters: list[str]) -> list[Container
 def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: bool = True, at_once: int = 1) -> int:
     """Run `action` on each; print what the user called it; report each failure. 0, or 125 if one failed.
 
-    at_once: how many at the same time; they are reported in order.
+    If one does not exist, nothing is done to any, as in Podman: PymanError. at_once: how many at the same time; they are reported in order.
     """
     chosen = select(opts, args)
+    all_there(chosen)
     take = action if at_once < 2 or len(chosen) < 2 else started(chosen, action, at_once)
 
     def act(label: str, container: Container) -> None:
@@ -77,6 +78,13 @@ def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: b
             sys.stdout.write(label + "\n")
 
     return 125 if over(chosen, act, bool(opts.get("ignore"))) else 0
+
+
+def all_there(chosen: list[tuple[str, Any]]) -> None:
+    """Raise why the first of those that cannot be chosen cannot be. PymanError."""
+    for _, target in chosen:
+        if isinstance(target, PymanError):
+            raise target
 
 
 def started(chosen: list[tuple[str, Any]], action: Callable[[Container], Any], at_once: int) -> Callable[[Container], Any]:

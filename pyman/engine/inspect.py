@@ -116,7 +116,7 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
         "ConmonPid": state["monitor_pid"],
         "CgroupPath": _cgroup_path(state),
         "ExitCode": state["exit_code"],
-        "Error": state.get("note", ""),
+        "Error": state.get("note") or _start_error(state),
         "StartedAt": rfc3339(state["started"]),
         "FinishedAt": rfc3339(state["finished"]),
         "CheckpointedAt": rfc3339(0.0),
@@ -124,6 +124,12 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
         "StoppedByUser": bool(state.get("stopped_by")),
         **({"Health": health_state.results(container)} if state.get("health") else {}),
     }
+
+
+def _start_error(state: dict[str, Any]) -> str:
+    """Why the last start failed, if it did."""
+    error = state.get("start_error") or {}
+    return ": ".join(error[key] for key in ("what", "why") if error.get(key))
 
 
 def _chosen(container: Container, spec: dict[str, Any]) -> list[Mount]:

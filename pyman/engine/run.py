@@ -19,12 +19,10 @@ def start_attached(
     opts: dict[str, Any],
     detached: Callable[[Container], None],
     warn: Callable[[str], None] | None = None,
-    *,
-    made: bool = False,
 ) -> int:
     """Start a created container; attach unless --detach. With --rm it is gone afterwards, whatever happened.
 
-    made: by this command: where it cannot start it is removed, with its anonymous volumes, and its name is free again.
+    One that cannot start is kept otherwise, as created, so that it can be looked at.
     """
     sock: Any = None
     theirs: Any = None
@@ -38,7 +36,7 @@ def start_attached(
     try:
         start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, warn=warn)
     except PymanError:
-        if auto_remove or made:
+        if auto_remove:
             remove.remove_container(container, force=True, volumes=True)
         raise
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
+from pyman import exitcodes
 from pyman.errors import RuntimeFailure, UsageError
 from pyman.linux import libc
 from pyman.storage import layers, overlay, trash
@@ -73,6 +74,7 @@ def _subpath(source: str, subpath: str, base: str, mount: Mount) -> str:
             f"cannot mount subpath {subpath} at {mount.entry['destination']}",
             err.strerror or str(err),
             "create it in the volume first",
+            exit_code=exitcodes.NOT_FOUND if err.errno == 2 else None,
         ) from err
     finally:
         os.close(root)

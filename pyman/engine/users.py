@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from pyman import exitcodes
 from pyman.errors import UsageError
 from pyman.linux import libc
 
@@ -62,6 +63,7 @@ def resolve(user: str, root_fd: int) -> dict[str, Any]:
                 f"cannot find user {name!r}",
                 "the container's /etc/passwd has no such user",
                 "give a numeric id, or a user that the image has",
+                exit_code=exitcodes.CANNOT_INVOKE,
             )
         uid = parse_id(found[2], "user id in /etc/passwd")
     else:
@@ -89,7 +91,10 @@ def _group_id(group: str, groups: list[list[str]]) -> int:
         if entry[0] == group:
             return parse_id(entry[2], "group id in /etc/group")
     raise UsageError(
-        f"cannot find group {group!r}", "the container's /etc/group has no such group", "give a numeric id, or a group that the image has"
+        f"cannot find group {group!r}",
+        "the container's /etc/group has no such group",
+        "give a numeric id, or a group that the image has",
+        exit_code=exitcodes.CANNOT_INVOKE,
     )
 
 

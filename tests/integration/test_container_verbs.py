@@ -47,7 +47,7 @@ def test_init(pyman: Run, image: str, network: str) -> None:
     assert found["Status"] == "initialized" and found["Pid"] and not found["Running"] and str(found["StartedAt"]).startswith("0001")
     assert pyman("ps", "-a", "--format", "{{.Status}}").stdout == "Initialized\n" and not pyman("ps", "-q").stdout
     assert "has already been created in runtime" in pyman("init", "box", rc=125).stderr
-    assert "it is not started yet" in pyman("exec", "box", "true", rc=125).stderr
+    assert "it is not started yet" in pyman("exec", "box", "true", rc=255).stderr
     assert b"user:x" in pyman("cp", "box:/etc/passwd", "-", text=False).stdout  # type: ignore[operator]
     assert pyman("start", "-a", "box", rc=3).stdout == "hello\n"
     ident = pyman("inspect", "box", "--format", "{{.Id}}").stdout
@@ -196,7 +196,11 @@ def test_several_at_once(pyman: Run, image: str) -> None:
     for name in names:
         pyman("run", "-d", "--name", name, "-h", name, "--network", "none", "-v", "met:/met", image, "sh", "-c", meet)
     until(lambda: all(pyman("logs", name).stdout == "up\n" for name in names))
-    assert pyman("stop", "-t", "600", *names, "nobody", rc=125).stdout.split() == names
+    for verb in (["stop"], ["kill"], ["restart", "-t", "0"], ["pause"], ["start"]):  # one does not exist: the others are let alone
+        done = pyman(*verb, *names, "nobody", rc=125)
+        assert "no container with name or ID 'nobody' found" in done.stderr and not done.stdout
+    assert "no container with name or ID 'nobody' found" in pyman("rm", *names, "nobody", rc=1).stderr
+    assert pyman("stop", "-t", "600", "--ignore", *names, "nobody").stdout.split() == names
     assert all(state(pyman, name)["ExitCode"] == 5 for name in names)
     pyman("run", "--rm", "--network", "none", "-v", "met:/met", image, "sh", "-c", "rm /met/*")
     pyman("start", *names)

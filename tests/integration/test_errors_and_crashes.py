@@ -34,7 +34,7 @@ from tests.conftest import Run, command, environment, until
         (("pull", "UPPER/case"), "lower case"),
         (("--nope", "ps"), "hint: pyman --help"),
         (("create", "--cidfile", "/nosuch/id", "demo"), "cannot write container id file /nosuch/id"),
-        (("run", "--runtime", "/etc/passwd", "demo"), "no program that you may execute"),
+        (("run", "--rm", "--runtime", "/etc/passwd", "demo"), "no program that you may execute"),
         (("run", "-v", "/proc/1/root/x:/x", "demo"), "Permission denied"),
         (("stop", "--all", "--latest"), "--all together with --latest"),
     ],
@@ -114,8 +114,10 @@ def test_kill_9_of_pull_leaves_a_working_store(pyman: Run, layout: str, base: Pa
 
 def test_wiped_runtime_directory(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "w", "--network", "none", image, "sleep", "600")
+    session = pyman("exec", "-d", "w", "sleep", "601").stdout.strip()
     shutil.rmtree(base / "run/pyman")
     assert pyman("ps", "--format", "{{.Names}} {{.State}}").stdout == "w running\n"
+    assert pyman("inspect", "w", "--format", '{{join .ExecIDs ","}}').stdout == f"{session}\n"
     assert pyman("exec", "w", "echo", "alive").stdout == "alive\n"
     pyman("stop", "-t", "0", "w")
     assert "Exited (137)" in pyman("ps", "-a").stdout

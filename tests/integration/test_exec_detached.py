@@ -53,7 +53,7 @@ def test_the_end_is_recorded(pyman: Run, image: str, base: Path) -> None:
     assert "it is a directory" in pyman("exec", "-d", "sessions", "/etc", rc=125).stderr
     for options, code in (((), 127), (("-t",), 127), (("-d",), 125)):
         assert "cannot enter working directory" in pyman("exec", *options, "-w", "/nowhere", "sessions", "true", rc=code).stderr
-    pyman("exec", "-w", "/etc/passwd", "sessions", "true", rc=125)
+    pyman("exec", "-w", "/etc/passwd", "sessions", "true", rc=255)
     pyman("stop", "-t", "0", "sessions")
     until(lambda: deaths(pyman, "sessions").get(long) == 137)
     pyman("rm", "sessions")

@@ -48,7 +48,7 @@ def test_exec(pyman: Run, image: str) -> None:
     status = pyman("exec", "e", "cat", "/proc/self/status").stdout
     assert "Seccomp:\t2" in status and "CapEff:\t00000000800405fb" in status
     pyman("stop", "-t", "0", "e")
-    assert "not running" in pyman("exec", "e", "true", rc=125).stderr
+    assert "not running" in pyman("exec", "e", "true", rc=255).stderr
 
 
 def test_logs_options(pyman: Run, image: str) -> None:

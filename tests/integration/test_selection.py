@@ -97,7 +97,7 @@ def test_exec_waits_for_the_start(pyman: Run, base: Path, two: Path) -> None:
     child = subprocess.Popen(words, env=environment(base), stdout=subprocess.PIPE, text=True)
     pyman("start", "one")
     assert child.communicate(timeout=300)[0] == "in\n"
-    refused = pyman("exec", "--wait", "1", "two", "true", rc=125).stderr
+    refused = pyman("exec", "--wait", "1", "two", "true", rc=255).stderr
     assert "timed out after 1 s waiting for container two" in refused and "it is created" in refused
     assert "there is no such container" in pyman("exec", "--wait", "1", "nosuch", "true", rc=125).stderr
 

@@ -159,15 +159,27 @@ def test_completion_of_values(pyman: Run, image: str) -> None:
     assert offered("--log-level", "d") == ["debug"] and "run" in offered("--log-level", "debug", "r")
 
 
-def test_failures_of_a_start_name_their_cause_and_leave_nothing(pyman: Run, image: str, tmp_path: Path) -> None:
+def test_failures_of_a_start_name_their_cause(pyman: Run, image: str, tmp_path: Path) -> None:
     volumes = pyman("volume", "ls", "-q").stdout
-    done = pyman("run", "--name", "failed", "--network", "pasta:--bogus", image, "true", rc=125)
+    done = pyman("run", "--rm", "--name", "failed", "--network", "pasta:--bogus", image, "true", rc=125)
     assert "--bogus" in done.stderr and "pasta" in done.stderr
-    done = pyman("run", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=125)
+    done = pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=125)
     assert "cannot give /usr/share/doc" in done.stderr and "not permitted" in done.stderr and ":U" in done.stderr
-    assert "cannot run nosuch" in pyman("run", "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=127).stderr
+    assert "cannot run nosuch" in pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=127).stderr
     assert pyman("ps", "-aq").stdout == "" and pyman("volume", "ls", "-q").stdout == volumes
     assert "nosuch" in pyman("why", "failed").stdout
+    # Without --rm it stays, to be looked at, and keeps its name.
+    for option, code in ((["-d"], 127), (["--replace"], 127), ([], 125)):
+        pyman("run", *option, "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=code)
+    state = json.loads(pyman("inspect", "failed").stdout)[0]["State"]
+    assert (state["Status"], state["ExitCode"]) == ("created", 0) and "cannot run nosuch" in state["Error"]
+    assert "nosuch" in pyman("why", "failed").stdout
+    pyman("start", "failed", rc=125)
+    pyman("start", "-a", "failed", rc=125)
+    pyman("rm", "-v", "failed")
+    assert pyman("volume", "ls", "-q").stdout == volumes
+    pyman("run", *NONE, "--mount", "type=volume,src=bare,dst=/x,subpath=nope", image, "true", rc=127)
+    pyman("volume", "rm", "bare")
     for option in (("-v", f"{tmp_path}:/proc"), ("--tmpfs", "/proc"), ("-v", f"{tmp_path}:/proc/sys")):
         assert "cannot mount over /proc" in pyman("run", *NONE, *option, image, "true", rc=125).stderr
     (tmp_path / "env").write_bytes(b"A=b\0c\n")

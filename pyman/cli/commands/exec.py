@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from pyman import exitcodes
 from pyman.cli.dispatch import warn_of_input
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
 from pyman.engine import exec_sessions
-from pyman.errors import NoSuchContainer, StateError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, StateError, UsageError
 from pyman.monitor import relay, terminal
 
 TYPE_CHECKING = False
@@ -51,12 +52,20 @@ def _awaited(opts: Any, args: list[str]) -> tuple[Container, list[str]]:
             pass
         if time.monotonic() >= end:
             what = f"timed out after {opts['wait']} s waiting for container {(args or [''])[0]}"
-            raise StateError(what, why, "pyman ps -a lists the containers")
+            there = exitcodes.PYMAN_FAILED if "such" in why else exitcodes.EXEC_FAILED
+            raise StateError(what, why, "pyman ps -a lists the containers", exit_code=there)
         time.sleep(0.05)
 
 
+def _of_container(err: PymanError) -> bool:
+    """Whether the container was there and the command did not begin in it, for another reason than what 126 and 127 tell."""
+    if isinstance(err, UsageError):
+        return err.exit_code == exitcodes.CANNOT_INVOKE  # an unknown user
+    return err.exit_code == exitcodes.PYMAN_FAILED
+
+
 def main(opts: Any, args: list[str]) -> int:
-    """The command's exit code; 125 if pyman failed, 126/127 if the command cannot be run."""
+    """The command's exit code; 126/127 if the command cannot be run, 255 if it cannot begin there, 125 for any other failure."""
     container, command = _awaited(opts, args) if opts["wait"] else _target(opts, args)
     if not command:
         raise UsageError(
@@ -79,6 +88,10 @@ def main(opts: Any, args: list[str]) -> int:
         started = execution.exec_container(container, command, opts)
     except NoSuchContainer as err:
         raise UsageError(err.what, err.why) from err
+    except PymanError as err:
+        if _of_container(err) and not opts.get("detach"):
+            err.exit_code = exitcodes.EXEC_FAILED
+        raise
     code = relay.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
     if not started.pid:
         exec_sessions.forget(container, started.id)

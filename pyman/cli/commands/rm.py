@@ -25,7 +25,8 @@ def main(opts: Any, args: list[str]) -> int:
 
     try:
         targets = selection.select(chosen, args)
-    except NoSuchContainer as err:  # --latest
+        selection.all_there(targets)
+    except NoSuchContainer as err:  # then nothing is done to the others either
         print_error(err)
         return 1
     found = [container for _, container in targets if not isinstance(container, PymanError)]

@@ -50,7 +50,7 @@ def main(opts: Any, args: list[str]) -> int:
         if not str(opts.get("log_driver") or "").startswith("passthrough"):  # there stdout is the container's
             sys.stdout.write(started.id + "\n")
 
-    code = run.start_attached(container, opts, detached, print_warning, made=True)
+    code = run.start_attached(container, opts, detached, print_warning)
     if opts.get("rmi") and opts.get("rm"):
         _remove_image(container)
     return code

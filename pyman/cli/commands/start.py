@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman import exitcodes
 from pyman.cli import selection
 from pyman.cli.dispatch import print_warning
 from pyman.engine import start
@@ -66,4 +67,8 @@ def _attached(opts: Any, args: list[str]) -> int:
         from pyman.cli.commands import attach
 
         return attach.attach_to(container, opts, stdin=bool(opts.get("interactive")))
-    return run.start_attached(container, merged, lambda _: None, print_warning)
+    try:
+        return run.start_attached(container, merged, lambda _: None, print_warning)
+    except PymanError as err:
+        err.exit_code = exitcodes.PYMAN_FAILED  # as Podman: 126 and 127 are run's
+        raise
