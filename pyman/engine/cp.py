@@ -136,7 +136,7 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
     left_out: list[str] = []
     sink = tarsink.FdSink(out_fd)
     _, inwards = root_access.id_maps(source.container) if source.container is not None else (None, None)
-    writer = tarwriter.TreeWriter(sink, ids=inwards, note=left_out.append)
+    writer = tarwriter.TreeWriter(sink, ids=inwards, note=left_out.append, holes=head)
     try:
         if head:
             sink.write(fastjson.dumps({"name": os.fsdecode(name), "directory": directory, "content": content}).encode().ljust(_HEAD))
@@ -145,6 +145,8 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
             writer.tree(fd, b"" if content and not head else name, _FULL if whole else ())
         elif stat.S_ISSOCK(info.st_mode):
             raise UsageError(f"cannot copy {source.path}", "it is a socket")
+        elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
+            raise UsageError(f"cannot copy {source.path}", "it is a device")
         else:
             writer.file(fd, name)
         writer.close()
@@ -157,7 +159,7 @@ def _unpack(dest: Side, in_fd: int, archive: bool, overwrite: bool, head: bool =
     """In U1: the archive from in_fd to the destination; what was left out."""
     root = dest.open_root()
     rules = untar.Rules()
-    rules.overwrite, rules.single = overwrite, root_access.single_id()
+    rules.overwrite, rules.single, rules.own = overwrite, root_access.single_id(), head
     if dest.container is None:
         rules.owner, rules.plain = (0, 0), True  # in U1 that is the user
     else:

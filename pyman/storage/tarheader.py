@@ -5,7 +5,7 @@ Equal members give equal bytes: numbers and names only, no owners' names, record
 
 from __future__ import annotations
 
-from pyman.storage.tarstream import BLOCK, Member
+from pyman.storage.tarstream import BLOCK, PARTS, Member
 
 
 def _record(key: str, value: bytes) -> bytes:
@@ -51,6 +51,8 @@ def header(member: Member) -> bytes:
         records["path"] = name
     if len(link) > 100:
         records["linkpath"] = link
+    if member.parts:
+        records[PARTS] = b" ".join(str(number).encode() for number in (member.whole, *(n for part in member.parts for n in part)))
     before = b""
     if records:
         data = b"".join(_record(key, records[key]) for key in sorted(records))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,17 +14,19 @@ if TYPE_CHECKING:
 _BUFFER = 1 << 18  # small pieces are collected up to this size
 _BIG = 1 << 16  # files from this size on go past the buffer
 PIECE = 1 << 20  # bytes that are read at a time
+_ZEROS = bytes(PIECE)
 
 
 class FdSink:
     """Writes to a descriptor: a pipe, a file, a socket. Large files are handed to the kernel (sendfile(2))."""
 
-    __slots__ = ("_buffer", "_send", "fd")
+    __slots__ = ("_buffer", "_file", "_send", "fd")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._buffer = bytearray()
         self._send = True
+        self._file = stat.S_ISREG(os.fstat(fd).st_mode) and not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
 
     def write(self, data: bytes) -> None:
         """Append bytes. OSError."""
@@ -39,6 +43,16 @@ class FdSink:
         finally:
             view.release()
         self._buffer = bytearray()
+
+    def zeros(self, count: int) -> None:
+        """Append noughts, in a file as a hole; something must follow them. OSError."""
+        if count >= _BUFFER and self._file:
+            self.flush()
+            end = os.lseek(self.fd, 0, os.SEEK_CUR)
+            if end == os.fstat(self.fd).st_size:
+                os.lseek(self.fd, end + count, os.SEEK_SET)
+                return
+        write_zeros(self.write, count)
 
     def copy(self, fd: int, at: int, size: int) -> int:
         """Append up to `size` bytes of file `fd` from offset `at`; how many there were. OSError."""
@@ -71,9 +85,21 @@ class CallSink:
     def flush(self) -> None:
         """Nothing is kept back."""
 
+    def zeros(self, count: int) -> None:
+        """See FdSink."""
+        write_zeros(self.write, count)
+
     def copy(self, fd: int, at: int, size: int) -> int:
         """See FdSink."""
         return _copy_by_hand(self.write, fd, at, size)
+
+
+def write_zeros(write: Callable[[bytes], object], count: int) -> None:
+    """Noughts in pieces."""
+    while count > 0:
+        part = min(count, PIECE)
+        write(_ZEROS if part == PIECE else bytes(part))
+        count -= part
 
 
 def _copy_by_hand(write: Callable[[bytes], object], fd: int, at: int, size: int) -> int:

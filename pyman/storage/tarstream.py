@@ -17,19 +17,27 @@ BLOCK = 512
 MAX_RECORDS = 10_000
 MAX_META = 1 << 20  # bytes of one PAX or long-name record: PATH_MAX and xattrs are far below
 WHITEOUT = b".wh."  # how the name of a removed file's marker begins
+MAX_PARTS = 10_000  # of a file with holes: what describes them must not be longer than MAX_META
+PARTS = (
+    "PYMAN.parts"  # PAX record of such a file, between our own processes only: its size, then start and length of each part that is data
+)
 _NAME_MAX = 4096
 _MAX_ID = 2**32 - 2
 
 
 class Member:
-    """One entry: type '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO."""
+    """One entry: type '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO.
 
-    __slots__ = ("gid", "link", "major", "minor", "mode", "mtime_ns", "name", "size", "type", "uid", "xattrs")
+    parts: of a file with holes (start, length) of each that is data, `size` bytes together; `whole`: the file's size then.
+    """
+
+    __slots__ = ("gid", "link", "major", "minor", "mode", "mtime_ns", "name", "parts", "size", "type", "uid", "whole", "xattrs")
 
     def __init__(self) -> None:
         self.name = self.link = b""
         self.type = "0"
-        self.mode = self.uid = self.gid = self.size = self.mtime_ns = self.major = self.minor = 0
+        self.mode = self.uid = self.gid = self.size = self.mtime_ns = self.major = self.minor = self.whole = 0
+        self.parts: list[tuple[int, int]] = []
         self.xattrs: dict[str, bytes] = {}
 
 
@@ -101,10 +109,10 @@ class TarStream:
     """Iterates over the members read with `read(n)`, which returns exactly n bytes or raises.
 
     keep: called with everything that is read and not handed out by `data`: headers, padding, end marks, content nobody wanted.
-    some: as read, but may return less than n bytes; for content.
+    some: as read, but may return less than n bytes; for content. own: another process of ours writes it, so that files may have holes.
     """
 
-    __slots__ = ("_at_end", "_keep", "_left", "_read", "_some")
+    __slots__ = ("_at_end", "_keep", "_left", "_own", "_read", "_some")
 
     def __init__(
         self,
@@ -112,6 +120,7 @@ class TarStream:
         at_end: Callable[[], bool],
         keep: Callable[[bytes], None] | None = None,
         some: Callable[[int], bytes] | None = None,
+        own: bool = False,
     ) -> None:
         if keep:
 
@@ -124,6 +133,7 @@ class TarStream:
         self._some = some or read
         self._keep = kept if keep else read
         self._at_end = at_end
+        self._own = own
         self._left = 0  # of the current member's data and padding
 
     def data(self, size: int) -> Iterator[bytes]:
@@ -185,11 +195,31 @@ class TarStream:
             if kind == "S" or any(key.startswith("GNU.sparse.") for key in pending):
                 raise ImageError("refused layer", "it has a GNU sparse member", "build the image with plain tar members")
             member = _member(header, kind, size, {**everywhere, **pending}, long_name, long_link)
+            if self._own and PARTS in pending:
+                _read_parts(member, pending[PARTS])
             pending, long_name, long_link = {}, b"", b""
             if member.size < 0:
                 raise ImageError("damaged layer", f"{show(member.name)} has a negative size")
             self._left = member.size + -member.size % BLOCK
             yield member
+
+
+def _read_parts(member: Member, text: bytes) -> None:
+    """ImageError unless the parts lie one behind the other in the file, and have its data."""
+    try:
+        numbers = [int(word) for word in text.split()]
+    except ValueError:
+        numbers = []
+    ends = 0
+    for start, length in zip(numbers[1::2], numbers[2::2]):
+        if start < ends or length < 0:
+            break
+        member.parts.append((start, length))
+        ends = start + length
+    data = sum(length for _, length in member.parts)
+    if member.type != "0" or len(numbers) != 1 + 2 * len(member.parts) or data != member.size or not ends <= numbers[0] < 2**63:
+        raise ImageError("damaged archive", f"the parts of {show(member.name)} do not make up a file")
+    member.whole = numbers[0]
 
 
 def _member(header: bytes, kind: str, size: int, pax: dict[str, bytes], long_name: bytes, long_link: bytes) -> Member:

@@ -12,8 +12,7 @@ import stat
 
 from pyman.linux import trees
 from pyman.storage.tarheader import header
-from pyman.storage.tarsink import PIECE
-from pyman.storage.tarstream import BLOCK, Member, show
+from pyman.storage.tarstream import BLOCK, MAX_PARTS, Member, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 _LINKS = 200_000  # inodes with several names that are remembered; those beyond are written as files of their own
 _PATH = 4096  # what readers take
-_ZEROS = bytes(PIECE)
 _WHITEOUT, _OPAQUE = b".wh.", b".wh..wh..opq"
 _OPAQUE_XATTRS = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
 _OWN_XATTRS = ("user.overlay.", "user.fuseoverlayfs.")
@@ -36,10 +34,10 @@ class TreeWriter:
 
     layer: overlay's markers become those of layers; names that only look like markers are left out. `marker_files`: the tree's
     own .wh. files are markers (fuse-overlayfs writes such). ids: (uid, gid) of a file -> those of its entry.
-    note: told what is left out, and why.
+    note: told what is left out, and why. holes: for our own readers, which know how holes are told of.
     """
 
-    __slots__ = ("_ids", "_layer", "_links", "_marker_files", "_note", "sink")
+    __slots__ = ("_holes", "_ids", "_layer", "_links", "_marker_files", "_note", "sink")
 
     def __init__(
         self,
@@ -49,11 +47,13 @@ class TreeWriter:
         marker_files: bool = False,
         ids: Ids | None = None,
         note: Callable[[str], object] | None = None,
+        holes: bool = False,
     ) -> None:
         self.sink = sink
         self._layer = layer
         self._marker_files = marker_files
         self._ids = ids
+        self._holes = holes
         self._note = note
         self._links: dict[tuple[int, int], bytes] = {}
 
@@ -205,9 +205,36 @@ class TreeWriter:
         if self._linked(member, info):
             return
         member.size, member.xattrs = info.st_size, self._xattrs(fd)
+        if self._holes and info.st_blocks * 512 < info.st_size:
+            self._parts(fd, member)
+            return
         self.sink.write(header(member))
         self._content(fd, info)
         self.sink.write(bytes(-info.st_size % BLOCK))
+
+    def _parts(self, fd: int, member: Member) -> None:
+        """A file with holes, as our own readers take it: what is data, and where; of too many parts the last takes in the others."""
+        at, whole = 0, member.size
+        while at < whole:
+            try:
+                start = min(os.lseek(fd, at, os.SEEK_DATA), whole)
+            except OSError:
+                break  # a hole up to the end
+            at = min(os.lseek(fd, start, os.SEEK_HOLE), whole) if len(member.parts) < MAX_PARTS - 1 else whole
+            if at > start:
+                member.parts.append((start, at - start))
+        member.parts = member.parts or [(0, 0)]
+        member.whole, member.size = whole, sum(length for _, length in member.parts)
+        self.sink.write(header(member))
+        for start, length in member.parts:
+            done = 0
+            while done < length:
+                copied = self.sink.copy(fd, start + done, length - done)
+                done += copied
+                if not copied:  # it has become shorter
+                    self.sink.zeros(length - done)
+                    break
+        self.sink.write(bytes(-member.size % BLOCK))
 
     def _content(self, fd: int, info: os.stat_result) -> None:
         """Exactly st_size bytes; holes are not read."""
@@ -221,20 +248,14 @@ class TreeWriter:
                     end = min(os.lseek(fd, data, os.SEEK_HOLE), size) if data < size else size
                 except OSError:
                     data = size  # a hole up to the end
-                self._zeros(data - at)
+                self.sink.zeros(data - at)
                 at = data
             if at < size:
                 copied = self.sink.copy(fd, at, end - at)
                 at += copied
                 if copied == 0:  # it has become shorter: its header promises more
-                    self._zeros(size - at)
+                    self.sink.zeros(size - at)
                     return
-
-    def _zeros(self, count: int) -> None:
-        while count > 0:
-            part = min(count, PIECE)
-            self.sink.write(_ZEROS if part == PIECE else bytes(part))
-            count -= part
 
     def _xattrs(self, fd: int) -> dict[str, bytes]:
         """What layers keep: users' attributes and file capabilities."""

@@ -18,6 +18,8 @@ MAX_ENTRIES = 3_000_000
 _RESERVE = 256 << 20  # bytes of the disk that a layer may not take, or a fiftieth of a small one
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = b".wh..wh..opq"
+_PAGE = 4096
+_ZEROS = bytes(1 << 20)  # as long as a piece can be
 
 
 def _place(tree: tartree.Tree, member: Member, content: Iterator[bytes]) -> None:
@@ -59,11 +61,20 @@ def _file(tree: tartree.Tree, parent: int, base: bytes, member: Member, content:
         tree.remove(parent, base)
         fd = os.open(base, _NEW, mode, dir_fd=parent)
     try:
+        hole = 0  # noughts that are not written: a file with a size alone must not fill the disk
         for piece in content:
             tree.bytes += len(piece)
+            if len(piece) >= _PAGE and not piece[0] and piece == _ZEROS[: len(piece)]:
+                hole += len(piece)
+                continue
+            if hole:
+                os.lseek(fd, hole, os.SEEK_CUR)
+                hole = 0
             view = memoryview(piece)
             while view:
                 view = view[os.write(fd, view) :]
+        if hole:
+            os.ftruncate(fd, os.lseek(fd, hole, os.SEEK_CUR))
         tree.set_meta_of(fd, member)
     finally:
         os.close(fd)

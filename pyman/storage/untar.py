@@ -28,15 +28,15 @@ class Rules:
     owner: who gets them all, or None: their own owners, through `ids` where that is given; single: owners cannot be set.
     overwrite: a directory may be replaced by something else, and the other way. first: the name that takes the place of each
     member's first component; "" takes the component away, None leaves names as they are. plain: no set-user-ID bits and no
-    capabilities are kept, for files that leave a container.
+    capabilities are kept, for files that leave a container. own: a process of ours writes the archive, so that files may have holes.
     """
 
-    __slots__ = ("first", "ids", "overwrite", "owner", "plain", "single")
+    __slots__ = ("first", "ids", "overwrite", "own", "owner", "plain", "single")
 
     def __init__(self) -> None:
         self.owner: tuple[int, int] | None = None
         self.ids: Ids | None = None
-        self.overwrite = self.plain = self.single = False
+        self.overwrite = self.own = self.plain = self.single = False
         self.first: bytes | None = None
 
 
@@ -51,7 +51,7 @@ def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None
     tree = tartree.Tree(dest, rules.single)
     old_mask = os.umask(0)
     try:
-        stream = tarstream.TarStream(source.read, source.at_end, some=source.some)
+        stream = tarstream.TarStream(source.read, source.at_end, some=source.some, own=rules.own)
         for member in stream:
             tree.entries += 1
             if tree.entries > unpack.MAX_ENTRIES:
@@ -75,7 +75,15 @@ def _put_safely(tree: tartree.Tree, member: Member, source: tarsource.Source, st
     shown = show(member.name)
 
     def write(fd: int) -> None:
-        left = member.size
+        if not member.parts:
+            write_some(fd, member.size)
+            return
+        for start, length in member.parts:
+            os.lseek(fd, start, os.SEEK_SET)
+            write_some(fd, length)
+        os.ftruncate(fd, member.whole)
+
+    def write_some(fd: int, left: int) -> None:
         while left:
             moved = source.move(fd, left)
             if moved:

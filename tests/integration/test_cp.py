@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -84,6 +85,8 @@ def test_refusals(pyman: Run, box: str, files: Path) -> None:
         (("cp/file", "box:"), "the path in the container is missing"),
     ):
         assert text in pyman("cp", *args, rc=125).stderr
+    said = pyman("cp", "box:/dev/null", "cp/null", rc=125).stderr
+    assert "it is a device" in said or '"/dev/null" could not be found' in said  # a stopped one has none
     assert "destination must be a directory" in pyman("cp", "-", "box:/etc/passwd", input="x", rc=125).stderr
     assert "must be a (compressed) tar archive" in pyman("cp", "-", "box:/", input="x" * 600, rc=125).stderr
     (files / "dir/file").mkdir(parents=True)
@@ -94,6 +97,55 @@ def test_refusals(pyman: Run, box: str, files: Path) -> None:
     assert "there is a file of that name" in pyman("cp", "cp/dir/file", "box:/tmp/dir/", rc=125).stderr
     pyman("cp", "--overwrite", "cp/dir/file", "box:/tmp/dir/")
     assert listing(pyman, "/tmp/dir")["dir/file"].isdir()
+
+
+def test_files_with_holes(pyman: Run, image: str, box: str, files: Path, base: Path) -> None:
+    """A file of a terabyte that has 20 bytes takes no room on its way: in, out, within a container, exported, committed."""
+    path = files / "sparse"
+    with path.open("wb") as file:
+        for at in (0, 1 << 20, (1 << 40) - 10):
+            file.seek(at)
+            file.write(b"0123456789")
+    (files / "hole").touch()
+    os.truncate(files / "hole", 1 << 40)
+
+    def right(copy: Path) -> bool:
+        with copy.open("rb") as file:
+            parts = [file.read(10), file.seek((1 << 20) - 3), file.read(16), file.seek((1 << 40) - 12), file.read()]
+        info = copy.stat()
+        return (
+            info.st_size == 1 << 40
+            and info.st_blocks < 4096
+            and parts[::2] == [b"0123456789", b"\0\0\x000123456789\0\0\0", b"\0\x000123456789"]
+        )
+
+    assert right(path)
+    pyman("cp", str(path), f"{box}:/tmp/sparse")
+    pyman("cp", str(files / "hole"), f"{box}:/tmp/hole")
+    pyman("cp", f"{box}:/tmp/sparse", f"{box}:/tmp/second")
+    pyman("cp", f"{box}:/tmp/second", str(files / "back"))
+    pyman("cp", f"{box}:/tmp/hole", str(files / "nothing"))
+    assert right(files / "back")
+    assert (files / "nothing").stat().st_size == 1 << 40 and (files / "nothing").stat().st_blocks == 0
+    pyman("cp", f"{box}:/tmp/sparse", str(files / "back"))  # over what is there
+    assert right(files / "back")
+    pyman("rm", "-f", "-t", "0", box)
+
+    # What others can read has no holes: there a smaller one is written as a file with holes itself, and read back as one.
+    os.truncate(files / "hole", 1 << 28)
+    pyman("create", "--name", box, "--network", "none", image, "true")
+    pyman("cp", str(files / "hole"), f"{box}:/hole")
+    pyman("export", "-o", str(files / "export.tar"), box)
+    info = (files / "export.tar").stat()
+    assert info.st_size > 1 << 28 and info.st_blocks * 512 < 1 << 27
+    with tarfile.open(files / "export.tar") as tar:
+        assert tar.getmember("hole").size == 1 << 28 and "etc/passwd" in tar.getnames()
+    pyman("commit", "-q", box, "localhost/holes")
+    layer = json.loads(pyman("image", "inspect", "localhost/holes").stdout)[0]["RootFS"]["Layers"][-1].partition(":")[2]
+    made = (base / "home/.local/share/pyman/layers" / layer / "diff/hole").stat()
+    assert made.st_size == 1 << 28 and made.st_blocks * 512 < 1 << 20
+    pyman("rm", box)
+    pyman("rmi", "localhost/holes")
 
 
 def archive(*entries: tuple[str, bytes, str, int]) -> bytes:
