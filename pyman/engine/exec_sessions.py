@@ -1,5 +1,6 @@
-"""The sessions of exec: one small file each below the container's run directory, believed as long as its process lives. CLI process.
+"""The sessions of exec: one small file each in the container's directory, believed as long as its process lives. CLI process.
 
+Not in its run directory: that may be wiped while they go on.
 The end of a detached one is written beside it by its parent (shims/monitor/session.h), and told for a while.
 """
 
@@ -28,7 +29,7 @@ def end_path(container: Container, session: str) -> str:
 
 
 def _directory(container: Container) -> str:
-    return os.path.join(container.run_dir, "exec")
+    return os.path.join(container.dir, "exec")
 
 
 def note(container: Container, session: str, pid: int, spec: dict[str, Any], opts: dict[str, Any]) -> None:
@@ -41,6 +42,7 @@ def note(container: Container, session: str, pid: int, spec: dict[str, Any], opt
         "id": session,
         "pid": pid,
         "start": process.start_time(pid),
+        "boot": container.state["boot_id"],
         "args": spec["args"],
         "tty": bool(spec.get("terminal")),
         "stdin": bool(opts.get("interactive")),
@@ -91,7 +93,7 @@ def known(container: Container) -> list[dict[str, Any]]:
             record = None  # being written just now, or damaged
         if not record:
             continue
-        alive = process.alive(record.get("pid", 0), record.get("start", 0))
+        alive = record.get("boot") == process.boot_id() and process.alive(record.get("pid", 0), record.get("start", 0))
         record["end"] = None if alive or record.get("output") else _end(container, record)
         if alive or (record["end"] and time.time() - record["end"].get("time", 0) < KEPT):
             found.append(record)

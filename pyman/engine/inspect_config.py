@@ -232,7 +232,16 @@ def _log_config(container: Container) -> dict[str, Any]:
     driver, path, size, _ = logopts.settings(options, containers_conf.load(), os.path.join(container.dir, "ctr.log"))
     given = [item.partition("=")[2] for item in options.get("log_opt") or [] if item.startswith("tag=")]
     path = path if driver in ("k8s-file", "json-file") else ""
-    return {"Type": driver, "Config": None, "Path": path, "Tag": given[-1] if given else "", "Size": f"{size or -1}B"}
+    return {"Type": driver, "Config": None, "Path": path, "Tag": given[-1] if given else "", "Size": _human(size) if size > 0 else "-1B"}
+
+
+def _human(size: float) -> str:
+    """Bytes in powers of 1000, as Podman has them there: 1.5MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.4g}{unit}"
+        size /= 1000
+    return f"{size:.4g}TB"
 
 
 def host_config(

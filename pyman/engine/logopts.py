@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 PASSED = ("passthrough", "passthrough-tty")  # the container has the streams of the command itself
 DRIVERS = ("k8s-file", "json-file", "journald", "none", *PASSED)
 DEFAULT_FILES = 1
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30}
+_UNITS = {"": 0, "b": 0, "k": 1, "kb": 1, "m": 2, "mb": 2, "g": 3, "gb": 3}
 
 
-def parse_size(text: str, option: str) -> int:
-    """Bytes of a size such as 10m or 1GB (powers of 1024). UsageError."""
+def parse_size(text: str, option: str, step: int = 1024) -> int:
+    """Bytes of a size such as 10m or 1GB (powers of `step`). UsageError."""
     number = text.strip().lower().rstrip("bkmg")
     unit = text.strip().lower()[len(number) :]
     if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
         raise UsageError(f"invalid size {text!r} for {option}", "a size is a number and a unit b, k, m or g", "for example: 10m")
-    return int(float(number) * _UNITS[unit])
+    return int(float(number) * step ** _UNITS[unit])
 
 
 def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
@@ -59,7 +59,7 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
                 f"cannot use --log-opt {key} with log driver journald", "the journal has its own files and limits", "man journald.conf"
             )
         if key in ("max-size", "max_size"):
-            size = 0 if value == "-1" else parse_size(value, "--log-opt max-size")
+            size = 0 if value == "-1" else parse_size(value, "--log-opt max-size", 1000)  # as Podman
         elif key in ("max-file", "max_file"):
             if not value.isdigit() or int(value) < 1:
                 raise UsageError(f"invalid value {value!r} for --log-opt max-file", "it must be a positive number")

@@ -39,10 +39,27 @@ def of_container(container: Container) -> list[Process]:
             found.append(process)
     inner = {process["hpid"]: _at(process["NSpid"], level) for process in found}
     for process in found:
-        process["pid"] = inner[process["hpid"]]
+        process["pid"] = process["tid"] = inner[process["hpid"]]
         process["ppid"] = inner.get(int(process["PPid"]), 0)
         process["pgid"], process["sid"] = _at(process["NSpgid"], level), _at(process["NSsid"], level)
     return sorted(found, key=lambda process: int(process["pid"]))
+
+
+def threads(process: Process) -> list[Process]:
+    """A process like this one for each of its threads: `tid` is its number in the container, times and state are its own."""
+    level = process["NSpid"].split().index(str(process["pid"])) if str(process["pid"]) in process["NSpid"].split() else -1
+    try:
+        entries = sorted(int(entry) for entry in os.listdir(f"/proc/{process['hpid']}/task"))
+    except OSError:
+        return []
+    found = []
+    for entry in entries:
+        thread = read(process["hpid"], f"{process['hpid']}/task/{entry}")
+        if thread is not None:
+            numbers = thread["NSpid"].split()
+            own = {"tid": int(numbers[level]) if level < len(numbers) else entry, "rss": process["rss"]}
+            found.append({**process, **thread, **{key: process[key] for key in ("pid", "ppid", "pgid", "sid")}, **own})
+    return found
 
 
 def _at(numbers: str, level: int) -> int:
@@ -89,12 +106,13 @@ def _within(pid: int, link: str, inside: dict[str, bool]) -> bool:
     return inside[link]
 
 
-def read(pid: int) -> Process | None:
-    """What /proc tells of one process; None if it has ended."""
+def read(pid: int, place: str = "") -> Process | None:
+    """What /proc tells of one process, or of its thread at `place` there; None if it has ended."""
+    place = place or str(pid)
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        with open(f"/proc/{place}/status", encoding="utf-8", errors="replace") as file:
             lines = [line.partition(":\t") for line in file.read().split("\n")]
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(f"/proc/{place}/stat", "rb") as file:
             data = file.read()
     except OSError:
         return None

@@ -46,16 +46,14 @@ def rows(container: Container, words: list[str]) -> list[list[str]]:
     chosen = [part.strip() for word in words for part in word.split(",")] or list(DEFAULT)
     by_name = {name: (heading, cell) for name, _, heading, cell in DESCRIPTORS}
     by_name.update({code: (heading, cell) for _, code, heading, cell in DESCRIPTORS if code})
-    order: Callable[[Process], Any] | None = None
+    asked = top_ps.Asked()
     if all(name in by_name for name in chosen):
-        columns = [by_name[name] for name in chosen]
+        asked.columns = [by_name[name] for name in chosen]
     else:
-        columns, order = top_ps.columns(words)
+        asked = top_ps.parse(words)
     context = Context(int(container.state["pid"]))
-    found = processes.of_container(container)
-    if order is not None:
-        found.sort(key=order)
-    return [[heading for heading, _ in columns], *([cell(process, context) for _, cell in columns] for process in found)]
+    found = asked.rows(processes.of_container(container), context)
+    return [[heading for heading, _ in asked.columns], *([cell(process, context) for _, cell in asked.columns] for process in found)]
 
 
 def duration(nanoseconds: int) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Process = dict[str, Any]
     Cell = Callable[[Process, Any], str]
     Key = Callable[[Process], Any]
+    Pick = Callable[[Process, Any], bool]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _FULL = ("uid_name", "pid", "ppid", "c", "stime", "tname", "cputime", "cmd")
@@ -23,21 +24,61 @@ _USER = ("user", "pid", "%cpu", "%mem", "vsz", "rss", "tt", "stat", "start", "bs
 _LONG = ("f", "s", "uid", "pid", "ppid", "c", "pri", "ni", "addr", "sz", "wchan", "tname", "cputime", "ucmd")
 _JOBS = ("pid", "pgid", "sid", "tname", "cputime", "ucmd")
 _PLAIN = ("pid", "tname", "cputime", "ucmd")
+_LONG_PICKS = {"pid": "p", "ppid": "P", "user": "u", "User": "U"}
 
 
-def columns(words: list[str]) -> tuple[list[tuple[str, Cell]], Key | None]:
-    """The columns that arguments of ps(1) ask for, and the order of the rows if they ask for one. UsageError."""
+class Asked:
+    """What arguments of ps(1) ask for: columns, the order of the rows (None: as they come), which processes (`picks`: any of these
+    is enough; empty: all), whether each thread gets a row (`threads`), whether children stand indented below their parents (`tree`)."""
+
+    __slots__ = ("columns", "order", "picks", "threads", "tree")
+
+    def __init__(self) -> None:
+        self.columns: list[tuple[str, Cell]] = []
+        self.order: Key | None = None
+        self.picks: list[Pick] = []
+        self.threads = self.tree = False
+
+    def rows(self, found: list[Process], context: Any) -> list[Process]:
+        """The processes that get a row, in their order."""
+        found = [process for process in found if not self.picks or any(pick(process, context) for pick in self.picks)]
+        if self.threads:
+            found = [thread for process in found for thread in processes.threads(process)]
+        if self.order is not None:
+            found.sort(key=self.order)
+        return _as_tree(found) if self.tree else found
+
+
+def _as_tree(found: list[Process]) -> list[Process]:
+    """Each process before those that it has made; `depth` says how far below."""
+    there = {process["pid"] for process in found}
+    todo = [(process, 0) for process in reversed(found) if process["ppid"] not in there or process["ppid"] == process["pid"]]
+    ordered = []
+    while todo:
+        process, depth = todo.pop()
+        ordered.append({**process, "depth": depth})
+        todo += [(child, depth + 1) for child in reversed(found) if child["ppid"] == process["pid"] and child["pid"] != process["pid"]]
+    return ordered
+
+
+def parse(words: list[str]) -> Asked:
+    """What arguments of ps(1) ask for. UsageError."""
+    asked = Asked()
     chosen: list[str] = []
     form: tuple[str, ...] = _PLAIN
-    order: Key | None = None
+    thread = ""  # the column that tells of threads, if each has a row
     left = list(words)
     while left:
         word = left.pop(0)
         if word.startswith("--sort"):
-            order = _order(word.partition("=")[2] or (left.pop(0) if left else ""))
+            asked.order = _order(word.partition("=")[2] or (left.pop(0) if left else ""))
             continue
         if word.startswith("--"):
-            raise _unknown(word)
+            name, equals, value = word[2:].partition("=")
+            if name not in _LONG_PICKS:
+                raise _unknown(word)
+            asked.picks.append(_pick(_LONG_PICKS[name], value if equals else (left.pop(0) if left else "")))
+            continue
         dashed = word.startswith("-")
         letters = word.lstrip("-")
         while letters:
@@ -45,6 +86,14 @@ def columns(words: list[str]) -> tuple[list[tuple[str, Cell]], Key | None]:
             if letter == "o" and (dashed or len(letters) + 1 == len(word)):
                 chosen += (letters or (left.pop(0) if left else "")).replace(" ", ",").split(",")
                 letters = ""
+            elif letter in "pqCuU" and dashed:
+                asked.picks.append(_pick(letter, letters or (left.pop(0) if left else "")))
+                letters = ""
+            elif letter in "TL" and dashed:
+                thread = "spid" if letter == "T" else "lwp"
+            elif letter == "H":
+                asked.tree = asked.tree or dashed
+                thread = thread if dashed else "pid"
             elif letter == "f" and dashed:
                 form = _FULL
             elif letter == "u" and not dashed:
@@ -55,14 +104,38 @@ def columns(words: list[str]) -> tuple[list[tuple[str, Cell]], Key | None]:
                 form = _JOBS
             elif letter not in ("aAexwdf" if dashed else "axwfe"):  # which processes, and how wide: always all
                 raise _unknown(word)
-    return [_column(name) for name in (chosen or form)], order
+    asked.threads = bool(thread)
+    if thread and not chosen:
+        chosen = [name for column in form for name in ((column, thread) if column == "pid" != thread else (column,))]
+    asked.columns = [_column(name) for name in (chosen or form)]
+    return asked
+
+
+def _pick(kind: str, text: str) -> Pick:
+    """Whether a process is one of a list: by number (p), command (C), effective or real user (u, U), parent's number (P). UsageError."""
+    words = text.replace(",", " ").split()
+    if not words or (kind in "pqP" and not all(word.isascii() and word.isdigit() and len(word) < 12 for word in words)):
+        what = "their numbers in the container" if kind in "pqP" else "names"
+        raise UsageError(f"invalid list {text!r} of processes to show", f"it must be {what}, separated by commas", "for example: -p 1,7")
+    if kind == "C":
+        return lambda p, c: str(p["Name"]) in [word[:15] for word in words]
+    if kind in "uU":
+        which = 1 if kind == "u" else 0
+        return lambda p, c: bool({_who("uid", which)(p, c), str(c.ids.number("uid", int(p["Uid"].split()[which])))} & set(words))
+    numbers = {int(word) for word in words}
+    return lambda p, c: p["ppid" if kind == "P" else "pid"] in numbers
+
+
+def _shown(text: str, p: Process) -> str:
+    """A command, indented where it stands below its parent."""
+    return "  " * int(p.get("depth", 0)) + text
 
 
 def _unknown(word: str) -> UsageError:
     return UsageError(
         f"cannot show processes by {word!r}",
         "it is neither a format descriptor nor an argument of ps that pyman knows",
-        "descriptors are shown by --list-descriptors; of ps there are -ef, aux, -l, -j, -o COLUMNS and --sort",
+        "descriptors are shown by --list-descriptors; of ps there are -ef, aux, -l, -j, -T, -H, -p, -C, -u, -o COLUMNS and --sort",
     )
 
 
@@ -133,9 +206,9 @@ _COLUMNS: dict[str, tuple[str, Cell]] = {
     "addr": ("ADDR", lambda p, c: "-"),
     "bsdtime": ("TIME", _bsd_time),
     "c": ("C", lambda p, c: str(int(_cpu(p, c)))),
-    "cmd": ("CMD", lambda p, c: processes.arguments(p)),
-    "command": ("COMMAND", lambda p, c: processes.arguments(p)),
-    "comm": ("COMMAND", lambda p, c: str(p["Name"])),
+    "cmd": ("CMD", lambda p, c: _shown(processes.arguments(p), p)),
+    "command": ("COMMAND", lambda p, c: _shown(processes.arguments(p), p)),
+    "comm": ("COMMAND", lambda p, c: _shown(str(p["Name"]), p)),
     "cputime": ("TIME", lambda p, c: _clock(processes.seconds_of_cpu(p))),
     "etime": ("ELAPSED", _elapsed),
     "etimes": ("ELAPSED", lambda p, c: str(int(c.elapsed(p)))),
@@ -143,6 +216,7 @@ _COLUMNS: dict[str, tuple[str, Cell]] = {
     "gid": ("GID", lambda p, c: str(c.ids.number("gid", int(p["Gid"].split()[1])))),
     "group": ("GROUP", _who("gid", 1)),
     "lstart": ("STARTED", _long_start),
+    "lwp": ("LWP", lambda p, c: str(p["tid"])),
     "ni": ("NI", lambda p, c: str(p["nice"])),
     "nlwp": ("NLWP", lambda p, c: str(p["threads"])),
     "pgid": ("PGID", lambda p, c: str(p["pgid"])),
@@ -155,13 +229,14 @@ _COLUMNS: dict[str, tuple[str, Cell]] = {
     "ruser": ("RUSER", _who("uid", 0)),
     "s": ("S", lambda p, c: p["State"][:1]),
     "sid": ("SID", lambda p, c: str(p["sid"])),
+    "spid": ("SPID", lambda p, c: str(p["tid"])),
     "start": ("START", _start),
     "stat": ("STAT", _state),
     "stime": ("STIME", _start),
     "sz": ("SZ", lambda p, c: str(p["vsize"] // _PAGE)),
     "tname": ("TTY", lambda p, c: processes.terminal(p["tty"])),
     "tt": ("TT", lambda p, c: processes.terminal(p["tty"])),
-    "ucmd": ("CMD", lambda p, c: str(p["Name"])),
+    "ucmd": ("CMD", lambda p, c: _shown(str(p["Name"]), p)),
     "uid": ("UID", lambda p, c: str(c.ids.number("uid", int(p["Uid"].split()[1])))),
     "uid_name": ("UID", _who("uid", 1)),
     "user": ("USER", _who("uid", 1)),
@@ -184,6 +259,7 @@ _ALIASES = {
     "start_time": "stime",
     "state": "s",
     "thcount": "nlwp",
+    "tid": "lwp",
     "time": "cputime",
     "tty": "tt",
     "ucomm": "comm",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, until
+from tests.conftest import Run, command, environment, until
 
 CHANGE = """
 rm /etc/group; rm -r /usr; mkdir -p /usr/new; echo x >> /etc/passwd; mkdir /tmp/d; echo 1 > /tmp/d/one
@@ -74,6 +77,27 @@ def test_diff(pyman: Run, image: str, changed: str) -> None:
     pyman("rmi", "deep:1", "deep:2")
     assert "no container or image" in pyman("diff", "nobody", rc=125).stderr
     assert "no container with name" in pyman("container", "diff", "localhost/demo", rc=125).stderr
+
+
+def test_diff_of_names_that_are_no_text(pyman: Run, image: str, base: Path) -> None:
+    """Bytes for programs, as Podman; escapes for a terminal; JSON is valid."""
+    script = "touch /tmp/a$(printf '\\377')b /tmp/$(printf '\\033[31m') '/tmp/c\nd'"
+    pyman("run", "--name", "odd", "--network", "none", image, "sh", "-c", script)
+    raw = pyman("diff", "odd", text=False).stdout
+    assert {b"A /tmp/a\xffb", b"A /tmp/\x1b[31m", b"A /tmp/c", b"d"} <= set(raw.split(b"\n"))  # type: ignore[arg-type,attr-defined]
+    added = json.loads(pyman("diff", "--format", "json", "odd").stdout)["added"]
+    assert {"/tmp/a\ufffdb", "/tmp/\x1b[31m", "/tmp/c\nd"} <= set(added)
+    ours, theirs = os.openpty()
+    with subprocess.Popen([*command(), "diff", "odd"], env=environment(base), stdout=theirs) as child:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # its end
+            while more := os.read(ours, 65536):
+                seen += more
+        assert child.wait() == 0
+    os.close(ours)
+    assert {rb"A /tmp/a\xffb", rb"A /tmp/\x1b[31m", rb"A /tmp/c\nd"} <= set(seen.split(b"\r\n")), seen
+    pyman("rm", "odd")
 
 
 def test_export(pyman: Run, changed: str, base: Path) -> None:
@@ -157,7 +181,7 @@ def test_pause(pyman: Run, image: str) -> None:
         (("stop", "box"), "is in state paused"),
         (("start", "box"), "it is paused"),
     ):
-        assert text in pyman(*args, rc=125).stderr
+        assert text in pyman(*args, rc=255 if args[0] == "exec" else 125).stderr
     assert "it is paused" in pyman("rm", "box", rc=2).stderr
     pyman("commit", "-q", "--pause", "box")
     assert pyman("cp", "box:/time", "-").stdout == first

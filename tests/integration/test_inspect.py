@@ -177,3 +177,10 @@ def test_templates_know_what_a_container_need_not_have(pyman: Run, image: str) -
         assert "there is no field 'Nope'" in pyman("inspect", "--format", template, "plain", rc=125).stderr
     assert '"Restored"' not in pyman("inspect", "plain").stdout
     pyman("rm", "plain")
+
+
+def test_the_limit_of_the_log(pyman: Run, image: str) -> None:
+    for size, shown in (("10mb", "10MB"), ("1000", "1kB"), ("1536k", "1.536MB"), ("3g", "3GB"), ("-1", "-1B"), ("", "-1B")):
+        pyman("create", "--replace", "--name", "c", *(["--log-opt", f"max-size={size}"] if size else []), image, "true")
+        assert inspect(pyman, "c")["HostConfig"]["LogConfig"]["Size"] == shown
+    pyman("rm", "c")

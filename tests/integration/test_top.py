@@ -49,7 +49,24 @@ def test_arguments_of_ps(pyman: Run, image: str) -> None:
     assert aux[1].split()[0] == "root" and aux[1].endswith("sleep 1000")
     listed = pyman("top", "t", "-eo", "pid,args=WHAT", "--sort=-pid").stdout.splitlines()
     assert [line.split() for line in listed] == [["PID", "WHAT"], ["2", "sleep", "1001"], ["1", "sleep", "1000"]]
+
+    def commands(*words: str) -> list[str]:
+        return [line.split()[-1] for line in pyman("top", "t", *words, "-o", "args").stdout.splitlines()[1:]]
+
+    assert commands("-p", "2") == ["1001"] and commands("-p1,2") == ["1000", "1001"] and commands("-p", "77") == []
+    assert commands("-C", "sleep") == ["1000", "1001"] and commands("-C", "sh") == []
+    assert (
+        commands("-u", "root") == commands("-U", "0") == commands("--ppid", "0", "--pid=2") == ["1000", "1001"]
+        and commands("-u", "7") == []
+    )
+    tree = pyman("top", "t", "-H").stdout.splitlines()
+    assert tree[0].split() == ["PID", "TTY", "TIME", "CMD"] and tree[1].endswith(" sleep") and tree[2].endswith("   sleep")
+    listed = [line.split() for line in pyman("top", "t", "-eT").stdout.splitlines()]
+    assert listed[0] == ["PID", "SPID", "TTY", "TIME", "CMD"] and [row[:2] for row in listed[1:]] == [["1", "1"], ["2", "2"]]
     for words, text in (
+        (["-p", "x"], "invalid list"),
+        (["-C"], "invalid list"),
+        (["--pid", "1\x1b"], "invalid list"),
         (["foo"], "neither a format descriptor"),
         (["-o", "nope"], "unknown column"),
         (["--sort", "x"], "--sort"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pyman.cli import output
@@ -34,10 +35,14 @@ def show(opts: Any, args: list[str], kind: str) -> int:
     if opts["format"] == "json":
         groups: dict[str, list[str]] = {}
         for letter, key in _KEYS.items():
-            paths = [path for change, path in found if change == letter]
+            paths = [os.fsencode(path).decode("utf-8", "replace") for change, path in found if change == letter]
             if paths:
                 groups[key] = paths
         output.print_json(groups)
     else:
-        sys.stdout.write("".join(f"{change} {escape(path)}\n" for change, path in found))
+        lines = [f"{change} ".encode() + os.fsencode(path) for change, path in found]
+        if sys.stdout.isatty():
+            lines = [escape(line.decode("utf-8", "backslashreplace")).replace("\n", "\\n").encode() for line in lines]
+        sys.stdout.flush()
+        sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))  # a name is bytes
     return 0
