@@ -125,7 +125,7 @@ def _check(container: Container, merged: dict[str, Any], changed: dict[str, Any]
 
     image = container.config["image_config"]
     if not health.check(merged, image):
-        if any(changed.get(key) for key in changed if key.startswith("health_") and key != "health_cmd"):
+        if any(key.startswith("health_") and key != "health_cmd" for key in changed):  # nought is a value, too
             raise UsageError(
                 f"cannot change the health check of container {container.name}", "it has none", "give it one: --health-cmd COMMAND"
             )

@@ -133,6 +133,9 @@ def test_health_checks(pyman: Run, running: str) -> None:
     pyman("update", "--no-healthcheck", "u")
     assert "Health" not in json.loads(field(pyman, "u", "{{json .State}}"))
     assert json.loads(field(pyman, "u", "{{json .Config.Healthcheck}}"))["Test"] == ["NONE"]
+    for option in ("--health-retries", "--health-max-log-count"):
+        assert "it has none" in pyman("update", option, "0", "u", rc=125).stderr  # and it is not kept for the next check
+    pyman("update", "--health-cmd", "true", "u")
 
 
 @pytest.mark.parametrize(
