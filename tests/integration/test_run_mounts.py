@@ -55,7 +55,7 @@ def test_overlay_and_subpath_of_a_volume(pyman: Run, image: str) -> None:
     # A link to the host's root stays inside the volume.
     assert pyman("run", *NONE, "--mount", mount + "out", image, "ls", "/x").stdout == "a\nout\nshort\n"
     assert pyman("run", *NONE, "--mount", mount + "../../..", image, "ls", "/x").stdout == "a\nout\nshort\n"
-    assert "No such file" in pyman("run", *NONE, "--mount", mount + "nowhere", image, "true", rc=125).stderr
+    assert "No such file" in pyman("run", *NONE, "--mount", mount + "nowhere", image, "true", rc=127).stderr
 
 
 @pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])

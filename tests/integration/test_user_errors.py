@@ -169,7 +169,7 @@ def test_failures_of_a_start_name_their_cause(pyman: Run, image: str, tmp_path: 
     assert pyman("ps", "-aq").stdout == "" and pyman("volume", "ls", "-q").stdout == volumes
     assert "nosuch" in pyman("why", "failed").stdout
     # Without --rm it stays, to be looked at, and keeps its name.
-    for option, code in ((["-d"], 127), (["--replace"], 127), ([], 125)):
+    for option, code in ((["-d"], 127), ([], 125)):
         pyman("run", *option, "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=code)
     state = json.loads(pyman("inspect", "failed").stdout)[0]["State"]
     assert (state["Status"], state["ExitCode"]) == ("created", 0) and "cannot run nosuch" in state["Error"]
