@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from pyman import exitcodes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+tell: Callable[[str], object] | None = None
+"""What takes a line that cannot wait for the end of a call, such as why it takes minutes. Set by who talks to the user; None: nobody does."""
+
 
 class PymanError(Exception):
     """pyman failed.

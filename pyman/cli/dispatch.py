@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from pyman import fastimport, paths
+from pyman import errors, fastimport, paths
 from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
@@ -145,6 +145,7 @@ def _run(argv: list[str]) -> int:
         container.revives = True
     if parsed.command.module in ("run", "create"):
         parsed.options["_argv"] = _without_secrets(argv)  # inspect shows how a container was made
+    errors.tell = print_warning
     fastimport.preload()
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
     gc.freeze()

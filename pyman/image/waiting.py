@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import _signal
 import _thread
-import sys
 import time
+
+from pyman import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def _look(_number: int, _frame: Any) -> None:
 
 
 def say(text: str) -> None:
-    """A line on stderr, whatever the reporter: a command that waits for minutes must not look as if it hung."""
+    """A line for the user, whatever the reporter: a command that waits for minutes must not look as if it hung."""
     try:
-        sys.stderr.write("".join(char if char.isprintable() else "?" for char in text) + "\n")
-        sys.stderr.flush()
+        if errors.tell:
+            errors.tell(text)
     except (OSError, ValueError, RuntimeError):
-        pass  # closed, or the signal came while the same line was written
+        pass  # stderr is closed, or the signal came while the same line was written
