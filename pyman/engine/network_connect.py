@@ -13,7 +13,7 @@ from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
 from pyman.linux import process
-from pyman.network import attachments, config, forward, helper, living, names, subnets, uplink
+from pyman.network import attachments, clashes, config, forward, helper, living, names, subnets, uplink
 from pyman.state import events
 
 TYPE_CHECKING = False
@@ -34,13 +34,16 @@ def _require_bridge(container: Container, conf: dict[str, Any]) -> None:
 
 
 def connect(name: str, container_name: str, *, aliases: list[str], ips: list[str], mac: str) -> None:
-    """Attach a container to a network. NoSuchObject, StateError, NetworkError, UsageError."""
+    """Attach a container to a network. NoSuchObject, StateError, StorageError, NetworkError, UsageError."""
     conf = containers_conf.load()
     record = networks.get(name)
     made = attachments.new(record["name"])
     made["aliases"] = [attachments.check_alias(alias) for alias in aliases]
     made["ips"] = [subnets.ip_text(subnets.parse_ip(ip)) for ip in ips]
     made["mac"] = subnets.mac_text(subnets.parse_mac(mac)) if mac else ""
+    clash = clashes.between(record, config.everything(conf)[0])
+    if clash:
+        raise clash
     container = lookup(container_name)
     with container:
         _require_bridge(container, conf)

@@ -7,7 +7,7 @@ import os
 import time
 
 from pyman.linux import netlink
-from pyman.network import bridge, config, firewall, living, subnets, uplink
+from pyman.network import bridge, clashes, config, firewall, living, subnets, uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ def rules(conf: dict[str, Any]) -> None:
     """Forwarding, the firewall's table, and the walls of all networks: whoever took the table away took them all. NetworkError."""
     uplink.set_up()
     firewall.load([walls(record) for record in config.everything(conf)[0]])
+
+
+def clashing(job: bridge.Job) -> list[str]:
+    """What to tell of other networks' files that claim the subnets of those which are mended: a start would refuse the second bridge."""
+    known = config.everything(job.conf)[0] if job.statuses else []
+    found = [clashes.between(attachment["record"], known) for attachment in job.attachments]
+    return [str(error) for error in found if error]
 
 
 def walls(record: dict[str, Any]) -> tuple[str, bool, str]:

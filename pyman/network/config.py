@@ -144,6 +144,7 @@ def _check_members(name: str, record: dict[str, Any]) -> None:
     if len(record["id"]) != 64 or record["id"].strip("0123456789abcdef"):
         raise ValueError("id: it has 64 hexadecimal digits")
     at = "network_interface"
+    found: list[tuple[int, int, int]] = []
     try:
         check_interface(record[at])
         for number, item in enumerate(record.get("subnets") or []):
@@ -151,15 +152,26 @@ def _check_members(name: str, record: dict[str, Any]) -> None:
             entry = _texts(at, item, ("subnet",))
             subnet, _ = subnets.parse_cidr(entry["subnet"])
             subnets.check_usable(subnet)
+            if any(subnets.overlap(subnet, other) for other in found):
+                raise ValueError(f"{at}.subnet: it overlaps another subnet of the network")
+            found.append(subnet)
             lease = _be(f"{at}.lease_range", entry.get("lease_range", {}), dict)
             for key, address in (("gateway", entry.get("gateway", "")), *((f"lease_range.{key}", text) for key, text in lease.items())):
                 if _be(f"{at}.{key}", address, str) and not subnets.contains(subnet, subnets.parse_ip(address)):
                     raise ValueError(f"{at}.{key}: the address lies outside its subnet")
+            ends = [subnets.parse_ip(lease[key])[1] for key in ("start_ip", "end_ip") if lease.get(key)]
+            if ends != sorted(ends):
+                raise ValueError(f"{at}.lease_range: it runs backwards")
+            gateway = subnets.parse_ip(entry["gateway"]) if entry.get("gateway") else (0, -1)
+            if gateway[1] == subnet[1] or gateway == (4, subnets.last(subnet)):
+                raise ValueError(f"{at}.gateway: it is the subnet's own or its broadcast address")
         for number, item in enumerate(record.get("routes") or []):
             at = f"routes[{number}]"
             route = _texts(at, item, ("destination", "gateway"))
-            subnets.parse_cidr(route["destination"])
-            subnets.parse_ip(route["gateway"])
+            destination, gateway = subnets.parse_cidr(route["destination"])[0], subnets.parse_ip(route["gateway"])
+            subnets.check_destination(destination)
+            if gateway[0] != destination[0] or (found and not any(subnets.contains(subnet, gateway) for subnet in found)):
+                raise ValueError(f"{at}.gateway: it is in none of the network's subnets, or of another version of IP")
             if not 0 <= _be(f"{at}.metric", route.get("metric", 0), int) < 1 << 32:
                 raise ValueError(f"{at}.metric: it is no number up to {(1 << 32) - 1}")
         for number, server in enumerate(record.get("network_dns_servers") or []):
@@ -170,10 +182,28 @@ def _check_members(name: str, record: dict[str, Any]) -> None:
     for part in ("labels", "options", "ipam_options"):
         for key, value in (record.get(part) or {}).items():
             _be(f"{part}.{key}", value, str)
-    for option, most in (("mtu", 65535), ("metric", (1 << 32) - 1), ("vlan", 4094)):
-        text = (record.get("options") or {}).get(option, "0")
-        if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= most):
-            raise ValueError(f"options.{option}: it is no number up to {most}")
+    if record.get("options"):
+        _check_options(record["options"], any(subnet[0] == 6 for subnet in found))
+    if (record.get("ipam_options") or {}).get("driver", "none") not in ("host-local", "none"):
+        raise ValueError("ipam_options.driver: known are host-local and none")
+
+
+_NUMBERS = {"mtu": (68, 65535), "metric": (0, (1 << 32) - 1), "vlan": (0, 4094)}
+_WORDS = {"isolate": ("true", "false", "strict"), "no_default_route": ("true", "false"), "mode": ("managed",)}
+
+
+def _check_options(options: dict[str, str], version_6: bool) -> None:
+    """ValueError unless a start can do what a network's file asks for in its options."""
+    for option, text in options.items():
+        if option in _NUMBERS:
+            least, most = _NUMBERS[option]
+            least = 1280 if option == "mtu" and version_6 else least
+            if not (text.isascii() and text.isdigit() and len(text) < 11 and (int(text) == 0 or least <= int(text) <= most)):
+                raise ValueError(f"options.{option}: it is no number " + (f"from {least} to {most}" if least else f"up to {most}"))
+        elif option not in _WORDS:
+            raise ValueError(f"options.{option}: known are {', '.join([*_NUMBERS, *_WORDS])}")
+        elif text not in _WORDS[option]:
+            raise ValueError(f"options.{option} is {text[:40]!r}, not one of {', '.join(_WORDS[option])}")
 
 
 def _checked(name: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -244,11 +274,14 @@ def save(record: dict[str, Any]) -> None:
 
 
 def delete(record: dict[str, Any]) -> None:
-    """Take a network's file away; its leases go first. The caller holds the lock."""
+    """Take a network's file away; its leases go first. The caller holds the lock. StorageError."""
+    path = _path(record["name"])
     try:
-        os.unlink(_path(record["name"]))
+        os.unlink(path)
     except FileNotFoundError:
         pass
+    except IsADirectoryError as err:
+        raise StorageError(f"cannot remove network {record['name']}", f"{path} is a directory, no file", "move it away by hand") from err
 
 
 def option(record: dict[str, Any], key: str, default: str = "") -> str:

@@ -249,6 +249,7 @@ def _route(text: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     gateway = subnets.parse_ip(parts[1])
     if written[1] != destination[1]:
         raise UsageError(f"invalid route {text!r}", f"{parts[0]} is an address in {subnets.cidr_text(destination)}, not a subnet")
+    subnets.check_destination(destination)
     if gateway[0] != destination[0]:
         raise UsageError(f"invalid route {text!r}", "destination and gateway are of different versions of IP")
     if len(parts) == 3:

@@ -119,7 +119,11 @@ def _take_wanted(
 
 
 def _take(name: str, text: str, container_id: str) -> None:
-    os.symlink(container_id, os.path.join(_dir(name), text))
+    try:
+        os.symlink(container_id, os.path.join(_dir(name), text))
+    except FileExistsError as err:  # `leases` knows of symlinks only
+        path = os.path.join(_dir(name), text)
+        raise NetworkError(f"cannot get an address on network {name}", f"{path} is no lease", "remove it") from err
 
 
 def _take_next(
@@ -168,7 +172,10 @@ def _move_cursor(path: str, version: int, text: str) -> None:
         os.unlink(path)
     except OSError:
         pass
-    os.symlink(",".join([*kept, text]), path)
+    try:
+        os.symlink(",".join([*kept, text]), path)
+    except FileExistsError:
+        pass  # somebody's own: the search begins at the start every time
 
 
 def _drop(name: str, text: str) -> None:

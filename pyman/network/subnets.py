@@ -93,6 +93,14 @@ def check_usable(subnet: Subnet) -> None:
         raise UsageError(f"cannot use subnet {cidr_text(subnet)}", "it has no room for a gateway and a container")
 
 
+def check_destination(subnet: Subnet) -> None:
+    """UsageError with the reason if no route of a container can lead there."""
+    for text, why in (("127.0.0.0/8", "loopback"), ("224.0.0.0/4", "multicast"), ("::1/128", "loopback"), ("ff00::/8", "multicast")):
+        block = parse_cidr(text)[0]
+        if overlap(subnet, block) and subnet[2] >= block[2]:
+            raise UsageError(f"cannot use route {cidr_text(subnet)}", f"it is {why}", "leave it out")
+
+
 def parse_range(text: str, subnet: Subnet) -> tuple[str, str]:
     """(first, last) address of an --ip-range: a subnet, or FIRST-LAST; both inside `subnet`. UsageError."""
     if "/" in text:

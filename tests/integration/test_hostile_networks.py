@@ -131,10 +131,13 @@ def test_junk_for_the_name_server(pyman: Run, image: str, base: Path) -> None:
         ({"created": 5}, "created is 5, not a text"),
         ({"options": {"mtu": "big"}}, "options.mtu"),
         ({"options": {"mtu": "٣٠٠"}}, "options.mtu"),
+        ({"options": {"mtu": "50"}}, "options.mtu: it is no number from 68"),
+        ({"options": {"vlan": "4095"}}, "options.vlan: it is no number up to 4094"),
         ({"options": {"isolate": ["x"]}}, "options.isolate"),
         ({"labels": {"a": None}}, "labels.a is null"),
         ({"routes": [{"destination": "10.0.0.0/8"}]}, "routes[0] has no gateway"),
         ({"routes": [{"destination": "10.0.0.0/8", "gateway": "10.97.0.9", "metric": -1}]}, "routes[0].metric"),
+        ({"routes": [{"destination": "127.0.0.0/8", "gateway": "10.97.0.9"}]}, "routes[0]: cannot use route 127.0.0.0/8: it is loopback"),
         ({"network_dns_servers": ["9.9.9.9 extra"]}, "network_dns_servers[0]"),
         ({"id": "..", "driver": "bridge"}, "id: "),
         ({"name": "other"}, "name or driver"),
@@ -154,6 +157,58 @@ def test_a_changed_file_is_damage_with_a_cause(pyman: Run, image: str, base: Pat
         done = pyman(*args, rc=125)
         assert f"hurt.json is damaged: {at}" in done.stderr and "Traceback" not in done.stderr, done.stderr
     pyman("network", "rm", "-f", "hurt")
+
+
+def test_what_no_start_could_do_is_told_when_a_file_is_read(pyman: Run, base: Path) -> None:
+    pyman("network", "create", "--subnet", "10.97.0.0/24", "hurt")
+    path = base / "home/.local/share/pyman/networks/hurt.json"
+    good = json.loads(path.read_text())
+    version_6 = {"subnet": "fd97::/64", "gateway": "fd97::1"}
+    lease = {"start_ip": "10.97.0.9", "end_ip": "10.97.0.5"}
+    for change, why in (
+        ({"options": {"mtu": "1279"}, "subnets": [version_6]}, "options.mtu: it is no number from 1280"),
+        ({"options": {"isolate": "maybe"}}, "options.isolate is 'maybe', not one of true, false, strict"),
+        ({"options": {"no_default_route": "yes"}}, "options.no_default_route is 'yes'"),
+        ({"options": {"mode": "unmanaged"}}, "options.mode is 'unmanaged'"),
+        ({"options": {"vrf": "x"}}, "options.vrf: known are mtu, metric, vlan, isolate"),
+        ({"ipam_options": {"driver": "dhcp"}}, "ipam_options.driver: known are"),
+        ({"routes": [{"destination": "10.1.0.0/16", "gateway": "10.77.0.9"}]}, "routes[0].gateway: it is in none of"),
+        ({"routes": [{"destination": "10.1.0.0/16", "gateway": "fd97::1"}]}, "routes[0].gateway: "),
+        ({"subnets": [{"subnet": "10.97.0.0/24", "gateway": "10.97.0.255"}]}, "subnets[0].gateway: it is the subnet's own"),
+        ({"subnets": [{"subnet": "10.97.0.0/24", "lease_range": lease}]}, "subnets[0].lease_range: it runs backwards"),
+        ({"subnets": [{"subnet": "10.97.0.0/24"}, {"subnet": "10.97.0.0/25"}]}, "subnets[1].subnet: it overlaps"),
+    ):
+        path.write_text(json.dumps({**good, **change}))
+        assert f"hurt.json is damaged: {why}" in pyman("network", "inspect", "hurt", rc=125).stderr
+    path.write_text(json.dumps({**good, "options": {"mtu": "0", "isolate": "strict", "vlan": "0"}}))
+    pyman("network", "inspect", "hurt")
+    pyman("network", "rm", "hurt")
+
+
+def test_other_files_beside_the_networks(pyman: Run, image: str, base: Path) -> None:
+    """Overlapping subnets are told by connect, to a container that does not run as well, and by reload; what is no lease, by its path."""
+    place = base / "home/.local/share/pyman/networks"
+    pyman("network", "create", "--subnet", "10.97.0.0/24", "one")
+    pyman("network", "create", "--subnet", "10.97.1.0/24", "two")
+    (place / "leases/one/cursor").mkdir(parents=True)
+    pyman("run", "-d", "--name", "up", "--network", "one", image, "sleep", "600")
+    pyman("create", "--name", "down", "--network", "one", image, "true")
+    (place / "leases/one/10.97.0.3").mkdir()
+    assert f"{place}/leases/one/10.97.0.3 is no lease" in pyman("start", "down", rc=125).stderr
+    (place / "leases/one/10.97.0.3").rmdir()
+    record = json.loads((place / "two.json").read_text())
+    (place / "two.json").write_text(json.dumps({**record, "subnets": [{"subnet": "10.97.0.0/25"}]}))
+    for name in ("up", "down"):
+        said = pyman("network", "connect", "two", name, rc=125).stderr
+        assert "its subnet 10.97.0.0/25 overlaps 10.97.0.0/24 of network one" in said
+    assert "overlaps 10.97.0.0/25 of network two" in pyman("network", "reload", "up").stderr
+    pyman("rm", "-f", "-t", "0", "up", "down")
+    (place / "leases/one/cursor").rmdir()
+    (place / "two.json").unlink()
+    (place / "two.json").mkdir()
+    assert "two.json is a directory, no file" in pyman("network", "rm", "two", rc=125).stderr
+    (place / "two.json").rmdir()
+    pyman("network", "rm", "one")
 
 
 def test_what_is_no_file_among_the_networks(pyman: Run, base: Path) -> None:
