@@ -9,7 +9,6 @@ from pyman.linux import caps
 from pyman.runtime import cgroup, foreground, store, validate
 from pyman.runtime import exec as execution
 from pyman.runtime.exec_extras import ExecExtras
-from pyman.state import store as files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +79,9 @@ def _process(spec: dict[str, Any], command: list[str], opts: dict[str, Any]) -> 
     if path:
         if command:
             raise UsageError("cannot execute a command", "--process FILE and a command were both given")
-        process = files.read_json(path, follow=True)
+        from pyman.runtime import given  # --process only
+
+        process = given.read(path)
         if process is None:
             raise UsageError(f"cannot read {path}", "no such file")
         for key in _INHERITED:

@@ -10,7 +10,6 @@ from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError, 
 from pyman.linux import process
 from pyman.runtime import arguments, asides, cgroup, store
 from pyman.state import fastjson
-from pyman.state import store as files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,10 +186,10 @@ def _freeze(entry: store.Entry, frozen: bool) -> int:
 
 def _read_resources(path: str) -> dict[str, Any]:
     """The linux.resources object in a file, or on stdin for "-". UsageError, RuntimeFailure."""
-    from pyman.runtime import validate
+    from pyman.runtime import given, validate  # update only
 
     try:
-        resources = fastjson.loads(sys.stdin.buffer.read(1 << 20)) if path == "-" else files.read_json(path, follow=True)
+        resources = fastjson.loads(sys.stdin.buffer.read(1 << 20)) if path == "-" else given.read(path)
     except ValueError as err:
         raise UsageError("cannot use the resources on stdin", f"they are no JSON: {err}") from None
     if resources is None:

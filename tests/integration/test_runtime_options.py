@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from pyman.runtime import arguments, cgroup_limits
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 from tests.integration.conftest import Bundle, Runtime
 
 _CREATE = "bundle console-socket pidfd-socket pid-file no-pivot no-new-keyring preserve-fds config no-subreaper"
@@ -127,6 +129,25 @@ def test_options_beside_a_process_file_are_applied_to_it(bundle: Bundle, runtime
     file.write_text(json.dumps({**process, "capabilities": 5}))
     error = runtime("exec", "--cap", "CAP_KILL", "--process", file, "beside", rc=255).stderr
     assert error == "pyman-runtime: process.capabilities is wrong: it must be an object\n"
+
+
+def test_what_is_handed_over_may_come_through_a_pipe(bundle: Bundle, base: Path, runtime: Runtime) -> None:
+    runtime("create", "--bundle", bundle.path, "piped")
+    program = f"{sys.executable} -SI {ROOT}/pyman/runtime/__main__.py"
+    cases = [
+        ({"args": ["/bin/busybox", "echo", "heard"], "cwd": "/"}, "exec --process /dev/stdin piped", 0, "heard"),
+        ("{", "exec --process /dev/fd/0 piped", 255, "cannot use what comes from /dev/fd/0: it is no JSON"),
+        ([], "exec --process /dev/stdin piped", 255, "it is not a JSON object"),
+        ({"network": {"classID": 5}}, "update --resources /dev/stdin piped", 1, "cannot set linux.resources.network"),
+        ({"network": {"classID": 5}}, "update --resources - piped", 1, "cannot set linux.resources.network"),
+    ]
+    for value, words, code, expected in cases:
+        text = value if isinstance(value, str) else json.dumps(value)
+        done = subprocess.run(
+            [*program.split(), *words.split()], input=text, env=environment(base), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code and expected in done.stdout + done.stderr, done
+        assert (done.stdout + done.stderr).count("\n") == 1
 
 
 def test_options_without_sense(bundle: Bundle, runtime: Runtime) -> None:
