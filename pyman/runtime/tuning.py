@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyman.errors import RuntimeFailure
@@ -127,7 +128,9 @@ def set_labels(process: dict[str, Any]) -> None:
             finally:
                 os.close(fd)
         except OSError as err:
-            raise _failed(f"process.{key} {process[key]}", err.strerror or str(err)) from err
+            absent = key == "apparmorProfile" and err.errno == errno.ENOENT
+            why = "no AppArmor profile of this name is loaded" if absent else err.strerror or str(err)
+            raise _failed(f"process.{key} {process[key]}", why) from err
 
 
 def set_affinity(process: dict[str, Any], moment: str) -> None:

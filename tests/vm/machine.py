@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 3000  # seconds after which qemu ends, whatever the tests do
 PATIENCE = 600  # seconds for a boot or a connection, in emulation on a busy machine
 KERNEL = (
-    "console=ttyS0 quiet loglevel=3 net.ifnames=0 mitigations=off audit=0 apparmor=0 init_on_alloc=0 nowatchdog tsc=reliable"
+    "console=ttyS0 quiet loglevel=3 net.ifnames=0 mitigations=off audit=0 init_on_alloc=0 nowatchdog tsc=reliable"
     " no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1 cryptomgr.notests panic=-1 systemd.show_status=0 rw"
 )
 Done = subprocess.CompletedProcess[str]

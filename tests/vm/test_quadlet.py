@@ -110,6 +110,36 @@ def test_a_broken_file_is_a_failed_unit_with_its_reason(units: Machine) -> None:
         units(f"rm {FOLDER}/broken.container; systemctl --user daemon-reload; systemctl --user reset-failed broken", rc=None)
 
 
+def test_what_is_not_there_yet_is_a_failed_unit_with_its_reason(units: Machine) -> None:
+    out = units(
+        f"cd {FOLDER}\n"
+        + r"""
+        printf '[Pod]\n[Install]\nWantedBy=default.target\n' >later.pod
+        printf '[Kube]\nYaml=x.yaml\n' >clusters.kube
+        printf '[Build]\nImageTag=x\nFile=./Containerfile\n' >made.build
+        printf '[Container]\nImage=localhost/demo:latest\nPod=later.pod\n' >member.container
+        printf '[Image]\nImage=localhost/demo:latest\nDecryptionKey=/key\n' >sealed.image
+        systemctl --user daemon-reload
+        for unit in later-pod clusters made-build member sealed-image; do
+            systemctl --user start $unit 2>/dev/null || systemctl --user show -p ActiveState --value $unit
+            { systemctl --user status --no-pager -l $unit || :; } | grep -m 1 -o -e 'later.pod: pods .*' -e '[a-z]*[.][a-z]*:[0-9]: .*' -e '[a-z]*[.][a-z]*: pyman does .*' || echo none
+        done
+        rm later.pod clusters.kube made.build member.container sealed.image
+        systemctl --user daemon-reload; systemctl --user reset-failed
+        """,
+        timeout=PATIENCE,
+    ).stdout.splitlines()
+    assert out[::2] == ["failed"] * 5
+    assert out[1::2] == [
+        "later.pod: pods are not part of this release: there are no .pod units yet",
+        "clusters.kube: pyman does not read Kubernetes' files yet: there are no .kube units",
+        "made.build: pyman does not build images yet: there are no .build units",
+        "member.container:3: Pod= cannot be used: pods are not part of this release; put the containers on one network,"
+        " or use Network=NAME.container",
+        "sealed.image:3: DecryptionKey= cannot be used: encrypted images are not supported",
+    ]
+
+
 def test_systemd_has_nothing_against_the_units(units: Machine) -> None:
     """check passes all units through systemd-analyze, and tells what that says about a wrong one."""
     assert "systemd:" not in units("pyman quadlet check -q").stdout

@@ -95,6 +95,53 @@ print(client.recv(100).decode())
     assert out == ["inactive", "answer to the first 1", "active"]
 
 
+def test_images_and_artifacts_are_pulled_by_their_units(units: Machine) -> None:
+    """.image and .artifact files, from a registry that knows one image: what a container names is pulled before it starts."""
+    serve = """
+import http.server, json, os
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        index = json.load(open("/opt/demo/index.json"))["manifests"][0]
+        place, _, name = self.path.rpartition("/")
+        digest = name if name.startswith("sha256:") else index["digest"]
+        path = "/opt/demo/blobs/" + digest.replace(":", "/")
+        body = open(path, "rb").read() if place and os.path.exists(path) else b""
+        self.send_response(200 if place.startswith("/v2") else 404)
+        self.send_header("Content-Type", index["mediaType"] if place.endswith("/manifests") else "application/octet-stream")
+        self.send_header("Docker-Content-Digest", digest)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.command == "HEAD" or self.wfile.write(body)
+    do_HEAD = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", 18555), Answer).serve_forever()
+"""
+    source = "127.0.0.1:18555/demo:latest\nTLSVerify=false\n"
+    out = units(
+        HELPERS
+        + f"cat >~/registry.py <<'EOF'\n{serve}EOF\nsystemd-run -q --user -u registry --collect python3 /home/dev/registry.py\n"
+        + files(
+            image__base=f"[Image]\nImage={source}[Service]\nTimeoutStartSec=900\n",
+            artifact__model=f"[Artifact]\nArtifact={source}[Service]\nTimeoutStartSec=900\n",
+            container__pulled=container(
+                "ls /model | wc -l >&2; exec sleep 10000", "Mount=type=artifact,source=model.artifact,destination=/model"
+            ).replace("localhost/demo:latest", "base.image"),
+        )
+        + r"""
+        until_true curl -s -o /dev/null http://127.0.0.1:18555/v2/
+        systemctl --user start pulled
+        for unit in pulled base-image model-artifact; do state $unit; done
+        of systemd-pulled '{{.ImageName}}'; pyman artifact ls --format '{{.Repository}}:{{.Tag}}'
+        until_true sh -c 'pyman logs systemd-pulled 2>&1 | grep .'
+        systemctl --user restart base-image model-artifact; until_true is pulled active
+        systemctl --user stop pulled base-image model-artifact registry
+        pyman artifact rm 127.0.0.1:18555/demo:latest >/dev/null; pyman rmi 127.0.0.1:18555/demo:latest >/dev/null; rm ~/registry.py *.image *.artifact
+        """,
+        timeout=PATIENCE,
+    ).stdout.splitlines()
+    assert out[:5] == ["active", "active", "active", "127.0.0.1:18555/demo:latest", "127.0.0.1:18555/demo:latest"]
+    assert len(out) == 6 and int(out[5]) >= 1
+
+
 def test_an_update_that_fails_is_taken_back(units: Machine) -> None:
     """A new image is used; one with which the container does not become healthy is given up for the one before."""
     out = units(
