@@ -1,7 +1,7 @@
 """Which compressed forms of a layer are known to exist, and where: what need not be uploaded again. CLI process, slow path.
 
-The manifests of the images in the store tell it, and layers/DIFF-ID/pushed.json, in which a push notes what it has made. Both are hints:
-a target is always asked whether it has a blob.
+The manifests of the images in the store tell it, as far as this machine has seen what they name, and layers/DIFF-ID/pushed.json, in which
+a push notes what it has made. Both are hints: a target is always asked whether it has a blob.
 """
 
 from __future__ import annotations
@@ -62,6 +62,16 @@ def source_layers(record: dict[str, Any]) -> list[dict[str, Any]]:
     return list(value["layers"])
 
 
+def arrived(diff_id: str, layer: dict[str, Any]) -> bool:
+    """Whether this machine has seen that the blob of a descriptor is that layer: unpacked it, or made it.
+
+    A manifest whose layers were all here already was believed without a look at its blobs: it may lie, and nobody else may get to see that.
+    """
+    info = layers.read_info(diff_id)
+    seen = [(info.get("digest"), info.get("compressed_size")), (diff_id, info.get("plain_size"))]
+    return (layer["digest"][7:], layer["size"]) in [*seen, *((form["hex"], form["size"]) for form in _noted(diff_id))]
+
+
 class Forms:
     """The known forms of the layers of one image: descriptors with "kind" and "places", the image's own first."""
 
@@ -82,7 +92,7 @@ class Forms:
             return
         where = places(record)
         for diff_id, layer in zip(record["layers"], found):
-            if diff_id in self._forms:
+            if diff_id in self._forms and arrived(diff_id, layer):
                 self._add(diff_id, {**layer, "kind": kind_of(layer)}, where)
 
     def _add(self, diff_id: str, form: dict[str, Any], where: list[str]) -> None:

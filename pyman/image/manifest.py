@@ -71,7 +71,7 @@ def descriptor(value: Any, what: str) -> dict[str, Any]:
     if (
         not isinstance(value, dict)
         or not isinstance(value.get("size"), int)
-        or value["size"] < 0
+        or not 0 <= value["size"] < 1 << 63
         or not isinstance(value.get("mediaType", ""), str)
     ):
         raise ImageError(f"damaged {what}", "a descriptor lacks its size or media type")

@@ -229,6 +229,12 @@ def fetch(source: Any, platform: str, reporter: Any, conf: dict[str, Any], pendi
     for layer, entry, diff_id in zip(layer_descriptors, value["layers"], diff_ids):
         if not layers.has_layer(diff_id):
             missing[diff_id] = {**layer, "notes": entry.get("annotations")}
+            continue
+        here = layers.read_info(diff_id)  # what it calls a layer that is here is believed, unless it is known to be wrong (known.arrived)
+        if here.get("digest") == layer["hex"] and here.get("compressed_size", layer["size"]) != layer["size"]:
+            raise ImageError(
+                f"damaged {what}", f"its layer {layer['hex'][:12]} has {here['compressed_size']} bytes, it says {layer['size']}"
+            )
     if missing:
         pending.note(list(missing), [config_descriptor["hex"], digest[7:]])
         from pyman.image import pull_layers  # threads and workers, where there is something for them

@@ -94,7 +94,9 @@ def _manifest(value: dict[str, Any], original: bytes, sort: int, placed: list[di
     import json
 
     same_type = (value.get("mediaType") or manifests.MANIFESTS[OCI]) == manifests.MANIFESTS[sort]
-    if same_type and [layer["digest"] for layer in value["layers"]] == [layer["digest"] for layer in placed]:
+    if same_type and [(layer["digest"], layer["size"]) for layer in value["layers"]] == [
+        (layer["digest"], layer["size"]) for layer in placed
+    ]:
         return original
     new: dict[str, Any] = {"schemaVersion": 2, "mediaType": manifests.MANIFESTS[sort]}
     new["config"] = {"mediaType": _CONFIGS[sort], "digest": f"sha256:{config}", "size": config_size}

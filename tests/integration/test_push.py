@@ -110,6 +110,45 @@ def test_what_came_from_a_registry_goes_back_unchanged(pyman: Run, layout: str, 
     pyman("rmi", "-af")
 
 
+def test_manifests_that_lie_about_layers_that_are_here(pyman: Run, image: str, layout: str, registry: str, base: Path) -> None:
+    """What was never seen to be a layer is not pushed as one: neither for the image that says so nor for others with that layer."""
+    from tests.integration.test_policy import put
+
+    blobs = Path(layout) / "blobs/sha256"
+    good = json.loads((blobs / json.loads((Path(layout) / "index.json").read_text())["manifests"][0]["digest"][7:]).read_text())
+    config = json.loads((blobs / good["config"]["digest"][7:]).read_text())
+    other = b"something else"
+    put(registry, f"/v2/liar/blobs/{digest(other)}", other, "application/octet-stream")
+
+    def lie(**layer: Any) -> str:
+        """A layout of the same image with another label, whose manifest says that of its layer."""
+        path = base / "liar"
+        subprocess.run(["rm", "-rf", str(path)], check=True)
+        (path / "blobs/sha256").mkdir(parents=True)
+        (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+        def add(value: Any) -> dict[str, Any]:
+            data = json.dumps(value).encode()
+            (path / "blobs/sha256" / digest(data)[7:]).write_bytes(data)
+            return {"digest": digest(data), "size": len(data)}
+
+        labelled = {**config, "config": {**config.get("config", {}), "Labels": {"liar": json.dumps(layer)}}}
+        top = {**good, "config": {**good["config"], **add(labelled)}, "layers": [{**good["layers"][0], **layer}]}
+        entry = {"mediaType": "application/vnd.oci.image.manifest.v1+json", **add(top)}
+        (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+        return f"oci:{path}"
+
+    for size in (5, 1 << 62):
+        assert f"it says {size}" in pyman("pull", lie(size=size), rc=125).stderr
+    assert "lacks its size" in pyman("pull", lie(size=1 << 80), rc=125).stderr
+    pyman("pull", "-q", lie(digest=digest(other), size=len(other)))
+    for name in ("localhost/liar", image):
+        pyman("push", "-q", PLAIN, name, f"{registry}/liar:1")
+        assert digest(other) not in raw(f"docker://{registry}/liar:1").decode()
+        skopeo("copy", "--src-tls-verify=false", f"docker://{registry}/liar:1", f"dir:{base}/liar-copy")
+    pyman("rmi", "localhost/liar")
+
+
 def test_layers_are_made_again_bit_for_bit(pyman: Run, registry: str, base: Path) -> None:
     """An odd tar comes out as it went in: another store pulls it with the same id, and other tools read it."""
     name = layouts.write(base / "odd", odd_layer(), odd_layer()[:512])
