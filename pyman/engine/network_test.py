@@ -13,7 +13,7 @@ from pyman.engine import network_test_bridges, networks
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.network_test_rows import inside, row
 from pyman.engine.option_checks import is_address
-from pyman.network import rtnl
+from pyman.network import hosts, rtnl
 from pyman.rootless import userns
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def test(container: Container) -> list[Row]:
     container.require_running("test the network of")
     state = container.state
     job = _questions(container)
-    listener = _listener(job["host"]) if state.get("keeper", {}).get("apart") else None
+    listener = _listener(job["host"]) if job["host"] else None
     job["host_port"] = listener.getsockname()[1] if listener else _PORT
     rows = network_test_bridges.rows(state, container.run_dir)
     rows += _inside(state, job)
@@ -148,7 +148,7 @@ def _try_all(job: dict[str, Any]) -> list[Row]:
         rows.append(row("dns", server, _ask(server, job["own"] or "localhost", bool(job["own"])), "answers"))
     if job["mode"] not in ("none", "host") and not job["internal"]:
         # Where nothing leads there, there is nothing to try.
-        nothing = {"check": "host", "target": "-", "result": "-", "detail": "this pasta gives the host no address (newer ones do)"}
+        nothing = {"check": "host", "target": "-", "result": "-", "detail": f"this pasta gives the host no address; {hosts.WITHOUT} does"}
         rows.append(row("host", job["host"], _reach(job["host"], job["host_port"])) if job["host"] else nothing)
     if not job["internal"] and job["mode"] != "none" and job["servers"]:
         rows.append(row("outside", "example.com", _ask(job["servers"][0], "example.com", False), "a name server outside was asked"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pyman.network.setup import NetInfo
 
+WITHOUT = "--network pasta:-a,169.254.2.2,-n,30,-g,169.254.2.1"  # by which a pasta without an address for the host gets one, as pasta.apart
 DOMAIN = "dns.podman"  # below which the networks' name servers know the containers, too
 
 
@@ -64,7 +65,7 @@ def _added(items: list[str], gateway: str) -> list[tuple[str, list[str]]]:
             raise UsageError(
                 f"cannot use --add-host {item}",
                 "this container has no address by which it reaches the host",
-                "give an address, or set containers.host_containers_internal_ip in containers.toml",
+                f"with a pasta before 2024_08_21: {WITHOUT}; or give an address, or set containers.host_containers_internal_ip",
             )
         found.append((gateway if address == "host-gateway" else address.strip("[]"), [name for name in names.split(";") if name]))
     return found

@@ -11,7 +11,7 @@ import os
 import select
 import time
 
-from pyman.network import uplink
+from pyman.network import hosts, uplink
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -29,9 +29,14 @@ def _path(record: dict[str, Any]) -> str:
 
 
 def known_as(container_id: str, name: str, hostname: str, aliases: list[str]) -> list[str]:
-    """The names of a container on its networks: its name, the short id, its host name, its aliases; none that could break a line."""
-    wanted = [name, container_id[:12], hostname, *aliases]
-    return list(dict.fromkeys(word for word in wanted if word and not word.strip(_NAME) and len(word) <= 253))
+    """The names of a container on its networks: its name, the short id, its host name, its aliases, alone and below the search domain.
+
+    None that could break a line.
+    """
+    wanted = [word for word in (name, container_id[:12], hostname, *aliases) if word and not word.strip(_NAME)]
+    # Some aardvark-dns (Debian 12's) take the search domain off for the asker's first network only.
+    wanted += [f"{word}.{hosts.DOMAIN}" for word in wanted]
+    return list(dict.fromkeys(word for word in wanted if len(word) <= 253))
 
 
 def register(record: dict[str, Any], container_id: str, addresses: list[str], names: list[str], servers: list[str]) -> None:

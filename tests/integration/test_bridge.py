@@ -89,6 +89,11 @@ def test_names_addresses_and_two_servers_on_one_port(pyman: Run, image: str) -> 
         answer = pyman("exec", "srv0", "nslookup", name, rc=None).stdout
         assert both["one"]["IPAddress"] in answer and both["one"]["GlobalIPv6Address"] in answer, answer
     assert re.search(r"name = (both|bridge|" + short + ")", pyman("exec", "srv0", "nslookup", both["one"]["IPAddress"], rc=None).stdout)
+    # Below the search domain on each of its networks, which is how a resolver asks first.
+    for number in (0, 1):
+        address = attached(pyman, f"srv{number}")[("one", "two")[number]]["IPAddress"]
+        for name in (f"srv{number}", f"srv{number}.dns.podman."):
+            assert f"Address: {address}" in pyman("exec", "both", "nslookup", name, rc=None).stdout
     # By IPv6 too.
     address = attached(pyman, "srv0")["one"]["GlobalIPv6Address"]
     assert pyman("exec", "both", "wget", "-qO-", f"http://[{address}]/").stdout == "this is one\n"
