@@ -34,13 +34,30 @@ def forget(entry: str) -> bool:
 
 
 def remove(entry: str) -> None:
-    """Remove a directory of directories and files. OSError."""
-    for top, directories, files in os.walk(entry, topdown=False):
-        for name in files:
-            os.unlink(os.path.join(top, name))
-        for name in directories:
-            os.rmdir(os.path.join(top, name))
+    """Remove a directory with what is in it; a link or file of that name alone. OSError."""
+    try:
+        fd = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:
+        os.unlink(entry)
+        return
+    try:
+        _empty(fd)
+    finally:
+        os.close(fd)
     os.rmdir(entry)
+
+
+def _empty(directory: int) -> None:
+    for name in os.listdir(directory):
+        try:
+            os.unlink(name, dir_fd=directory)
+        except IsADirectoryError:
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                _empty(inner)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=directory)
 
 
 def sweep(directory: str) -> None:
@@ -55,7 +72,7 @@ def sweep(directory: str) -> None:
         if name.startswith(_ASIDE):
             old = os.path.join(directory, name)
             try:
-                if _is_left(name) or time.time() - os.stat(old).st_mtime > _OLD:
+                if _is_left(name) or time.time() - os.lstat(old).st_mtime > _OLD:
                     remove(old)
             except OSError:
                 pass  # somebody else does it

@@ -17,8 +17,10 @@ def clear(root: store.Root, container_id: str) -> bool:
     """Forget a container. False if its record names no process and no control group, so that something may run on. OSError, RuntimeFailure."""
     path = os.path.join(root.path, container_id)
     try:
-        record = files.read_json(os.path.join(path, "state.json")) or {}
-    except PymanError:
+        info = os.lstat(path)
+        ours = info.st_mode & 0o170022 == 0o040000 and info.st_uid == os.geteuid()  # what others may have written is not believed
+        record = (files.read_json(os.path.join(path, "state.json")) if ours else None) or {}
+    except (PymanError, OSError):
         record = {}
     entry = store.Entry(path)
     entry.record = _believable(record, container_id)

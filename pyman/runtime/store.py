@@ -68,18 +68,9 @@ class Root:
         if os.path.exists(os.path.join(path, "state.json")):
             raise _in_use(container_id)
         entry = Entry(asides.path(self.path))
-        entry.record = {
-            "id": container_id,
-            "bundle": bundle,
-            "pid": 0,
-            "start": 0,
-            "started": False,
-            "creating": True,
-            "creator": [os.getpid(), process.start_time(os.getpid())],
-            "cgroup": "",
-            "created": time.time(),
-            "annotations": spec.get("annotations") or {},
-        }
+        times = {"pid": 0, "start": 0, "started": False, "creating": True, "cgroup": "", "created": time.time()}
+        creator = [os.getpid(), process.start_time(os.getpid())]
+        entry.record = {"id": container_id, "bundle": bundle, **times, "creator": creator, "annotations": spec.get("annotations") or {}}
         os.mkdir(entry.path, 0o700)
         try:
             os.mkfifo(entry.gate(), 0o600)
@@ -88,6 +79,8 @@ class Root:
             try:
                 os.rename(entry.path, path)
             except OSError as err:
+                if err.errno == errno.ENOTDIR:
+                    raise StateError(f"cannot create container {container_id}", f"{path} is in the way, and no container's") from None
                 if err.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
                 if os.path.exists(os.path.join(path, "state.json")):
@@ -101,7 +94,7 @@ class Root:
         return entry
 
     def load(self, container_id: str) -> Entry:
-        """An existing entry. NoSuchContainer; StorageError if its record is damaged."""
+        """An existing entry. NoSuchContainer; StorageError if its record is damaged, or may be somebody else's."""
         entry = Entry(self._path(container_id))
         try:
             record = store.read_json(os.path.join(entry.path, "state.json"))
@@ -109,6 +102,9 @@ class Root:
             raise _damaged(container_id, "state.json", err.why.removeprefix("it is damaged: ")) from None
         if record is None:
             raise NoSuchContainer(f"container {container_id} does not exist", f"no such entry in {self.path}")
+        info = os.lstat(entry.path)
+        if info.st_mode & 0o170022 != 0o040000 or info.st_uid != os.geteuid():
+            raise StorageError(f"cannot use container {container_id}", f"{entry.path} is no directory that is yours alone")
         if why := damage(record, container_id):
             raise _damaged(container_id, "state.json", why)
         entry.record = record

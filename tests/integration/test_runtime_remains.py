@@ -232,6 +232,37 @@ def test_another_process_is_never_taken_for_the_container(bundle: Bundle, runtim
         os.kill(whole["pid"], 9)
 
 
+@pytest.mark.parametrize("with_record", [False, True])
+def test_a_link_in_place_of_a_container_is_not_followed(bundle: Bundle, runtime: Runtime, tmp_path: Path, with_record: bool) -> None:
+    root, victim = tmp_path / "state", tmp_path / "victim"
+    (victim / "deep").mkdir(parents=True, mode=0o700)
+    (victim / "deep/file").write_text("kept")
+    root.mkdir(mode=0o700)
+    (root / ".aside-1-2-3").symlink_to(victim)
+    if with_record:
+        runtime("--root", root, "create", "--bundle", bundle.path, "real")
+        (victim / "state.json").write_text((root / "real/state.json").read_text().replace('"real"', '"linked"'))
+    (root / "linked").symlink_to(victim)
+    for verb in ("state", "kill", "start", "delete"):
+        error = runtime("--root", root, verb, "linked", rc=1).stderr
+        assert ("is no directory that is yours alone" if with_record else "does not exist") in error and error.count("\n") == 1
+    in_the_way = runtime("--root", root, "create", "--bundle", bundle.path, "linked", rc=1).stderr
+    assert ("a container with that id exists" if with_record else "is in the way") in in_the_way
+    runtime("--root", root, "delete", "--force", "linked")
+    assert not os.path.lexists(root / "linked") and (victim / "deep/file").read_text() == "kept"
+    if with_record:
+        assert (victim / "state.json").exists() and '"created"' in runtime("--root", root, "state", "real").stdout
+        # Nor inside an entry.
+        (root / "real/inner").symlink_to(victim)
+        (root / "real/more").mkdir()
+        (root / "real/more/inner").symlink_to(victim)
+        runtime("--root", root, "delete", "--force", "real")
+    os.utime(root / ".aside-1-2-3", (1, 1), follow_symlinks=False)
+    os.utime(victim, (1, 1))
+    runtime("--root", root, "list")
+    assert os.listdir(root) == [] and (victim / "deep/file").read_text() == "kept"
+
+
 def test_a_damaged_configuration_of_a_container(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
     root = tmp_path / "state"
     for number, text in enumerate(
