@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
 revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
+# Without these, of many, a file is damaged.
+CONFIG_KINDS: store.Kinds = {"layers": list, "options": dict, "image": dict, "image_config": dict, "id": str, "name": str}
+STATE_KINDS: store.Kinds = {"status": str, "name": str, "image": str, "image_id": str, "labels": dict, "created": (int, float)}
+STATE_KINDS |= {"pid": int, "pid_start": int, "monitor_pid": int, "monitor_start": int}
 END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
 
 
@@ -70,7 +74,7 @@ class Container:
     def config(self) -> dict[str, Any]:
         """What create wrote, which never changes, with the options that `update` has changed since laid over it."""
         if self._config is None:
-            self._config = store.read_json(os.path.join(self.dir, "config.json"), key="layers")
+            self._config = store.read_json(os.path.join(self.dir, "config.json"), CONFIG_KINDS)
             if self._config is None:
                 raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
             if self.state.get("updated"):
@@ -81,7 +85,12 @@ class Container:
     def state(self) -> dict[str, Any]:
         """The mutable state as last read or saved."""
         if self._state is None:
-            self._state = store.read_json(os.path.join(self.dir, "state.json"), key="status")
+            try:
+                self._state = store.read_json(os.path.join(self.dir, "state.json"), STATE_KINDS)
+            except StorageError as err:
+                from pyman.engine import lost_state  # such a container only
+
+                self._state = lost_state.made_again(self, err)
             if self._state is None:
                 raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
         return self._state
@@ -131,13 +140,13 @@ class Container:
         if state["status"] not in RUNNING:
             return bool(state.get("lost") or state.get("waiter_pid")) and self._revived()
         same_boot = state.get("boot_id") == process.boot_id()
-        record = self._exit_record()
+        record = self.exit_record()
         if record is None and same_boot and process.alive(state["pid"], state["pid_start"]):
             return False
         if record is None and same_boot and process.alive(state["monitor_pid"], state["monitor_start"]):
             return False  # init has ended, the monitor is still reading its last output
         if record is None:
-            record = self._exit_record()  # written between the first look and the monitor's end
+            record = self.exit_record()  # written between the first look and the monitor's end
         finished(state, record, same_boot)
         if record is None and same_boot:
             from pyman.engine import restart_policy  # after such an end only
@@ -201,7 +210,7 @@ class Container:
 
         cgroups.discard(self)
 
-    def _exit_record(self) -> dict[str, Any] | None:
+    def exit_record(self) -> dict[str, Any] | None:
         """What the monitor wrote at the end; None if it did not, or could not (a damaged record tells as little)."""
         try:
             return store.read_json(self.exit_path)
@@ -268,26 +277,6 @@ def lookup(name_or_id: str) -> Container:
                 "give more of the id",
             )
     raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
-
-
-def make_directory(path: str) -> Lock:
-    """Make a container's directory, and lock it. StorageError.
-
-    Between the two it looks like what a killed command has left: a listing may take it away, and then it is made once more.
-    """
-    lock = Lock(path)
-    while True:
-        try:
-            os.makedirs(path, 0o700)
-        except OSError as err:
-            raise StorageError(f"cannot create a container below {containers_dir()}", err.strerror or str(err)) from err
-        try:
-            lock.acquire()
-            if os.path.samestat(os.fstat(lock.fd), os.stat(path)):
-                return lock
-        except FileNotFoundError:
-            pass
-        lock.release()
 
 
 def all_ids() -> list[str]:

@@ -7,10 +7,11 @@ import os
 from pyman import paths, stages
 from pyman.config import containers as containers_conf
 from pyman.engine import container_image, container_records, logopts, names, restart_policy
-from pyman.engine.container import Container, make_directory
-from pyman.errors import UsageError
+from pyman.engine.container import Container, containers_dir
+from pyman.errors import StorageError, UsageError
 from pyman.linux import process
 from pyman.state import store
+from pyman.state.lock import Lock
 from pyman.storage import images, trash
 
 TYPE_CHECKING = False
@@ -216,6 +217,26 @@ def _replace(name: str) -> None:
         remove.remove_container(container.lookup(name), force=True)
     except NoSuchContainer:
         pass
+
+
+def make_directory(path: str) -> Lock:
+    """Make a container's directory, and lock it. StorageError.
+
+    Between the two it looks like what a killed command has left: a listing may take it away, and then it is made once more.
+    """
+    lock = Lock(path)
+    while True:
+        try:
+            os.makedirs(path, 0o700)
+        except OSError as err:
+            raise StorageError(f"cannot create a container below {containers_dir()}", err.strerror or str(err)) from err
+        try:
+            lock.acquire()
+            if os.path.samestat(os.fstat(lock.fd), os.stat(path)):
+                return lock
+        except FileNotFoundError:
+            pass
+        lock.release()
 
 
 def _write(config: dict[str, Any], opts: dict[str, Any], owned: bool, mounts: dict[str, Any], sealed: dict[str, str]) -> Container:

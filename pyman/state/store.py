@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    Kinds = dict[str, type | tuple[type, ...]]  # a key of an object -> what its value is
+
 _MAX_STATE = 64 << 20  # bytes; nothing pyman writes comes near
 
 
@@ -44,8 +46,11 @@ def read_text(path: str, limit: int = _MAX_STATE, follow: bool = False) -> str |
         os.close(fd)
 
 
-def read_json(path: str, follow: bool = False, key: str = "") -> dict[str, Any] | None:
-    """The object in a JSON file, or None if the file does not exist. StorageError for anything but one JSON object. follow: see `read_text`."""
+def read_json(path: str, keys: Kinds | None = None, follow: bool = False) -> dict[str, Any] | None:
+    """The object in a JSON file, or None if the file does not exist. StorageError for anything but one JSON object with values of these kinds.
+
+    follow: see `read_text`.
+    """
     text = read_text(path, follow=follow)
     if text is None:
         return None
@@ -55,8 +60,13 @@ def read_json(path: str, follow: bool = False, key: str = "") -> dict[str, Any] 
         raise StorageError(f"cannot use {path}", f"it is damaged: {err}", "remove the object it describes, or restore the file") from err
     if not isinstance(value, dict):
         raise StorageError(f"cannot use {path}", "it does not hold a JSON object")
-    if key and key not in value:
-        raise StorageError(f"cannot use {path}", f"it is damaged: it has no {key!r}", "remove the object it describes, or restore the file")
+    for key, kind in keys.items() if keys else ():
+        if not isinstance(value.get(key), kind):
+            raise StorageError(
+                f"cannot use {path}",
+                f"it is damaged: its {key!r} is missing or of a wrong kind",
+                "remove the object it describes, or restore the file",
+            )
     return value
 
 

@@ -211,6 +211,9 @@ def test_damaged_records(own: Own, store: Path, layout: str) -> None:
     # A container whose files cannot be read goes only if asked for.
     box = own("ps", "-aq", "--no-trunc").strip()
     (root / "containers" / box / "state.json").write_text("{")
+    assert own("system", "check") == "" and own("ps", "-aq", "--no-trunc").strip() == box  # its state is made again
+    for name in ("state.json", "config.json"):
+        (root / "containers" / box / name).write_text("{")
     assert list(check(own, rc=125)["Containers"]) == [box]  # type: ignore[call-overload]
     own("system", "check", "--repair", rc=125)
     assert f"Deleted damaged container: {box}" in own("system", "check", "--repair-lossy")

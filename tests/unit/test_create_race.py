@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyman.engine import container
+from pyman.engine import container, create
 from pyman.engine.container_list import list_containers
 from pyman.state.lock import Lock
 
@@ -25,9 +25,9 @@ def test_a_listing_between_the_directory_and_its_lock(tmp_path: Path, monkeypatc
                 seen.append(before)
             super().acquire()
 
-    monkeypatch.setattr(container, "Lock", Late)
+    monkeypatch.setattr(create, "Lock", Late)
     path = Path(container.containers_dir()) / ("e" * 64)
-    lock = container.make_directory(str(path))
+    lock = create.make_directory(str(path))
     assert seen == [["e" * 64]] * 3, "each listing has found the directory, and taken it away"
     assert path.is_dir()
     assert list_containers() == [] and path.is_dir(), "it is locked now"
