@@ -8,7 +8,7 @@ from pyman import exitcodes, stages
 from pyman.engine import caps, cgroups, exec_sessions, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
-from pyman.errors import RuntimeFailure, StateError
+from pyman.errors import PymanError, StateError
 from pyman.rootless import idmap, userns
 from pyman.runtime import exec as runtime_exec
 from pyman.state import store
@@ -62,9 +62,11 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
         preserve = descriptors.preserved_fds(opts)
     pipes, stdio = _stdio(opts)
     group = _group(container, process)
+    begun = exec_sessions.begin(container, pipes.id, process, opts) if not opts.get("no_session") else (-1, {})
     try:
         created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve=preserve, seccomp_spec=seccomp, extras=group)
-    except RuntimeFailure as err:
+    except PymanError as err:
+        exec_sessions.forget(container, pipes.id)
         if err.stage == "workdir" and err.errno == 2:
             err.exit_code = exitcodes.NOT_FOUND  # as Podman with crun
         raise
@@ -73,8 +75,7 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
     pipes.pid = created.pid
     pipes.console = created.console
     stages.reach("exec:started")
-    if not opts.get("no_session"):
-        exec_sessions.note(container, pipes.id, created.pid, process, opts)
+    exec_sessions.note(begun, created.pid)
     container.event("exec", ExecID=pipes.id)
     return pipes
 

@@ -32,16 +32,21 @@ def _directory(container: Container) -> str:
     return os.path.join(container.dir, "exec")
 
 
-def note(container: Container, session: str, pid: int, spec: dict[str, Any], opts: dict[str, Any]) -> None:
-    """Write down a session that has just begun. spec: its OCI process. A full disk does not stop it.
+def begin(container: Container, session: str, spec: dict[str, Any], opts: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Write down a session that is about to begin, for `note`: (descriptor or -1, what is written). spec: its OCI process.
 
+    A full disk does not stop it. Before the process is made: whoever is killed in between leaves a record by which it is found.
     The caller of a detached one is the process that becomes its parent.
     """
-    watcher = os.getpid() if opts.get("detach") else 0
+    maker = os.getpid()
+    started = process.start_time(maker)
+    watcher = maker if opts.get("detach") else 0
     record = {
         "id": session,
-        "pid": pid,
-        "start": process.start_time(pid),
+        "pid": 0,
+        "start": 0,
+        "maker": maker,
+        "maker_start": started,
         "boot": container.state["boot_id"],
         "args": spec["args"],
         "tty": bool(spec.get("terminal")),
@@ -51,10 +56,9 @@ def note(container: Container, session: str, pid: int, spec: dict[str, Any], opt
         "privileged": bool(opts.get("privileged")),
         "detach_keys": str(opts.get("detach_keys") or ""),
         "watcher": watcher,
-        "watcher_start": process.start_time(watcher) if watcher else 0,
+        "watcher_start": started if watcher else 0,
     }
     path = os.path.join(_directory(container), session)
-    data = fastjson.dumps(record).encode("utf-8", "surrogateescape")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         try:
@@ -62,10 +66,47 @@ def note(container: Container, session: str, pid: int, spec: dict[str, Any], opt
         except FileNotFoundError:
             os.mkdir(_directory(container), 0o700)
             fd = os.open(path, flags, 0o600)
-        os.write(fd, data)
-        os.close(fd)
     except OSError:
-        pass  # nothing depends on it
+        return -1, record  # nothing depends on it
+    _write(fd, record)
+    return fd, record
+
+
+def note(begun: tuple[int, dict[str, Any]], pid: int) -> None:
+    """The session has begun, with this process."""
+    fd, record = begun
+    if fd >= 0:
+        record.update(pid=pid, start=process.start_time(pid))
+        _write(fd, record)
+        os.close(fd)
+
+
+def _write(fd: int, record: dict[str, Any]) -> None:
+    try:
+        os.pwrite(fd, fastjson.dumps(record).encode("utf-8", "surrogateescape"), 0)  # with its process it is not shorter than before
+    except OSError:
+        pass
+
+
+def _adopt(container: Container, records: list[dict[str, Any]]) -> None:
+    """Find the processes of sessions whose makers were killed before they could write them down: started from outside, and nobody's."""
+    from pyman.engine import processes
+
+    known_pids = {record["pid"] for record in records} | {container.state["pid"]}
+    strays = [found for found in processes.of_container(container) if not found["ppid"] and found["hpid"] not in known_pids]
+    for record in [record for record in records if not record["pid"]]:
+        able = [found for found in strays if found["start"] >= record["maker_start"]]
+        same = [found for found in able if processes.arguments(found) == " ".join(record["args"])]
+        for found in (same or able)[:1]:
+            strays.remove(found)
+            record.update(pid=found["hpid"], start=process.start_time(found["hpid"]))
+            path = os.path.join(_directory(container), record["id"])
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            _write(fd, record)
+            os.close(fd)
 
 
 def forget(container: Container, session: str) -> None:
@@ -83,22 +124,24 @@ def known(container: Container) -> list[dict[str, Any]]:
         entries = sorted(os.listdir(_directory(container)))
     except OSError:
         return []
-    found = []
+    records = []
     for entry in entries:
-        if not entry.isalnum():
-            continue
         try:
-            record = store.read_json(os.path.join(_directory(container), entry))
+            record = store.read_json(os.path.join(_directory(container), entry)) if entry.isalnum() else None
         except PymanError:
             record = None  # being written just now, or damaged
-        if not record:
-            continue
+        if record and (record.get("pid") or not process.alive(record.get("maker", 0), record.get("maker_start", 0))):
+            records.append(record)
+    if container.state["status"] == "running" and not all(record["pid"] for record in records):
+        _adopt(container, records)
+    found = []
+    for record in records:
         alive = record.get("boot") == process.boot_id() and process.alive(record.get("pid", 0), record.get("start", 0))
         record["end"] = None if alive or record.get("output") else _end(container, record)
         if alive or (record["end"] and time.time() - record["end"].get("time", 0) < KEPT):
             found.append(record)
         else:
-            forget(container, entry)
+            forget(container, record["id"])
     return found
 
 

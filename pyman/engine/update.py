@@ -98,7 +98,7 @@ def _health(given: dict[str, Any]) -> dict[str, Any]:
     if where and where not in ("local", "events_logger"):
         changed["health_log_destination"] = os.path.abspath(where)
     if given.get("no_healthcheck") and not given.get("health_cmd"):
-        changed["health_cmd"] = ""
+        changed["health_cmd"] = changed["health_startup_cmd"] = ""
     elif given.get("health_cmd"):
         changed.setdefault("no_healthcheck", False)
     return changed
@@ -125,7 +125,7 @@ def _check(container: Container, merged: dict[str, Any], changed: dict[str, Any]
 
     image = container.config["image_config"]
     if not health.check(merged, image):
-        if any(key.startswith("health_") and key != "health_cmd" for key in changed):  # nought is a value, too
+        if any(key.startswith("health_") and value != "" for key, value in changed.items()):  # nought is a value, too
             raise UsageError(
                 f"cannot change the health check of container {container.name}", "it has none", "give it one: --health-cmd COMMAND"
             )

@@ -5,13 +5,14 @@ Everything is done below descriptors of the source; symlinks in it, which may be
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 
 from pyman import stages
 from pyman.engine import volume_mounts, volumes
-from pyman.errors import UsageError
+from pyman.errors import StorageError, UsageError
 from pyman.linux import libc, trees
 from pyman.runtime import tuning
 from pyman.state.lock import Lock
@@ -128,6 +129,7 @@ def _first_use(mount: Mount, top: int, root_fd: int, ids: tuple[int, int], ctx: 
         if passes and os.listdir(top):
             return
         owned = bool(state.get("owned") or record["owner"])
+        lent = volume_mounts.kind_of(record["options"]) == "bind"
         try:
             image = libc.openat2(root_fd, mount.entry["destination"].lstrip("/"), os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
@@ -141,6 +143,10 @@ def _first_use(mount: Mount, top: int, root_fd: int, ids: tuple[int, int], ctx: 
                 if info is not None:
                     ids = (info.st_uid, info.st_gid)
                 _own(top, ids, info)
+        except OSError as err:
+            # A directory of the host's that is another's, or that cannot be written to, stays as it is.
+            if not lent or err.errno not in (errno.EPERM, errno.EACCES, errno.EROFS):
+                raise StorageError(f"cannot prepare volume {mount.volume}", err.strerror or str(err), errno=err.errno or 0) from err
         finally:
             if image >= 0:
                 os.close(image)

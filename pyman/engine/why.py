@@ -42,8 +42,11 @@ def _existing(container: Container) -> dict[str, Any]:
     state, options = container.state, container.config["options"]
     mine = [event for event in eventlog.read() if event["ID"] == container.id]
     runs = []
-    for kept in [*(state.get("ends") or []), *([state] if state["status"] == "exited" else [])]:
-        run = _from_state(kept, mine)
+    everything = [*(state.get("ends") or []), state]  # what ended, oldest first, and what runs or ended last
+    for kept, following in zip(everything, [*everything[1:], None]):
+        if kept is state and state["status"] != "exited":
+            break
+        run = _from_state(kept, mine, following["started"] if following else 0.0)
         run["timeout"] = int(options.get("timeout") or 0)
         runs.append(run)
     if runs and state["status"] == "exited":
@@ -103,10 +106,11 @@ def _told(run: Run) -> dict[str, Any]:
     }
 
 
-def _from_state(kept: dict[str, Any], mine: list[Event]) -> Run:
-    """A run as the container's own state tells of it, and the events of its time."""
+def _from_state(kept: dict[str, Any], mine: list[Event], following: float) -> Run:
+    """A run as the container's own state tells of it, and the events of its time. following: the next one's start, or 0."""
     end = kept.get("end") or {}
-    first, last = events.stamp(int(kept["started"] * 10**9)), events.stamp(int((kept["finished"] + 0.5) * 10**9))
+    until = min(kept["finished"] + 0.5, following or kept["finished"] + 0.5)
+    first, last = events.stamp(int(kept["started"] * 10**9)), events.stamp(int(until * 10**9))
     asked = [event for event in mine if event["Status"] in ("stop", "kill") and first <= event["Time"] <= last]
     return {
         "started": kept["started"],

@@ -80,6 +80,23 @@ def test_an_end_that_is_not_recorded_yet_is_awaited(pyman: Run, image: str, base
     pyman("rm", "-f", "-t", "0", "sessions")
 
 
+def test_a_session_whose_command_was_killed_is_known(pyman: Run, image: str, base: Path) -> None:
+    """Between the start of the process and the moment at which it is written down."""
+    pyman("run", "-d", "--name", "edk", "--network", "none", image, "sleep", "600")
+    living = [pyman("exec", "-d", "edk", "sleep", "601").stdout.strip()]
+    for words in (["exec", "edk", "sleep", "602"], ["exec", "-d", "edk", "sleep", "603"]):
+        assert kill_at(base, "exec:started", *words)
+    found = json.loads(pyman("inspect", "--format", "{{json .ExecIDs}}", "edk").stdout)
+    assert len(found) == 3 and set(living) < set(found)
+    shown = {session(pyman, one)["ProcessConfig"]["arguments"][0]: session(pyman, one) for one in found}
+    pids = {line.split()[2]: int(line.split()[0]) for line in pyman("top", "edk", "hpid", "args").stdout.splitlines()[1:]}
+    assert {key: shown[key]["Pid"] for key in shown} == {key: pid for key, pid in pids.items() if key != "600"}
+    os.kill(pids["602"], signal.SIGKILL)
+    until(lambda: len(json.loads(pyman("inspect", "--format", "{{json .ExecIDs}}", "edk").stdout)) == 2)
+    pyman("rm", "-f", "-t", "0", "edk")
+    settled(base, str(base / "home"))
+
+
 @pytest.mark.parametrize("stage", stages.EXEC + stages.EXEC_DETACHED)
 def test_killed_at_every_stage(pyman: Run, image: str, base: Path, stage: str) -> None:
     pyman("run", "-d", "--name", "edk", "--network", "none", image, "sleep", "600")

@@ -135,6 +135,9 @@ def test_health_checks(pyman: Run, running: str) -> None:
     assert json.loads(field(pyman, "u", "{{json .Config.Healthcheck}}"))["Test"] == ["NONE"]
     for option in ("--health-retries", "--health-max-log-count"):
         assert "it has none" in pyman("update", option, "0", "u", rc=125).stderr  # and it is not kept for the next check
+    pyman("update", "--health-cmd", "true", "--health-startup-cmd", "true", "u")
+    pyman("update", "--no-healthcheck", "u")  # the startup check goes with it
+    assert json.loads(field(pyman, "u", "{{json .Config.StartupHealthCheck}}")) is None
     pyman("update", "--health-cmd", "true", "u")
 
 

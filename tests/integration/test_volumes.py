@@ -84,6 +84,11 @@ def test_options_of_create(pyman: Run, image: str, base: Path) -> None:
     done = pyman("run", *NONE, *mounts, image, "sh", "-c", script, rc=1)
     assert done.stdout.split() == ["7:8", "5:6", "3:0", "/m", "tmpfs", "rw,nosuid,nodev,noexec,relatime,size=2048k", "host"], done.stdout
     assert "Read-only" in done.stderr
+    # A directory of another's is used as it is: its owner cannot be changed, nothing is copied into it.
+    for place, option in (("/usr", "bind"), ("/usr", "bind,ro"), ("/usr/lib", "rbind")):
+        pyman("volume", "create", "-o", "type=none", "-o", f"device={place}", "-o", f"o={option}", "lent")
+        assert set(pyman("run", *NONE, "-v", "lent:/usr/x", image, "ls", "-A", "/usr/x").stdout.split("\n")) == {*os.listdir(place), ""}
+        pyman("volume", "rm", "lent")
     for options, reason in (
         (("-d", "image", "-o", "image=nope"), "nope"),
         (("-d", "image"), "must provide an image name"),

@@ -136,6 +136,21 @@ def test_a_lost_monitor(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "w-lost")
 
 
+def test_two_ends_in_one_second(pyman: Run, image: str) -> None:
+    """Each run has its own cause, however soon the next one follows."""
+    for first, second in (("kill", "stop"), ("stop", "kill")):
+        pyman("run", "-d", "--name", "w-soon", "--network", "none", image, "sleep", "600")
+        pyman(first, *(["-t", "0"] if first == "stop" else []), "w-soon")
+        pyman("wait", "w-soon")
+        pyman("start", "w-soon")
+        pyman(second, *(["-t", "0"] if second == "stop" else []), "w-soon")
+        pyman("wait", "w-soon")
+        answer = why(pyman, "w-soon")
+        causes = {"kill": "killed", "stop": "stopped"}
+        assert [answer["Cause"], answer["Runs"][0]["Cause"]] == [causes[second], causes[first]], answer
+        pyman("rm", "w-soon")
+
+
 def test_a_health_check_ends_it(pyman: Run, image: str) -> None:
     health = ["--health-cmd", "exit 1", "--health-interval", "100ms", "--health-retries", "1", "--health-on-failure", "kill"]
     pyman("run", "-d", "--name", "w-sick", "--network", "none", *health, image, "sleep", "600")
