@@ -13,6 +13,17 @@ WIDEST = 1_000_000  # characters that a width or a padding may ask for, as in Go
 _FLAGS = "-+ #0"
 
 
+# Fields that are maps: they may be asked for keys they do not have. Everything else says which fields it knows.
+MAPS = (
+    *("Labels", "Annotations", "Ports", "PortBindings", "Networks", "ExposedPorts", "Tmpfs", "Data", "Volumes", "Sysctls", "Attributes"),
+    *("GraphStatus", "Options"),
+)
+
+
+class Map(dict):  # type: ignore[type-arg]
+    """A map whatever its keys are; a plain dictionary with capital letters in front is a structure."""
+
+
 class Absent(str):
     """What a map gives for a key it does not have: empty, but printed as Go does."""
 
@@ -36,6 +47,8 @@ def text(value: Any) -> str:
         return str(int(value)) if value == int(value) and abs(value) < 1e21 else repr(value)
     if isinstance(value, (list, tuple)):
         return "[" + " ".join(text(item) for item in value) + "]"
+    if type(value) is dict and value and all(isinstance(key, str) and key[:1].isupper() for key in value):
+        return "{" + " ".join(text(Map(item) if key in MAPS and isinstance(item, dict) else item) for key, item in value.items()) + "}"
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{text(item)}" for key, item in sorted(value.items(), key=lambda pair: str(pair[0]))) + "]"
     return str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyman.cli import gotemplate_time
 from pyman.cli.gotemplate_functions import FUNCTIONS
 from pyman.cli.gotemplate_lex import error
-from pyman.cli.gotemplate_print import ABSENT, kind, text
+from pyman.cli.gotemplate_print import ABSENT, MAPS, Map, kind, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     Part = Callable[["Scope"], str]
 
 _MOST_STEPS = 2_000_000  # parts that are run: nested ranges over long lists must end
-# Fields that are maps: they may be asked for keys they do not have. Everything else says which fields it knows.
-_MAPS = (
-    *("Labels", "Annotations", "Ports", "PortBindings", "Networks", "ExposedPorts", "Tmpfs", "Data", "Volumes", "Sysctls", "Attributes"),
-    "GraphStatus",
-)
 # Fields of Podman's that are nil without a health check, or without --size.
 _NIL = ("Health", "Healthcheck", "HealthCheck", "SizeRw", "SizeRootFs")
 NOTHING = object()
@@ -64,18 +59,18 @@ def field(value: Any, name: str, position: int, parent: str) -> Any:
             raise error(position, f"a time has no {name!r}; known are {gotemplate_time.known()}") from None
         except ValueError as err:
             raise error(position, f"error calling {name}: {err}") from err
-    if value is None and parent in _MAPS:
-        return ABSENT  # a nil map
+    if value is ABSENT or (value is None and parent in MAPS):
+        return ABSENT  # what a map does not have has no fields, and neither has a nil map
     if not isinstance(value, dict):
         raise error(position, f"there is no field {name!r} in a value of type {kind(value)}")
     found = value.get(name, NOTHING)
     if found is not NOTHING:
-        return found
+        return Map(found) if name in MAPS and type(found) is dict else found
     lowered = name.lower()
     known = [key for key in value if isinstance(key, str) and key.lower() == lowered]
     if known:
         return value[known[0]]
-    if parent in _MAPS or not (isinstance(value, Struct) or any(isinstance(key, str) and key[:1].isupper() for key in value)):
+    if parent in MAPS or not (isinstance(value, Struct) or any(isinstance(key, str) and key[:1].isupper() for key in value)):
         return ABSENT
     if name in _NIL:
         return None

@@ -174,4 +174,17 @@ def wait_recorded(container: Container) -> None:
         if container.state["status"] not in RUNNING or time.monotonic() > deadline:
             return
         time.sleep(pause)
+        if pause == 0.02:
+            _wake(container.state["monitor_pid"], container.state["monitor_start"])
         pause = min(pause * 2, 0.02)
+
+
+def _wake(pid: int, started: int) -> None:
+    """Let a monitor go on that somebody has stopped (SIGSTOP): without it the end is never recorded."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stopped = file.read().rpartition(b")")[2].split()[0] == b"T"
+        if stopped and process.alive(pid, started):
+            os.kill(pid, SIGCONT)
+    except (OSError, IndexError):
+        pass  # it has ended

@@ -61,7 +61,9 @@ def _existing(container: Container) -> dict[str, Any]:
         return {**head, **_failed(state["start_error"]), "Runs": told}
     if state["status"] == "exited":
         if restart_policy.waiting(state):
-            told[0]["Proof"].append(f"its restart policy, {state['restart_policy']}, is about to start it again")
+            policy = state.get("restart_policy", "no")
+            who = f"its restart policy, {policy}," if policy != "no" else "its health check, with --health-on-failure=restart,"
+            told[0]["Proof"].append(f"{who} is about to start it again")
         elif state.get("lost"):
             told[0]["Proof"].append(f"its restart policy, {state['restart_policy']}, asks for another run: pyman ps starts it again")
         return {**head, **told[0], "Runs": told[1:]}

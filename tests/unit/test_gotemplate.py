@@ -62,10 +62,11 @@ def run(template: str) -> str:
         ('{{ json . | len | lt 10 }} {{ json .State.Running }} {{ json "a<b" }}', 'true false "a<b"'),
         (
             "{{ .Config.Env | json }} {{ .State.Health }} {{ .State }}",
-            '["PATH=/bin"] <nil> map[ExitCode:0 Health:<nil> Pid:7 Running:false]',
+            '["PATH=/bin"] <nil> {0 false <nil> 7}',
         ),
         ('{{ .Label "a" }}|{{ "a" | .Label }}', "b|b"),
         ('{{ json "\u00e9\\n" }}', '"\u00e9\\n"'),
+        ("{{ .Config.Labels }} {{ .Config.Labels.none.deeper }}", "map[a:b x.y:1] <no value>"),
         ("{{ .name }}", "gt"),
     ],
 )
