@@ -43,6 +43,13 @@ class Channel:
         ancillary = [(_SOL_SOCKET, _SCM_RIGHTS, fd.to_bytes(4, "little"))] if fd >= 0 else []
         self.sock.sendmsg([_encode(kind, fields)], ancillary, _MSG_NOSIGNAL)
 
+    def tell(self, kind: str, stage: str, **fields: Any) -> None:
+        """Send one message to init. RuntimeFailure if it has ended."""
+        try:
+            self.send(kind, **fields)
+        except BrokenPipeError:
+            raise _killed(stage) from None
+
     def receive(self) -> tuple[dict[str, Any] | None, int]:
         """(message, descriptor or -1); (None, -1) when the other end is closed. Raises the error of an error message."""
         data, ancillary, _, _ = self.sock.recvmsg(_PACKET, 64, _MSG_CMSG_CLOEXEC)
@@ -56,12 +63,7 @@ class Channel:
         """The next message, which must be of `kind`. RuntimeFailure if init ended or said something else."""
         message, fd = self.receive()
         if message is None:
-            raise RuntimeFailure(
-                "cannot start the container",
-                f"its init process was killed at stage {stage}",
-                "look for an out-of-memory kill in the kernel log",
-                stage=stage,
-            )
+            raise _killed(stage)
         if message["kind"] != kind:
             raise RuntimeFailure("cannot start the container", f"unexpected message {message['kind']} at stage {stage}", stage=stage)
         return message, fd
@@ -101,6 +103,15 @@ class Pipe(Channel):
     def close(self) -> None:
         """As Channel."""
         os.close(self.sock)
+
+
+def _killed(stage: str) -> RuntimeFailure:
+    return RuntimeFailure(
+        "cannot start the container",
+        f"its init process was killed at stage {stage}",
+        "look for an out-of-memory kill in the kernel log",
+        stage=stage,
+    )
 
 
 def _encode(kind: str, fields: dict[str, Any]) -> bytes:

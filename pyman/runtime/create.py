@@ -154,9 +154,9 @@ def _let_go(created: Created, init: Init) -> None:
             os.kill(created.pid, 9)
             process.wait(created.pid)
             raise
-        created.channel.send("go", pid=created.pid)
+        created.channel.tell("go", "namespaces", pid=created.pid)
     elif init.held:
-        created.channel.send("go")
+        created.channel.tell("go", "namespaces")
 
 
 def _sort(namespaces: list[dict[str, Any]], netns_fd: int) -> tuple[int, int, int, list[int], bool]:

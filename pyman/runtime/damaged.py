@@ -1,29 +1,38 @@
-"""Containers whose record cannot be used: what it still names is ended, then they are forgotten. The runtime program, delete --force only."""
+"""Containers whose record cannot be used: what is known of their processes is ended, then they are forgotten. The runtime program, delete --force only."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from pyman.errors import PymanError
-from pyman.runtime import store
+from pyman.runtime import cgroup, store
 from pyman.state import store as files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
+
+_BEGUN = 60  # seconds from the copy of a configuration to the container's first process, at most
+_TICKS = 100  # of the kernel's clock in a second, for user space
 
 
 def clear(root: store.Root, container_id: str) -> bool:
-    """Forget a container. False if its record names no process and no control group, so that something may run on. OSError, RuntimeFailure."""
+    """Forget a container. False if no process and no control group of it could be found, so that something may run on. OSError, RuntimeFailure."""
     path = os.path.join(root.path, container_id)
+    record: dict[str, Any] = {}
+    group = ""
     try:
         info = os.lstat(path)
-        ours = info.st_mode & 0o170022 == 0o040000 and info.st_uid == os.geteuid()  # what others may have written is not believed
-        record = (files.read_json(os.path.join(path, "state.json")) if ours else None) or {}
+        if info.st_mode & 0o170022 == 0o040000 and info.st_uid == os.geteuid():  # what others may have written is not believed
+            group = _find_group(path, container_id)
+            record = files.read_json(os.path.join(path, "state.json")) or {}
     except (PymanError, OSError):
-        record = {}
+        pass
     entry = store.Entry(path)
-    entry.record = _believable(record, container_id)
+    entry.record = _believable({"cgroup": group, **record} if group else record, container_id)
+    entry.record["cgroup"] = entry.cgroup or group
     entry.end_processes()
     root.discard(container_id)
     return bool(entry.pid or entry.cgroup)
@@ -38,3 +47,42 @@ def _believable(record: dict[str, Any], container_id: str) -> dict[str, Any]:
         if not store.damage(tried, container_id):
             found = tried
     return found
+
+
+def _find_group(entry: str, container_id: str) -> str:
+    """The container's control group by its name, if its first process began when this container was made; else "".
+
+    (Another state directory may have had a container of that name since.)
+    """
+    copy = os.path.join(entry, "config.json")
+    spec = files.read_json(copy) or {}
+    linux = spec.get("linux")
+    named = linux.get("cgroupsPath") if isinstance(linux, dict) else ""
+    made = os.stat(copy).st_mtime
+    for place in _places(named if isinstance(named, str) else "", container_id):
+        begun = [moment for pid in cgroup.processes(place) if (moment := _begun(pid))] if cgroup.may_be(place) else []
+        if begun and made - 1 <= min(begun) <= made + _BEGUN:
+            return place
+    return ""
+
+
+def _places(named: str, container_id: str) -> Iterator[str]:
+    """Where runtime/cgroup_place.py makes control groups by files."""
+    top, base = cgroup.hierarchy(), cgroup.path_of()
+    if top and named.startswith("/"):
+        yield top + named.rstrip("/")
+    name = (named.strip("/").rpartition("/")[2] if named.startswith("/") else named.strip("/")) or f"pyman-{container_id}"
+    while top and base.startswith(top):
+        yield f"{base}/{name}"
+        base = os.path.dirname(base)
+
+
+def _begun(pid: int) -> float:
+    """When a process began, in seconds since the epoch; 0 if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            data = file.read()
+    except OSError:
+        return 0
+    ticks = int(data[data.rindex(b")") + 2 :].split()[19])
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / _TICKS)

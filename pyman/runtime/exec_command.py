@@ -36,6 +36,8 @@ def run(settings: dict[str, Any], args: list[str], opts: dict[str, Any]) -> int:
         place = _sub_cgroup(place, str(opts["cgroup"]))
     if process.get("terminal") and opts.get("detach") and not opts.get("console_socket"):
         raise RuntimeFailure("cannot create a terminal", "a detached process needs --console-socket for it", stage="config")
+    if opts.get("console_socket") and not process.get("terminal"):
+        raise RuntimeFailure("cannot use --console-socket", "the process asks for no terminal: give --tty too", stage="config")
     if not any(entry.startswith("HOME=") for entry in process.get("env") or []):
         from pyman.runtime import home
 

@@ -104,7 +104,7 @@ class Extras:
         channel.expect("hooks", "hooks")
         for kind in ("prestart", "createRuntime"):
             hooks.run_all(kind, self._hooks(kind), self.state)
-        channel.send("hooked")
+        channel.tell("hooked", "hooks")
 
     def _hooks(self, kind: str) -> list[dict[str, Any]]:
         return (self._spec.get("hooks") or {}).get(kind) or []

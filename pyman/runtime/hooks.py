@@ -71,6 +71,11 @@ def run(kind: str, hook: dict[str, Any], state: dict[str, Any], netns: int = -1)
     os.lseek(stdin, 0, os.SEEK_SET)
 
     def body() -> int:
+        if kind != "startContainer":
+            try:
+                os.chdir(state["bundle"])  # as crun does: what a hook names lies there
+            except (KeyError, OSError):
+                pass  # a hook may have removed it
         os.dup2(stdin, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)

@@ -195,7 +195,12 @@ def _bind_tree(root: Root, item: dict[str, Any]) -> None:
         target = _bind_target(root, item["target"], directory, nofollow)
         _set(tree, item["deep"], True)
         _set(tree, item["attributes"], False)
-        libc.move_mount(tree, target)
+        try:
+            libc.move_mount(tree, target)
+        except OSError as err:
+            if not directory and stat.S_ISDIR(os.fstat(target).st_mode):
+                raise OSError(err.errno, "the source is a file, and a directory lies there") from None
+            raise
         os.close(target)
         libc.mount(None, proc_path(tree), None, item["propagation"])  # the mount itself, whatever lies at its path by now
         if item.get("keep"):

@@ -48,7 +48,10 @@ def run(verb: str, settings: dict[str, Any], args: list[str], opts: dict[str, An
         return _freeze(entry, verb == "pause")
     if verb == "update":
         return _update(entry, opts)
-    return _events(entry, opts)
+    try:
+        return _events(entry, opts)
+    except BrokenPipeError:
+        return 0  # whoever read them has enough
 
 
 def _print(value: object) -> int:

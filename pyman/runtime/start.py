@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def start(created: Created) -> None:
     """Let a created container go (runtime-spec, runtime.md "Start"); returns once its program was executed. CommandNotFound (127), CannotInvoke (126), RuntimeFailure."""
-    created.channel.send("start")
+    created.channel.tell("start", "start")
     wait_executed(created)
 
 

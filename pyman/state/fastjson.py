@@ -58,6 +58,10 @@ def loads(text: str | bytes, scan: Any = _scan) -> Any:
         raise ValueError("the JSON text ends too early") from None
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
+    except ValueError as err:
+        if "digits" not in str(err):
+            raise
+        raise ValueError("a number has too many digits") from None
     if text[end:].strip(" \t\n\r"):
         raise ValueError(f"extra data after JSON value at character {end}")
     return value

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
-from tests.conftest import until
+from tests.conftest import ROOT, until
 from tests.integration.conftest import Bundle, Runtime
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
@@ -18,6 +19,24 @@ def script(bundle: Bundle, name: str, body: str) -> str:
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return str(path)
+
+
+def test_hooks_of_the_host_run_in_the_bundle(bundle: Bundle, runtime: Runtime) -> None:
+    """Which is the place of what they name, wherever the command was called."""
+    script(bundle, "where", "echo $NAME $PWD >>log")
+    kinds = [kind for kind in KINDS if kind != "startContainer"]
+    bundle.spec["hooks"] = {kind: [{"path": "/bin/sh", "args": ["sh", "./where"], "env": [f"NAME={kind}"]}] for kind in kinds}
+    runtime("run", "--bundle", bundle.save(args=["/bin/true"]), "where")
+    found = dict(line.split() for line in (bundle.path / "log").read_text().splitlines())
+    assert found == {kind: str(bundle.path) for kind in kinds}
+
+
+def test_a_container_that_its_own_hook_deletes(bundle: Bundle, runtime: Runtime) -> None:
+    program = f"{sys.executable} -SI {ROOT}/pyman/runtime/__main__.py --root {bundle.path}/state"
+    bundle.spec["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"{program} delete --force gone"]}]}
+    error = runtime("--root", bundle.path / "state", "run", "--bundle", bundle.save(args=["/bin/true"]), "gone", rc=1).stderr
+    assert error == "pyman-runtime: cannot start the container: its init process was killed at stage hooks\n"
+    assert os.listdir(bundle.path / "state") == []
 
 
 def test_each_hook_runs_at_its_moment_in_its_place(bundle: Bundle, runtime: Runtime) -> None:

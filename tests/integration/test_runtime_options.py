@@ -150,8 +150,17 @@ def test_what_is_handed_over_may_come_through_a_pipe(bundle: Bundle, base: Path,
         assert (done.stdout + done.stderr).count("\n") == 1
 
 
-def test_options_without_sense(bundle: Bundle, runtime: Runtime) -> None:
+def test_options_without_sense(bundle: Bundle, base: Path, runtime: Runtime) -> None:
     runtime("create", "--bundle", bundle.path, "sense")
     assert "is for the table" in runtime("ps", "--format", "json", "sense", "-o", "pid", rc=1).stderr
     assert "invalid --rootless 'maybe'" in runtime("--rootless", "maybe", "state", "sense", rc=1).stderr
     runtime("--rootless", "auto", "state", "sense")
+    assert "asks for no terminal" in runtime("exec", "--console-socket", "/nope", "sense", "/bin/true", rc=255).stderr
+    # Who has read enough of the events is no error.
+    program = f"{sys.executable} -SI {ROOT}/pyman/runtime/__main__.py events --interval 10ms sense"
+    with subprocess.Popen(program.split(), env=environment(base), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as events:
+        assert events.stdout is not None and events.stderr is not None
+        first = events.stdout.readline()
+        events.stdout.close()
+        error = events.stderr.read()
+    assert (events.returncode, error) == (0, b"") if first else b"it has no cgroup" in error

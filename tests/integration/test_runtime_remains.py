@@ -201,19 +201,36 @@ def test_a_damaged_record_is_one_clear_sentence(bundle: Bundle, runtime: Runtime
     file.write_text(json.dumps({**whole, "cgroup": "/etc", "annotations": 5}))
     runtime("--root", root, "delete", "--force", "torn")
     until(lambda: not process.alive(whole["pid"], whole["start"]))
-    if whole["cgroup"]:
-        until(lambda: os.rmdir(whole["cgroup"]) or True)  # nobody is in it: the record did not name it any more
-    runtime("--root", root, "create", "--bundle", bundle.path, "torn")
+    assert os.listdir(root) == [] and not os.path.exists(whole["cgroup"] or "/nowhere")
+
+
+@pytest.mark.parametrize("kind", ["text", "pid", "fifo"])
+def test_processes_of_a_damaged_record_are_found_by_their_group(
+    bundle: Bundle, runtime: Runtime, own: Path, tmp_path: Path, kind: str
+) -> None:
+    root = tmp_path / "state"
+    name = f"torn-{kind}"
+    runtime("--root", root, "create", "--bundle", bundle.save(args=["/bin/sleep", "1000"]), name)
+    file = root / name / "state.json"
     whole = json.loads(file.read_text())
-    file.write_text(json.dumps({**whole, "pid": "x"}))
-    done = runtime("--root", root, "delete", "--force", "torn")
-    if whole["cgroup"]:
-        until(lambda: not process.alive(whole["pid"], whole["start"]))
-        assert done.stderr == "" and not os.path.exists(whole["cgroup"])
+    assert whole["cgroup"].startswith(str(own))
+    # A container of the same name in another state directory would be a later one: its configuration is not this old.
+    other = tmp_path / "other"
+    (other / name).mkdir(parents=True, mode=0o700)
+    other.chmod(0o700)
+    (other / name / "config.json").write_text((root / name / "config.json").read_text())
+    os.utime(other / name / "config.json", (1, 1))
+    (other / name / "state.json").write_text("x")
+    assert "what it had may still run" in runtime("--root", other, "delete", "--force", name).stderr
+    assert process.alive(whole["pid"], whole["start"]) and os.listdir(other) == []
+    if kind == "fifo":
+        file.unlink()
+        os.mkfifo(file)
     else:
-        assert "named no process" in done.stderr
-        os.kill(whole["pid"], 9)
-    assert os.listdir(root) == []
+        file.write_text("x" if kind == "text" else json.dumps({**whole, "pid": "x"}))
+    done = runtime("--root", root, "delete", "--force", name)
+    until(lambda: not process.alive(whole["pid"], whole["start"]))
+    assert done.stderr == "" and not os.path.exists(whole["cgroup"]) and os.listdir(root) == []
 
 
 def test_another_process_is_never_taken_for_the_container(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:

@@ -300,6 +300,11 @@ def test_bad_processes_are_refused_with_one_clear_error(bundle: Bundle, runtime:
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_Z80"]}, "SCMP_ARCH_Z80"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_NO"]}, "seccomp.flags"),
         (("mounts",), [{"destination": "/x"}], "source"),
+        (
+            ("mounts",),
+            [{"destination": "/bin", "type": "bind", "source": "/etc/hostname", "options": ["bind"]}],
+            "cannot mount /bin from /etc/hostname: the source is a file, and a directory lies there",
+        ),
         (("mounts",), [{"destination": "/x", "type": "dreamfs"}], "this kernel has no file system dreamfs"),
         (("mounts",), [{"destination": "/x", "type": "tmpfs", "options": ["size=x"]}], "tmpfs refuses the options size=x"),
         (("mounts",), "none", "mounts"),
@@ -322,7 +327,7 @@ def test_bad_bundles_are_refused_with_one_clear_error(
     assert runtime("list", "-q").stdout == ""
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "null", "[" * 100000, '{"process": ' * 2000, "\0", "{}"])
+@pytest.mark.parametrize("text", [f'{{"a": {"9" * 5000}}}', "", "{", "[]", '"x"', "null", "[" * 100000, '{"process": ' * 2000, "\0", "{}"])
 def test_what_is_no_configuration_is_refused(bundle: Bundle, runtime: Runtime, text: str) -> None:
     (bundle.path / "config.json").write_text(text)
     assert runtime("run", "--bundle", bundle.path, "bad", rc=1).stderr.count("\n") == 1
