@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # The launcher says under which name it was called, if that is another one: a symbolic link `runc`, for example.
 NAME = os.environ.pop("PYMAN_CALLED_AS", "") or "pyman-runtime"
+_PRINTING = ("", "state", "list", "ps", "events", "features")  # nothing else is of use in what these do
 _NO_READER = 6  # ENXIO: a FIFO that nobody reads, yet or any more
 # In the form in which crun says it; SYSTEMD: sd_notify(3).
 FEATURES = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF"
@@ -84,12 +85,20 @@ def main(argv: list[str]) -> NoReturn:
     except OSError as err:
         log(settings, "error", f"cannot write what was to be printed: {err.strerror or err}")
         code = code or _failed(argv)
+    streams = sys.modules.get("pyman.linux.streams")  # loaded if one of them was closed
+    if code == 0 and streams is not None and 1 in streams.closed and _verb(argv) in _PRINTING:
+        log(settings, "error", "cannot write what was to be printed: standard output is closed")
+        code = 1
     os._exit(code)
+
+
+def _verb(argv: list[str]) -> str:
+    return next((word for word in argv if word in arguments.VERBS), "")
 
 
 def _failed(argv: list[str]) -> int:
     """The exit code of an error, which for exec must not look like one of the program's own."""
-    return 255 if next((word for word in argv if word in arguments.VERBS), "") == "exec" else 1
+    return 255 if _verb(argv) == "exec" else 1
 
 
 def _text(err: PymanError) -> str:

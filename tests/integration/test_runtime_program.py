@@ -159,6 +159,13 @@ def test_output_that_is_lost_is_an_error(base: Path) -> None:
         assert (done.returncode, "No space left on device" in done.stderr) == (1, True), done.stderr
 
 
+@pytest.mark.parametrize("words", ["--version", "features", "list"])
+def test_output_that_nobody_can_get_is_an_error(base: Path, words: str) -> None:
+    program = f"{sys.executable} -SI {ROOT}/pyman/runtime/__main__.py {words}"
+    done = subprocess.run(["sh", "-c", f"{program} >&-"], env=environment(base), capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr == "pyman-runtime: cannot write what was to be printed: standard output is closed\n"
+
+
 def test_exec_takes_its_options(bundle: Bundle, runtime: Runtime) -> None:
     runtime("run", "-d", "--bundle", bundle.save(env=["PATH=/bin", "A=old"]), "ex")
     text = runtime(
