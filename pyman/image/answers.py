@@ -44,6 +44,10 @@ def unreachable(host: str, what: str, err: Exception) -> Unreachable:
             what, f"{host} cannot be reached by the proxy: {text}", "check http_proxy, https_proxy and no_proxy in the environment"
         )
     else:
+        if "(EOF)" in text or "EOF occurred" in text:
+            text = "it broke off the TLS connection"
+        elif "handshake operation timed out" in text:
+            text = "it does not answer the TLS handshake"
         failure = Unreachable(what, f"{host} cannot be reached: {text}", "check the name, the network and the proxy variables")
         failure.passing = "refused" not in text.lower() and "resolve" not in text
         return failure
