@@ -193,7 +193,7 @@ def start_again(container: Container, tell: Callable[[str], None]) -> bool:
             raise
         container.event("restart")
         if instead:
-            tell(
-                f"container {container.name} had lost its monitor and is started again, as its restart policy {state['restart_policy']} asks"
-            )
+            policy = state.get("restart_policy", "no")
+            asks = f"its restart policy {policy} asks" if policy != "no" else "its health check asked"
+            tell(f"container {container.name} had lost its monitor and is started again, as {asks}")
         return True

@@ -22,7 +22,7 @@ def log_dir(base: Path, name: str) -> Path:
 @pytest.mark.parametrize(("driver", "files", "lines"), [("k8s-file", 1, 400_000), ("k8s-file", 3, 400_000), ("json-file", 2, 100_000)])
 def test_following_over_rotations(pyman: Run, image: str, base: Path, driver: str, files: int, lines: int) -> None:
     """Hundreds of rotations, as fast as the container can write; the reader is even stopped for a while."""
-    options = ["--log-driver", driver, "--log-opt", "max-size=200k", "--log-opt", f"max-file={files}", "--network", "none"]
+    options = ["--log-driver", driver, "--log-opt", "max-size=204800", "--log-opt", f"max-file={files}", "--network", "none"]
     script = f"echo ready; while [ ! -e /go ]; do sleep 0.02; done; seq 1 {lines}; seq 1 50 >&2; echo end"
     pyman("run", "-d", "--name", "lf", *options, image, "sh", "-c", script)
     out, err = base / "lf.out", base / "lf.err"

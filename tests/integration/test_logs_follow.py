@@ -16,7 +16,7 @@ def _start(pyman: Run, image: str, base: Path, driver: str) -> tuple[subprocess.
     """The container, which waits, and a reader of its log that writes to a file."""
     program = f'BEGIN {{ for (i = 1; i <= {LINES}; i++) printf "%0999d\\n", i }}'
     script = f"echo ready; while [ ! -e /go ]; do sleep 0.02; done; awk '{program}'"
-    options = ["--log-driver", driver, "--log-opt", "max-size=1m", "--log-opt", "max-file=2"]
+    options = ["--log-driver", driver, "--log-opt", "max-size=1048576", "--log-opt", "max-file=2"]
     pyman("run", "-d", "--name", "fast", "--network", "none", *options, image, "sh", "-c", script)
     out = base / "fast.out"
     with out.open("wb") as stdout:
