@@ -40,16 +40,21 @@ def print_error(err: PymanError) -> None:
         sys.stdout.flush()
     except OSError:
         pass  # told at the end
-    sys.stderr.write(f"Error: {_line(str(err))}\n")
-    if err.hint:
-        sys.stderr.write(f"  hint: {_line(err.hint)}\n")
-    sys.stderr.flush()
+    _say(f"Error: {_line(str(err))}\n" + (f"  hint: {_line(err.hint)}\n" if err.hint else ""))
 
 
 def print_warning(text: str, label: str = "Warning") -> None:
     """`Warning: text`, on stderr."""
-    sys.stderr.write(f"{label}: {_line(text)}\n")
-    sys.stderr.flush()
+    _say(f"{label}: {_line(text)}\n")
+
+
+def _say(text: str) -> None:
+    """Write to stderr; that nobody reads it any more ends no work and changes no exit code."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        pass
 
 
 def warn_of_input(options: dict[str, object]) -> None:

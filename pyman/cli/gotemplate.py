@@ -59,9 +59,10 @@ def compile_template(source: str) -> Callable[[dict[str, Any]], str]:
 def compile_format(text: str) -> tuple[Callable[[dict[str, Any]], str], str | None]:
     """(function from a row to its text, the columns with tabs between them for `table TEMPLATE`, else None).
 
-    As in Podman, \\t and \\n stand for a tab and a new line, and a table's blanks separate columns.
+    As in Podman, \\t and \\n stand for a tab and a new line, and a table's blanks separate columns. A row ends its line, whether the
+    template says so or not.
     """
-    source = text.replace("\\t", "\t").replace("\\n", "\n")
+    source = text.replace("\\t", "\t").replace("\\n", "\n").removesuffix("\n")
     if not source.startswith("table"):
         return compile_template(source), None
     out, at = "", 0

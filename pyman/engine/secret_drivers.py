@@ -68,13 +68,20 @@ def store(record: dict[str, Any], value: bytes) -> None:
         from pyman.state import seal  # hashlib: only where a value is touched
 
         os.makedirs(options["path"], 0o700, exist_ok=True)
-        write_bytes(os.path.join(options["path"], name + ".sealed"), seal.seal(seal.read_key(create=True), value, name.encode()), sync=True)
+        # A second key would make the secrets of the first one's unreadable for good, once that is restored in its place.
+        key = seal.read_key(create=not _sealed(options["path"]))
+        write_bytes(os.path.join(options["path"], name + ".sealed"), seal.seal(key, value, name.encode()), sync=True)
     elif driver == "pass":
         target = os.path.join(options["root"], name + ".gpg")
         os.makedirs(options["root"], 0o700, exist_ok=True)
         _gpg(options, ["--encrypt", "--recipient", options["key"], "--output", target], value, record)
     else:
         _shell(record, "store", value)
+
+
+def _sealed(path: str) -> bool:
+    """Whether a secret is there that only the user's key opens."""
+    return any(entry.endswith(".sealed") and os.path.exists(os.path.join(directory(), entry[:-7] + ".json")) for entry in os.listdir(path))
 
 
 def lookup(record: dict[str, Any]) -> bytes:

@@ -55,7 +55,9 @@ def read_key(create: bool = False) -> bytes:
     except FileNotFoundError:
         if not create:
             raise StorageError(
-                "cannot read secrets", f"the key that they are encrypted with is missing: {path}", "restore the file from a backup"
+                "cannot read secrets",
+                f"the key that they are encrypted with is missing: {path}",
+                "restore the file from a backup; or remove what it was for: pyman secret rm -a",
             ) from None
         _make(path)
         return read_key()

@@ -192,6 +192,8 @@ def test_the_key_lies_outside_of_the_store(pyman: Run, image: str, base: Path) -
     missing = pyman("secret", "inspect", "--showsecret", "s", rc=125).stderr
     assert "missing" in missing and str(key) in missing
     assert "missing" in pyman("start", "-a", "c", rc=125).stderr
+    assert "pyman secret rm -a" in pyman("secret", "create", "second", "-", input="x", rc=125).stderr and not key.exists()
+    assert "no secret" in pyman("secret", "inspect", "second", rc=125).stderr
     key.write_text("0" * 64)
     key.chmod(0o600)
     assert "another key" in pyman("secret", "inspect", "--showsecret", "s", rc=125).stderr

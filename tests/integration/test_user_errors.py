@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, command, environment
 
 NONE = ("--rm", "--network", "none")
 
@@ -260,3 +261,25 @@ def test_a_directory_of_a_group_that_the_container_lacks(pyman: Run, image: str,
     shut.chmod(0o700)
     ids = ("--uidmap", "+0:7:1", "--gidmap", "0:0:3")
     assert pyman("run", *NONE, *ids, "-v", f"{shut}/file:/file", image, "cat", "/file").stdout == "seen\n"
+
+
+def test_messages_that_nobody_reads(pyman: Run, image: str, base: Path) -> None:
+    """The end of a pipe that has gone changes no exit code, and ends no work."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    def code(*args: str) -> int:
+        return subprocess.run(
+            [*command(), *args], env=environment(base), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writer, check=False
+        ).returncode
+
+    assert code("inspect", "no-such-container") == 125
+    assert code("run", "--rm", "-it", "--network", "none", image, "sh", "-c", "exit 3") == 3, "it has a warning to give"
+    os.close(writer)
+
+
+def test_a_line_ends_once(pyman: Run, image: str) -> None:
+    """Whether a template ends its line or not, as with Podman; a second line is a second line."""
+    for words in (("images", "--filter", f"reference={image}"), ("image", "inspect", image), ("info",), ("version",)):
+        one, two, three = (pyman(*words, "--format", "x{{/* */}}" + end).stdout for end in ("", "\\n", "\n\\n"))
+        assert (one, two, three) == ("x\n", "x\n", "x\n\n")
