@@ -38,11 +38,12 @@ def payload(digest: str, name: str, *, creator: str, timestamp: int) -> bytes:
 
 def keys(entry: dict[str, Any], what: str) -> list[bytes]:
     """The public keys (PEM) that a requirement names. ConfigError for one that cannot be met in full."""
-    for name in ("fulcio", "pki"):
-        if name in entry:
-            raise ConfigError(what, f"sigstoreSigned with {name}: certificates cannot be verified here", "a policy with keyPath or keyData")
-    if any(name.startswith("rekor") for name in entry):
-        raise ConfigError(what, "sigstoreSigned with a Rekor key: the log's entries cannot be verified here", "a policy without it")
+    refused = [name for name in entry if name in ("fulcio", "pki") or name.startswith("rekor")]
+    if refused:
+        why = "certificates cannot be verified here" if refused[0] in ("fulcio", "pki") else "entries of the log cannot be verified here"
+        line = '{"type": "sigstoreSigned", "keyPath": "/PATH/OF/cosign.pub"}'
+        hint = f"verify such images with cosign verify, and sign them with a key of your own; the line for that is {line}"
+        raise ConfigError(what, f"sigstoreSigned has {', '.join(refused)}: {why}", hint)
     unknown = sorted(set(entry) - {"type", "signedIdentity", *_ONE, *_SEVERAL})
     given = [name for name in _ONE + _SEVERAL if name in entry]
     if unknown or len(given) != 1:

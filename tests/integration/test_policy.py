@@ -163,7 +163,10 @@ def test_what_cannot_be_verified_is_refused(pyman: Run, layout: str, registry: s
         {"keyPath": good["keyPath"], "signedIdentity": {"type": "exactReference"}},
     ):
         policy.write_text(json.dumps({"default": [{"type": "sigstoreSigned", **wrong}]}))
-        assert "policy.json" in pyman("pull", "--tls-verify=false", f"{registry}/team/demo:1", rc=125).stderr, wrong
+        said = pyman("pull", "--tls-verify=false", f"{registry}/team/demo:1", rc=125).stderr
+        assert str(policy) in said, wrong
+        for key in {"fulcio", "pki", "rekorPublicKeyPath"} & set(wrong):
+            assert key in said and '{"type": "sigstoreSigned", "keyPath": ' in said
 
 
 @pytest.mark.parametrize(
