@@ -49,17 +49,14 @@ def _kept(state: dict[str, Any], keeper: dict[str, Any]) -> list[Row]:
     except PymanError as err:
         return [*found, row("keeper", "the bridges' namespace", str(err))]
     owner = userns.userns_of(keeper["pid"], keeper["start"])
-    from pyman.network import bridge_mend
-
-    outside = bridge_mend.default_routes()
-    return found + inside(owner, netns, lambda: _look(state["attached"], records, why, outside))
+    return found + inside(owner, netns, lambda: _look(state["attached"], records, why, keeper))
 
 
-def _look(attached: list[dict[str, Any]], records: list[dict[str, Any]], why: str, outside: set[int]) -> list[Row]:
+def _look(attached: list[dict[str, Any]], records: list[dict[str, Any]], why: str, keeper: dict[str, Any]) -> list[Row]:
     """Rows of the bridges' namespace, in which the caller is."""
     from pyman.network import bridge_mend, firewall, rtnl
 
-    fault = bridge_mend.uplink_fault(outside)
+    fault = bridge_mend.uplink_fault(keeper)
     found = [row("uplink", uplink.DEVICE, why or (fault and fault + _MENDS))]
     fault = firewall.fault([bridge_mend.walls(record) for record in records])
     found.append(row("rules", "NAT and walls", fault and fault + _MENDS))

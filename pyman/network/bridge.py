@@ -78,11 +78,6 @@ def run(job: Job, channel_fd: int) -> int:
 
 def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     keeper = keeper_of(job)
-    outside: set[int] = set()
-    if job.statuses:
-        from pyman.network import bridge_mend
-
-        outside = bridge_mend.default_routes()
     own = uplink.open_netns(keeper)
     libc.setns(own, libc.CLONE_NEWNET)
     sock = netlink.open_socket()
@@ -91,7 +86,7 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
         from pyman.network import bridge_mend  # a reload, or somebody was at work in there
 
         bridge_mend.rules(job.conf)
-        doubts = [bridge_mend.way_out(keeper, outside), *bridge_mend.clashing(job)]
+        doubts = [bridge_mend.way_out(keeper), *bridge_mend.clashing(job)]
     doubts += [ensure_bridge(sock, attachment["record"], job) for attachment in job.attachments]
     masters = [_socket.if_nametoindex(attachment["record"]["network_interface"]) for attachment in job.attachments]
     _, passed, _, _ = channel.recvmsg(16, _socket.CMSG_SPACE(4))

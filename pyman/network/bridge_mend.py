@@ -7,7 +7,7 @@ import os
 import time
 
 from pyman.linux import netlink
-from pyman.network import bridge, clashes, config, firewall, living, subnets, uplink
+from pyman.network import bridge, clashes, config, firewall, living, pasta, subnets, uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,51 +34,26 @@ def walls(record: dict[str, Any]) -> tuple[str, bool, str]:
     return record["network_interface"], bool(record.get("internal")), config.option(record, "isolate")
 
 
-def way_out(keeper: dict[str, Any], outside: set[int]) -> str:
-    """What was stopped goes on; a pasta that has lost its device or its routes is started anew. What to tell of it, or nothing.
-
-    outside: the versions of IP for which the host has a way out.
-    """
+def way_out(keeper: dict[str, Any]) -> str:
+    """What was stopped goes on; a pasta that has lost its device or its routes is started anew. What to tell of it, or nothing."""
     said = living.wake(living.of_keeper(keeper))
-    if not uplink_fault(outside):
+    if not uplink_fault(keeper):
         return said
     for what, pid, _ in living.of_keeper(keeper):
         if what.endswith("pasta"):
             os.kill(pid, 9)
     deadline = time.monotonic() + _WAIT
-    while uplink_fault(outside) and time.monotonic() < deadline:
+    while uplink_fault(keeper) and time.monotonic() < deadline:
         time.sleep(0.02)
     return said
 
 
-def uplink_fault(outside: set[int]) -> str:
+def uplink_fault(keeper: dict[str, Any]) -> str:
     """What pasta's device in this network namespace lacks; empty if it leads out."""
     if uplink.DEVICE not in (name for _, name in _socket.if_nameindex()):
         return f"the device {uplink.DEVICE} was deleted"
-    there = default_routes(uplink.DEVICE)
-    if there >= outside and there:
-        return ""
-    return f"the device {uplink.DEVICE} has no route for IPv{min(outside - there or {4})}"
-
-
-def default_routes(device: str = "") -> set[int]:
-    """The versions of IP for which this network namespace has a default route, by that device or by any."""
-    found = set()
-    for version, path in ((4, "/proc/net/route"), (6, "/proc/net/ipv6_route")):
-        try:
-            with open(path) as file:
-                lines = [line.split() for line in file]
-        except OSError:
-            continue
-        for words in lines:
-            if version == 4:
-                default = len(words) > 7 and words[1] == words[7] == "00000000"
-                name = words[0]
-            else:
-                default, name = words[:2] == ["0" * 32, "00"], words[-1]
-            if default and name != "lo" and device in ("", name):
-                found.add(version)
-    return found
+    lost = set(keeper.get("versions") or [4]) - pasta.default_routes(uplink.DEVICE)
+    return f"the device {uplink.DEVICE} has no route for IPv{min(lost)}" if lost else ""
 
 
 def adopt(sock: _socket.socket, master: int, statuses: list[dict[str, Any]]) -> None:
@@ -110,7 +85,7 @@ def port(
     netlink.set_up(inside, index)
     for address in status["addresses"]:
         netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
-    there = default_routes(_socket.if_indextoname(index))
+    there = pasta.default_routes(_socket.if_indextoname(index))
     without = [address for address in status["addresses"] if (6 if ":" in address["address"] else 4) not in there]
     bridge.add_routes(inside, attachment["record"], without, number)
     return status

@@ -52,18 +52,22 @@ def _features(program: str) -> str:
     return text
 
 
-def _has_route() -> bool:
-    """Whether the host has a default route: without one pasta has no interface to copy."""
-    for path, column, zero in (("/proc/net/route", 1, "00000000"), ("/proc/net/ipv6_route", 0, "0" * 32)):
+def default_routes(device: str = "") -> set[int]:
+    """The versions of IP for which this network namespace has a default route, by that device or by any but loopback."""
+    found = set()
+    for version, path, column, zero in ((4, "/proc/net/route", 1, "00000000"), (6, "/proc/net/ipv6_route", 0, "0" * 32)):
         try:
             with open(path) as file:
                 lines = [line.split() for line in file]
         except OSError:
             continue
         for line in lines:
-            if len(line) > column and line[column] == zero and line[-1] != "lo":
-                return True
-    return False
+            if len(line) > column and line[column] == zero:
+                name = line[0] if version == 4 else line[-1]
+                whole = line[7] == zero if version == 4 else line[1] == "00"  # not half of everything, as VPNs have it
+                if whole and name != "lo" and device in ("", name):
+                    found.add(version)
+    return found
 
 
 def _value(given: list[str], option: str) -> str:
@@ -163,7 +167,7 @@ def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], prog
     if not any(option in ("--map-gw", "--no-map-gw") for option in given):
         argv.append("--no-map-gw")
     argv += [option for option in given if option != "--map-gw"]
-    if not _has_route():
+    if not default_routes():
         argv += _without_uplink(given)
     quiet = not any(option in ("-d", "--debug", "--trace", "-q", "--quiet") for option in given)
     return [*argv, *(["--quiet"] if quiet else []), "--netns"]

@@ -126,7 +126,8 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     """Start a keeper and set its namespace up; returns when packets find their way out. Runs in U1, in the host's network.
 
     life_fd: the reading end of the pipe; netns_fd: the namespace of a keeper that was killed, or -1. The caller holds the lock and
-    has a mount namespace of its own, which becomes the keeper's. MissingProgram, NetworkError.
+    has a mount namespace of its own, which becomes the keeper's; its network namespace is the bridges' afterwards. MissingProgram,
+    NetworkError.
     """
     firewall.find()
     place, info = directory(), NetInfo()
@@ -168,6 +169,10 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
         raise _failed(log_r)
     os.close(up_r)
     os.close(log_r)
+    fd = open_netns(keeper)
+    libc.setns(fd, libc.CLONE_NEWNET)
+    os.close(fd)
+    keeper["versions"] = sorted(pasta.default_routes(DEVICE))
     remember(keeper)
     stages.reach("bridge:uplink")
     return keeper
