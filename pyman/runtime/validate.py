@@ -163,9 +163,11 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
     _need(not (linux.get("personality") or {}).get("flags"), "linux.personality.flags", "no flags are defined")
     seccomp = linux.get("seccomp") or {}
     _need("seccomp" not in linux or seccomp.get("defaultAction"), "linux.seccomp.defaultAction", "it is missing")
+    _number_fits(seccomp.get("defaultAction"), seccomp.get("defaultErrnoRet"), "linux.seccomp.defaultErrnoRet")
     for number, rule in enumerate(seccomp.get("syscalls") or []):
         place = f"linux.seccomp.syscalls[{number}]"
         _need(rule.get("names") and rule.get("action"), place, "its names or its action is missing")
+        _number_fits(rule["action"], rule.get("errnoRet"), f"{place}.errnoRet")
         for position, argument in enumerate(rule.get("args") or []):
             at = f"{place}.args[{position}]"
             _need(all(key in argument for key in ("index", "value", "op")), at, "its index, value or op is missing")
@@ -178,6 +180,10 @@ def _linux(linux: dict[str, Any], spec: dict[str, Any]) -> None:
         )
     for key in linux.get("sysctl") or {}:
         _sysctl(key, kinds)
+
+
+def _number_fits(action: str | None, number: int | None, where: str) -> None:
+    _need(number is None or action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"), where, f"the action {action} takes no number")
 
 
 def _net_devices(devices: dict[str, Any]) -> None:

@@ -295,6 +295,12 @@ def test_bad_processes_are_refused_with_one_clear_error(bundle: Bundle, runtime:
         (("linux", "uidMappings"), [], "uidMappings"),
         (("linux", "devices"), [{"path": "dev/x", "type": "c"}], "devices[0]"),
         (("linux", "seccomp"), {}, "linux.seccomp.defaultAction"),
+        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}, "the action SCMP_ACT_ALLOW takes no number"),
+        (
+            ("linux", "seccomp"),
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 5}]},
+            "linux.seccomp.syscalls[0].errnoRet",
+        ),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_DANCE"}, "SCMP_ACT_DANCE"),
         (("hooks",), {"poststop": [{"path": "/x", "env": ["PATH"]}]}, "hooks.poststop[0].env[0]"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_Z80"]}, "SCMP_ARCH_Z80"),
