@@ -50,23 +50,32 @@ class Tree:
     def _open_dir(self, path: bytes) -> int:
         if not path:
             return os.dup(self.root)
-        missing: list[bytes] = []
-        while True:
+        try:
+            return libc.openat2(self.root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return self._make_dirs(path.split(b"/"))
+
+    def _make_dirs(self, names: list[bytes]) -> int:
+        """Make what of a path is missing: its beginning that is there is found by halves, for a path can be thousands of levels deep."""
+        fd, there, missing = os.dup(self.root), 0, len(names)
+        while missing - there > 1:
+            middle = (there + missing) // 2
             try:
-                fd = libc.openat2(self.root, os.fsdecode(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
-                break
+                found = libc.openat2(self.root, os.fsdecode(b"/".join(names[:middle])), os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:
-                path, _, base = path.rpartition(b"/")
-                missing.append(base)
-        while missing:
-            path = path + b"/" + missing[-1] if path else missing[-1]
+                missing = middle
+                continue
+            os.close(fd)
+            fd, there = found, middle
+        for at in range(there, len(names)):
             try:
-                os.mkdir(missing.pop(), 0o755, dir_fd=fd)
-            except FileExistsError:
-                pass  # a symlink that leads nowhere: the next open says so
+                os.mkdir(names[at], 0o755, dir_fd=fd)
+                found = os.open(names[at], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            except FileExistsError:  # a symlink that leads nowhere: this says so
+                found = libc.openat2(self.root, os.fsdecode(b"/".join(names[: at + 1])), os.O_RDONLY | os.O_DIRECTORY)
             finally:
                 os.close(fd)
-            fd = libc.openat2(self.root, os.fsdecode(path), os.O_RDONLY | os.O_DIRECTORY)
+            fd = found
         return fd
 
     def remove(self, parent: int, base: bytes) -> None:

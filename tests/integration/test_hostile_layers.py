@@ -152,6 +152,22 @@ def test_trees_of_any_depth(layer: Unpack, tmp_path: Path) -> None:
     assert (tmp_path / "dest/d").read_bytes() == b"file"
 
 
+def test_names_and_records_at_their_bounds(layer: Unpack, tmp_path: Path) -> None:
+    def member(name: str, **records: str) -> bytes:
+        info = tarfile.TarInfo(name)
+        info.pax_headers = {f"SCHILY.xattr.user.{key}": value for key, value in records.items()}
+        return info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+
+    assert "more than 4096 bytes" in layer(member("/".join(["d"] * 4000) + "/f"))["error"]
+    assert "longer than 255 bytes" in layer(member("n" * 256))["error"]
+    assert "refused layer" in layer(member("f", **{f"a{number}": "x" for number in range(20_000)}))["error"]
+    answer = layer(member("/".join(["d"] * 2000) + "/" + "n" * 90))["info"]
+    assert answer["entries"] == 1 and answer["rss"] < 64 << 10
+    links = header(b"f", b"0") + b"".join(header(b"l%d" % number, b"0") for number in range(20_000))
+    answer = layer(links + bytes(1024))["info"]
+    assert answer["entries"] == 20_001 and answer["rss"] < 64 << 10 and len(os.listdir(tmp_path / "dest")) >= 20_001
+
+
 def test_the_child_writes_to_its_own_directory_only(tmp_path: Path) -> None:
     """What hostile data could make of the reader: here it really tries to leave."""
     script = """

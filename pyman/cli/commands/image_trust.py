@@ -13,7 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_OWN = {"show": {"json", "noheading", "policypath", "raw", "registrypath"}, "set": {"policypath", "pubkeysfile", "type"}}
+_OWN = {
+    "show": {"json", "noheading", "policypath", "raw", "registrypath", "signature_policy"},
+    "set": {"policypath", "pubkeysfile", "signature_policy", "type"},
+}
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -27,10 +30,10 @@ def main(opts: Any, args: list[str]) -> int:
     if verb == "set":
         if len(args) != 2:
             raise UsageError("set needs a registry", f"{len(args) - 1} given", "pyman image trust set -t accept docker.io/library")
-        place = trust.change(args[1], opts["type"], opts["pubkeysfile"], opts["policypath"] or "")
+        place = trust.change(args[1], opts["type"], opts["pubkeysfile"], opts["signature_policy"] or opts["policypath"] or "")
         sys.stderr.write(f"The policy is in {escape(place)}.\n")
         return 0
-    trust.use(opts["policypath"] or "")
+    trust.use(opts["signature_policy"] or opts["policypath"] or "")
     if opts["raw"]:
         output.print_json(trust.in_force())
         return 0

@@ -109,6 +109,7 @@ policypath str The policy to show or change, instead of policy.json
 pubkeysfile,f list set: file with the public keys that signatures are made by
 raw bool show: print the policy itself
 registrypath str show: directory with the places of signatures, instead of registries.d
+signature-policy str The same as --policypath
 type,t str=signedBy set: signedBy, sigstoreSigned, accept or reject
 """
 RMI = """
