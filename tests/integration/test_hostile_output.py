@@ -161,5 +161,5 @@ def test_working_directories_of_exec(pyman: Run, image: str, path: str) -> None:
     done = pyman("exec", "-w", path, "cwd", "sh", "-c", "pwd; cat shadow hostname", rc=None)
     for fd in leaked:
         os.close(fd)
-    assert done.returncode in (125, 126, 127) and done.stdout == "", done
+    assert done.returncode in (125, 126, 127, 255) and done.stdout == "", done
     pyman("rm", "-f", "-t", "0", "cwd")

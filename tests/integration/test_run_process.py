@@ -55,7 +55,7 @@ def test_descriptors_are_passed_and_no_others(base: Path, pyman: Run, image: str
         with_fds(base, fds, "exec", "--preserve-fd", "7", "e", "sh", "-c", "cat <&7; cat <&3 2>/dev/null || echo closed").stdout
         == "seven\nclosed\n"
     )
-    assert with_fds(base, {3: "x"}, "exec", "--preserve-fds", "9", "e", "true").returncode == 125
+    assert with_fds(base, {3: "x"}, "exec", "--preserve-fds", "9", "e", "true").returncode in (125, 255)
     pyman("rm", "-f", "-t", "0", "e")
 
 
