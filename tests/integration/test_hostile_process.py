@@ -145,7 +145,7 @@ def test_password_files_that_are_none(pyman: Run, base: Path, kind: str) -> None
             path.mkdir()
         else:
             path.write_bytes(b"root:x:0:0::/:/bin/sh\n" + b"#" * (5 << 20))
-    done = pyman("run", "--rm", *NONE, "--user", "daemon", "--rootfs", str(root), "/bin/busybox", "id", rc=125)
+    done = pyman("run", "--rm", *NONE, "--user", "daemon", "--rootfs", str(root), "/bin/busybox", "id", rc=126)
     assert "cannot find user" in done.stderr
 
 
