@@ -98,11 +98,13 @@ class Root:
         entry = Entry(self._path(container_id))
         try:
             record = store.read_json(os.path.join(entry.path, "state.json"))
+            info = os.lstat(entry.path) if record is not None else None
+        except FileNotFoundError:
+            record = info = None  # another command has deleted it meanwhile
         except StorageError as err:
             raise _damaged(container_id, "state.json", err.why.removeprefix("it is damaged: ")) from None
-        if record is None:
+        if record is None or info is None:
             raise NoSuchContainer(f"container {container_id} does not exist", f"no such entry in {self.path}")
-        info = os.lstat(entry.path)
         if info.st_mode & 0o170022 != 0o040000 or info.st_uid != os.geteuid():
             raise StorageError(f"cannot use container {container_id}", f"{entry.path} is no directory that is yours alone")
         if why := damage(record, container_id):
@@ -263,9 +265,9 @@ class Entry:
         try:
             return (self.spec().get("hooks") or {}).get("poststop") or []
         except PymanError:
-            if not force:
+            if not force and os.path.exists(self.path):
                 raise
-            return []  # nobody can tell what it had
+            return []  # nobody can tell what it had, or another command was faster
 
     def end_processes(self) -> None:
         """Kill init and whatever is in its cgroup, and remove that. RuntimeFailure if it cannot be removed."""
