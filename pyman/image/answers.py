@@ -44,7 +44,9 @@ def unreachable(host: str, what: str, err: Exception) -> Unreachable:
             what, f"{host} cannot be reached by the proxy: {text}", "check http_proxy, https_proxy and no_proxy in the environment"
         )
     else:
-        if "(EOF)" in text or "EOF occurred" in text:
+        if isinstance(err, ConnectionResetError) or "Connection reset by peer" in text:
+            text = "it broke off the connection"
+        elif "(EOF)" in text or "EOF occurred" in text:
             text = "it broke off the TLS connection"
         elif "handshake operation timed out" in text:
             text = "it does not answer the TLS handshake"
@@ -136,9 +138,7 @@ def host_of(url: str) -> str:
 def cause(err: BaseException) -> str:
     """The innermost reason of a requests error, without its layers of wrapping."""
     while True:
-        inner = (
-            getattr(err, "reason", None) or err.__cause__ or (err.args[0] if err.args and isinstance(err.args[0], BaseException) else None)
-        )
+        inner = getattr(err, "reason", None) or err.__cause__ or next((arg for arg in err.args if isinstance(arg, BaseException)), None)
         if not isinstance(inner, BaseException) or inner is err:
             text = str(err)
             return text.split(": ", 1)[1] if text.startswith(("HTTPSConnection", "HTTPConnection")) and ": " in text else text

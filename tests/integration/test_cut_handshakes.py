@@ -95,9 +95,9 @@ def test_a_handshake_cut_anywhere(pyman: Run, base: Path, tls: ssl.SSLContext, s
     relay.reset = False
     for relay.left in (0, 3, 130, 1000):
         done = pyman("pull", "--retry", "0", "--cert-dir", str(certificates), f"{relay.address}/evil:1", rc=125)
-        assert done.stderr.count("Error: ") == 1 and "broke off the TLS connection" in done.stderr and "Traceback" not in done.stderr, (
-            done.stderr
-        )
+        # By FIN, or by RST where the relay has not read all that the client said.
+        assert done.stderr.count("Error: ") == 1 and "cannot be reached: " in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr and "_ssl.c" not in done.stderr and "(" not in done.stderr.partition("\n")[0], done.stderr
     relay.listener.close()
 
 

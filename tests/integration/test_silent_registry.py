@@ -21,7 +21,7 @@ from tests.integration.test_hostile_answers import HERE, Raw, at
 from tests.integration.test_hostile_registry import LAYER, digest
 
 SILENT = "has sent nothing for [0-9]+ s, still waiting"
-STEPS, PAUSE = 5, 3.0  # a whole piece of 8 MiB takes longer than one time-out (10 s), each part of it less
+STEPS, PAUSE = 6, 2.2  # a whole piece of 8 MiB takes longer than one time-out (10 s), each part of it less
 
 
 class Stalling(Raw):
@@ -112,7 +112,7 @@ def test_who_waits_is_told(store: Path) -> None:
         until(lambda text=text, process=process: re.search(SILENT, text()) or process.poll())  # type: ignore[misc]
         assert process.poll() is None, text()
         process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 130 and "Traceback" not in text() and text().count("\n") <= 4, text()
+        assert process.wait(120) == 130 and "Traceback" not in text(), text()
     assert pushing.wait(120) == 0 and "trying again" not in said(), said()
     assert seen.count(f"PATCH {8 << 20}") == 1 and seen[-1].startswith("PUT")
     for server in (manifests.listener, layer.listener, silent):
