@@ -163,6 +163,8 @@ def test_names_and_records_at_their_bounds(layer: Unpack, tmp_path: Path) -> Non
     assert "refused layer" in layer(member("f", **{f"a{number}": "x" for number in range(20_000)}))["error"]
     answer = layer(member("/".join(["d"] * 2000) + "/" + "n" * 90))["info"]
     assert answer["entries"] == 1 and answer["rss"] < 64 << 10
+    assert "info" in layer(member("d"))  # a file in its place: pytest could not remove such a depth
+    assert (tmp_path / "dest/d").is_file()
     links = header(b"f", b"0") + b"".join(header(b"l%d" % number, b"0") for number in range(20_000))
     answer = layer(links + bytes(1024))["info"]
     assert answer["entries"] == 20_001 and answer["rss"] < 64 << 10 and len(os.listdir(tmp_path / "dest")) >= 20_001
