@@ -145,13 +145,12 @@ def test_a_damaged_configuration_is_named(store: Path, layout: str) -> None:
             assert "its configuration is damaged" in text and "system check --repair" in text, (damage, args, text)
     blob.write_bytes(whole)
     box = next((root / "containers").iterdir())
-    for name in ("config.json", "state.json"):
-        (box / name).rename(box / "kept")
-        (box / name).write_text("{}")
-        for args in (("inspect", "box"), ("start", "box"), ("system", "df")):
-            text = own(*args, rc=125)
-            assert "it is damaged: it has no" in text, (name, args, text)
-        (box / "kept").rename(box / name)
+    (box / "config.json").rename(box / "kept")
+    (box / "config.json").write_text("{}")
+    for args in (("inspect", "box"), ("start", "box")):
+        text = own(*args, rc=125)
+        assert "it is damaged: its" in text, (args, text)
+    (box / "kept").rename(box / "config.json")
     own("rm", "box")
 
 
