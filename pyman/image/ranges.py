@@ -93,7 +93,7 @@ def copy(connection: Connection, path: str, ranges: list[Range], out: Callable[[
                     wanted.take(at, data)
             else:
                 several = several and len(asked) == 1  # a server that takes the first of several
-                at, _ = _content_range(response.headers.get("Content-Range") or "")
+                at, _ = content_range(response.headers.get("Content-Range") or "")
                 for data in connection.pieces(response):
                     wanted.take(at, data)
                     at += len(data)
@@ -111,7 +111,7 @@ def copy(connection: Connection, path: str, ranges: list[Range], out: Callable[[
             connection.access.wait(breaks)
 
 
-def _content_range(text: str) -> Range:
+def content_range(text: str) -> Range:
     """(first byte, end) of a Content-Range. ImageError."""
     unit, _, rest = text.strip().partition(" ")
     first, _, last = rest.partition("/")[0].partition("-")
@@ -141,7 +141,7 @@ def _parts(connection: Connection, response: Any) -> Iterator[tuple[int, bytes]]
                 raise Broken("it ended between two parts")
         headers, _, buffer = buffer.partition(b"\r\n\r\n")
         found = [line.partition(b":")[2] for line in headers.split(b"\r\n") if line.lower().startswith(b"content-range:")]
-        at, end = _content_range(found[0].decode("latin-1") if found else "")
+        at, end = content_range(found[0].decode("latin-1") if found else "")
         while at < end:
             if not buffer and not more():
                 raise Broken("it ended in the middle of a part")

@@ -175,7 +175,7 @@ class RegistrySource:
         while at[0] < descriptor["size"]:
             before, broken = at[0], Broken("")
             response = connection.get(f"blobs/{descriptor['digest']}", {"Range": f"bytes={before}-"} if before else {})
-            skip = before if before and response.status_code == 200 else 0  # a registry without ranges starts again
+            skip = before - _start(response, before) if before else 0  # a registry without ranges starts again
             try:
                 for piece in connection.pieces(response):
                     if skip:
@@ -207,3 +207,18 @@ class RegistrySource:
                 )
             broken.again()
             self.access.wait(breaks - 1)
+
+
+def _start(response: Any, asked: int) -> int:
+    """The first byte of an answer to a request for what comes from `asked` on. ImageError if it begins later."""
+    if response.status_code == 200:
+        return 0
+    told = response.headers.get("Content-Range")
+    if not told:
+        return asked
+    from pyman.image import ranges  # where a download goes on only
+
+    first, _ = ranges.content_range(told)
+    if first > asked:
+        raise ImageError("cannot go on with a blob", f"the registry sent what comes from byte {first} on, asked was {asked}")
+    return first

@@ -38,6 +38,7 @@ class Halting(http.server.BaseHTTPRequestHandler):
     go_on = threading.Event()
     stopped = threading.Event()
     starts: list[int] = []
+    whole = False  # whether what is asked for from the middle on comes from the beginning, and says so
 
     def log_message(self, *args: object) -> None:
         pass
@@ -54,10 +55,14 @@ class Halting(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if kind:
             self.send_header("Content-Type", kind)
+        asked = start
+        if start and Halting.whole:
+            start = 0
+            self.send_header("Content-Range", f"bytes 0-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         if len(data) > SIZE:
-            Halting.starts.append(start)
+            Halting.starts.append(asked)
             half = len(data) // 2
             if not self.go_on.is_set():
                 self.wfile.write(data[start:half])
@@ -100,7 +105,9 @@ def killed_half_way(base: Path, name: str) -> Path:
     return left
 
 
-def test_a_killed_pull_goes_on(pyman: Run, base: Path, halting: str) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["the rest", "the whole"])
+def test_a_killed_pull_goes_on(pyman: Run, base: Path, halting: str, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    monkeypatch.setattr(Halting, "whole", whole)
     left = killed_half_way(base, halting)
     have = left.stat().st_size
     assert have > SIZE // 3 and left.stat().st_mode & 0o777 == 0o600
