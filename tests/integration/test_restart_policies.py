@@ -157,7 +157,7 @@ def test_a_killed_waiter_is_replaced(pyman: Run, image: str, base: Path) -> None
     before = json.loads(path.read_text())["restarts"]
     assert "had lost its monitor and is started again, as its restart policy always asks" in pyman("ps", "-a").stderr
     until(lambda: int(field(pyman, "r", "{{.RestartCount}}")) > before)
-    waiter = until(lambda: json.loads(path.read_text())["waiter_pid"])
+    waiter = until(lambda: pyman("ps", "-a") and json.loads(path.read_text())["waiter_pid"])  # ps writes down that it has ended
     os.kill(waiter, signal.SIGKILL)
     until(lambda: ended(waiter))
     pyman("stop", "r")
