@@ -6,11 +6,10 @@ What is not written down anywhere else is lost: how often it was restarted, what
 from __future__ import annotations
 
 import os
-import time
 
 from pyman import errors, paths
 from pyman.engine import container_records
-from pyman.engine.container import STATE_KINDS, Container, finished, names_dir
+from pyman.engine.container import CONFIG_KINDS, STATE_KINDS, Container, finished, names_dir
 from pyman.errors import PymanError, StorageError
 from pyman.linux import process
 from pyman.state import store
@@ -46,17 +45,18 @@ def made_again(container: Container, damage: StorageError) -> dict[str, Any]:
 
 def _made(container: Container, damage: StorageError) -> dict[str, Any]:
     try:
-        config = store.read_json(os.path.join(container.dir, "config.json"))
-        assert config
+        config = store.read_json(os.path.join(container.dir, "config.json"), CONFIG_KINDS)
+        if config is None:
+            raise damage
         state = {**container_records.first_state(config, config["options"]), "name": _name(container, str(config["name"]))}
-    except (PymanError, AssertionError, AttributeError, KeyError, TypeError):
+    except (PymanError, AttributeError, KeyError, TypeError):
         raise damage from None
     used = _volumes(container)
     state["volume_at"], state["mounts"] = used, sorted(used)
     monitor, init = _living(container)
     started = os.path.exists(os.path.join(container.dir, "spec.json"))
     if init:
-        state.update(status="running", pid=init, pid_start=process.start_time(init), boot_id=process.boot_id(), started=_since(init))
+        state.update(status="running", pid=init, pid_start=process.start_time(init), boot_id=process.boot_id(), started=process.began(init))
         state.update(monitor_pid=monitor, monitor_start=process.start_time(monitor))
         state["cgroup"] = store.read_text(os.path.join(container.dir, "cgroup")) or ""
     elif started:
@@ -91,11 +91,6 @@ def _living(container: Container) -> tuple[int, int]:
             init = int(words[2]) if words[2].isdigit() else 0
             return (int(entry), init) if process.start_time(init) else (0, 0)
     return 0, 0
-
-
-def _since(pid: int) -> float:
-    """When a process began, in seconds since 1970."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + process.start_time(pid) / os.sysconf("SC_CLK_TCK")
 
 
 def _volumes(container: Container) -> dict[str, str]:

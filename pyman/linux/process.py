@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from pyman.linux import libc
 
@@ -21,14 +22,14 @@ def start_time(pid: int) -> int:
 
     A zombie counts as gone: its pid still exists, but nothing runs.
     """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            data = file.read()
-    except OSError:
-        return 0
-    # The name (field 2) may contain anything, so count from its last ")".
-    fields = data[data.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+    found = _stat(pid)
+    return 0 if not found or found[1][0] in (b"Z", b"X") else int(found[1][19])
+
+
+def began(pid: int) -> float:
+    """When a process began, in seconds since 1970; 0 if there is none, see `start_time`."""
+    ticks = start_time(pid)
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
 
 def alive(pid: int, started: int) -> bool:
@@ -38,29 +39,29 @@ def alive(pid: int, started: int) -> bool:
 
 def state(pid: int) -> str:
     """What a process does, as ps has it (R, S, D, T stopped, t traced, Z); empty if there is none."""
-    found = _stat(str(pid))
-    return found[1] if found else ""
+    found = _stat(pid)
+    return found[1][0].decode() if found else ""
 
 
 def children(parent: int) -> list[tuple[int, str, str]]:
     """(pid, name, state) of the living children of a process. It reads all of /proc: for slow paths."""
     found = []
     for entry in os.listdir("/proc"):
-        seen = _stat(entry) if entry.isdigit() else None
-        if seen and seen[2] == parent and seen[1] not in "ZX":
-            found.append((int(entry), seen[0], seen[1]))
+        seen = _stat(int(entry)) if entry.isdigit() else None
+        if seen and int(seen[1][1]) == parent and seen[1][0] not in (b"Z", b"X"):
+            found.append((int(entry), seen[0].decode(errors="replace"), seen[1][0].decode()))
     return found
 
 
-def _stat(entry: str) -> tuple[str, str, int] | None:
-    """(name, state, parent) of a process."""
+def _stat(pid: int) -> tuple[bytes, list[bytes]] | None:
+    """(name, the fields from the third on) of a process in /proc/PID/stat; None if there is no such process."""
     try:
-        with open(f"/proc/{entry}/stat", "rb") as file:
-            head, _, rest = file.read().rpartition(b") ")
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            data = file.read()
     except OSError:
         return None
-    fields = rest.split()
-    return head.partition(b" (")[2].decode(errors="replace"), fields[0].decode(), int(fields[1])
+    end = data.rindex(b")")  # the name may contain anything, so count from its last ")"
+    return data[data.index(b"(") + 1 : end], data[end + 2 :].split()
 
 
 def boot_id() -> str:

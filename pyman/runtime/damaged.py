@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 
 from pyman.errors import PymanError
+from pyman.linux import process
 from pyman.runtime import cgroup, store
 from pyman.state import store as files
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BEGUN = 60  # seconds from the copy of a configuration to the container's first process, at most
-_TICKS = 100  # of the kernel's clock in a second, for user space
 
 
 def clear(root: store.Root, container_id: str) -> bool:
@@ -60,7 +59,7 @@ def _find_group(entry: str, container_id: str) -> str:
     named = linux.get("cgroupsPath") if isinstance(linux, dict) else ""
     made = os.stat(copy).st_mtime
     for place in _places(named if isinstance(named, str) else "", container_id):
-        begun = [moment for pid in cgroup.processes(place) if (moment := _begun(pid))] if cgroup.may_be(place) else []
+        begun = [moment for pid in cgroup.processes(place) if (moment := process.began(pid))] if cgroup.may_be(place) else []
         if begun and made - 1 <= min(begun) <= made + _BEGUN:
             return place
     return ""
@@ -75,14 +74,3 @@ def _places(named: str, container_id: str) -> Iterator[str]:
     while top and base.startswith(top):
         yield f"{base}/{name}"
         base = os.path.dirname(base)
-
-
-def _begun(pid: int) -> float:
-    """When a process began, in seconds since the epoch; 0 if it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            data = file.read()
-    except OSError:
-        return 0
-    ticks = int(data[data.rindex(b")") + 2 :].split()[19])
-    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / _TICKS)
