@@ -11,10 +11,6 @@ from pyman.errors import PymanError, StateError
 from pyman.state import events, store
 from pyman.storage import trash
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
-
 
 def remove_container(
     container: Container, *, force: bool = False, timeout: int | None = None, volumes: bool = False, depend: bool = False
@@ -73,7 +69,10 @@ def discard_container(container: Container, *, volumes: bool = True) -> None:
         anonymous, name = set(), ""  # a damaged state file: its name becomes a ghost, which the next use of the name takes over
     cgroups.discard(container)
     _discard_cidfile(container)
-    _discard_run_dir(container)
+    try:
+        trash.remove_tree(container.run_dir)
+    except OSError:
+        pass  # the runtime directory is not to be read: nothing there is of use without its container
     if anonymous:
         from pyman.engine import volume_discard
 
@@ -107,35 +106,3 @@ def _discard_cidfile(container: Container) -> None:
             os.unlink(path)
     except (PymanError, OSError):
         pass  # a damaged container, or somebody else's directory: the container itself goes
-
-
-def _discard_run_dir(container: Container) -> None:
-    path = container.run_dir
-    try:
-        entries = os.listdir(path)
-    except OSError:
-        return
-    for entry in entries:
-        try:
-            os.unlink(os.path.join(path, entry))
-        except IsADirectoryError:
-            _remove_tree(os.path.join(path, entry))
-        except OSError:
-            pass
-    try:
-        os.rmdir(path)
-    except OSError:
-        pass
-
-
-def _remove_tree(path: str) -> None:
-    for root, dirs, files in os.walk(path, topdown=False):
-        for entry in files:
-            os.unlink(os.path.join(root, entry))
-        for entry in dirs:
-            full = os.path.join(root, entry)
-            if os.path.islink(full):
-                os.unlink(full)
-            else:
-                os.rmdir(full)
-    os.rmdir(path)
