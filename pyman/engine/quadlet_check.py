@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -75,6 +76,13 @@ def _of_commands(
     problems, entries = unit.problems, unit.sections.get(section, [])
     found: list[tuple[unitfile.Entry | None, str, bool]] = []
     looking = True
+
+    def right(wrong: tuple[str, str, bool], lines: list[unitfile.Entry]) -> bool:
+        """Whether what is wrong is not there with these lines."""
+        unit.problems, unit.sections[section] = [], lines
+        made = convert.convert(unit, quadlets, True)
+        return not unit.broken and wrong not in _wrong(made, reads)
+
     try:
         if unit.broken:  # what the other lines say
             bad = {(problem.file, problem.line) for problem in problems if not problem.warning}
@@ -85,10 +93,10 @@ def _of_commands(
             wrong = _wrong(made, reads)
             left = unit.sections.get(section, [])
             if wrong:
-                culprit = next((entry for entry in left if _without(entry, wrong[0], unit, section, left, quadlets, reads)), None)
+                culprit = next((entry for entry in left if right(wrong[0], [other for other in left if other is not entry])), None)
                 found.append((culprit, "{}=: {}".format(*wrong[0]), wrong[0][2]))
                 gone, looking = [culprit], culprit is not None
-                rest = culprit and _rest(culprit, wrong[0], unit, section, left, quadlets, reads)
+                rest = culprit and _rest(culprit, left, functools.partial(right, wrong[0]))
                 left = [rest if rest and entry is culprit else entry for entry in left]
             else:  # behind a value that systemd has yet to put in there may be others
                 gone = [entry for entry in left if ("%" in entry.value or "$" in entry.value) and entry.key not in _NEEDED]
@@ -101,15 +109,7 @@ def _of_commands(
     return found
 
 
-def _rest(
-    entry: unitfile.Entry,
-    wrong: tuple[str, str, bool],
-    unit: unitfile.UnitFile,
-    section: str,
-    entries: list[unitfile.Entry],
-    quadlets: sources.Quadlets,
-    reads: Reads,
-) -> unitfile.Entry | None:
+def _rest(entry: unitfile.Entry, entries: list[unitfile.Entry], right: Callable[[list[unitfile.Entry]], bool]) -> unitfile.Entry | None:
     """A line of several words without those that are wrong; the others may hide a mistake as well. None: they cannot be told apart."""
     try:
         pieces = _pieces(words.split(entry.value))
@@ -121,7 +121,7 @@ def _rest(
     for index in range(len(pieces)):
         value = words.join([word for piece in (*pieces[:index], *pieces[index + 1 :]) for word in piece])
         less = unitfile.Entry(entry.key, value, entry.file, entry.line)
-        if _without(entry, wrong, unit, section, [*entries[:at], less, *entries[at:]], quadlets, reads):
+        if right([*entries[:at], less, *entries[at + 1 :]]):
             return less
     return None
 
@@ -135,22 +135,6 @@ def _pieces(line: list[str]) -> list[list[str]]:
         else:
             pieces.append([word])
     return pieces
-
-
-def _without(
-    entry: unitfile.Entry,
-    wrong: tuple[str, str, bool],
-    unit: unitfile.UnitFile,
-    section: str,
-    entries: list[unitfile.Entry],
-    quadlets: sources.Quadlets,
-    reads: Reads,
-) -> bool:
-    """Whether what is wrong is not there without this line."""
-    unit.problems = []
-    unit.sections[section] = [other for other in entries if other is not entry]
-    made = convert.convert(unit, quadlets, True)
-    return not unit.broken and wrong not in _wrong(made, reads)
 
 
 def _wrong(made: service.Service, reads: Reads) -> list[tuple[str, str, bool]]:

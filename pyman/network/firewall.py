@@ -12,6 +12,10 @@ import os
 from pyman.errors import MissingProgram, NetworkError
 from pyman.linux import netlink, process
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MARK, TABLE = 0x70796D61, 100  # packets for the port forwarder's sockets, and the routing table that keeps them here
 _NETLINK_NETFILTER, _GETTABLE = 12, 0x0A01  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
 _PLACES = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft")
@@ -87,7 +91,7 @@ def _run(text: str) -> None:
         raise NetworkError("cannot load the rules of bridge networks", said.split("\n")[0] or "nft failed", hint)
 
 
-def load(networks: list[tuple[str, bool, str]] = []) -> None:  # noqa: B006 (only read)
+def load(networks: Iterable[tuple[str, bool, str]] = ()) -> None:
     """Load the table anew, with walls around `networks`: (device, internal, isolate) of each. NetworkError, MissingProgram."""
     _run(_RULES + "".join(_walls(*network) for network in networks))
 
