@@ -5,12 +5,33 @@ from __future__ import annotations
 import base64
 import http.client
 import http.server
+import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 Request = tuple[str, str, str, int]  # method, path, Authorization, bytes of the body
+
+
+class Listening:
+    """A port of this machine: `_answer` has each connection to it in a thread of its own, until `listener` is closed."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(line,), daemon=True).start()
+
+    def _answer(self, line: socket.socket) -> None:
+        raise NotImplementedError
 
 
 class Proxy:

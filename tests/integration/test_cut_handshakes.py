@@ -8,7 +8,6 @@ import select
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pyman.config.registries import Endpoint
 from pyman.errors import PymanError
 from pyman.image.registry import Access, Connection
 from tests.conftest import Run
+from tests.integration.proxy import Listening
 from tests.integration.test_hostile_registry import Server, servers, tls
 
 __all__ = ["servers", "tls"]  # fixtures
@@ -26,7 +26,7 @@ RESET = struct.pack("ii", 1, 0)
 CUTS = [0, 1, 2, 3, 4, 5, 6, 9, 43, 44, 75, 90, 100, 122, 126, 127, 128, 132, 133, 138, 150, 160, 170, 500, 1000, 1200, 1400, 1600, 2000]
 
 
-class Relay:
+class Relay(Listening):
     """Passes what a client and a server say to each other, and cuts after `left` bytes of the server, by FIN or by RST."""
 
     def __init__(self, upstream: str) -> None:
@@ -35,20 +35,11 @@ class Relay:
         self.left = 0
         self.reset = False
         self.sent = 0  # by the server, in all connections since it was set to nothing
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                line = self.listener.accept()[0]
-            except OSError:
-                return
-            threading.Thread(target=self._pass, args=(line, self.left, self.reset), daemon=True).start()
-
-    def _pass(self, client: socket.socket, left: int, reset: bool) -> None:
+    def _answer(self, client: socket.socket) -> None:
         """One thread has both ends: what another one waits for could not be closed."""
+        left, reset = self.left, self.reset
         with client, socket.create_connection(self.upstream) as server:
             try:
                 while left:

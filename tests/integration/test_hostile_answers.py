@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Run
+from tests.integration.proxy import Listening
 from tests.integration.test_hostile_registry import CONFIG, LAYER, MANIFEST, Server, digest, manifest
 
 MOST = 256 << 20  # bytes after which a server gives up: the client has not
@@ -27,23 +27,13 @@ def packed(size: int) -> bytes:
     return gzip.compress(bytes(size), 1)
 
 
-class Raw:
+class Raw(Listening):
     """A server that writes what `say(path, authorization)` returns: a beginning, and what follows it for ever. `sent`: the most bytes of one answer."""
 
     def __init__(self, say: Say) -> None:
         self.say = say
         self.sent = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(line,), daemon=True).start()
+        super().__init__()
 
     def _answer(self, line: socket.socket) -> None:
         with line:
