@@ -54,13 +54,15 @@ def _kept(state: dict[str, Any], keeper: dict[str, Any]) -> list[Row]:
 
 def _look(attached: list[dict[str, Any]], records: list[dict[str, Any]], why: str, keeper: dict[str, Any]) -> list[Row]:
     """Rows of the bridges' namespace, in which the caller is."""
-    from pyman.network import bridge_mend, firewall, rtnl
+    from pyman.network import bridge_mend, firewall_check, rtnl
 
     fault = bridge_mend.uplink_fault(keeper)
     found = [row("uplink", uplink.DEVICE, why or (fault and fault + _MENDS))]
-    fault = firewall.fault([bridge_mend.walls(record) for record in records])
-    found.append(row("rules", "NAT and walls", fault and fault + _MENDS))
     seen = rtnl.survey()
+    fault = firewall_check.fault([bridge_mend.walls(record) for record in records])
+    found.append(row("rules", "NAT and walls", fault and fault + _MENDS))
+    fault = uplink.forwarding_fault() or bridge_mend.marks_fault(seen)
+    found.append(row("forwarding", "sysctls, marks", fault and fault + _MENDS))
     for status, record in zip(attached, records):
         device = record["network_interface"]
         link = next((link for link in seen["links"] if link["name"] == device), None)

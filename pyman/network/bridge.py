@@ -158,7 +158,12 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any], job: Job) -> str
         index = _index(device)
     lost = known and not index  # somebody has deleted it: its containers hang in the air
     if not index:
-        firewall.guard(device, bool(record.get("internal")), config.option(record, "isolate"))
+        try:
+            firewall.guard(device, bool(record.get("internal")), config.option(record, "isolate"))
+        except NetworkError:
+            from pyman.network import bridge_mend  # somebody has taken away a part of the table
+
+            bridge_mend.rules(job.conf)
         digits = bytes.fromhex(record["id"][:12])  # the same again if it is lost: its containers know it
         mac = bytes((digits[0] & 0xFC | 2,)) + digits[1:]
         try:

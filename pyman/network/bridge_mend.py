@@ -56,6 +56,15 @@ def uplink_fault(keeper: dict[str, Any]) -> str:
     return f"the device {uplink.DEVICE} has no route for IPv{min(lost)}" if lost else ""
 
 
+def marks_fault(seen: dict[str, Any]) -> str:
+    """What the port forwarders lack of the way back of their connections, in what rtnl.survey has seen; empty if it is whole."""
+    for version in (4, 6) if os.path.exists("/proc/net/if_inet6") else (4,):
+        for what in ("rule", "route"):
+            if [what, version] not in seen["marked"]:
+                return f"the port forwarders' {what} for IPv{version}, of routing table {firewall.TABLE}, was deleted"
+    return ""
+
+
 def adopt(sock: _socket.socket, master: int, statuses: list[dict[str, Any]]) -> None:
     """Put the devices of containers that are there already into a bridge made anew."""
     for status in statuses:

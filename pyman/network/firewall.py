@@ -1,7 +1,7 @@
 """NAT and isolation in the network namespace of the bridges, by nftables. Runs inside that namespace.
 
-The table is loaded once, in one transaction; a network that is internal or isolated adds its device's name to a set before the
-device exists, so that no packet passes unseen. Published ports need no rule of their own: see shims/network.c.
+The table is loaded once, in one transaction, which replaces one that is there; a network that is internal or isolated adds its device's
+name to a set before the device exists, so that no packet passes unseen. Published ports need no rule of their own: see shims/network.c.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLACES = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft")
 # reaches its bridge's own address (names), and neither the host's nor what listens at all addresses, which is published ports
 # (shims/network/listen.h).
 _RULES = f"""add table inet pyman
-flush table inet pyman
+delete table inet pyman
 table inet pyman {{
     set internal {{ type ifname; }}
     set isolated {{ type ifname; }}
@@ -128,51 +128,7 @@ def guard(device: str, internal: bool, isolate: str) -> None:
 
 def unguard(device: str) -> None:
     """Take all walls around a device away; harmless if it has none. NetworkError."""
+    if not there():
+        return
     both = ("add", "delete")  # what is not there cannot be deleted
     _run("".join(f'{verb} element inet pyman {name} {{ "{device}" }}\n' for name in ("internal", "isolated", "strict") for verb in both))
-
-
-def fault(networks: list[tuple[str, bool, str]]) -> str:
-    """What the table of this network namespace lacks, walls around `networks` among it; empty if it is whole. MissingProgram."""
-    text = _listing()
-    if not text:
-        return "the table inet pyman was deleted"
-    rules, now = _rules_by_chain(text), _rules_by_chain(_RULES)
-    for chain, count in now.items():
-        if rules.get(chain, 0) < count:
-            return f"the chain {chain} of the table inet pyman has lost rules"
-    for device, internal, isolate in networks:
-        for name in sets_of(internal, isolate):
-            if f'"{device}"' not in text.partition(f"set {name} {{")[2].partition("\tset ")[0].partition("chain ")[0]:
-                return f"the set {name} of the table inet pyman lacks {device}"
-    return ""
-
-
-def _rules_by_chain(text: str) -> dict[str, int]:
-    """Chain -> number of its rules, which each nft words in its own way."""
-    found: dict[str, int] = {}
-    chain = ""
-    for line in text.split("\n"):
-        words = line.split()
-        if words[:1] == ["chain"]:
-            chain = words[1]
-            found[chain] = 0
-        elif words == ["}"]:
-            chain = ""
-        elif chain and words and words[0] != "type":
-            found[chain] += 1
-    return found
-
-
-def _listing() -> str:
-    """nft's list of the table; empty if there is none."""
-    program = find()
-    read_end, write_end = os.pipe()
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, write_end, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
-    pid = os.posix_spawn(program, ["nft", "list", "table", "inet", "pyman"], {"LC_ALL": "C"}, file_actions=actions)
-    for fd in (write_end, null):
-        os.close(fd)
-    with open(read_end, "rb") as pipe:
-        text = pipe.read().decode(errors="replace")
-    return "" if process.wait(pid) else text

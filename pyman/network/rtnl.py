@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pyman.network import subnets
+from pyman.network import firewall, subnets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +49,10 @@ def _add(found: set[Subnet], text: str | None, prefix: int) -> None:
 def survey() -> dict[str, Any]:
     """Devices, addresses and routes of this process's network namespace, as plain data for `network test`.
 
-    {"links": [{"name", "index", "master" (number of its bridge), "up", "carrier"}], "addresses": [{"device", "address", "prefix"}], "routes": [{"to", "via", "device"}]}
+    {"links": [{"name", "index", "master" (number of its bridge), "up", "carrier"}], "addresses": [{"device", "address", "prefix"}], "routes": [{"to", "via", "device"}],
+    "marked": ["rule" or "route", version of IP] of what the firewall's marks lead by}
     """
-    result: dict[str, Any] = {"links": [], "addresses": [], "routes": []}
+    result: dict[str, Any] = {"links": [], "addresses": [], "routes": [], "marked": []}
     with _iproute() as ipr:
         devices: dict[int, str] = {}
         for message in ipr.get_links():
@@ -64,7 +65,12 @@ def survey() -> dict[str, Any]:
             result["addresses"].append(
                 {"device": devices.get(message["index"], ""), "address": str(address), "prefix": message["prefixlen"]}
             )
+        for message in ipr.get_rules():
+            if message.get_attr("FRA_FWMARK") == firewall.MARK and message["table"] == firewall.TABLE:
+                result["marked"].append(["rule", 6 if message["family"] == 10 else 4])
         for message in ipr.get_routes():
+            if message["type"] == 2 and message["table"] == firewall.TABLE and not message["dst_len"]:
+                result["marked"].append(["route", 6 if message["family"] == 10 else 4])
             if message["type"] != 1 or message["table"] != 254:
                 continue
             to = message.get_attr("RTA_DST")

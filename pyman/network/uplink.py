@@ -249,15 +249,27 @@ def run_inside(netns_fd: int, body: Any, name: str) -> None:
         raise errors.from_record(fastjson.loads(text)) if text else NetworkError("cannot set up the network", "a helper process was killed")
 
 
+_SYSCTLS = (
+    ("ipv4/ip_forward", "1"),
+    ("ipv6/conf/all/forwarding", "1"),
+    ("ipv4/tcp_tw_reuse", "1"),  # the port forwarder imitates peers that come again with the same port
+    ("bridge/bridge-nf-call-iptables", "0"),  # packets inside a bridge are no business of the firewall's
+    ("bridge/bridge-nf-call-ip6tables", "0"),
+)
+
+
+def forwarding_fault() -> str:
+    """Which sysctl of this network namespace is not as `set_up` has set it; empty if all are."""
+    for key, value in _SYSCTLS:
+        have = (store.read_text(f"/proc/sys/net/{key}") or value).strip()
+        if have != value:
+            return f"the sysctl net.{key.replace('/', '.')} is {have}, not {value}"
+    return ""
+
+
 def set_up() -> None:
     """Forwarding, and the routing rule of the port forwarders; harmless if they are there. OSError."""
-    for key, value in (
-        ("ipv4/ip_forward", "1"),
-        ("ipv6/conf/all/forwarding", "1"),
-        ("ipv4/tcp_tw_reuse", "1"),  # the port forwarder imitates peers that come again with the same port
-        ("bridge/bridge-nf-call-iptables", "0"),  # packets inside a bridge are no business of the firewall's
-        ("bridge/bridge-nf-call-ip6tables", "0"),
-    ):
+    for key, value in _SYSCTLS:
         try:
             with open(f"/proc/sys/net/{key}", "w") as file:
                 file.write(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def two(pyman: Run, image: str) -> None:
 
 
 A = ("exec", "a")
+# One rule among others.
+REPLACED = 'number=$(nft -a list chain inet pyman forward | sed -n "s/.*oifname @internal drop # handle //p"); '
+REPLACED += 'nft replace rule inet pyman forward handle "$number" oifname "lo" drop'
 # Rounds of: what is done, where (in the bridges' namespace or in the container), which check names it, and how.
 ROUNDS = (
     (
@@ -47,21 +51,34 @@ ROUNDS = (
     ),
     (
         (INSIDE, "ip link set mend0 down", "bridge", "it is down"),
-        (INSIDE, "nft flush chain inet pyman postrouting", "rules", "the chain postrouting of the table inet pyman has lost rules"),
+        (
+            INSIDE,
+            "nft flush chain inet pyman postrouting",
+            "rules",
+            'postrouting of the table inet pyman lacks: oifname "uplink" masquerade',
+        ),
+        (INSIDE, "sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'", "forwarding", "net.ipv4.ip_forward is 0, not 1"),
         (INSIDE, "ip link del uplink", "", ""),  # pasta sees that itself, and may be back already
         (A, "ip route del default", "route", "there is no default route"),
     ),
     (
         (INSIDE, "ip addr del 10.97.1.1/24 dev mend0", "bridge", "it lacks its address 10.97.1.1"),
         (INSIDE, "nft delete element inet pyman internal { mend1 }", "", ""),  # another network's
+        (INSIDE, f"sh -c '{REPLACED}'", "rules", "the chain forward of the table inet pyman lacks: oifname @internal drop"),
         (A, "ip addr flush dev eth0", "address", "eth0 does not have it"),
     ),
     (
         (INSIDE, "ip link set mendv nomaster", "bridge", "the container's device mendv is not in it"),
+        (INSIDE, "ip route flush table 100", "forwarding", "the port forwarders' route for IPv4, of routing table 100, was deleted"),
+        (INSIDE, "nft add chain inet pyman mine", "rules", "the table inet pyman has a chain mine that is not pyman's"),
         (A, "ip link set eth0 down", "link", "it is down"),
     ),
     ((INSIDE, "ip link del mendv", "bridge", "the container's device was deleted"), (A, "true", "link", "no such device")),
-    ((A, "ip link del eth0", "link", "no such device"),),
+    (
+        (A, "ip link del eth0", "link", "no such device"),
+        (INSIDE, "nft add element inet pyman internal { mend0 }", "rules", "the set internal of the table inet pyman has mend0"),
+        (INSIDE, "ip rule del priority 50", "forwarding", "the port forwarders' rule for IPv4"),
+    ),
 )
 
 
@@ -69,7 +86,7 @@ def test_reload_gives_back_what_was_taken(pyman: Run, two: None) -> None:
     before = json.loads(pyman("inspect", "a").stdout)[0]["NetworkSettings"]["Networks"]
     for cases in ROUNDS:
         for place, words, _, _ in cases:
-            pyman(*place, *words.split())
+            pyman(*place, *shlex.split(words))
         found = failing(pyman, "a")
         for _, words, check, why in cases:
             assert not check or why in found.get(check, "(not told of)"), words
@@ -83,6 +100,10 @@ def test_reload_gives_back_what_was_taken(pyman: Run, two: None) -> None:
 
 
 def test_the_next_start_gives_back_the_bridge_and_the_table(pyman: Run, image: str, two: None) -> None:
+    # A part of the table is noticed where the start changes it.
+    pyman(*INSIDE, "nft", "flush table inet pyman; delete set inet pyman internal")
+    pyman("network", "create", "--internal", "--interface-name", "mend5", "five")
+    pyman("run", "--rm", "--network", "five", image, "true")
     for number, words in enumerate(("ip link del mend0", "nft delete table inet pyman")):
         pyman(*INSIDE, *words.split())
         assert pyman("run", "--rm", "--network", "mend", image, *FETCH).stdout == "served\n"
