@@ -13,8 +13,9 @@ from pyman.engine import network_test_bridges, networks
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.network_test_rows import inside, row
 from pyman.engine.option_checks import is_address
-from pyman.network import hosts, rtnl
+from pyman.network import hosts, living, pasta, rtnl
 from pyman.rootless import userns
+from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +37,21 @@ def test(container: Container) -> list[Row]:
     job["host_port"] = listener.getsockname()[1] if listener else _PORT
     rows = network_test_bridges.rows(state, container.run_dir)
     rows += _inside(state, job)
+    silent = _silent(container) if any(port["protocol"] == "udp" for port in state["ports"]) else ""
     for port in state["ports"]:
         for offset in range(port["range"]):
-            rows.append(_published(port, offset))
+            rows.append(_published(port, offset, silent))
     return rows
+
+
+def _silent(container: Container) -> str:
+    """What to tell of the host's own datagrams to published ports, where they get no answer."""
+    state = container.state
+    pid = living.find(state, container.run_dir) if living.expected(state) == "pasta" else 0
+    argv = (store.read_text(f"/proc/{pid}/cmdline") or "").split("\0") if pid else []
+    if not argv or not pasta.silent(argv):
+        return ""
+    return f"; the host's own, by its own address, get no answer from this pasta: {hosts.WITHOUT} mends it"
 
 
 def _questions(container: Container) -> dict[str, Any]:
@@ -194,12 +206,12 @@ def _ask(server: str, name: str, known: bool) -> str:
     return "it does not know the container's own name" if known and answer[3] & 15 else ""
 
 
-def _published(port: dict[str, Any], offset: int) -> Row:
-    """Whether the host's port leads somewhere; a datagram's way cannot be seen from here."""
+def _published(port: dict[str, Any], offset: int, silent: str) -> Row:
+    """Whether the host's port leads somewhere; a datagram's way cannot be seen from here. silent: what to tell of datagrams."""
     number, inner = port["host_port"] + offset, port["container_port"] + offset
     target, detail = f"{port['host_ip'] or '0.0.0.0'}:{number}/{port['protocol']}", f"to port {inner}"
     if port["protocol"] != "tcp":
-        return row("port", target, "", detail + ", not tried: datagrams have no connection")
+        return row("port", target, "", detail + ", not tried: datagrams have no connection" + silent)
     address = port["host_ip"] if port["host_ip"] not in ("", "0.0.0.0", "::") else "127.0.0.1"
     sock = _socket.socket(_socket.AF_INET6 if ":" in address else _socket.AF_INET, _socket.SOCK_STREAM)
     sock.settimeout(_WAIT)

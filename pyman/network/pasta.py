@@ -13,6 +13,7 @@ from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 DNS_FORWARD = "169.254.1.1"
@@ -133,6 +134,28 @@ def _is_apart(given: list[str], own: str) -> bool:
     return any("." in address for address in addresses) and own not in addresses
 
 
+def _address_for_host(given: list[str]) -> str:
+    """By which address the namespace reaches the host with a pasta that offers none: one of the host's that is not the namespace's, too."""
+    from pyman.network import hosts
+
+    own = hosts.host_address()
+    if any(word.startswith(("-a", "--address")) for word in given):
+        return own if _is_apart(given, own) else ""
+    if not own or any(_names(given, *words) for words in (("-i", "--interface"), ("-6", "--ipv6-only"))):
+        return ""  # a copy of which address it gets is pasta's choice, or none
+    return next((address for address in _addresses("self") if address != own and not address.startswith("169.254.")), "")
+
+
+def silent(argv: list[str]) -> bool:
+    """Whether datagrams that the host itself sends by its own address to published ports get no answer from a pasta run by `argv`.
+
+    One that has no address of its own for the host takes them for the gateway's, and leads answers there.
+    """
+    from pyman.network import hosts
+
+    return "--no-map-gw" in argv and "--map-guest-addr" not in argv and not _is_apart(argv, hosts.host_address())
+
+
 def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], program: str) -> list[str]:
     """pasta's command line but for the namespace; what it offers is noted in `info`. given: options of the user's. UsageError."""
     check_options(given)
@@ -151,11 +174,9 @@ def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], prog
             info.dns = [address] if address not in ("", "none") else []
         else:
             info.host_address = address if address != "none" else ""
-    if not info.host_address and "--map-guest-addr" not in known and any(word.startswith(("-a", "--address")) for word in given):
-        from pyman.network import hosts
-
-        own = hosts.host_address()
-        info.host_address = own if _is_apart(given, own) else ""
+    if not _value(given, "--map-guest-addr") and ("--map-guest-addr" not in known or _names(given, "-a", "--address")):
+        # Its own address for the host stands for a copy of the host's address only.
+        info.host_address = _address_for_host(given) or info.host_address
     # The automatic forwarding of whatever is bound is off, unless the user asks for it.
     for letter, long, protocol in (("-t", "--tcp-ports", "tcp"), ("-u", "--udp-ports", "udp")):
         specs = [_pasta_port(port) for port in ports if port["protocol"] == protocol]
@@ -224,19 +245,18 @@ def finish(setup: NetSetup, init_pid: int) -> None:
     os.set_inheritable(setup.log_fd, True)
     setup.info.pids = [(setup.pid, process.start_time(setup.pid))]
     setup.info.private = True
-    setup.info.ip = _address_in(init_pid)
+    setup.info.ip = next(_addresses(str(init_pid)), "")
 
 
-def _address_in(init_pid: int) -> str:
-    """The container's first address that is not loopback, from /proc/PID/net/fib_trie (no netlink needed)."""
+def _addresses(pid: str) -> Iterator[str]:
+    """The IPv4 addresses of a process's network namespace that are not loopback, from /proc/PID/net/fib_trie (no netlink needed)."""
     try:
-        with open(f"/proc/{init_pid}/net/fib_trie") as file:
+        with open(f"/proc/{pid}/net/fib_trie") as file:
             lines = file.read().split("\n")
     except OSError:
-        return ""
+        return
     for line, following in zip(lines, lines[1:]):
         if "|--" in line and "host LOCAL" in following:
             address = line.split()[-1]
             if not address.startswith("127."):
-                return address
-    return ""
+                yield address
