@@ -341,7 +341,7 @@ static void primary_wait(void)
 /* Tells the clients the exit code; with `primary` the primary client alone. */
 static void clients_end(int code, int primary)
 {
-    char packet[5] = {'x', (char)code, (char)(code >> 8), 0, 0};
+    char packet[5] = {'x', (char)code, 0, 0, 0}; /* as wait(2) would pass it on: 255 for -1 */
     for (int c = n_clients - 1; c >= 0; c--) {
         if (clients[c].primary != primary)
             continue;
@@ -515,18 +515,27 @@ static void look_at_memory(const char *group, int kills)
                  counter(group, "memory.peak"));
 }
 
+/* ---- end ---- */
+
+static int timed_out; /* its --timeout is over */
+
+/* What is recorded: -1 for one that its --timeout has killed, as Podman has it. */
+static int exit_code(int status)
+{
+    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return timed_out && sig == SIGKILL ? -1 : sig ? 128 + sig : WEXITSTATUS(status);
+}
+
 static void note_end(int status, int oom)
 {
     char facts[320];
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig);
+    int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", exit_code(status));
     if (sig)
         n += snprintf(facts + n, sizeof facts - (size_t)n, ",\"Signal\":%d", sig);
     snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, log_lost ? ",\"LogLost\":true" : "");
     write_event("died", facts);
 }
-
-/* ---- end ---- */
 
 static char exit_temp[4200];
 static int exit_fd = -1;
@@ -546,8 +555,7 @@ static void write_exit(int status, int oom, long restart_ms)
     char text[512], again[40] = "";
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + sig;
+    int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0, code = exit_code(status);
     if (restart_ms >= 0)
         snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
     int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s}", code, sig, (long long)now.tv_sec,
@@ -902,7 +910,7 @@ int main(int argc, char **argv)
                 nanosleep(&pause, NULL);
             }
         if (at_timer >= 0 && fds[at_timer].revents) {
-            kill(init_pid, SIGKILL);
+            timed_out = kill(init_pid, SIGKILL) == 0;
             close(timer_fd);
             timer_fd = -1;
         }
@@ -950,7 +958,7 @@ int main(int argc, char **argv)
         journal_end();
     if (log_fd >= 0)
         close(log_fd);
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    int code = exit_code(status);
     long wait_ms = restart_after(code);
     reach("monitor:ended");
     int kills = code ? oom_kills(oom_path) - killed_oom : 0, oom = code == 137 && kills > 0;
@@ -982,7 +990,7 @@ int main(int argc, char **argv)
     if (wait_ms >= 0)
         start_again(command, wait_ms);
     /* A service manager takes the exit code of its service's main process for that of the service. */
-    snprintf(code_option, sizeof code_option, "--exit-code=%d", code);
+    snprintf(code_option, sizeof code_option, "--exit-code=%d", code & 255);
     if (wait_ms < 0 && command && cleanup_alone && primary_gone)
         execute(command, "--rm", notify_fd >= 0 ? code_option : NULL);
     else if (wait_ms < 0 && command && tidy && !cleanup_alone && !fork()) /* nobody waits for that */

@@ -94,4 +94,4 @@ def attach_container(
     if result.exit_code is not None:
         return int(result.exit_code)
     record = store.read_json(container.exit_path)  # the monitor was lost before it could say
-    return int(record["exit_code"]) if record else 137
+    return int(record["exit_code"]) & 255 if record else 137

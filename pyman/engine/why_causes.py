@@ -152,13 +152,9 @@ def _signalled(run: Run) -> Cause | None:
     if number in _OWN:
         kind, sentence, hint = _OWN[number]
         return (kind, f"{sentence} ({name})", proof, hint)
-    if number == 9 and run.get("timeout") and run["finished"] - run["started"] >= run["timeout"] - 0.5:
-        return (
-            "timeout",
-            f"was killed at the end of its --timeout of {run['timeout']} second{'s' if run['timeout'] != 1 else ''}",
-            proof,
-            "",
-        )
+    if run["exit_code"] == -1:
+        length = f" of {run['timeout']} second{'s' if run['timeout'] != 1 else ''}" if run.get("timeout") else ""
+        return ("timeout", f"was killed at the end of its --timeout{length}", proof, "")
     if number == 9:
         proof.append("no pyman command asked for it, and the kernel counted no out-of-memory kill of it")
         return ("killed-from-host", "was killed with SIGKILL from outside: by a process of the host, not by pyman", proof, "")

@@ -30,7 +30,8 @@ def test_who_ended_it(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "w-deaf", image, "sleep", "600")
     pyman("run", "-d", "--name", "w-kill", image, "sleep", "600")
     pyman("run", "-d", "--name", "w-host", image, "sleep", "600")
-    pyman("run", "--name", "w-timeout", "--timeout", "1", image, "sleep", "600", rc=137)
+    pyman("run", "--name", "w-timeout", "--timeout", "1", image, "sleep", "600", rc=255)
+    assert pyman("wait", "w-timeout").stdout == pyman("inspect", "--format", "{{.State.ExitCode}}", "w-timeout").stdout == "-1\n"
     stat = Path(f"/proc/{pid_of(pyman, 'w-stop')}/status")
     until(lambda: bool(int(stat.read_text().split("SigCgt:\t")[1].split("\n")[0], 16) & 1 << 14))  # the shell has set its trap
     pyman("stop", "w-stop")
@@ -44,7 +45,7 @@ def test_who_ended_it(pyman: Run, image: str, base: Path) -> None:
         "w-deaf": ("stopped", 137, ["did not heed SIGTERM", "within 1 second", "--init"]),
         "w-kill": ("killed", 137, ["pyman kill with SIGKILL", f"uid {os.getuid()}"]),
         "w-host": ("killed-from-host", 137, ["from outside", "no out-of-memory kill"]),
-        "w-timeout": ("timeout", 137, ['--timeout of 1 second"']),
+        "w-timeout": ("timeout", -1, ['--timeout of 1 second"']),
     }
 
     def check() -> None:
@@ -52,7 +53,7 @@ def test_who_ended_it(pyman: Run, image: str, base: Path) -> None:
             answer = why(pyman, name)
             text = json.dumps(answer)
             if name == "w-timeout" and answer["Removed"]:
-                cause, words = "killed-from-host", []  # the option went with the container
+                words = ['--timeout"']  # how long it was went with the container
             assert (answer["Cause"], answer["ExitCode"]) == (cause, code), text
             assert all(word in text for word in words), text
 
