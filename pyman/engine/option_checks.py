@@ -55,9 +55,6 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     for item in opts.get("env_merge") or []:
         if "=" not in item.lstrip("="):
             raise _invalid(item, "env-merge", "the form is NAME=VALUE", "for example: --env-merge 'PATH=/opt/bin:${PATH}'")
-    for item in opts.get("sysctl") or []:
-        if "=" not in item.lstrip("="):
-            raise _invalid(item, "sysctl", "the form is NAME=VALUE")
     if not -1000 <= int(opts.get("oom_score_adj") or 0) <= 1000:
         raise _invalid(str(opts["oom_score_adj"]), "oom-score-adj", "it must be -1000 to 1000")
     if any(char <= " " or char == "\x7f" for char in opts.get("hostname") or ""):
@@ -93,6 +90,8 @@ def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
 
         health.duration("--retry-delay", opts["retry_delay"])
     devices.entries(opts.get("device") or [])
+    for item in opts.get("sysctl") or []:
+        specgen.sysctl(item)
     for limit in specgen.rlimits(opts, {}) if opts.get("ulimit") else ():
         if limit["type"].removeprefix("RLIMIT_") not in program.RLIMITS:
             name = limit["type"].removeprefix("RLIMIT_").lower()

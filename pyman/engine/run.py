@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pyman import stages
+from pyman import exitcodes, stages
 from pyman.config import containers as containers_conf
 from pyman.engine import attach, logopts, remove, restart_policy, start, stop
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import NoSuchContainer, PymanError
+from pyman.errors import NetworkError, NoSuchContainer, PymanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ def start_attached(
         sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, warn=warn)
-    except PymanError:
+    except PymanError as err:
         if auto_remove:
             remove.remove_container(container, force=True, volumes=True)
+        if isinstance(err, NetworkError):  # as Podman: a port that is taken, for example
+            err.exit_code = exitcodes.CANNOT_INVOKE
         raise
     finally:
         if theirs:

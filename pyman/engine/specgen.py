@@ -232,13 +232,25 @@ def _devices(specs: list[str]) -> list[dict[str, Any]]:
     return devices.entries(specs)
 
 
+def sysctl(item: str) -> tuple[str, str]:
+    """The name and value of a --sysctl. UsageError: it has another form, or is none of a namespace's."""
+    key, separator, value = item.partition("=")
+    if not key or not separator:
+        raise UsageError(f"invalid value {item!r} for --sysctl", "the form is NAME=VALUE")
+    if not key.startswith(("net.", "fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")):
+        raise UsageError(
+            f"cannot set sysctl {key}",
+            "it belongs to the whole machine, not to a namespace",
+            "only net.*, fs.mqueue.* and kernel.{msg,sem,shm}* can be set for a container",
+        )
+    return key, value
+
+
 def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -> dict[str, str]:
     """--sysctl over the defaults; a default for a namespace the container shares is left out, an option is an error."""
     result = {}
     for item in [*(item for item in defaults if ns.own("network" if item.startswith("net.") else "ipc")), *items]:
-        key, separator, value = item.partition("=")
-        if not separator:
-            raise UsageError(f"invalid sysctl {item!r}", "the form is NAME=VALUE")
+        key, value = sysctl(item)
         if key.startswith("net."):
             if not ns.own("network"):
                 raise UsageError(
@@ -246,15 +258,8 @@ def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -
                     f"the container shares its network namespace (--network {ctx.network_mode})",
                     "set it on the host",
                 )
-        elif key.startswith(("fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")):
-            if not ns.own("ipc"):
-                raise UsageError(f"cannot set sysctl {key}", "the container shares its IPC namespace", "leave --ipc private")
-        else:
-            raise UsageError(
-                f"cannot set sysctl {key}",
-                "it belongs to the whole machine, not to a namespace",
-                "only net.*, fs.mqueue.* and kernel.{msg,sem,shm}* can be set for a container",
-            )
+        elif not ns.own("ipc"):
+            raise UsageError(f"cannot set sysctl {key}", "the container shares its IPC namespace", "leave --ipc private")
         result[key] = value
     return result
 

@@ -18,8 +18,8 @@ PROXIED = tuple(n for n in range(1, 32) if n not in (9, 13, 17, 18, 19, 20, 21, 
 _TIOCGWINSZ = 0x5413
 
 
-def parse_detach_keys(text: str) -> bytes:
-    """The byte sequence of Podman's notation: comma-separated single characters or ctrl-X. UsageError."""
+def parse_detach_keys(text: str, wrong: int | None = None) -> bytes:
+    """The byte sequence of Podman's notation: comma-separated single characters or ctrl-X. UsageError, with the exit code `wrong`."""
     result = b""
     for key in text.split(",") if text else []:
         if len(key) == 1:
@@ -28,7 +28,10 @@ def parse_detach_keys(text: str) -> bytes:
             result += bytes([ord(key[5].upper()) & 0x1F])
         else:
             raise UsageError(
-                f"invalid detach keys {text!r}", f"{key!r} is neither one character nor ctrl-X", "for example: --detach-keys ctrl-p,ctrl-q"
+                f"invalid detach keys {text!r}",
+                f"{key!r} is neither one character nor ctrl-X",
+                "for example: --detach-keys ctrl-p,ctrl-q",
+                exit_code=wrong,
             )
     return result
 

@@ -43,14 +43,14 @@ def test_a_port_in_use_names_its_holder(pyman: Run, image: str) -> None:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         port = sock.getsockname()[1]
-        done = pyman("run", "--rm", "-p", f"127.0.0.1:{port}:80", image, "true", rc=125)
+        done = pyman("run", "--rm", "-p", f"127.0.0.1:{port}:80", image, "true", rc=126)
     assert "in use" in done.stderr and f"pid {os.getpid()}" in done.stderr
 
 
 def test_low_ports_name_the_sysctl(pyman: Run, image: str) -> None:
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as file:
         limit = int(file.read())
-    done = pyman("run", "--rm", "-p", f"{limit - 1}:80", image, "true", rc=125)
+    done = pyman("run", "--rm", "-p", f"{limit - 1}:80", image, "true", rc=126)
     assert f"ip_unprivileged_port_start={limit - 1}" in done.stderr
 
 

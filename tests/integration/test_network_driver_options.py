@@ -51,7 +51,7 @@ def test_ranges_and_their_end(pyman: Run, image: str) -> None:
     for name in ("a", "b"):
         pyman("run", "-d", "--name", name, "--network", "few", image, "sleep", "600")
     assert [attached(pyman, name)["few"]["IPAddress"] for name in ("a", "b")] == ["10.99.3.100", "10.99.3.101"]
-    assert "10.99.3.100 to 10.99.3.101 are taken" in pyman("run", "--rm", "--network", "few", image, "true", rc=125).stderr
+    assert "10.99.3.100 to 10.99.3.101 are taken" in pyman("run", "--rm", "--network", "few", image, "true", rc=126).stderr
     # Asked for, an address outside the range is given.
     assert pyman("run", "--rm", "--network", "few:ip=10.99.3.5", image, "hostname", "-i").stdout == "10.99.3.5\n"
 
@@ -147,7 +147,7 @@ def test_vlan(pyman: Run, image: str, base: Path) -> None:
     pyman("network", "create", "-o", "vlan=7", "tagged")
     done = pyman("run", "-d", "--name", "srv", "--network", "tagged", image, *SERVER, "tagged", rc=None)
     if done.returncode:
-        assert "cannot filter VLANs" in done.stderr and "without -o vlan" in done.stderr and done.returncode == 125
+        assert "cannot filter VLANs" in done.stderr and "without -o vlan" in done.stderr and done.returncode == 126
         until(lambda: not processes(base))
         return
     keeper = keeper_of(base)

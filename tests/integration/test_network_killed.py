@@ -63,7 +63,7 @@ def test_the_monitor_starts_its_helper_again(pyman: Run, image: str) -> None:
         assert not child(own, "pyman")
         assert f"(pid {os.getpid()})" in pyman("network", "reload", "bridged", rc=125).stderr
         # A container that has a port is named as well.
-    assert "by container pasta" in pyman("run", "--rm", "-p", f"{cases['pasta'][2]}:80", image, "true", rc=125).stderr
+    assert "by container pasta" in pyman("run", "--rm", "-p", f"{cases['pasta'][2]}:80", image, "true", rc=126).stderr
     pyman("network", "reload", "bridged")
     assert fetch(port) == "bridged\n"
 

@@ -82,7 +82,7 @@ def test_slirp4netns_has_no_ipv6_ports(pyman: Run, image: str) -> None:
 
 def test_pastas_own_refusals_are_told(pyman: Run, image: str) -> None:
     for option, why in (("--nonsense", "--nonsense"), ("-t,99999", "99999"), ("stray", "command given")):
-        done = pyman("run", "--rm", "--network", f"pasta:{option}", image, "true", rc=125)
+        done = pyman("run", "--rm", "--network", f"pasta:{option}", image, "true", rc=126)
         assert why in done.stderr and "syslog" not in done.stderr, done.stderr
     assert not pyman("ps", "-aq").stdout
 
@@ -240,12 +240,12 @@ def test_hooks_finish_the_network(pyman: Run, image: str, base: Path) -> None:
     seen.unlink()
     assert "dummy7" not in sh(pyman, image, "ls /sys/class/net", "--network", "host", env=env) and not seen.exists()
     hook.write_text("#!/bin/sh\necho no such tunnel >&2; exit 7\n")
-    done = pyman("run", "--rm", "--name", "failed", "--network", "podman", image, "true", rc=125, env=env)
+    done = pyman("run", "--rm", "--name", "failed", "--network", "podman", image, "true", rc=126, env=env)
     assert "no such tunnel" in done.stderr and "exit code 7" in done.stderr and str(hook) in done.stderr and "setup_hooks" in done.stderr
     hook.chmod(0o644)
-    assert "Permission denied" in pyman("run", "--rm", image, "true", rc=125, env=env).stderr
+    assert "Permission denied" in pyman("run", "--rm", image, "true", rc=126, env=env).stderr
     hook.unlink()
-    assert "No such file" in pyman("run", "--rm", image, "true", rc=125, env=env).stderr
+    assert "No such file" in pyman("run", "--rm", image, "true", rc=126, env=env).stderr
     assert not pyman("ps", "-aq").stdout
     assert stat.S_ISREG(os.stat(conf).st_mode)
 

@@ -122,7 +122,7 @@ def test_conflicts_are_named(pyman: Run, image: str, mode: str, base: Path) -> N
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         port = sock.getsockname()[1]
-        said = pyman("run", "--rm", "--network", mode, "-p", f"127.0.0.1:{port}:80", image, "true", rc=125).stderr
+        said = pyman("run", "--rm", "--network", mode, "-p", f"127.0.0.1:{port}:80", image, "true", rc=126).stderr
         assert f"pid {os.getpid()}" in said and f"{port}" in said
     # For a mapping without an address the port has to be free on all of them.
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
@@ -134,15 +134,15 @@ def test_conflicts_are_named(pyman: Run, image: str, mode: str, base: Path) -> N
             sock.bind((address, 0))
             sock.listen()
             port = sock.getsockname()[1]
-            said = pyman("run", "--rm", "--network", mode, "-p", f"{port}:80", image, "true", rc=125).stderr
+            said = pyman("run", "--rm", "--network", mode, "-p", f"{port}:80", image, "true", rc=126).stderr
             assert f"cannot publish port {port}/tcp" in said and f"pid {os.getpid()}" in said
     port = free_port()
     pyman("run", "-d", "--name", "holder", "--network", mode, "-p", f"{port}:80", image, "sleep", "600")
-    said = pyman("run", "--rm", "--network", mode, "-p", f"{port}:80", image, "true", rc=125).stderr
+    said = pyman("run", "--rm", "--network", mode, "-p", f"{port}:80", image, "true", rc=126).stderr
     assert "by container holder" in said and "pyman stop holder" in said
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as file:
         limit = int(file.read())
-    said = pyman("run", "--rm", "--network", mode, "-p", f"{limit - 1}:80", image, "true", rc=125).stderr
+    said = pyman("run", "--rm", "--network", mode, "-p", f"{limit - 1}:80", image, "true", rc=126).stderr
     assert (
         f"net.ipv4.ip_unprivileged_port_start is {limit}" in said and f"sysctl -w net.ipv4.ip_unprivileged_port_start={limit - 1}" in said
     )

@@ -89,7 +89,10 @@ def test_latest_and_names(pyman: Run, two: Path) -> None:
     pyman("pause", "one")
     assert "it is paused" in pyman("attach", "one", rc=125).stderr and "it is paused" in pyman("start", "-a", "one", rc=125).stderr
     pyman("unpause", "one")
-    assert "BAD" in pyman("exec", "--detach-keys", "BAD", "one", "true", rc=125).stderr
+    assert "BAD" in pyman("exec", "--detach-keys", "BAD", "one", "true", rc=255).stderr
+    for words, arguments, code in (("attach", (), 125), ("start -a", (), 125), ("run", ("true",), 126), ("exec -d", ("true",), 125)):
+        done = pyman(*words.split(), "--detach-keys", "BAD", "one", *arguments, rc=code)
+        assert "invalid detach keys 'BAD'" in done.stderr
 
 
 def test_exec_waits_for_the_start(pyman: Run, base: Path, two: Path) -> None:
@@ -212,5 +215,5 @@ def test_exec_options(pyman: Run, two: Path, base: Path) -> None:
         base, ["exec", "-it", "--detach-keys", "ctrl-a", "one", "sh", "-c", "echo ready; read line"], b"\x01", b"ready"
     )
     assert code == 0, seen
-    assert "invalid detach keys" in pyman("exec", "-t", "--detach-keys", "ctrl-?", "one", "touch", "/made", rc=125).stderr
+    assert "invalid detach keys" in pyman("exec", "-t", "--detach-keys", "ctrl-?", "one", "touch", "/made", rc=255).stderr
     pyman("exec", "one", "test", "-e", "/made", rc=1)

@@ -162,7 +162,7 @@ def test_completion_of_values(pyman: Run, image: str) -> None:
 
 def test_failures_of_a_start_name_their_cause(pyman: Run, image: str, tmp_path: Path) -> None:
     volumes = pyman("volume", "ls", "-q").stdout
-    done = pyman("run", "--rm", "--name", "failed", "--network", "pasta:--bogus", image, "true", rc=125)
+    done = pyman("run", "--rm", "--name", "failed", "--network", "pasta:--bogus", image, "true", rc=126)
     assert "--bogus" in done.stderr and "pasta" in done.stderr
     done = pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=125)
     assert "cannot give /usr/share/doc" in done.stderr and "not permitted" in done.stderr and ":U" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyman.cli import selection
 from pyman.engine import attach
 from pyman.errors import PymanError, StateError, UsageError
+from pyman.monitor import terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def attach_to(container: Container, opts: Any, stdin: bool, then: Callable[[], o
     if container.state["status"] == "paused":  # it would heed nothing: neither input nor the signals that are passed on
         raise StateError(f"cannot attach to container {container.name}", "it is paused", f"pyman unpause {container.name}")
     options = container.config["options"]
+    keys = attach.detach_keys(opts, options)
+    terminal.parse_detach_keys(keys)
     sock = attach.open_attach(container)
     container.event("attach")
     then()
@@ -43,7 +46,7 @@ def attach_to(container: Container, opts: Any, stdin: bool, then: Callable[[], o
         sock,
         stdin=bool(options.get("interactive")) and stdin,
         tty=bool(options.get("tty")),
-        detach_keys=attach.detach_keys(opts, options),
+        detach_keys=keys,
         sig_proxy=opts.get("sig_proxy") is not False,
     )
     return 0 if code == attach.DETACHED else code

@@ -73,12 +73,13 @@ def main(opts: Any, args: list[str]) -> int:
         )
     warn_of_input(opts)
     keys = opts.get("detach_keys") or ""
-    terminal.parse_detach_keys(keys)  # a mistake is found before the command runs
+    wrong = exitcodes.PYMAN_FAILED if opts.get("detach") else exitcodes.EXEC_FAILED
+    terminal.parse_detach_keys(keys, wrong)  # a mistake is found before the command runs
     if opts.get("tty"):
         from pyman.engine import attach  # terminals only
 
         keys = attach.detach_keys(opts, {})
-        terminal.parse_detach_keys(keys)
+        terminal.parse_detach_keys(keys, wrong)
     try:
         if opts.get("detach"):
             from pyman.engine import exec_detached  # these only

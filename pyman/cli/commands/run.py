@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pyman import exitcodes
 from pyman.cli.dispatch import print_warning, warn_of_input
 from pyman.engine import create, run
 from pyman.errors import PymanError, UsageError
@@ -43,6 +44,10 @@ def main(opts: Any, args: list[str]) -> int:
     if opts.get("detach") and opts.get("attach"):
         raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
     warn_of_input(opts)
+    if opts.get("detach_keys"):
+        from pyman.monitor import terminal  # hardly ever
+
+        terminal.parse_detach_keys(opts["detach_keys"], exitcodes.CANNOT_INVOKE)
     container = create.create_container(opts, args, lambda: progress(opts), owned=True, warn=print_warning)
     write_cidfile(opts, container)
 

@@ -57,6 +57,9 @@ def _attached(opts: Any, args: list[str]) -> int:
     if "detach_keys" in opts.given:
         merged["detach_keys"] = opts["detach_keys"]
         merged["_given"] = [*(merged.get("_given") or []), "detach_keys"]
+        from pyman.monitor import terminal  # hardly ever
+
+        terminal.parse_detach_keys(opts["detach_keys"] or "")
     with container:
         running = container.state["status"] in ("running", "paused", "initialized")
     if running and container.state["status"] == "initialized":
