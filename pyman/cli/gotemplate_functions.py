@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli.gotemplate_print import ABSENT, WIDEST, kind, printf, text
+from pyman.cli.gotemplate_time import Duration
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ def _length(value: Any) -> int:
 
 
 def _comparable(left: Any, right: Any) -> None:
-    kinds = {kind(value) for value in (left, right)}
+    kinds = {"int" if isinstance(value, Duration) else kind(value) for value in (left, right)}
     if len(kinds) > 1 and "<nil>" not in kinds:
         raise TypeError(f"incompatible types for comparison: {kind(left)} and {kind(right)}")
     if isinstance(left, (dict, list, tuple)) and right is not None:

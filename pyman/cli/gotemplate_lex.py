@@ -13,9 +13,15 @@ _DIGITS = "0123456789"
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", "'": "'", '"': '"'}
 
 
-def error(position: int, why: str) -> UsageError:
+class TemplateError(UsageError):
+    """A template is wrong; `printed` is what it has printed before the mistake."""
+
+    printed = ""
+
+
+def error(position: int, why: str) -> TemplateError:
     """The error for a mistake at `position` (from 0) of a template."""
-    return UsageError(f"invalid template at character {position + 1}", why, "fields are written {{.Name}}; --format json shows them all")
+    return TemplateError(f"invalid template at character {position + 1}", why, "fields are written {{.Name}}; --format json shows them all")
 
 
 class Token:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyman.cli.gotemplate_time import Moment
+from pyman.cli.gotemplate_time import Duration, Moment
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -24,6 +24,36 @@ class Map(dict):  # type: ignore[type-arg]
     """A map whatever its keys are; a plain dictionary with capital letters in front is a structure."""
 
 
+class Struct(dict):  # type: ignore[type-arg]
+    """A record whose fields are all known; `more` are fields under Go's names, which its JSON does not show.
+
+    ordered: `more` has all of them, in the order in which they are printed. also: old names of fields, which are not printed.
+    """
+
+    __slots__ = ("also", "more", "ordered")
+
+    def __init__(self, value: dict[str, Any], more: dict[str, Any] | None = None, ordered: bool = False) -> None:
+        super().__init__(value)
+        self.more = more or {}
+        self.ordered = ordered
+        self.also: dict[str, Any] = {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """One field."""
+        if name in self.more:
+            return self.more[name]
+        for key, inner in self.more.items() if self.ordered else ():
+            if key[:1] == "(" and name in inner.more:
+                return inner.more[name]
+        return super().get(name, self.also.get(name, default))
+
+    def names(self) -> list[str]:
+        """The fields' names, for an error."""
+        if not self.ordered:
+            return [str(key)[:1].upper() + str(key)[1:] for key in self]
+        return [name for key, value in self.more.items() for name in (value.names() if key[:1] == "(" else [key])]
+
+
 class Absent(str):
     """What a map gives for a key it does not have: empty, but printed as Go does."""
 
@@ -39,8 +69,10 @@ def text(value: Any) -> str:
         return "<nil>"
     if value is ABSENT:
         return "<no value>"
-    if isinstance(value, Moment):
+    if isinstance(value, (Moment, Duration)):
         return value.go()
+    if isinstance(value, Struct) and value.ordered:
+        return "{" + " ".join(map(text, value.more.values())) + "}"
     if isinstance(value, float):
         if value - value != 0:
             return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
@@ -56,6 +88,8 @@ def text(value: Any) -> str:
 
 def kind(value: Any) -> str:
     """Go's word for the type of a value."""
+    if isinstance(value, (Moment, Duration)):
+        return value.kind
     names = {bool: "bool", int: "int", float: "float64", str: "string", Absent: "string", list: "[]interface {}", tuple: "[]interface {}"}
     return "<nil>" if value is None else names.get(type(value), "map[string]interface {}")
 
@@ -73,10 +107,10 @@ def _verb(verb: str, value: Any, precision: int, flags: str) -> str:
     """One value by one verb, without its width."""
     if verb == "v":
         return text(value)
-    if isinstance(value, Moment):
-        value = value.go()
     if verb == "T":
         return kind(value)
+    if isinstance(value, Moment) or (isinstance(value, Duration) and verb in "sq"):
+        value = value.go()
     if isinstance(value, (list, tuple)) and verb in "sdqxX":
         return "[" + " ".join(_verb(verb, item, precision, flags) for item in value) + "]"
     if isinstance(value, bool):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyman.cli import gotemplate_time
 from pyman.cli.gotemplate_functions import FUNCTIONS
-from pyman.cli.gotemplate_lex import error
-from pyman.cli.gotemplate_print import ABSENT, MAPS, Map, kind, text
+from pyman.cli.gotemplate_lex import TemplateError, error
+from pyman.cli.gotemplate_print import ABSENT, MAPS, Map, Struct, kind, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,20 +19,6 @@ _MOST_STEPS = 2_000_000  # parts that are run: nested ranges over long lists mus
 # Fields of Podman's that are nil without a health check, or without --size.
 _NIL = ("Health", "Healthcheck", "HealthCheck", "SizeRw", "SizeRootFs")
 NOTHING = object()
-
-
-class Struct(dict):  # type: ignore[type-arg]
-    """A record whose fields are all known, though its keys are small letters; `more` are fields that its JSON does not show."""
-
-    __slots__ = ("more",)
-
-    def __init__(self, value: dict[str, Any], more: dict[str, Any] | None = None) -> None:
-        super().__init__(value)
-        self.more = more or {}
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """One field."""
-        return super().get(name, self.more.get(name, default))
 
 
 class Scope:
@@ -52,11 +38,11 @@ class Leave(Exception):
 
 def field(value: Any, name: str, position: int, parent: str) -> Any:
     """value.name; a map's missing key is absent, another's is an error that lists the fields."""
-    if isinstance(value, gotemplate_time.Moment):
+    if isinstance(value, (gotemplate_time.Moment, gotemplate_time.Duration)):
         try:
             return gotemplate_time.method(value, name)
         except KeyError:
-            raise error(position, f"a time has no {name!r}; known are {gotemplate_time.known()}") from None
+            raise error(position, f"a {value.word} has no {name!r}; known are {gotemplate_time.known(value)}") from None
         except ValueError as err:
             raise error(position, f"error calling {name}: {err}") from err
     if value is ABSENT or (value is None and parent in MAPS):
@@ -67,15 +53,16 @@ def field(value: Any, name: str, position: int, parent: str) -> Any:
     if found is not NOTHING:
         return Map(found) if name in MAPS and type(found) is dict else found
     lowered = name.lower()
-    known = [key for key in value if isinstance(key, str) and key.lower() == lowered]
-    if known:
-        return value[known[0]]
+    for keys in (value.names() if isinstance(value, Struct) and value.ordered else (), value):
+        for key in keys:
+            if isinstance(key, str) and key.lower() == lowered:
+                return value.get(key)
     if parent in MAPS or not (isinstance(value, Struct) or any(isinstance(key, str) and key[:1].isupper() for key in value)):
         return ABSENT
     if name in _NIL:
         return None
-    spelled = [str(key)[:1].upper() + str(key)[1:] for key in value] if isinstance(value, Struct) else map(str, value)
-    raise error(position, f"there is no field {name!r}; known are {', '.join(sorted(spelled))}")
+    names = value.names() if isinstance(value, Struct) else map(str, value)
+    raise error(position, f"there is no field {name!r}; known are {', '.join(sorted(names))}")
 
 
 def field_of(value: Value, name: str, position: int, parent: str) -> Value:
@@ -151,8 +138,14 @@ def run_parts(parts: list[Part], scope: Scope) -> str:
     scope.steps += len(parts)
     if scope.steps > _MOST_STEPS:
         raise error(0, f"it takes more than {_MOST_STEPS} steps")
+    out: list[str] = []
     try:
-        return "".join([part(scope) for part in parts])
+        for part in parts:
+            out.append(part(scope))
+        return "".join(out)
+    except TemplateError as err:
+        err.printed = "".join(out) + err.printed
+        raise
     finally:
         del scope.variables[known:]
 
@@ -202,6 +195,9 @@ def _range(scope: Scope, subject: Any, names: list[str], body: list[Part], other
         except Leave as leave:
             if leave.args[0] == "break":
                 break
+        except TemplateError as err:
+            err.printed = "".join(out) + err.printed
+            raise
         finally:
             del scope.variables[known:]
         if scope.steps > _MOST_STEPS:

@@ -1,4 +1,7 @@
-"""Times in templates: printed as Go prints them, with the methods that scripts call; in JSON they stay RFC 3339. CLI process."""
+"""Times and durations in templates: printed as Go prints them, with the methods that scripts call. CLI process.
+
+In JSON a time stays RFC 3339, and a duration a number of nanoseconds.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,35 @@ _LAYOUT = (
 class Moment(str):
     """A time in UTC as RFC 3339 has it."""
 
+    kind, word = "time.Time", "time"
+
     def go(self) -> str:
         """2026-01-31 12:00:00.25 +0000 UTC."""
         return f"{self[:10]} {self[11:-1]} +0000 UTC" if self[10:11] == "T" and self.endswith("Z") else str(self)
+
+
+class Duration(int):
+    """Nanoseconds."""
+
+    kind, word = "time.Duration", "duration"
+
+    def go(self) -> str:
+        """1h5m0s, 30s, 1.5ms, 0s."""
+        sign, rest = "-" if self < 0 else "", abs(self)
+        if not rest:
+            return "0s"
+        for size, unit in ((1000, "ns"), (10**6, "\u00b5s"), (10**9, "ms")):
+            if rest < size:
+                return sign + _decimal(rest, size // 1000) + unit
+        minutes, rest = divmod(rest, 60 * 10**9)
+        hours, left = divmod(minutes, 60)
+        return sign + (f"{hours}h" if hours else "") + (f"{left}m" if minutes else "") + _decimal(rest, 10**9) + "s"
+
+
+def _decimal(number: int, unit: int) -> str:
+    """number / unit without noughts at the end."""
+    whole, rest = divmod(number, unit)
+    return f"{whole}.{str(unit + rest)[1:]}".rstrip("0").rstrip(".")
 
 
 def _parsed(value: Moment) -> Any:
@@ -70,14 +99,26 @@ _FIELDS: dict[str, Callable[[Moment], Any]] = {
 }
 
 
-def method(value: Moment, name: str) -> Any:
-    """What time.Time gives under that name. KeyError if it is not known here, ValueError for what is no time."""
-    return _FIELDS[name](value)
+_SPANS: dict[str, Callable[[Duration], Any]] = {
+    "Abs": lambda value: Duration(abs(value)),
+    "Hours": lambda value: value / (3600 * 10**9),
+    "Microseconds": lambda value: value // 1000,
+    "Milliseconds": lambda value: value // 10**6,
+    "Minutes": lambda value: value / (60 * 10**9),
+    "Nanoseconds": int,
+    "Seconds": lambda value: value / 10**9,
+    "String": lambda value: value.go(),
+}
 
 
-def known() -> str:
+def method(value: Moment | Duration, name: str) -> Any:
+    """What time.Time and time.Duration give under that name. KeyError if it is not known here, ValueError for what is no time."""
+    return _SPANS[name](value) if isinstance(value, Duration) else _FIELDS[name](value)
+
+
+def known(value: Moment | Duration) -> str:
     """The names of the methods, for an error."""
-    return ", ".join(sorted(_FIELDS))
+    return ", ".join(sorted(_SPANS if isinstance(value, Duration) else _FIELDS))
 
 
 def moment(seconds: float) -> Moment:

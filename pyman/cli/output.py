@@ -124,15 +124,42 @@ def print_template(
     from pyman.cli import gotemplate
 
     compiled, columns = gotemplate.compile_format(template)
-    results = [compiled(gotemplate.Row(subject, functions, plain)) for subject in subjects]
     if columns is None:
-        for result in results:
-            print_text(result)
+        for subject in subjects:
+            print_filled(compiled, gotemplate.Row(subject, functions, plain))
         return
+    results, printed, mistake = filled(compiled, [gotemplate.Row(subject, functions, plain) for subject in subjects])
     top = gotemplate.heading(columns, headings).split("\t")
     lines = [result.split("\t") for result in results]
     width = max(len(line) for line in [top, *lines])
     print_table(top + [""] * (width - len(top)), [line + [""] * (width - len(line)) for line in lines], heading)
+    print_rest(printed, mistake)
+
+
+def filled(compiled: Callable[[Any], str], values: list[Any]) -> tuple[list[str], str, UsageError | None]:
+    """A template's result for each value until one is wrong: (results, what that one had printed before, the mistake)."""
+    results: list[str] = []
+    try:
+        for value in values:
+            results.append(compiled(value))
+    except UsageError as err:
+        return results, getattr(err, "printed", ""), err
+    return results, "", None
+
+
+def print_rest(printed: str, mistake: UsageError | None) -> None:
+    """What a template had printed before a mistake, without the end of a line, as Go does; then the mistake is raised."""
+    if mistake is not None:
+        sys.stdout.write(escape(printed) if sys.stdout.isatty() else printed)
+        sys.stdout.flush()
+        raise mistake
+
+
+def print_filled(compiled: Callable[[Any], str], value: Any) -> None:
+    """A template's result for one value. UsageError, after what was printed before the mistake."""
+    results, printed, mistake = filled(compiled, [value])
+    print_rest(printed, mistake)
+    print_text(results[0])
 
 
 def bad_value(option: str, value: str, allowed: str) -> UsageError:

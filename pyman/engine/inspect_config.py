@@ -27,6 +27,7 @@ _NEVER: dict[str, Any] = {
     "IOMaximumIOps": 0,
     "IOMaximumBandwidth": 0,
 }
+_HEALTH = ("Test", "StartPeriod", "StartInterval", "Interval", "Timeout", "Retries", "Successes")
 _RATES = {
     "BlkioDeviceReadBps": "device_read_bps",
     "BlkioDeviceWriteBps": "device_write_bps",
@@ -190,10 +191,10 @@ def _health(options: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
         check, startup = health.of(options, image)
     except PymanError:
         return found  # the next start says what is wrong with it
-    # As in Go's JSON, what is 0 is left out.
+    # In Go's order; as in its JSON, what is 0 is left out.
     for key, value in (("Healthcheck", check), ("StartupHealthCheck", startup)):
         if value:
-            found[key] = {name: part for name, part in value.items() if part}
+            found[key] = {name: value[name] for name in _HEALTH if value.get(name)}
     return found
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyman.cli import gotemplate
-from pyman.cli.gotemplate_run import Struct
-from pyman.cli.gotemplate_time import Moment
+from pyman.cli import go_types, gotemplate, output
+from pyman.cli.gotemplate_print import Struct
+from pyman.cli.gotemplate_time import Duration, Moment
 from pyman.errors import UsageError
 
 DATA = {
@@ -197,3 +199,114 @@ def test_records_know_their_fields_and_maps_any() -> None:
     for template in ("{{.Nope}}", "{{.Host.Nope}}", "{{with .Host}}{{.Nope}}{{end}}"):
         with pytest.raises(UsageError, match=r"no field 'Nope'; known are (GraphStatus|Labels|Host)"):
             gotemplate.compile_format(template)[0](data)
+
+
+RECORD = {
+    "Id": "0123",
+    "State": {"Status": "running", "Running": True, "Pid": 7, "StartedAt": "2026-01-31T12:00:00.25Z", "Health": None},
+    "Mounts": [{"Type": "bind", "Source": "/etc", "Destination": "/mnt", "Options": ["rbind"], "RW": False, "Propagation": "rprivate"}],
+    "NetworkSettings": {
+        "IPAddress": "10.0.0.2",
+        "IPPrefixLen": 24,
+        "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "81/udp": None},
+    },
+    "Config": {
+        **{"Domainname": "d", "Volumes": None, "Entrypoint": None, "HealthcheckMaxLogCount": 5, "ExposedPorts": {"80/tcp": {}}},
+        "Labels": {"A": "b"},
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": 30 * 10**9, "StartPeriod": 3900 * 10**9, "Retries": 3},
+        "StartupHealthCheck": {"Test": ["CMD", "true"], "Interval": 1500000000},
+    },
+    "HostConfig": {
+        "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
+        "Ulimits": [{"Name": "RLIMIT_CORE", "Soft": 1, "Hard": -1}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{.HostConfig.RestartPolicy}} {{.HostConfig.Ulimits}}", "{on-failure 3} [{RLIMIT_CORE 1 -1}]"),
+        ("{{.Config.Healthcheck}}", "{[CMD true] 1h5m0s 0s 30s 0s 3}"),
+        ("{{.Config.StartupHealthCheck}} {{.Config.StartupHealthCheck.Interval}}", "{{[CMD true] 0s 0s 1.5s 0s 0} 0} 1.5s"),
+        (
+            "{{with .Config.Healthcheck}}{{.Interval}} {{.StartPeriod.Minutes}} {{.Interval.Seconds}} {{.StartInterval}} {{.Interval.String | len}}{{end}}",
+            "30s 65 30 0s 3",
+        ),
+        ('{{with .Config.Healthcheck}}{{json .}} {{json .Interval}} {{printf "%s %d %T" .Interval .Interval .Interval}}{{end}}',)
+        + (
+            '{"Test":["CMD","true"],"Interval":30000000000,"StartPeriod":3900000000000,"Retries":3} 30000000000 30s 30000000000 time.Duration',
+        ),
+        (
+            "{{eq .Config.Healthcheck.Interval 30000000000}} {{lt .Config.Healthcheck.Interval .Config.Healthcheck.StartPeriod}}",
+            "true true",
+        ),
+        (
+            "{{.State}}",
+            "{ running true false false false false 7 0 0  2026-01-31 12:00:00.25 +0000 UTC 0001-01-01 00:00:00 +0000 UTC <nil> false  "
+            "0001-01-01 00:00:00 +0000 UTC 0001-01-01 00:00:00 +0000 UTC    false false}",
+        ),
+        ("{{.Mounts}}|{{range .Mounts}}{{.SubPath}}{{.RW}}{{end}}", "[{bind  /etc /mnt   [rbind] false rprivate }]|false"),
+        ("{{.NetworkSettings.Ports}}", "map[80/tcp:[{0.0.0.0 8080}] 81/udp:[]]"),
+        ("{{json .NetworkSettings.Ports}}", '{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}],"81/udp":null}'),
+        ('{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}} {{.NetworkSettings.IPPrefixLen}}', "8080 24"),
+        ("{{.NetworkSettings}}", "{{  10.0.0.2 24 []   0 []  []}   false  0 map[80/tcp:[{0.0.0.0 8080}] 81/udp:[]]  map[]}"),
+        ("{{.Config.Volumes}} {{json .Config.Volumes}} {{.Config.Entrypoint}} {{json .Config.Entrypoint}}", "map[] null [] null"),
+        ("{{.Config.ExposedPorts}} {{json .Config.ExposedPorts}} {{.Config.Labels}}", 'map[80/tcp:{}] {"80/tcp":{}} map[A:b]'),
+        ("{{.Config.DomainName}}{{.Config.Domainname}} {{.Config.HealthMaxLogCount}} {{.ID}} {{.Id}} {{.id}}", "dd 5 0123 0123 0123"),
+        ("{{.Config.Timezone}}|{{.Config.Secrets}}|{{.SizeRw}}|{{.SizeRootFs}}|{{.HostConfig.IDMappings}}", "|[]|<nil>|0|<nil>"),
+    ],
+)
+def test_structures_print_as_podmans(template: str, expected: str) -> None:
+    assert gotemplate.compile_template(template)(go_types.typed(RECORD, "Container")) == expected
+
+
+def test_json_of_a_structure_is_what_it_was_made_of() -> None:
+    assert json.loads(gotemplate.compile_template("{{json .}}")(go_types.typed(RECORD, "Container"))) == RECORD
+    assert (
+        json.loads(gotemplate.compile_template("{{json .NetworkSettings}}")(go_types.typed(RECORD, "Container")))
+        == RECORD["NetworkSettings"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "printed"),
+    [
+        ("x {{.Name}} {{.Nope}} y", "x gt "),
+        ("{{if .Name}}a{{range .Config.Cmd}}{{.}}{{.Nope}}{{end}}{{end}}", "ash"),
+        ("{{range .Config.Cmd}}{{.}},{{end}}{{index .Config.Cmd 9}}", "sh,-c,true,"),
+        ("{{.Nope}}", ""),
+    ],
+)
+def test_what_came_before_a_mistake(template: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError):
+        output.print_filled(gotemplate.compile_template(template), DATA)
+    assert capsys.readouterr().out == printed
+
+
+def test_rows_before_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    functions = {"Name": lambda row: row[0], "Parts": lambda row: row[1:]}
+    for template, printed in (
+        ("{{.Name}} {{index .Parts 0}}", "a 1\nb "),
+        ("table {{.Name}} {{index .Parts 0}}", "NAME        PARTS\na           1\nb\t"),
+    ):
+        with pytest.raises(UsageError):
+            output.print_template(template, [("a", 1), ("b",), ("c", 2)], functions, list, {})
+        assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1500, "1.5\u00b5s"),
+        (2 * 10**6, "2ms"),
+        (90 * 10**9, "1m30s"),
+        (3600 * 10**9, "1h0m0s"),
+        (-1500000000, "-1.5s"),
+    ]
+    + [(61 * 10**9 + 1, "1m1.000000001s"), (10**9 - 1, "999.999999ms")],
+)
+def test_durations(number: int, shown: str) -> None:
+    assert gotemplate.compile_template("{{.}}")(Duration(number)) == shown  # type: ignore[arg-type]

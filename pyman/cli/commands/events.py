@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from pyman.cli import output
 from pyman.cli.dispatch import escape
 from pyman.engine import events
 from pyman.state import fastjson
@@ -58,8 +59,9 @@ def _printer(template: str, short: bool) -> Callable[[Event], str]:
     terminal = sys.stdout.isatty()
 
     def show(event: Event) -> str:
-        text = compiled(gotemplate.Row(event, _FIELDS, events.plain))
-        return escape(text) if terminal else text
+        results, printed, mistake = output.filled(compiled, [gotemplate.Row(event, _FIELDS, events.plain)])
+        output.print_rest(printed, mistake)
+        return escape(results[0]) if terminal else results[0]
 
     return show
 

@@ -20,7 +20,7 @@ def main(opts: Any, args: list[str]) -> int:
     elif opts["format"]:
         from pyman.cli import gotemplate
 
-        output.print_text(gotemplate.compile_format(opts["format"])[0](_struct(data, "")))
+        output.print_filled(gotemplate.compile_format(opts["format"])[0], _struct(data, ""))
     else:
         _print(data, 0)
     return 0
@@ -31,7 +31,7 @@ _MAPS = ("registries", "graphOptions", "graphStatus")
 
 def _struct(value: dict[str, Any], name: str) -> dict[str, Any]:
     """The data as templates see it: a field that does not exist is an error, except in maps."""
-    from pyman.cli.gotemplate_run import Struct
+    from pyman.cli.gotemplate_print import Struct
 
     if name in _MAPS:
         return value

@@ -57,55 +57,26 @@ def times(templated: bool) -> Callable[[float], str]:
     return gotemplate_time.moment
 
 
-# What an image's configuration need not have, and templates may ask for.
-_CONFIG: dict[str, Any] = {
-    **{"User": "", "WorkingDir": "", "StopSignal": "", "ArgsEscaped": False},
-    **{"Env": [], "Entrypoint": [], "Cmd": [], "ExposedPorts": {}, "Volumes": {}, "Labels": {}},
-}
-_STEP = {"created": "Created", "created_by": "CreatedBy", "author": "Author", "comment": "Comment", "empty_layer": "EmptyLayer"}
-
-
 def image_fields(value: dict[str, Any], templated: bool) -> dict[str, Any]:
     """An image as inspect shows it; for templates with times, and all the fields that Go's types have."""
     if templated:
-        from pyman.cli.gotemplate_run import Struct
+        from pyman.cli.go_types import typed
         from pyman.cli.gotemplate_time import Moment
 
         value["Created"] = Moment(value["Created"])
-        value["Config"] = Struct(value.get("Config") or {}, _CONFIG)
-        empty: dict[str, Any] = {"CreatedBy": "", "Author": "", "Comment": "", "EmptyLayer": False}
-        value["History"] = [
-            Struct(
-                step,
-                {
-                    **empty,
-                    **{_STEP[key]: item for key, item in step.items() if key in _STEP},
-                    "Created": Moment(step.get("created") or "0001-01-01T00:00:00Z"),
-                },
-            )
-            for step in value.get("History") or []
-        ]
+        value["Config"] = typed(value.get("Config") or {}, "ImageConfig")
+        value["History"] = [typed(step, "History") for step in value.get("History") or []]
+        if value.get("HealthCheck"):
+            value["HealthCheck"] = typed(value["HealthCheck"], "Healthcheck")
     return value
-
-
-# What inspect shows of a container only where it is set, and templates may ask for.
-_PARTS: dict[str, dict[str, Any]] = {
-    "State": {"Checkpointed": False, "CheckpointLog": "", "CheckpointPath": "", "Restored": False, "RestoreLog": ""},
-    "Config": {
-        **{"Timezone": "", "SdNotifySocket": "", "HealthMaxLogCount": 0, "HealthMaxLogSize": 0, "StartupHealthCheck": None},
-        **{"SystemdMode": False, "ExposedPorts": {}, "Secrets": [], "ChrootDirs": []},
-    },
-    "HostConfig": {"IDMappings": None, "IntelRdtClosID": ""},
-}
 
 
 def _container_fields(value: dict[str, Any]) -> dict[str, Any]:
-    from pyman.cli.gotemplate_run import Struct
+    from pyman.cli.go_types import typed
 
-    for name, more in _PARTS.items():
-        health = {"Healthcheck": value[name].get("Health")} if name == "State" else {}  # as Podman once called it, and scripts still do
-        value[name] = Struct(value[name], {**more, **health})
-    return value
+    found = typed(value, "Container")
+    found.more["State"].also = {"Healthcheck": found.more["State"].more["Health"]}  # as Podman once called it, and scripts still do
+    return found
 
 
 def _one(name: str, kind: str, size: bool, templated: bool) -> dict[str, Any]:
@@ -173,10 +144,12 @@ def show(found: list[dict[str, Any]], template: str) -> None:
     from pyman.cli import gotemplate
 
     compiled, columns = gotemplate.compile_format(template)
-    lines = [compiled(value) for value in found]
     if columns is None:
-        for line in lines:
-            output.print_text(line)
-    elif lines:
+        for value in found:
+            output.print_filled(compiled, value)
+        return
+    lines, printed, mistake = output.filled(compiled, found)
+    if lines:
         width = max(line.count("\t") for line in lines) + 1
         output.print_table([""] * width, [(line + "\t" * (width - 1 - line.count("\t"))).split("\t") for line in lines], heading=False)
+    output.print_rest(printed, mistake)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pyman.cli import gotemplate_time
 from pyman.cli.commands import inspect
 from pyman.cli.dispatch import print_error
-from pyman.cli.output import print_text
+from pyman.cli.go_types import RawList, RawMap
+from pyman.cli.output import print_filled
 from pyman.engine import networks
 from pyman.errors import PymanError, UsageError
 
@@ -32,47 +33,27 @@ _FIELDS = {
 }
 
 
-class _Named:
-    """Fields by the names that templates use; {{json .}} prints them by those of the network's file."""
-
-    def __init__(self, named: Any, record: Any) -> None:
-        super().__init__(named)  # type: ignore[call-arg]
-        self._record = record
-
-    def plain(self) -> Any:
-        """What {{json .}} prints."""
-        return self._record
-
-
-class _Map(_Named, dict):  # type: ignore[type-arg]
-    """A mapping of such fields."""
-
-
-class _List(_Named, list):  # type: ignore[type-arg]
-    """A list of such mappings."""
-
-
-def _subnet(entry: dict[str, Any]) -> _Map:
+def _subnet(entry: dict[str, Any]) -> RawMap:
     leased = entry.get("lease_range")
-    named = _Map({"StartIP": leased.get("start_ip", ""), "EndIP": leased.get("end_ip", "")}, leased) if leased else None
-    return _Map({"Subnet": entry["subnet"], "Gateway": entry.get("gateway", ""), "LeaseRange": named}, entry)
+    named = RawMap({"StartIP": leased.get("start_ip", ""), "EndIP": leased.get("end_ip", "")}, leased) if leased else None
+    return RawMap({"Subnet": entry["subnet"], "Gateway": entry.get("gateway", ""), "LeaseRange": named}, entry)
 
 
-def _route(entry: dict[str, Any]) -> _Map:
-    return _Map({"Destination": entry["destination"], "Gateway": entry["gateway"], "Metric": entry.get("metric")}, entry)
+def _route(entry: dict[str, Any]) -> RawMap:
+    return RawMap({"Destination": entry["destination"], "Gateway": entry["gateway"], "Metric": entry.get("metric")}, entry)
 
 
 def fields(record: dict[str, Any]) -> dict[str, Any]:
     """A network by the names that templates use."""
     named: dict[str, Any] = {name: record.get(key, "") for name, key in _FIELDS.items()}
     named["Created"] = gotemplate_time.Moment(named["Created"])
-    named["Subnets"] = _List([_subnet(entry) for entry in record.get("subnets") or []], record.get("subnets"))
-    named["Routes"] = _List([_route(entry) for entry in record.get("routes") or []], record.get("routes"))
-    named["NetworkDNSServers"] = _List(record.get("network_dns_servers") or [], record.get("network_dns_servers"))
+    named["Subnets"] = RawList([_subnet(entry) for entry in record.get("subnets") or []], record.get("subnets"))
+    named["Routes"] = RawList([_route(entry) for entry in record.get("routes") or []], record.get("routes"))
+    named["NetworkDNSServers"] = RawList(record.get("network_dns_servers") or [], record.get("network_dns_servers"))
     for name in ("Labels", "Options", "Containers"):
-        named[name] = _Map(record.get(_FIELDS[name]) or {}, record.get(_FIELDS[name]))
-    network = _Map({name: value for name, value in named.items() if name != "Containers"}, _without_containers(record))
-    return _Map({**named, "Network": network}, record)
+        named[name] = RawMap(record.get(_FIELDS[name]) or {}, record.get(_FIELDS[name]))
+    network = RawMap({name: value for name, value in named.items() if name != "Containers"}, _without_containers(record))
+    return RawMap({**named, "Network": network}, record)
 
 
 def _without_containers(record: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +76,7 @@ def main(opts: Any, args: list[str]) -> int:
 
         compiled, _ = gotemplate.compile_format(opts["format"])
         for record in found:
-            print_text(compiled(fields(record)))
+            print_filled(compiled, fields(record))
     else:
         inspect.show(found, "")
     return code

@@ -25,7 +25,7 @@ def main(opts: Any, args: list[str]) -> int:
         else:
             # Without a service the server is this program too; Podman also takes the fields without Client before them.
             data = {**client, "Client": client, "Server": client}
-            output.print_text(gotemplate.compile_format(opts["format"])[0](data))
+            output.print_filled(gotemplate.compile_format(opts["format"])[0], data)
         return 0
     sys.stdout.write(
         f"Client:       pyman\nVersion:      {VERSION}\nAPI Version:  {COMPAT_VERSION}\nPython:       {python}\nOS/Arch:      linux/{architecture()}\n"
