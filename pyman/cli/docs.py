@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ALIASES = aliases()
 COMMANDS = everything()
 
+_SHOWN = {"commas": "list,..."}  # kind of an option -> what its page says
+
 
 def _same(path: tuple[str, ...], command: Command) -> list[str]:
     """The other ways to write a command."""
@@ -46,7 +48,7 @@ def _page(path: tuple[str, ...], command: Command) -> str:
     if supported:
         lines += ["## Options", ""]
         for name_, short, kind, default, text, _ in supported:
-            value = "" if kind == "bool" else f"=*{kind}*"
+            value = "" if kind == "bool" else f"=*{_SHOWN.get(kind, kind)}*"
             shown = f" (default: `{str(default).lower() if isinstance(default, bool) else default}`)" if default else ""
             lines.append(f"- **--{name_}**{value}" + (f", **-{short}**" if short else "") + f": {text}{shown}")
         lines.append("")
@@ -87,7 +89,7 @@ def _option_sections(all_rows: list[Row]) -> list[str]:
     ):
         lines += [f".SH {heading}"] if shown_rows else []
         for option, short, kind, default, text, reason in shown_rows:
-            value = "" if kind == "bool" else f"=\\fI{kind}\\fR"
+            value = "" if kind == "bool" else f"=\\fI{_SHOWN.get(kind, kind)}\\fR"
             shown = f" (default: {str(default).lower() if isinstance(default, bool) else default})" if default and not reason else ""
             letters = f", \\fB\\-{short}\\fR" if short else ""
             lines += [".TP", f"\\fB{_roff('--' + option)}\\fR{value}{letters}", _roff((reason.rpartition(") ")[2] or text) + shown)]

@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
     from pyman.cli.table import Row
 
+# Other names of options, which Podman takes for Docker's or its own past's sake.
+_OLD = {
+    "dns-opt": "dns-option",
+    "healthcheck-command": "health-cmd",
+    "healthcheck-interval": "health-interval",
+    "healthcheck-retries": "health-retries",
+    "healthcheck-start-period": "health-start-period",
+    "healthcheck-timeout": "health-timeout",
+    "notruncate": "no-trunc",
+    "override-arch": "arch",
+    "override-os": "os",
+    "override-variant": "variant",
+    "storage": "external",
+}
 _TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 
 
@@ -24,7 +38,7 @@ class Options(dict):  # type: ignore[type-arg]
     __slots__ = ("given",)
 
     def __init__(self, rows: list[Row]) -> None:
-        super().__init__({row[0].replace("-", "_"): [] if row[2] == "list" else row[3] for row in rows})
+        super().__init__({row[0].replace("-", "_"): [] if row[2] in ("list", "commas") else row[3] for row in rows})
         self.given: set[str] = set()
 
 
@@ -63,6 +77,18 @@ def _value(row: Row, text: str, spelled: str) -> Any:
     return text
 
 
+def _separated(text: str, spelled: str) -> list[str]:
+    """The values of a list with commas; one in double quotes may have commas. None of an empty text. UsageError."""
+    if '"' not in text:
+        return text.split(",") if text else []
+    import csv  # with quotes only
+
+    try:
+        return [value for line in csv.reader([text], strict=True) for value in line]
+    except csv.Error as err:
+        raise UsageError(f"invalid value {text!r} for option {spelled}", f"its quotes: {err}") from None
+
+
 def _store(options: Options, row: Row, text: str, spelled: str) -> None:
     if row[5]:
         harmless, _, reason = row[5][1:].partition(") ") if row[5].startswith("(") else ("", "", row[5])
@@ -72,6 +98,8 @@ def _store(options: Options, row: Row, text: str, spelled: str) -> None:
     value = _value(row, text, spelled)
     if row[2] == "list":
         options.setdefault(key, []).append(value)
+    elif row[2] == "commas":
+        options.setdefault(key, []).extend(_separated(text, spelled))
     else:
         options[key] = value
     options.given.add(key)
@@ -96,7 +124,7 @@ def parse_options(
             return options, args, True
         if word.startswith("--"):
             name, equals, text = word[2:].partition("=")
-            row, target = longs.get(name), options
+            row, target = longs.get(name) or longs.get(_OLD.get(name, "")), options
             if row is None and root is not None:
                 row, target = next((row for row in root_rows() if row[0] == name != "version"), None), root
             if row is None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def rows(text: str) -> list[Row]:
     """Option rows (long name, short letter, kind, default, help, reason of refusal), one per line of `text`:
 
-    `name[,x] kind[=default] help [!! reason of refusal]`. Kinds: bool, str, int, uint (not below 0), float, list (repeatable). A row with a
+    `name[,x] kind[=default] help [!! reason of refusal]`. Kinds: bool, str, int, uint (not below 0), float, list (repeatable),
+    commas (a list whose values are separated by commas, too). A row with a
     reason is known, and using it is an error with that reason: nothing is silently ignored. A reason that begins with
     (a|b) accepts these values, which ask for nothing.
     """
@@ -26,7 +27,7 @@ def rows(text: str) -> list[Row]:
         names, kind, help_text = head.split(" ", 2)
         name, _, short = names.partition(",")
         kind, _, default = kind.partition("=")
-        value: object = {"bool": default == "true", "list": []}.get(kind, default)
+        value: object = {"bool": default == "true", "list": [], "commas": []}.get(kind, default)
         if kind in ("int", "uint", "float"):
             value = None if not default else int(default)
         found.append((name, short, kind, value, help_text.strip(), reason.strip()))

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from pyman.cli.table import Row
 
-_TYPES: dict[str, Any] = {"bool": bool, "str": str, "int": int, "uint": int, "float": float, "list": list[str]}
+_TYPES: dict[str, Any] = {"bool": bool, "str": str, "int": int, "uint": int, "float": float, "list": list[str], "commas": list[str]}
 
 
 def _parameter(row: Row) -> inspect.Parameter:
     name, short, kind, default, text, refused = row
     declarations = [f"--{name}", *([f"-{short}"] if short else [])]
     help_text = f"{text} [not supported: {refused}]" if refused else text
-    value: Any = default if kind in ("bool", "list") or default not in ("", None) else None
-    annotation = _TYPES[kind] if kind in ("bool", "list") or value is not None else _TYPES[kind] | None
+    value: Any = default if kind in ("bool", "list", "commas") or default not in ("", None) else None
+    annotation = _TYPES[kind] if kind in ("bool", "list", "commas") or value is not None else _TYPES[kind] | None
     option = typer.Option(value, *declarations, help=help_text, show_default=bool(default))
     return inspect.Parameter("o_" + name.replace("-", "_"), inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
 

@@ -39,10 +39,8 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
     if "/run" not in wanted and "/run/.containerenv" not in wanted:
         files.append((f"{ctx.run_dir}/.containerenv", "/run/.containerenv"))
     # They lie on the user's runtime directory, whose mount is nosuid, nodev; the flags are theirs already.
-    base += [
-        {"destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]}
-        for source, target in files
-    ]
+    flags = ["bind", "rprivate", "nosuid", "nodev", "noexec", *(["ro"] if readonly else [])]
+    base += [{"destination": target, "type": "bind", "source": source, "options": flags} for source, target in files]
     for root in opts.get("chrootdirs") or []:
         for path in str(root).split(","):
             base += [

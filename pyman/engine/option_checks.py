@@ -36,7 +36,7 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         _port(item)
     for item in opts.get("add_host") or []:
         names, _, address = item.partition(":")
-        if not names or not address:
+        if not all(names.split(";")) or not address:
             raise _invalid(item, "add-host", "the form is NAME[;NAME...]:IP", "for example: --add-host db:10.0.0.5")
         if address != "host-gateway" and not is_address(address.strip("[]")):
             raise _invalid(item, "add-host", f"{address!r} is neither an IP address nor host-gateway")
@@ -45,6 +45,8 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     for server in opts.get("dns") or []:
         if server != "none" and not is_address(server):
             raise _invalid(server, "dns", "it is neither an IP address nor none")
+    if "." in (opts.get("dns_search") or []) and len(opts["dns_search"]) > 1:
+        raise _invalid(".", "dns-search", "it stands for no search domain, and others are given")
     for option, least, why in (("dns_search", "!", "blanks and control characters"), ("dns_option", " ", "control characters")):
         for item in opts.get(option) or []:
             if not item or any(char < least or char == "\x7f" for char in item):

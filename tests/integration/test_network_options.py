@@ -149,6 +149,24 @@ def test_resolver_options(pyman: Run, image: str) -> None:
         sh(pyman, image, "cat /etc/resolv.conf", *args)
         == "search example.org\nnameserver 9.9.9.9\nnameserver 2001:db8::1\noptions ndots:3\n"
     )
+    together = (
+        "--dns",
+        "9.9.9.9,2001:db8::1",
+        "--dns-search",
+        "a.org,b.org",
+        "--dns-opt",
+        "ndots:3,edns0",
+        "--add-host",
+        "a:10.1.1.1,b:10.1.1.2",
+    )
+    text = sh(pyman, image, "cat /etc/resolv.conf /etc/hosts", *together, "--network", "pasta", "-p", "", "--dns-search", "")
+    assert text.startswith(
+        "search a.org b.org\nnameserver 9.9.9.9\nnameserver 2001:db8::1\noptions ndots:3 edns0\n10.1.1.1\ta\n10.1.1.2\tb\n"
+    )
+    # What pyman writes belongs to a root that is read-only.
+    files = "for file in hosts hostname resolv.conf; do echo >> /etc/$file; done 2>&1"
+    assert sh(pyman, image, f"{files} | grep -c Read-only", "--read-only", "--network", "pasta") == "3\n"
+    assert sh(pyman, image, f"{files} | grep -c . || true", "--network", "pasta") == "0\n"
     assert "search" not in sh(pyman, image, "cat /etc/resolv.conf", "--dns-search", ".")
     assert sh(pyman, image, "ls /etc/resolv.conf 2>&1 || true", "--dns", "none").startswith("ls:")
     assert sh(pyman, image, "ls /etc/hostname /etc/hosts 2>&1 || true", "--no-hostname", "--no-hosts").count("No such file") == 2
@@ -158,6 +176,8 @@ def test_resolver_options(pyman: Run, image: str) -> None:
         (("--network", "none", "--dns", "9.9.9.9"), "no network"),
         (("--no-hosts", "--add-host", "a:1.2.3.4"), "no file"),
         (("--dns-search", "a b"), "blanks"),
+        (("--dns-search", ".", "--dns-search", "a"), "others are given"),
+        (("--add-host", "a;;b:1.2.3.4"), "the form is"),
         (("--dns-search", "a\nnameserver 192.0.2.66"), "control characters"),
         (("--dns-option", "a\nnameserver 192.0.2.66"), "control characters"),
         (("--hostname", "a\n192.0.2.66 b"), "control characters"),

@@ -26,9 +26,27 @@ def test_run_stops_at_the_image() -> None:
     assert parsed.options["env"] == ["A=1", "B=2"] and "rm" in parsed.options.given
 
 
+def test_lists_with_commas_and_old_names() -> None:
+    argv = ["run", "--dns", "1.1.1.1,8.8.8.8", "--dns", "9.9.9.9", "--dns-opt", 'ndots:3,"a,b"', "-p", "", "-e", "A=1,2", "img"]
+    options = parse.parse([*argv, "--dns", "x"]).options
+    assert options["dns"] == ["1.1.1.1", "8.8.8.8", "9.9.9.9"] and options["dns_option"] == ["ndots:3", "a,b"]
+    assert options["publish"] == [] and options["env"] == ["A=1,2"]
+    assert parse.parse(["run", "--healthcheck-command", "true", "img"]).options["health_cmd"] == "true"
+
+
 @pytest.mark.parametrize(
     "argv",
-    [["run", "--nope"], ["run", "-Z"], ["ps", "--last", "x"], ["run", "--rm=maybe", "x"], ["nosuch"], ["run", "--name"], ["ps", "extra"]],
+    [
+        ["run", "--dns", '"x"y', "img"],
+        ["ps", "--dns-opt", "x"],
+        ["run", "--nope"],
+        ["run", "-Z"],
+        ["ps", "--last", "x"],
+        ["run", "--rm=maybe", "x"],
+        ["nosuch"],
+        ["run", "--name"],
+        ["ps", "extra"],
+    ],
 )
 def test_mistakes_are_usage_errors(argv: list[str]) -> None:
     with pytest.raises(UsageError):
@@ -63,7 +81,7 @@ def test_commands_that_are_not_there_say_what_does_instead() -> None:
         assert (caught.value.why, caught.value.hint) == absent.reason(words)
 
 
-_VALUES = {"bool": None, "str": "7", "list": "7", "int": "7", "uint": "7", "float": "1.5"}
+_VALUES = {"bool": None, "str": "7", "list": "7", "commas": "7", "int": "7", "uint": "7", "float": "1.5"}
 
 
 _seen: dict[str, object] = {}

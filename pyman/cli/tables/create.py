@@ -22,17 +22,17 @@ health-timeout str Time after which a health check is killed (30s)
 """
 
 CREATE = f"""
-add-host list Add NAME:IP to /etc/hosts; host-gateway stands for the host's address
+add-host commas Add NAME:IP to /etc/hosts; host-gateway stands for the host's address
 annotation list Add an annotation KEY=VALUE to the OCI configuration
 arch str Use this architecture instead of the host's
 attach,a list Attach to stdin, stdout or stderr only
 authfile str File with the registry credentials
 blkio-weight str Weight of the container's block I/O: 10 to 1000
 blkio-weight-device list Weight for one device: PATH:WEIGHT
-cap-add list Add a capability, or ALL
-cap-drop list Drop a capability, or ALL
+cap-add commas Add a capability, or ALL
+cap-drop commas Drop a capability, or ALL
 cert-dir str Directory with the registry's certificates
-cgroup-conf list Write a file of the control group: memory.high=1073741824
+cgroup-conf commas Write a file of the control group: memory.high=1073741824
 cgroup-parent str Make the container's control group below this one
 cgroupns str Control group namespace: private, host, container:NAME, ns:PATH
 cgroups str=enabled Control group of its own: enabled, disabled, no-conmon, or split (below the caller's)
@@ -57,22 +57,22 @@ device-read-iops list Reads per second: PATH:RATE
 device-write-bps list Bytes written per second: PATH:RATE
 device-write-iops list Writes per second: PATH:RATE
 disable-content-trust bool Accepted for Docker's sake; Docker content trust does not exist here
-dns list Name server of the container
-dns-option list Resolver option of the container
-dns-search list Search domain of the container
+dns commas Name server of the container
+dns-option commas Resolver option of the container
+dns-search commas Search domain of the container
 entrypoint str Program that replaces the image's entrypoint
 env,e list Set an environment variable: NAME=VALUE, or NAME to pass the host's
 env-file list Read environment variables from a file
 env-host bool Pass the whole environment of the host
 env-merge list Set a variable from the image's values: PATH=/opt/bin:${{PATH}}
-expose list Note a port that the container offers
-gidmap list Map group ids: CONTAINER:ID:COUNT
+expose commas Note a port that the container offers
+gidmap commas Map group ids: CONTAINER:ID:COUNT
 gpus list Add GPUs !! CDI devices are not part of this release
-group-add list Add a supplementary group of the container
+group-add commas Add a supplementary group of the container
 group-entry str Line for /etc/group: $GROUPNAME, $GID, $USERLIST are replaced
 {HEALTH}hostname,h str Host name in the container
 hosts-file str File that /etc/hosts begins with; image: the image's; none: an empty one
-hostuser list Add a user of the host to /etc/passwd, by name or number
+hostuser commas Add a user of the host to /etc/passwd, by name or number
 http-proxy bool=true Pass the host's proxy variables
 image-volume str Volumes of the image: anonymous, tmpfs or ignore
 init bool Run an init program that reaps zombies
@@ -97,7 +97,7 @@ mount list Mount: type=bind|volume|tmpfs|image|artifact|glob|ramfs|devpts,src=..
 name str Name of the container
 network list Network: pasta, slirp4netns, none, host, container:NAME, ns:PATH, bridge, or a name with options: NAME:ip=ADDRESS,alias=NAME
 net list The same as --network
-network-alias list Further name on the network
+network-alias commas Further name on the network
 no-healthcheck bool Run no health check, not even that of the image
 no-hostname bool Leave /etc/hostname of the image as it is
 no-hosts bool Leave /etc/hosts of the image as it is
@@ -114,7 +114,7 @@ platform str Platform: os/arch[/variant]
 pod str Pod to join !! pods are not part of this release
 pod-id-file str File with the pod's id !! pods are not part of this release
 privileged bool Give all capabilities in the user namespace and the devices that you can open, mask nothing
-publish,p list Publish a port: [[IP:]HOST:]CONTAINER[/tcp|/udp]
+publish,p commas Publish a port: [[IP:]HOST:]CONTAINER[/tcp|/udp]
 publish-all,P bool Publish all exposed ports on random host ports
 pull str Pull policy: always, missing, never, newer
 quiet,q bool Print no progress of a pull
@@ -122,7 +122,7 @@ rdt-class str RDT class !! it needs privileges
 read-only bool Mount the root file system read-only
 read-only-tmpfs bool=true With --read-only: temporary file systems on /run, /tmp, /var/tmp, and /dev writable
 replace bool Replace a container of the same name
-requires list Containers that must run before !! pods are not part of this release
+requires commas Containers that must run before !! pods are not part of this release
 restart str Restart policy: no, on-failure[:N], always or unless-stopped
 retry uint Times a failed pull is tried again
 retry-delay str Time between two tries
@@ -149,8 +149,8 @@ tls-verify bool=true Require a verified TLS connection to the registry
 tmpfs list Mount a temporary file system: PATH[:OPTIONS]
 tty,t bool Allocate a terminal
 tz str Time zone of the container, for example Europe/Berlin, or local
-uidmap list Map user ids: CONTAINER:ID:COUNT
-ulimit list Set a limit: NAME=SOFT[:HARD], or host
+uidmap commas Map user ids: CONTAINER:ID:COUNT
+ulimit commas Set a limit: NAME=SOFT[:HARD], or host
 umask str umask of the processes
 unsetenv list Remove an environment variable of the image
 unsetenv-all bool Remove all environment variables of the image
@@ -194,7 +194,7 @@ run bool Start the clone
 UPDATE = f"""
 blkio-weight str Weight of the container's block I/O: 10 to 1000
 blkio-weight-device list Weight for one device: PATH:WEIGHT
-cgroup-conf list Write a file of the control group: memory.high=1073741824
+cgroup-conf commas Write a file of the control group: memory.high=1073741824
 cpu-period uint Microseconds of the period that --cpu-quota divides
 cpu-quota int Microseconds of processor time in each period
 cpu-rt-period int Real-time CPU period !! (0) cgroup v2 does not divide real-time processor time
@@ -216,7 +216,7 @@ memory-swappiness str Swappiness !! (-1) cgroup v2 has no swappiness
 no-healthcheck bool Run no health check any more
 pids-limit str Most processes; 0 or -1: no limit
 restart str Restart policy: no, on-failure[:N], always or unless-stopped
-ulimit list Set a limit for later starts: NAME=SOFT[:HARD]
+ulimit commas Set a limit for later starts: NAME=SOFT[:HARD]
 unsetenv list Remove an environment variable
 """
 CONTAINER = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyman.cli.table import Command
 
 CONNECT = """
-alias list Further name on this network
+alias commas Further name on this network
 ip list IPv4 address
 ip6 list IPv6 address
 mac-address str MAC address
@@ -23,7 +23,7 @@ latest,l bool The newest container
 """
 CREATE = """
 disable-dns bool Containers do not find each other by name
-dns list Name server that the network's own asks
+dns commas Name server that the network's own asks
 driver,d str=bridge Driver: bridge
 gateway list Gateway of the subnet given before it
 ignore bool No error if the network exists
@@ -56,8 +56,8 @@ force,f bool Remove the containers on it first
 time,t int Seconds until their SIGKILL
 """
 UPDATE = """
-dns-add list Name servers to add, separated by commas
-dns-drop list Name servers to take away, separated by commas
+dns-add commas Name servers to add, separated by commas
+dns-drop commas Name servers to take away, separated by commas
 """
 _C = Command
 _NETWORK = {
