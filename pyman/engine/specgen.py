@@ -112,7 +112,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "namespaces": ns.entries,
             **({"uidMappings": ns.uid_mappings, "gidMappings": ns.gid_mappings} if ns.uid_mappings else {}),
             "devices": _devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
-            "sysctl": _sysctls(list(table.get("default_sysctls") or []), list(opts.get("sysctl") or []), ns, ctx),
+            "sysctl": _sysctls([*_on_bridges(ctx), *(table.get("default_sysctls") or [])], list(opts.get("sysctl") or []), ns, ctx),
             "resources": resources(opts),
             **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
@@ -244,6 +244,14 @@ def sysctl(item: str) -> tuple[str, str]:
             "only net.*, fs.mqueue.* and kernel.{msg,sem,shm}* can be set for a container",
         )
     return key, value
+
+
+def _on_bridges(ctx: SpecContext) -> list[str]:
+    if ctx.network_mode != "bridge":
+        return []
+    from pyman.network import attachments  # with networks only
+
+    return attachments.sysctls()
 
 
 def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -> dict[str, str]:

@@ -90,6 +90,21 @@ def parse(opts: dict[str, Any], values: list[str], conf: dict[str, Any]) -> list
     return found
 
 
+def sysctls() -> list[str]:
+    """What the network namespace of a container on bridges is given, unless the user gives something else: NAME=VALUE.
+
+    Segments may change their order between processors on their way over a bridge, and pasta, which knows no selective
+    acknowledgements, drops those that come too early. bbr then goes on sending what will be dropped: transfers stand still for
+    seconds. The way to pasta is memory, which needs no model; pasta's own connections keep the host's choice.
+    """
+    try:
+        with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
+            usual = file.read()
+    except OSError:
+        return []
+    return ["net.ipv4.tcp_congestion_control=reno"] if usual.startswith("bbr") else []
+
+
 def refuse_companions(opts: dict[str, Any], mode: str) -> None:
     """UsageError for options that only mean something on a network, used with another mode."""
     for option, key in (("--ip", "ip"), ("--ip6", "ip6"), ("--mac-address", "mac_address"), ("--network-alias", "network_alias")):
