@@ -162,6 +162,19 @@ def pyman(base: Path) -> Run:
     return run
 
 
+def peak_memory(base: Path, *args: str, env: dict[str, str] | None = None) -> int:
+    """Most memory that one process of a pyman command had, in MiB; the command must succeed.
+
+    A small process stands between: what a child has before it executes its program counts too, and that is its parent's.
+    """
+    script = "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); print(); "
+    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
+    argv = [sys.executable, "-SIc", script, *command(), *args]
+    done = subprocess.run(argv, env=environment(base, **(env or {})), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, (args, done.stderr)
+    return int(done.stdout.split()[-1]) >> 10
+
+
 def beside(base: Path, image: str, *shell: str) -> str:
     """Run a shell with its script in the user namespace of `pyman unshare`, for services that tests bring along; its stdout. $image: the image."""
     done = subprocess.run(

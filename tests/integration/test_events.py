@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Run, command, environment, until
+from tests.conftest import ROOT, Run, command, environment, peak_memory, until
 
 Event = dict[str, Any]
 
@@ -219,15 +219,6 @@ def test_hostile_labels(pyman: Run, image: str, base: Path, stop: str) -> None:
     assert b"s3cr3t-value" not in raw
     shown = pyman("events", "--stream=false", "--filter", f"container={name}").stdout
     assert all(" container " in line for line in shown.splitlines()) and "\x1b" not in shown
-
-
-def peak_memory(base: Path, *args: str) -> int:
-    """Most memory a command had, in MiB; it must succeed."""
-    process = subprocess.Popen([*command(), *args], env=environment(base), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, args
-    return usage.ru_maxrss >> 10
 
 
 def test_memory_with_ten_megabytes_of_labels(pyman: Run, image: str, base: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import zstandard
 
 from tests import layouts
-from tests.conftest import Run, command, environment
+from tests.conftest import Run, command, environment, peak_memory
 from tests.integration.test_pull_resumed import write_layout
 from tests.integration.test_push import digest, odd_layer, skopeo
 
@@ -256,9 +256,6 @@ def test_memory_stays_small(pyman: Run, base: Path, other: dict[str, str]) -> No
     pyman("pull", "-q", f"oci:{base}/fat:latest")
     name = "localhost/fat:latest"
     for args, env in ((("save", "-q", "-o", str(base / "fat.tar"), name), {}), (("load", "-q", "-i", str(base / "fat.tar")), other)):
-        script = "import resource,subprocess,sys; subprocess.run(sys.argv[1:], check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-        argv = ["python3", "-c", script, *command(), *args]
-        done = subprocess.run(argv, env=environment(base, **env), capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
-        assert int(done.stdout.split()[-1]) < 64 << 10, done.stdout
+        assert peak_memory(base, *args, env=env) < 64
     pyman("rmi", "-af")
     (base / "fat.tar").unlink()
