@@ -48,8 +48,7 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
     if container.config.get("secrets"):
         from pyman.engine import secret_option  # --secret only
 
-        own = spec["process"]
-        own["env"] = secret_option.with_environment(list(own.get("env") or []), secret_option.environment(container))
+        spec["process"] = secret_option.with_secrets(spec["process"], secret_option.environment(container))
     process = process_spec(spec, command, opts)
     seccomp = None if opts.get("privileged") else spec.get("linux", {}).get("seccomp")
     _join_userns(container)

@@ -185,8 +185,7 @@ def _begin(plan: Plan, spec: dict[str, Any], stdio: tuple[int, int, int]) -> Any
             from pyman.engine import secret_option  # --secret only
 
             # For init alone: what is written to spec.json is the specification without them.
-            process = spec["process"]
-            spec = {**spec, "process": {**process, "env": secret_option.with_environment(process["env"], plan.secret_env)}}
+            spec = {**spec, "process": secret_option.with_secrets(spec["process"], plan.secret_env)}
         extras: Any = None
         trees: list[int] = []
         if spec["linux"].get("uidMappings"):

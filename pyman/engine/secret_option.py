@@ -64,9 +64,11 @@ def take(specs: list[str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     from pyman.engine import mounts, secrets
     from pyman.state import seal  # hashlib: only where a value is touched
 
-    kept, sealed, places = [], {}, set()
+    kept: list[dict[str, Any]] = []
+    sealed: dict[str, str] = {}
+    places: dict[tuple[str, str], str] = {}
     key = b""
-    for index, spec in enumerate(specs):
+    for spec in specs:
         wanted = parse(spec)
         record = secrets.lookup(wanted.pop("source"))
         wanted.update(name=record["name"], id=record["id"])
@@ -75,16 +77,19 @@ def take(specs: list[str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
             wanted["target"] = mounts.clean_destination(target if target.startswith("/") else f"{_PLACE}/{target}", spec)
         else:
             wanted["target"] = wanted["target"] or record["name"]
-        if (wanted["type"], wanted["target"]) in places:
+        place = (wanted["type"], wanted["target"])
+        if place in places and places[place] == record["id"]:
+            continue  # given twice
+        if place in places:
             raise UsageError(
                 f"cannot use secret {record['name']}", f"two secrets have the target {wanted['target']}", "give one another target="
             )
-        places.add((wanted["type"], wanted["target"]))
+        places[place] = record["id"]
         value = secrets.reveal(record)
         if wanted["type"] == "env" and b"\0" in value:
             raise UsageError(f"cannot use secret {record['name']}", "a variable cannot hold its NUL bytes", "use type=mount")
         key = key or seal.read_key(create=True)
-        sealed[str(index)] = seal.seal(key, value, _about(wanted)).hex()
+        sealed[str(len(kept))] = seal.seal(key, value, _about(wanted)).hex()
         kept.append(wanted)
     return kept, sealed
 
@@ -126,6 +131,12 @@ def with_environment(entries: list[str], secret: list[str]) -> list[str]:
     """An environment with the secret variables in place of equal ones."""
     names = {item.partition("=")[0] for item in secret}
     return [entry for entry in entries if entry.partition("=")[0] not in names] + secret
+
+
+def with_secrets(process: dict[str, Any], secret: list[str]) -> dict[str, Any]:
+    """The process of an OCI configuration with the secret variables; no error is to name its PATH if that is one of them."""
+    hidden = {"hidden_path": True} if any(item.startswith("PATH=") for item in secret) else {}
+    return {**process, "env": with_environment(list(process.get("env") or []), secret), **hidden}
 
 
 def entries(kept: list[dict[str, Any]], run_dir: str, taken: set[str]) -> list[dict[str, Any]]:

@@ -116,8 +116,8 @@ def environment(process: dict[str, Any]) -> dict[str, str]:
     return result
 
 
-def find_program(args: list[str], env: dict[str, str]) -> str:
-    """args[0] looked up in the container's PATH. CommandNotFound (127), CannotInvoke (126)."""
+def find_program(args: list[str], env: dict[str, str], hidden: bool = False) -> str:
+    """args[0] looked up in the container's PATH, which is not told where it is `hidden`. CommandNotFound (127), CannotInvoke (126)."""
     name = args[0]
     if not name:
         raise CannotInvoke("cannot run the container's command", "its name is empty")
@@ -134,9 +134,12 @@ def find_program(args: list[str], env: dict[str, str]) -> str:
         if info.st_mode & 0o170000 == 0o100000 and info.st_mode & 0o111:
             return candidate
         found_but = found_but or candidate
+    if found_but and hidden:
+        raise CannotInvoke(f"cannot run {name}", "a file of that name in its PATH is not executable")
     if found_but:
         raise CannotInvoke(f"cannot run {name}", f"{found_but} is not an executable file", f"in the image: chmod +x {found_but}")
-    raise CommandNotFound(f"cannot run {name}", "no such program in the container's PATH", f"PATH is {env.get('PATH') or DEFAULT_PATH}")
+    path = "a secret" if hidden else env.get("PATH") or DEFAULT_PATH
+    raise CommandNotFound(f"cannot run {name}", "no such program in the container's PATH", f"PATH is {path}")
 
 
 def look_up(process: dict[str, Any]) -> None:
@@ -145,7 +148,7 @@ def look_up(process: dict[str, Any]) -> None:
         enter_directory(process.get("cwd") or "/")
     except PymanError:
         return  # its user may enter it, or the mount comes later
-    find_program(process["args"], environment(process))
+    find_program(process["args"], environment(process), "hidden_path" in process)
     os.chdir("/")
 
 
@@ -287,4 +290,4 @@ class Program:
     def do_execute(self, args: list[str]) -> None:
         """The program. Does not return. CommandNotFound (127), CannotInvoke (126)."""
         env = environment(self.process)
-        execute(find_program(args, env), args, env)
+        execute(find_program(args, env, "hidden_path" in self.process), args, env)

@@ -179,7 +179,13 @@ def test_values_are_nowhere_else(pyman: Run, image: str, base: Path) -> None:
     # Failures say nothing either, in whatever detail.
     failed = pyman("--log-level=debug", "run", *NONE, *options[2:6], image, "/no/such/program", rc=127)
     assert VALUE not in failed.stderr + failed.stdout
+    failed = pyman("run", "--network", "none", "--name", "kept", "--secret", "s,type=env,target=PATH", image, "nosuch", rc=127)
+    assert VALUE not in failed.stderr and "PATH is a secret" in failed.stderr
+    pyman("run", "-d", "--name", "c", "--network", "none", "--secret", "s,type=env,target=PATH", image, "/bin/sleep", "600")
+    assert VALUE not in (failed := pyman("exec", "c", "nosuch", rc=127).stderr) and "PATH is a secret" in failed
+    assert VALUE not in pyman("why", "kept").stdout + pyman("events", "--stream=false", "--since", "5m").stdout
     assert not found(places, needles)
+    pyman("rm", "-f", "-t", "0", "c", "kept")
 
 
 def test_the_key_lies_outside_of_the_store(pyman: Run, image: str, base: Path) -> None:
