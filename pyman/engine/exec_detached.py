@@ -12,7 +12,7 @@ from pyman.engine import descriptors, exec_sessions
 from pyman.engine import exec as execution
 from pyman.engine.container import Container
 from pyman.errors import PymanError, RuntimeFailure
-from pyman.linux import process
+from pyman.linux import libc, process
 from pyman.monitor import spawn
 from pyman.state import events, fastjson
 
@@ -40,6 +40,19 @@ def start(container: Container, command: list[str], opts: dict[str, Any]) -> str
         error.exit_code = exitcodes.PYMAN_FAILED  # as Podman: 126 and 127 are for who waits for the command
         raise error
     raise RuntimeFailure(f"cannot execute a command in container {container.name}", "the process that starts it was killed")
+
+
+def detach(container: Container, started: execution.ExecPipes) -> None:
+    """The user has left the command: a process of its own keeps its terminal, and waits for its end in place of its parent, which ends."""
+    pidfd = libc.pidfd_open(started.pid)
+    end, subject = exec_sessions.end_path(container, started.id), container.event_subject() if events.limit() else ""
+
+    def watch() -> int:
+        spawn.exec_session(started.pid, end, container.exit_path, started.console, events.path(), subject, started.id, pidfd)
+
+    watcher = process.fork(watch, "pyman:[exec]", (started.console, pidfd))
+    exec_sessions.leave(container, started.id, watcher)
+    os.close(pidfd)
 
 
 def _watch(container: Container, command: list[str], opts: dict[str, Any], report: int) -> int:

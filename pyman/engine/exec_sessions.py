@@ -81,6 +81,20 @@ def note(begun: tuple[int, dict[str, Any]], pid: int) -> None:
         os.close(fd)
 
 
+def leave(container: Container, session: str, watcher: int) -> None:
+    """Nobody is attached to it any more; `watcher` is the process that writes down its end."""
+    path = os.path.join(_directory(container), session)
+    try:
+        record = store.read_json(path)
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except (PymanError, OSError):
+        return  # it has none
+    if record:
+        record.update(output=False, watcher=watcher, watcher_start=process.start_time(watcher))
+        _write(fd, record)
+    os.close(fd)
+
+
 def _write(fd: int, record: dict[str, Any]) -> None:
     try:
         os.pwrite(fd, fastjson.dumps(record).encode("utf-8", "surrogateescape"), 0)  # with its process it is not shorter than before

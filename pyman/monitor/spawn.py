@@ -189,15 +189,19 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
     os.execve(sealed, argv, os.environ)
 
 
-def exec_session(pid: int, record: str, exit_path: str, console: int, events_path: str, event: str, session: str) -> NoReturn:
+def exec_session(
+    pid: int, record: str, exit_path: str, console: int, events_path: str, event: str, session: str, pidfd: int = -1
+) -> NoReturn:
     """Replace this process, the parent of a detached exec's process, by the program that waits for it (shims/monitor/session.h).
 
-    record: file for its end; console: descriptor of its terminal, or -1; event: what the log of events says of the container, empty: nothing.
+    record: file for its end; console: descriptor of its terminal, or -1; event: what the log of events says of the container, empty: nothing;
+    pidfd: of a process that is not our child.
     """
     argv = ["pyman-monitor", "--exec", str(pid), "--record", record, "--exit-file", exit_path, "--session", session]
-    if console >= 0:
-        os.set_inheritable(console, True)
-        argv += ["--console", str(console)]
+    for option, fd in (("--console", console), ("--pidfd", pidfd)):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
+            argv += [option, str(fd)]
     if event:
         argv += ["--events", events_path, "--event", event]
     os.execve(paths.native("monitor"), argv, os.environ)

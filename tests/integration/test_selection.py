@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -15,6 +16,7 @@ from tests.conftest import Run, command, environment, until
 
 NONE = ("--network", "none")
 LOOP = ("sh", "-c", "trap 'echo hup' HUP; trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done")
+LEFT = "echo ready; while ! test -e /go; do sleep 0.02; done; exit 3"
 
 
 @pytest.fixture
@@ -211,9 +213,15 @@ def test_exec_options(pyman: Run, two: Path, base: Path) -> None:
     assert pyman("exec", "one", "sh", "-c", "while ! test -s /file; do sleep 0.01; done; cat /file").stdout == "done\n"
     code, seen = on_terminal(base, ["exec", "-it", "one", "sh", "-c", "tty; read line; echo got $line; exit 4"], b"word\r", b"/dev/pts")
     assert code == 4 and b"got word" in seen
-    code, seen = on_terminal(
-        base, ["exec", "-it", "--detach-keys", "ctrl-a", "one", "sh", "-c", "echo ready; read line"], b"\x01", b"ready"
-    )
+    code, seen = on_terminal(base, ["exec", "-it", "--detach-keys", "ctrl-a", "one", "sh", "-c", LEFT], b"\x01", b"ready")
     assert code == 0, seen
+    # It lives on, with its terminal; its end is noted, on Linux 6.15 and later with its exit code.
+    known = pyman("inspect", "--format", "{{range .ExecIDs}}{{.}} {{end}}", "one").stdout.split()
+    [session] = [found["ID"] for found in json.loads(pyman("inspect", *known).stdout) if found["Running"]]
+    pyman("exec", "one", "touch", "/go")
+    died = ["events", "--stream=false", "--since", "10m", "--filter", "event=exec_died", "--format", "{{.ExecID}} {{.ContainerExitCode}}"]
+    until(lambda: session in pyman(*died).stdout)
+    [code] = [line.split()[1] for line in pyman(*died).stdout.splitlines() if session in line]
+    assert code in ("3", "<nil>")
     assert "invalid detach keys" in pyman("exec", "-t", "--detach-keys", "ctrl-?", "one", "touch", "/made", rc=255).stderr
     pyman("exec", "one", "test", "-e", "/made", rc=1)

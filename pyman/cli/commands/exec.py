@@ -94,7 +94,11 @@ def main(opts: Any, args: list[str]) -> int:
             err.exit_code = exitcodes.EXEC_FAILED
         raise
     code = relay.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
-    if not started.pid:
+    if started.pid:
+        from pyman.engine import exec_detached  # after the detach keys
+
+        exec_detached.detach(container, started)
+    else:
         exec_sessions.forget(container, started.id)
         container.event("exec_died", ContainerExitCode=code, ExecID=started.id)
     return code
