@@ -29,16 +29,32 @@ def stale(container_id: str) -> bool:
         return not os.path.exists(os.path.join(container.dir, "config.json"))
     if state["status"] in RUNNING:
         same_boot = state.get("boot_id") == process.boot_id()
-        if same_boot and (process.alive(state["pid"], state["pid_start"]) or process.alive(state["monitor_pid"], state["monitor_start"])):
+        if same_boot and process.alive(state["pid"], state["pid_start"]):
             return False
-    lock = Lock(container.dir)
-    try:
-        if not lock.try_acquire():
-            return False  # somebody is at work on it
-    except FileNotFoundError:
-        return True
-    lock.release()
+        # A monitor that has recorded the end is about to end itself, unless it starts the container again.
+        record = container.exit_record()
+        ended = record and record.get("restart_ms") is None
+        if same_boot and not ended and process.alive(state["monitor_pid"], state["monitor_start"]):
+            return False
+        # Whoever holds its lock has not noted the end yet, and so gives it no lease before: a start would have noted it first.
+    else:
+        lock = Lock(container.dir)
+        try:
+            if not lock.try_acquire():
+                return False  # somebody is at work on it, and may be starting it
+        except FileNotFoundError:
+            return True
+        lock.release()
+    separate(container)
     return True
+
+
+def separate(container: Container) -> None:
+    """Before an ended container's addresses are given to others: nobody who shares its network namespace keeps them."""
+    if any(os.path.exists(os.path.join(container.dir, name)) for name in ("dependents", "shared-netns")):
+        from pyman.engine import shared_network
+
+        shared_network.separate(container)
 
 
 def lease(made: Plan, container: Container) -> None:

@@ -202,6 +202,7 @@ class Container:
         if self.state.get("attached"):
             from pyman.engine import bridge_leases  # after such an end only
 
+            bridge_leases.separate(self)
             bridge_leases.release(self)
 
     def discard_cgroup(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import bridge_change, bridge_keeper, dependencies, networks, port_conflict
+from pyman.engine import bridge_change, bridge_keeper, networks, port_conflict, shared_network
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
@@ -99,7 +99,7 @@ def _follow(container: Container, added: dict[str, Any] | None = None, removed: 
     """/etc/hosts, /etc/resolv.conf and the port forwarder of a running container follow its networks."""
     state = container.state
     known = f"{container.config['options'].get('hostname') or container.id[:12]} {container.name}"
-    for other in (container, *_sharers(container)):
+    for other in (container, *shared_network.sharers(container)):
         _follow_in(other, known, added or {}, removed or {})
     if state.get("forwarder"):
         try:
@@ -130,23 +130,12 @@ def renamed(container: Container, old: str) -> None:
     if keeper:
         names.announce(keeper)
     own = [entry["address"] for status in state["attached"] for entry in status["addresses"]]
-    for other in (container, *_sharers(container)):
+    for other in (container, *shared_network.sharers(container)):
         lines = [line.split("\t") for line in _lines(other, "hosts")]
         for words in lines:
             if words[0] in own and len(words) == 2:
                 words[1] = " ".join(container.name if word == old else word for word in words[1].split(" "))
         _write(other, "hosts", ["\t".join(words) for words in lines])
-
-
-def _sharers(container: Container) -> list[Container]:
-    """The running containers that share this one's network, and those that share theirs."""
-    found: list[Container] = []
-    for other in dependencies.dependents(container):
-        given = other.config["options"].get("network") or [""]
-        mode = given if isinstance(given, str) else given[0]
-        if mode.startswith("container:") and other.state["status"] in RUNNING:
-            found += [other, *_sharers(other)]
-    return found
 
 
 def _lines(container: Container, name: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 
+from pyman.engine import shared_network
 from pyman.engine.container import RUNNING
 from pyman.engine.container_list import list_containers
 from pyman.errors import StateError
@@ -33,6 +34,7 @@ def open_namespace(path: str) -> tuple[int, int]:
         owner = fcntl.ioctl(fd, _GET_USERNS)
         if _ours(os.fstat(owner).st_ino):
             os.set_inheritable(owner, False)
+            shared_network.note(fd)
             return fd, owner
         why = "it belongs to another user namespace than your containers'"
     except StateError:

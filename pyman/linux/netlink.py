@@ -131,6 +131,11 @@ def wait_up(sock: _socket.socket, index: int) -> None:
         time.sleep(0.0002 if number < 50 else 0.005)
 
 
+def mac_of(sock: _socket.socket, index: int) -> bytes:
+    """A device's hardware address. OSError."""
+    return attributes_of(sock, index).get(_IFLA_ADDRESS, b"")
+
+
 def delete_link(sock: _socket.socket, index: int) -> None:
     """Delete a device; of a pair, both."""
     talk(sock, DELLINK, REQUEST | ACK, link(index))
