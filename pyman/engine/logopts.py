@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pyman.errors import UsageError
+from pyman import exitcodes
+from pyman.errors import StorageError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,3 +70,20 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
         elif key not in ("tag", "label"):
             raise UsageError(f"invalid log option {key!r}", "known are path, max-size, max-file, and for journald tag and label")
     return driver, path, size, files
+
+
+def probe(opts: dict[str, Any], conf: dict[str, Any]) -> None:
+    """Whether a log file that the user has chosen can be written: nothing of what a container says is to be lost in silence. StorageError."""
+    import os
+
+    driver, path, _, _ = settings(opts, conf, "")
+    if not path or driver not in ("k8s-file", "json-file"):
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # the monitor's
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except OSError as err:
+        why = "it is a FIFO that nobody reads" if err.errno == 6 else err.strerror or str(err)
+        raise StorageError(
+            f"cannot open log file {path}", why, "--log-opt path= chooses it", errno=err.errno or 0, exit_code=exitcodes.CANNOT_INVOKE
+        ) from err

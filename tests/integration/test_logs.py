@@ -145,11 +145,19 @@ def test_hostile_output(pyman: Run, image: str, base: Path, driver: str) -> None
     pyman("rm", "lh")
 
 
-def test_a_log_path_that_nobody_reads(pyman: Run, image: str, tmp_path: Path) -> None:
-    """A FIFO there waits for a reader that never comes: the container runs without a log."""
+def test_log_files_that_cannot_be_opened(pyman: Run, image: str, tmp_path: Path) -> None:
+    """A container without the log that was asked for does not start. (A FIFO there would wait for a reader that never comes.)"""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    assert pyman("run", "--rm", "--network", "none", "--log-opt", f"path={fifo}", image, "echo", "there").stdout == "there\n"
+    for path, why in ((fifo, "nobody reads"), (tmp_path / "no/log", "No such file"), (tmp_path, "Is a directory")):
+        done = pyman("run", "--rm", "--network", "none", "--log-opt", f"path={path}", image, "true", rc=126)
+        assert f"cannot open log file {path}" in done.stderr and why in done.stderr
+    pyman("create", "--name", "lf", "--network", "none", "--log-opt", f"path={tmp_path}/log", image, "echo", "there")
+    (tmp_path / "log").mkdir()
+    assert "Is a directory" in pyman("start", "lf", rc=125).stderr
+    (tmp_path / "log").rmdir()
+    assert pyman("start", "-a", "lf").stdout == pyman("logs", "lf").stdout == "there\n"
+    pyman("rm", "lf")
 
 
 def test_drivers(pyman: Run, image: str, base: Path) -> None:
