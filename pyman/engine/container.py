@@ -91,6 +91,10 @@ class Container:
                 from pyman.engine import lost_state  # such a container only
 
                 self._state = lost_state.made_again(self, err)
+            if self._state is None and os.path.exists(os.path.join(self.dir, "config.json")):
+                from pyman.engine import lost_state
+
+                self._state = lost_state.made_again(self, StorageError(f"cannot read {self.dir}/state.json", "it is missing"))
             if self._state is None:
                 raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
         return self._state
@@ -260,6 +264,7 @@ def _is_id(text: str) -> bool:
 
 def lookup(name_or_id: str) -> Container:
     """The container of that name, full id, or unambiguous id prefix. NoSuchContainer, StateError (ambiguous)."""
+    target = ""
     if name_or_id and "/" not in name_or_id and name_or_id not in (".", ".."):
         try:
             target = os.readlink(os.path.join(names_dir(), name_or_id))
@@ -277,6 +282,12 @@ def lookup(name_or_id: str) -> Container:
                 "several ids begin so: " + ", ".join(m[:16] for m in matches[:5]),
                 "give more of the id",
             )
+    if name_or_id and not target:
+        from pyman.engine import lost_state  # before it is said that there is none
+
+        found = lost_state.named(name_or_id)
+        if found:
+            return found
     raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from pyman import errors
 from pyman.engine.container import REMOVED, Container, all_ids, names_dir
-from pyman.errors import NoSuchContainer
+from pyman.errors import NoSuchContainer, StorageError
 from pyman.linux import process
 from pyman.state.lock import Lock
 
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
 def list_containers() -> list[Container]:
     """All complete containers, newest first, synced; those whose `--rm` end was interrupted are removed on the way."""
     found = []
+    try:
+        names = set(os.listdir(names_dir()))
+    except FileNotFoundError:
+        names = set()
     for entry in all_ids():
         container = Container(entry)
         try:
             changed = container.sync()
         except NoSuchContainer:
             _collect_unfinished(container)
+            continue
+        except StorageError as err:
+            if errors.tell is None:
+                raise
+            errors.tell(f"container {entry[:12]} is left out: {err}")  # it is not to hide the others
             continue
         if _unmade(container):
             _collect_unfinished(container)
@@ -32,6 +42,10 @@ def list_containers() -> list[Container]:
                 continue
         elif changed and container.state["status"] == "exited":
             _save_if_free(container)
+        if container.name not in names:
+            from pyman.engine import lost_state  # where a name was lost
+
+            lost_state.give_name(container)
         found.append(container)
     found.sort(key=lambda c: c.state["created"], reverse=True)
     return found

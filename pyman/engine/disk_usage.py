@@ -10,8 +10,9 @@ import stat
 
 from pyman import paths
 from pyman.engine import volumes
-from pyman.engine.container import RUNNING, containers_dir
+from pyman.engine.container import RUNNING, Container, containers_dir
 from pyman.engine.container_list import list_containers
+from pyman.errors import StorageError
 from pyman.linux import trees
 from pyman.rootless import userns
 from pyman.storage import artifacts, images, layers, trash
@@ -39,6 +40,14 @@ class Usage:
         self.left = 0
 
 
+def _layers(container: Container) -> list[str]:
+    """The layers it needs; of one whose configuration is damaged nobody knows them."""
+    try:
+        return list(container.config["layers"])
+    except StorageError:
+        return []
+
+
 def gather() -> Usage:
     """Count everything. RootlessError, StorageError."""
     found = Usage()
@@ -46,7 +55,7 @@ def gather() -> Usage:
     index = images.own()
     sizes = _measure()
     containers = {container.id: container for container in running}
-    needed = {diff_id for container in running for diff_id in container.config["layers"]}
+    needed = {diff_id for container in running for diff_id in _layers(container)}
     needed_blobs: set[str] = set()
     sharers: dict[str, int] = {}
     for record in index.records.values():

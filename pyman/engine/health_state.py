@@ -46,8 +46,11 @@ def status(state: dict[str, Any]) -> str:
     if not state.get("health"):
         return ""
     try:
-        with open(path(state["id"]), "rb") as file:
-            head = file.read(_HEAD)
+        fd = os.open(path(state["id"]), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            head = os.read(fd, _HEAD)
+        finally:
+            os.close(fd)
     except OSError:
         return ""
     return head.split(b'"')[3].decode("ascii", "replace") if head.startswith(b'{"Status":"') else ""

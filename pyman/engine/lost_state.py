@@ -1,4 +1,4 @@
-"""The state of a container whose state.json is damaged (a power cut, a full disk, a hand), made again from all else. CLI process, such containers only.
+"""What a container has lost by a power cut, a full disk or a hand, made again from all else: its state, its name. CLI process, such containers only.
 
 What is not written down anywhere else is lost: how often it was restarted, what `update` and `rename` changed but for the name.
 """
@@ -9,7 +9,7 @@ import os
 
 from pyman import errors, paths
 from pyman.engine import container_records
-from pyman.engine.container import CONFIG_KINDS, STATE_KINDS, Container, finished, names_dir
+from pyman.engine.container import CONFIG_KINDS, STATE_KINDS, Container, all_ids, finished, names_dir
 from pyman.errors import PymanError, StorageError
 from pyman.linux import process
 from pyman.state import store
@@ -31,9 +31,12 @@ def made_again(container: Container, damage: StorageError) -> dict[str, Any]:
     path = os.path.join(container.dir, "state.json")
     try:
         try:
-            return store.read_json(path, STATE_KINDS) or _made(container, damage)  # somebody else was quicker
+            found = store.read_json(path, STATE_KINDS)
         except StorageError:
-            state = _made(container, damage)
+            found = None
+        if found:
+            return found  # somebody else was quicker
+        state = _made(container, damage)
         if locked:
             store.write_json(path, state)
             if errors.tell:
@@ -41,6 +44,43 @@ def made_again(container: Container, damage: StorageError) -> dict[str, Any]:
         return state
     finally:
         lock.release()
+
+
+def named(name: str) -> Container | None:
+    """The container of that name to which no entry of names/ leads any more; it has one again."""
+    for container in _nameless():
+        try:
+            found = container.state["name"] == name
+        except PymanError:
+            continue
+        if found:
+            give_name(container)
+            return container
+    return None
+
+
+def _nameless() -> list[Container]:
+    """The complete containers that no name leads to."""
+    led_to = set()
+    try:
+        for entry in os.listdir(names_dir()):
+            try:
+                led_to.add(os.readlink(os.path.join(names_dir(), entry)))
+            except OSError:
+                continue
+    except FileNotFoundError:
+        pass
+    found = [Container(each) for each in all_ids() if each not in led_to]
+    return [container for container in found if os.path.exists(os.path.join(container.dir, "config.json"))]
+
+
+def give_name(container: Container) -> None:
+    """Its name leads to it again, unless that is another's by now."""
+    try:
+        os.makedirs(names_dir(), 0o700, exist_ok=True)
+        os.symlink(container.id, os.path.join(names_dir(), container.name))
+    except OSError:
+        pass
 
 
 def _made(container: Container, damage: StorageError) -> dict[str, Any]:
@@ -68,7 +108,11 @@ def _made(container: Container, damage: StorageError) -> dict[str, Any]:
 
 def _name(container: Container, first: str) -> str:
     """The name that leads to the container: it may have been renamed."""
-    for name in os.listdir(names_dir()):
+    try:
+        entries = os.listdir(names_dir())
+    except FileNotFoundError:
+        entries = []
+    for name in entries:
         try:
             if os.readlink(os.path.join(names_dir(), name)) == container.id:
                 return name

@@ -63,6 +63,8 @@ def reserve(name: str, container_id: str, doing: str = "create container") -> No
             holder = os.readlink(link)
         except OSError:
             continue  # released just now
+        if holder == container_id:
+            return  # a rename was killed before it could say so anywhere else
         if _is_ghost(holder):
             # Two commands may find the same ghost: each renames its own link over it, and the last one holds the name,
             # which both see by reading it back.

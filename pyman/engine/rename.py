@@ -6,6 +6,7 @@ import os
 
 from pyman.engine import names
 from pyman.engine.container import Container
+from pyman.errors import StorageError
 from pyman.state import store
 
 
@@ -18,7 +19,11 @@ def rename_container(container: Container, new_name: str) -> None:
             return
         names.reserve(new_name, container.id, f"rename container {old} to")
         container.state["name"] = new_name
-        container.save()
+        try:
+            container.save()
+        except StorageError:
+            names.release(new_name, container.id)  # a full disk: it is called what it was
+            raise
         # For the monitor, which notes the container's end.
         store.write_text(os.path.join(container.dir, "event"), container.event_subject())
         if container.state.get("attached"):

@@ -16,6 +16,7 @@ from pyman.state import store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 SIGKILL = 9
 SIGTERM = 15
@@ -49,7 +50,7 @@ def stop_container(
                 container.save()
             return
         stop_locked(container, timeout, smart=smart, warn=warn)
-        if container.state.get("auto_remove") and not container.config["options"].get("rmi"):
+        if container.state.get("auto_remove") and not _made_with(container, "options", {}).get("rmi"):
             from pyman.engine import remove  # for such containers only
 
             remove.discard_container(container)  # its name is free when we return; the monitor's clean-up finds nothing to do
@@ -57,11 +58,19 @@ def stop_container(
 
 def stop_signal(container: Container) -> int:
     """--stop-signal, else the image's StopSignal, else SIGTERM; SIGTERM too for what is no signal, so that everything can be stopped."""
-    name = container.config.get("stop_signal") or container.config["image_config"].get("StopSignal") or "TERM"
+    name = _made_with(container, "stop_signal", "") or _made_with(container, "image_config", {}).get("StopSignal") or "TERM"
     try:
         return kill.parse_signal(str(name))
     except UsageError:
         return SIGTERM
+
+
+def _made_with(container: Container, key: str, default: Any) -> Any:
+    """What the configuration says; the default where it is damaged: such a container must be stopped, too."""
+    try:
+        return container.config.get(key, default)
+    except StorageError:
+        return default
 
 
 def stop_locked(
@@ -71,7 +80,7 @@ def stop_locked(
 
     timeout: seconds until SIGKILL; None: the container's own; 0: at once; negative: wait without end. smart, warn: see above.
     """
-    seconds = container.config.get("stop_timeout", 10) if timeout is None else timeout
+    seconds = int(_made_with(container, "stop_timeout", 10)) if timeout is None else timeout
     state = container.state
     if state["status"] == "paused":
         seconds = 0  # a frozen process heeds nothing but SIGKILL

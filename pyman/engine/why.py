@@ -147,7 +147,7 @@ def _tail(container: Container) -> list[str]:
         driver, path, _, _ = logopts.settings(container.config["options"], conf.load(), os.path.join(container.dir, "ctr.log"))
         if driver == "journald":
             return _journal_tail(container)
-        with open(path, "rb") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - (64 << 10)))
             lines = file.read().split(b"\n")[1 if size > 64 << 10 else 0 :]

@@ -57,7 +57,8 @@ class _File:
 def _open(number: int) -> _File | None:
     """A file of the log by its number: 0 is the newest."""
     try:
-        return _File(os.open(f"{events.path()}.{number}" if number else events.path(), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # (a FIFO would make us wait)
+        return _File(os.open(f"{events.path()}.{number}" if number else events.path(), flags))
     except OSError:
         return None
 

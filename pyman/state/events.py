@@ -114,7 +114,7 @@ def append(lines: list[bytes]) -> None:
 
 
 def _open() -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(path(), flags, 0o600)
     except FileNotFoundError:
@@ -146,7 +146,7 @@ def _rotate(size: int) -> None:
             oldest += 1
         while oldest > 0:
             name = f"{path()}.{oldest}"
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

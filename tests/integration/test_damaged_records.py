@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,19 @@ import pytest
 from tests.conftest import Run
 from tests.integration.test_restart_policies import directory, field
 
-DAMAGES = ("", '{"status":"run', "[]", '{"a":1}', '{"status":5,"name":null}')
+DAMAGES = (None, "", '{"status":"run', "[]", '{"a":1}', '{"status":5,"name":null}')
+
+
+def spoil(path: Path, damage: str | None) -> None:
+    """Put `damage` there, or take the file away."""
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_text(damage)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_state_is_made_again(pyman: Run, image: str, base: Path, damage: str) -> None:
+def test_a_state_is_made_again(pyman: Run, image: str, base: Path, damage: str | None) -> None:
     none = ("--network", "none")
     pyman("run", "-d", "--name", "dr-up", *none, "-v", "dr-volume:/v", image, "sleep", "600")
     pyman("rename", "dr-up", "dr-living")
@@ -24,24 +33,24 @@ def test_a_state_is_made_again(pyman: Run, image: str, base: Path, damage: str) 
     before = [field(pyman, name, "{{.Id}} {{.State.Pid}} {{.State.ConmonPid}} {{.Config.Labels}}") for name in names]
     paths = [directory(pyman, base, name) / "state.json" for name in names]
     for path in paths:
-        path.write_text(damage)
+        spoil(path, damage)
     first, second = (pyman("ps", "-a", "--filter", "name=^dr-", "--format", "{{.Names}} {{.State}}") for _ in range(2))
     assert sorted(first.stdout.splitlines()) == ["dr-living running", "dr-new created", "dr-over exited"]
     told = [line for line in first.stderr.splitlines() if "has been made again" in line]
-    assert len(told) == 3 and all("it is damaged" in line or "JSON object" in line for line in told)
+    assert len(told) == 3 and all(any(word in line for word in ("it is damaged", "JSON object", "it is missing")) for line in told)
     assert (second.stdout, second.stderr) == (first.stdout, "")
     assert [field(pyman, name, "{{.Id}} {{.State.Pid}} {{.State.ConmonPid}} {{.Config.Labels}}") for name in names] == before
     assert field(pyman, "dr-over", "{{.State.ExitCode}}") == "3"
     assert pyman("exec", "dr-living", "echo", "alive").stdout == "alive\n"
     assert "being used" in pyman("volume", "rm", "dr-volume", rc=2).stderr
-    paths[0].write_text(damage)
+    spoil(paths[0], damage)
     pyman("stop", "-t", "0", "dr-living")
     assert field(pyman, "dr-living", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
-    paths[0].write_text(damage)
+    spoil(paths[0], damage)
     pyman("start", "dr-living")
     assert "was damaged" in json.loads(paths[1].read_text())["note"]
     for path in paths:
-        path.write_text(damage)
+        spoil(path, damage)
     pyman("rm", "-f", "-t", "0", *names)
     pyman("volume", "rm", "dr-volume")
 
@@ -58,3 +67,55 @@ def test_a_container_without_configuration_can_be_removed(pyman: Run, image: str
     assert "Traceback" not in pyman("system", "df", rc=None).stderr
     pyman("rm", "-f", "dr-gone")
     assert "dr-gone" not in pyman("ps", "-a").stdout
+    for end in (("stop", "-t", "0"), ("rm", "-f", "-t", "0")):  # one that runs, too
+        pyman("run", "-d", "--name", "dr-gone", "--network", "none", image, "sleep", "600")
+        (directory(pyman, base, "dr-gone") / "config.json").write_text(damage)
+        pyman(*end, "dr-gone")
+        pyman("rm", "-f", "--ignore", "dr-gone")
+
+
+def test_a_name_that_leads_nowhere(pyman: Run, image: str, base: Path) -> None:
+    """Who asks for a container by its name, or lists them, gives the name back to it."""
+    names = base / "home/.local/share/pyman/names"
+    pyman("create", "--name", "dr-lost", "--network", "none", image, "true")
+    ident = field(pyman, "dr-lost", "{{.Id}}")
+    for look in (("inspect", "dr-lost"), ("ps", "-a"), ("start", "dr-lost")):
+        (names / "dr-lost").unlink()
+        pyman(*look)
+        assert os.readlink(names / "dr-lost") == ident
+    assert "in use" in pyman("create", "--name", "dr-lost", image, rc=125).stderr
+    (names / "dr-lost").unlink()
+    assert pyman("rm", "-f", "dr-lost").stdout == "dr-lost\n" and not (base / "home/.local/share/pyman/containers" / ident).exists()
+    pyman("container", "exists", "dr-lost", rc=1)
+
+
+def test_fifos_keep_nobody_waiting(pyman: Run, image: str, base: Path) -> None:
+    """Where files of the store are looked for."""
+    store = base / "home/.local/share/pyman"
+    pyman("run", "--name", "dr-pipe", "--network", "none", "--health-cmd", "true", image, "true")
+    place = directory(pyman, base, "dr-pipe")
+    for path in (place / "health.json", place / "ctr.log", store / "events/events.log"):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    stranger = store / "containers" / ("f" * 64)
+    os.mkfifo(stranger)
+    try:
+        assert "dr-pipe" in pyman("ps", "-a").stdout
+        for command in (("why", "dr-pipe"), ("inspect", "dr-pipe"), ("start", "-a", "dr-pipe"), ("rm", "dr-pipe")):
+            assert "Traceback" not in pyman(*command, rc=None).stderr
+        assert "dr-pipe" not in pyman("ps", "-a").stdout
+    finally:
+        stranger.unlink()
+        (store / "events/events.log").unlink()
+
+
+def test_a_rename_that_cannot_be_written(pyman: Run, image: str, base: Path) -> None:
+    """The container is called what it was, and the other name is free."""
+    pyman("create", "--name", "dr-old", "--network", "none", image, "true")
+    place = directory(pyman, base, "dr-old")
+    place.chmod(0o500)
+    assert "cannot write" in pyman("rename", "dr-old", "dr-other", rc=125).stderr
+    place.chmod(0o700)
+    assert field(pyman, "dr-old", "{{.Name}}") == "dr-old"
+    pyman("create", "--name", "dr-other", "--network", "none", image, "true")
+    pyman("rm", "dr-old", "dr-other")
