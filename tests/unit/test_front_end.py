@@ -31,6 +31,8 @@ def test_lists_with_commas_and_old_names() -> None:
     options = parse.parse([*argv, "--dns", "x"]).options
     assert options["dns"] == ["1.1.1.1", "8.8.8.8", "9.9.9.9"] and options["dns_option"] == ["ndots:3", "a,b"]
     assert options["publish"] == [] and options["env"] == ["A=1,2"]
+    more = parse.parse(["run", "-a", "stdout,stderr", "--sysctl", 'a.b=1,"c.d=2,3"', "img"]).options
+    assert more["attach"] == ["stdout", "stderr"] and more["sysctl"] == ["a.b=1", "c.d=2,3"]
     assert parse.parse(["run", "--healthcheck-command", "true", "img"]).options["health_cmd"] == "true"
 
 

@@ -25,7 +25,7 @@ CREATE = f"""
 add-host commas Add NAME:IP to /etc/hosts; host-gateway stands for the host's address
 annotation list Add an annotation KEY=VALUE to the OCI configuration
 arch str Use this architecture instead of the host's
-attach,a list Attach to stdin, stdout or stderr only
+attach,a commas Attach to stdin, stdout or stderr only
 authfile str File with the registry credentials
 blkio-weight str Weight of the container's block I/O: 10 to 1000
 blkio-weight-device list Weight for one device: PATH:WEIGHT
@@ -142,7 +142,7 @@ stop-signal str Signal that stops the container
 stop-timeout uint Seconds from that signal to SIGKILL
 subgidname str Map groups to the ranges of this name in /etc/subgid, which must be yours
 subuidname str Map users to the ranges of this name in /etc/subuid, which must be yours
-sysctl list Set a namespaced kernel parameter: NAME=VALUE
+sysctl commas Set a namespaced kernel parameter: NAME=VALUE
 systemd str Prepare the container for systemd: true (if its command is systemd), always or false (true)
 timeout uint Seconds after which the container is killed
 tls-verify bool=true Require a verified TLS connection to the registry
