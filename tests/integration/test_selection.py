@@ -123,7 +123,7 @@ def test_filter(pyman: Run, two: Path) -> None:
 
 def test_wait_for_a_condition(pyman: Run, image: str, base: Path, two: Path) -> None:
     child = subprocess.Popen(
-        [*command(), "wait", "--condition", "running", "--condition", "exited", "-i", "10ms", "one"],
+        [*command(), "wait", "--condition", "running,exited", "-i", "10ms", "one"],
         env=environment(base),
         stdout=subprocess.PIPE,
         text=True,

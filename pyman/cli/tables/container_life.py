@@ -41,7 +41,7 @@ time,t int Seconds until SIGKILL
 volumes,v bool Remove its anonymous volumes too
 """
 WAIT = """
-condition list State to wait for (stopped)
+condition commas State to wait for (stopped)
 exit-first-match bool End when the first container meets the condition
 ignore bool Print -1 for containers that do not exist
 interval,i str=250ms Time between two looks
