@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 
 class ExecPipes:
-    """A started exec: its process (0 once it was waited for) and the caller's ends of its stdio (-1 where there is none)."""
+    """A started exec: its process (0 once it was waited for) and the caller's ends of its stdio (-1 where there is none).
 
-    __slots__ = ("console", "id", "pid", "stderr", "stdin", "stdout")
+    watcher: the channel to the parent of the process where that is not the caller, see exec_terminal.py.
+    """
+
+    __slots__ = ("console", "id", "pid", "stderr", "stdin", "stdout", "watcher")
 
     def __init__(self) -> None:
         self.id = os.urandom(32).hex()
         self.pid = 0
         self.stdin = self.stdout = self.stderr = self.console = -1
+        self.watcher: Any = None
 
 
-def exec_container(container: Container, command: list[str], opts: dict[str, Any]) -> ExecPipes:
+def exec_container(container: Container, command: list[str], opts: dict[str, Any], watched: bool = False) -> ExecPipes:
     """Start `command` in a running container. StateError, CommandNotFound (127), CannotInvoke (126), RuntimeFailure, UsageError.
 
-    Afterwards this process is uid 0 of the container's user namespace (its own namespaces otherwise unchanged).
+    watched: this process becomes the one that awaits the command's end and records it. Afterwards this process is uid 0 of the container's user namespace (its own namespaces otherwise unchanged).
     """
     container._state = None
     container.sync()
@@ -61,7 +65,7 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
         preserve = descriptors.preserved_fds(opts)
     pipes, stdio = _stdio(opts)
     group = _group(container, process)
-    begun = exec_sessions.begin(container, pipes.id, process, opts) if not opts.get("no_session") else (-1, {})
+    begun = exec_sessions.begin(container, pipes.id, process, opts, watched) if not opts.get("no_session") else (-1, {})
     try:
         created = runtime_exec.exec_process(state["pid"], process, stdio=stdio, preserve=preserve, seccomp_spec=seccomp, extras=group)
     except PymanError as err:

@@ -8,24 +8,23 @@ from __future__ import annotations
 import os
 
 from pyman import errors, exitcodes, stages
-from pyman.engine import descriptors, exec_sessions
 from pyman.engine import exec as execution
+from pyman.engine import exec_sessions
 from pyman.engine.container import Container
 from pyman.errors import PymanError, RuntimeFailure
-from pyman.linux import libc, process
+from pyman.linux import process
 from pyman.monitor import spawn
 from pyman.state import events, fastjson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 
 def start(container: Container, command: list[str], opts: dict[str, Any]) -> str:
     """Start a command that nobody is attached to; the id of its session. Raises what `exec_container` does."""
-    preserved = descriptors.preserved_fds(opts) if opts.get("preserve_fds") or opts.get("preserve_fd") else ()
     report_r, report_w = os.pipe()
-    pid = process.fork(lambda: _watch(container, command, opts, report_w), "pyman:[exec]", (report_w, *preserved))
+    pid = process.fork(lambda: _watch(container, command, opts, report_w), "pyman:[exec]", (report_w, *preserved(opts)))
     os.close(report_w)
     data = b""
     while more := os.read(report_r, 65536):
@@ -42,29 +41,29 @@ def start(container: Container, command: list[str], opts: dict[str, Any]) -> str
     raise RuntimeFailure(f"cannot execute a command in container {container.name}", "the process that starts it was killed")
 
 
-def detach(container: Container, started: execution.ExecPipes) -> None:
-    """The user has left the command: a process of its own keeps its terminal, and waits for its end in place of its parent, which ends."""
-    pidfd = libc.pidfd_open(started.pid)
-    end, subject = exec_sessions.end_path(container, started.id), container.event_subject() if events.limit() else ""
+def preserved(opts: dict[str, Any]) -> tuple[int, ...]:
+    """The caller's descriptors that the command gets."""
+    if not opts.get("preserve_fds") and not opts.get("preserve_fd"):
+        return ()
+    from pyman.engine import descriptors  # with these options only
 
-    def watch() -> int:
-        spawn.exec_session(started.pid, end, container.exit_path, started.console, events.path(), subject, started.id, pidfd)
-
-    watcher = process.fork(watch, "pyman:[exec]", (started.console, pidfd))
-    exec_sessions.leave(container, started.id, watcher)
-    os.close(pidfd)
+    return descriptors.preserved_fds(opts)
 
 
 def _watch(container: Container, command: list[str], opts: dict[str, Any], report: int) -> int:
     """Body of the process that becomes the command's parent; returns after a failure only."""
     try:
-        started = execution.exec_container(container, command, opts)
+        started = execution.exec_container(container, command, opts, watched=True)
     except PymanError as err:
         os.write(report, fastjson.dumps({"error": err.to_record()}).encode())
         return 125
     os.write(report, fastjson.dumps({"id": started.id}).encode())
     stages.reach("exec:reported")
+    await_end(container, started)
+
+
+def await_end(container: Container, started: execution.ExecPipes, client: int = -1) -> NoReturn:
+    """Become the program that awaits the end of a command, this process's child. client: descriptor of who is to be told, or -1."""
     subject = container.event_subject() if events.limit() else ""
-    spawn.exec_session(
-        started.pid, exec_sessions.end_path(container, started.id), container.exit_path, started.console, events.path(), subject, started.id
-    )
+    record = exec_sessions.end_path(container, started.id)
+    spawn.exec_session(started.pid, record, container.exit_path, events.path(), subject, started.id, console=started.console, client=client)

@@ -1,7 +1,7 @@
 """The sessions of exec: one small file each in the container's directory, believed as long as its process lives. CLI process.
 
 Not in its run directory: that may be wiped while they go on.
-The end of a detached one is written beside it by its parent (shims/monitor/session.h), and told for a while.
+The end of one that nobody is attached to is written beside it by its parent (shims/monitor/session.h), and told for a while.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def _directory(container: Container) -> str:
     return os.path.join(container.dir, "exec")
 
 
-def begin(container: Container, session: str, spec: dict[str, Any], opts: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def begin(container: Container, session: str, spec: dict[str, Any], opts: dict[str, Any], watched: bool) -> tuple[int, dict[str, Any]]:
     """Write down a session that is about to begin, for `note`: (descriptor or -1, what is written). spec: its OCI process.
 
     A full disk does not stop it. Before the process is made: whoever is killed in between leaves a record by which it is found.
-    The caller of a detached one is the process that becomes its parent.
+    watched: the caller becomes the program that awaits its end, and records it unless somebody is attached.
     """
     maker = os.getpid()
     started = process.start_time(maker)
-    watcher = maker if opts.get("detach") else 0
+    watcher = maker if watched else 0
     record = {
         "id": session,
         "pid": 0,
@@ -79,20 +79,6 @@ def note(begun: tuple[int, dict[str, Any]], pid: int) -> None:
         record.update(pid=pid, start=process.start_time(pid))
         _write(fd, record)
         os.close(fd)
-
-
-def leave(container: Container, session: str, watcher: int) -> None:
-    """Nobody is attached to it any more; `watcher` is the process that writes down its end."""
-    path = os.path.join(_directory(container), session)
-    try:
-        record = store.read_json(path)
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except (PymanError, OSError):
-        return  # it has none
-    if record:
-        record.update(output=False, watcher=watcher, watcher_start=process.start_time(watcher))
-        _write(fd, record)
-    os.close(fd)
 
 
 def _write(fd: int, record: dict[str, Any]) -> None:
@@ -151,7 +137,7 @@ def known(container: Container) -> list[dict[str, Any]]:
     found = []
     for record in records:
         alive = record.get("boot") == process.boot_id() and process.alive(record.get("pid", 0), record.get("start", 0))
-        record["end"] = None if alive or record.get("output") else _end(container, record)
+        record["end"] = None if alive or not record.get("watcher") else _end(container, record)
         if alive or (record["end"] and time.time() - record["end"].get("time", 0) < KEPT):
             found.append(record)
         else:
@@ -160,7 +146,7 @@ def known(container: Container) -> list[dict[str, Any]]:
 
 
 def _end(container: Container, record: dict[str, Any]) -> dict[str, Any] | None:
-    """What the parent of a detached session wrote at its end; it does so in the moment after the end, if it lives."""
+    """What the parent of a session wrote at its end, if nobody was attached; it does so in the moment after the end, if it lives."""
     deadline = time.monotonic() + 30
     while True:
         comes = process.alive(record.get("watcher", 0), record.get("watcher_start", 0)) and time.monotonic() < deadline

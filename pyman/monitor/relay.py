@@ -18,7 +18,7 @@ _TIOCSWINSZ = 0x5414
 
 
 def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
-    """Pass data between the caller and an exec's pipes or pty until its process (our child) ends; its exit code."""
+    """Pass data between the caller and an exec's pipes or pty until its process ends, our child or the watcher's; its exit code."""
     keys = Keys(parse_detach_keys(detach_keys) if tty else b"")
     terminal = Terminal(0, tty and stdin)
     signals = Signals((*(PROXIED if tty else ()), _signal.SIGWINCH))
@@ -31,6 +31,10 @@ def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
         os.close(pidfd)
     if detached:
         return 0
+    if started.watcher is not None:
+        message, _ = started.watcher.receive()
+        started.pid = 0
+        return int(message["code"]) if message else 137  # it was killed, and nobody else knows
     _, status = os.waitpid(started.pid, 0)
     started.pid = 0
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)

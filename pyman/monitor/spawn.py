@@ -190,15 +190,15 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
 
 
 def exec_session(
-    pid: int, record: str, exit_path: str, console: int, events_path: str, event: str, session: str, pidfd: int = -1
+    pid: int, record: str, exit_path: str, events_path: str, event: str, session: str, *, console: int, client: int
 ) -> NoReturn:
-    """Replace this process, the parent of a detached exec's process, by the program that waits for it (shims/monitor/session.h).
+    """Replace this process, the parent of an exec's process, by the program that waits for it (shims/monitor/session.h).
 
-    record: file for its end; console: descriptor of its terminal, or -1; event: what the log of events says of the container, empty: nothing;
-    pidfd: of a process that is not our child.
+    record: file for its end; event: what the log of events says of the container, empty: nothing. Descriptors, or -1: console: of its
+    terminal; client: of a channel to who is attached to that.
     """
     argv = ["pyman-monitor", "--exec", str(pid), "--record", record, "--exit-file", exit_path, "--session", session]
-    for option, fd in (("--console", console), ("--pidfd", pidfd)):
+    for option, fd in (("--console", console), ("--client", client)):
         if fd >= 0:
             os.set_inheritable(fd, True)
             argv += [option, str(fd)]

@@ -1,32 +1,11 @@
-/* Waits for the end of a detached exec's process, writes it down and notes it. Part of ../monitor.c.
+/* The parent of an exec's process that may go on without its caller: waits for its end and notes it. Part of ../monitor.c.
  *
- *   pyman-monitor --exec PID --record FILE --exit-file FILE [--console FD] [--pidfd FD] [--events FILE --event TEXT --session ID]
+ *   pyman-monitor --exec PID --record FILE --exit-file FILE [--console FD | --client FD] [--events FILE --event TEXT --session ID]
  *
- * It reads what a terminal shows, which would stop the process otherwise. Never in the container: only the process is. That is its child,
- * or where a user has detached from it, known by a pidfd alone: Linux 6.15 tells of such a process how it ended, older ones only that it has.
+ * It reads what a terminal shows, which would stop the process otherwise. Never in the container: only its child is.
+ * --client: a channel to the command that is attached (pyman/engine/exec_terminal.py). It alone has the terminal's master: when
+ * it is killed the terminal hangs up. When its user detaches it sends the master. Else it is told the exit code, and nothing is written down.
  */
-#define GET_INFO _IOWR(0xff, 11, struct ended_info)
-struct ended_info {
-    uint64_t mask, group;
-    uint32_t ids[11];
-    int32_t status;
-};
-
-/* Whether it is known how a process has ended that is not our child. It tells once its parent, or init, has taken note. */
-static int ended_how(int pidfd, int *status)
-{
-    for (int try = 0; try < 250; try++) {
-        struct ended_info info = {.mask = 8};
-        if (ioctl(pidfd, GET_INFO, &info) < 0)
-            return 0;
-        *status = info.status;
-        if (info.mask & 8)
-            return 1;
-        poll(NULL, 0, 20);
-    }
-    return 0;
-}
-
 static void session_record(const char *path, int code)
 {
     char temp[4200], text[128];
@@ -42,9 +21,32 @@ static void session_record(const char *path, int code)
     close(fd);
 }
 
+/* The client detaches, or it has gone: the terminal's master, or -1. *client is -1 afterwards; not if it has said nothing. */
+static int session_left(int *client)
+{
+    char data[512];
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {data, sizeof data};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    int fd = -1;
+    ssize_t n = recvmsg(*client, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return -1;
+    struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    close(*client);
+    *client = -1;
+    nonblocking(fd);
+    return fd;
+}
+
 static int session_main(int argc, char **argv)
 {
-    int pid = number(argv[2]), console = -1, pidfd = -1, status = 0, ended = 0, known = 1;
+    int pid = number(argv[2]), console = -1, client = -1, status = 0;
     const char *record = NULL, *session = "";
     char facts[160];
     for (int i = 3; i + 1 < argc; i += 2) {
@@ -52,8 +54,8 @@ static int session_main(int argc, char **argv)
             record = argv[i + 1];
         else if (!strcmp(argv[i], "--console"))
             console = number(argv[i + 1]);
-        else if (!strcmp(argv[i], "--pidfd"))
-            pidfd = number(argv[i + 1]);
+        else if (!strcmp(argv[i], "--client"))
+            client = number(argv[i + 1]);
         else if (!strcmp(argv[i], "--exit-file"))
             exit_file = argv[i + 1];
         else if (!strcmp(argv[i], "--events"))
@@ -82,27 +84,29 @@ static int session_main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &set, NULL);
     nonblocking(console);
     int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    while (pidfd >= 0 ? !ended : waitpid(pid, &status, WNOHANG) == 0) {
+    while (waitpid(pid, &status, WNOHANG) == 0) {
         struct signalfd_siginfo info;
-        struct pollfd fds[2] = {{pidfd >= 0 ? pidfd : signal_fd, POLLIN, 0}, {console, POLLIN, 0}};
-        poll(fds, 2, -1);
-        ended = fds[0].revents != 0;
-        if (ended && pidfd < 0 && read(signal_fd, &info, sizeof info) < 0)
+        struct pollfd fds[3] = {{signal_fd, POLLIN, 0}, {console, POLLIN, 0}, {client, POLLIN, 0}};
+        poll(fds, 3, -1);
+        if (fds[0].revents && read(signal_fd, &info, sizeof info) < 0)
             continue;
         if (fds[1].revents && read(console, chunk, CHUNK) <= 0 && errno != EAGAIN) {
             close(console); /* the process has left its terminal */
             console = -1;
         }
+        if (fds[2].revents)
+            console = session_left(&client);
     }
-    if (pidfd >= 0)
-        known = ended_how(pidfd, &status);
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), n = 0;
-    if (known) {
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (client >= 0)
+        session_left(&client); /* just now, perhaps */
+    if (client < 0)
         session_record(record, code);
-        n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", code);
-    }
     reach("exec:recorded");
-    snprintf(facts + n, sizeof facts - (size_t)n, ",\"ExecID\":\"%.64s\"", session);
+    snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d,\"ExecID\":\"%.64s\"", code, session);
     write_event("exec_died", facts);
+    int n = snprintf(facts, sizeof facts, "{\"kind\":\"end\",\"code\":%d}", code);
+    if (client >= 0 && send(client, facts, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        session_record(record, code); /* it has gone meanwhile */
     return 0;
 }

@@ -14,6 +14,7 @@ import pytest
 from pyman import stages
 from tests.conftest import Run, command, environment, until
 from tests.integration.test_restart_policies import ended
+from tests.integration.test_selection import on_terminal
 from tests.integration.test_stages import kill_at, settled
 
 
@@ -106,4 +107,39 @@ def test_killed_at_every_stage(pyman: Run, image: str, base: Path, stage: str) -
     until(lambda: deaths(pyman, "edk").get(after) == 9)
     pyman("inspect", "edk")
     pyman("rm", "-f", "-t", "0", "edk")
+    settled(base, str(base / "home"))
+
+
+def test_a_program_lives_on_when_its_terminal_is_left(pyman: Run, image: str, base: Path) -> None:
+    """As when its user had attached to the container: it is a session until it ends, its output stops nobody, its end is told."""
+    pyman("run", "-d", "--name", "left", "--network", "none", image, "sleep", "600")
+
+    def sessions() -> list[str]:
+        return list(json.loads(pyman("inspect", "--format", "{{json .ExecIDs}}", "left").stdout))
+
+    program = "trap 'exit 9' HUP; echo ready; while ! test -e /go; do sleep 0.05; done; seq 1 20000; touch /written; read word; exit 7"
+    code, seen = on_terminal(base, ["exec", "-it", "--detach-keys", "ctrl-a,b", "left", "sh", "-c", program], b"\x01b", b"ready")
+    assert code == 0 and deaths(pyman, "left") == {}, seen
+    (identifier,) = sessions()
+    assert session(pyman, identifier)["Running"] and session(pyman, identifier)["ProcessConfig"]["tty"]
+    pyman("exec", "left", "touch", "/go")
+    until(lambda: pyman("exec", "left", "test", "-e", "/written", rc=None).returncode == 0)
+    os.kill(session(pyman, identifier)["Pid"], signal.SIGKILL)
+    until(lambda: deaths(pyman, "left").get(identifier) == 137)
+    assert session(pyman, identifier)["ExitCode"] == 137 and sessions() == [identifier]
+    # Who stays to the end gets the code, and leaves nothing.
+    code, seen = on_terminal(base, ["exec", "-it", "left", "sh", "-c", "echo ready; read word; exit 7"], b"\r", b"ready")
+    assert code == 7 and 7 in deaths(pyman, "left").values() and sessions() == [identifier], seen
+    assert on_terminal(base, ["exec", "-it", "left", "/nowhere"], b"\r", b"no such")[0] == 127
+    # Without its user the terminal hangs up.
+    ours, theirs = os.openpty()
+    words = ["exec", "-it", "left", "sh", "-c", "trap 'exit 9' HUP; echo ready; while :; do sleep 0.05; done"]
+    client = subprocess.Popen([*command(), *words], env=environment(base), stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert os.read(ours, 5) == b"ready"
+    client.kill()
+    client.wait()
+    os.close(ours)
+    until(lambda: 9 in deaths(pyman, "left").values())
+    pyman("rm", "-f", "-t", "0", "left")
     settled(base, str(base / "home"))

@@ -86,7 +86,12 @@ def main(opts: Any, args: list[str]) -> int:
 
             sys.stdout.write(exec_detached.start(container, command, opts) + "\n")
             return 0
-        started = execution.exec_container(container, command, opts)
+        if keys and opts.get("tty") and opts.get("interactive"):
+            from pyman.engine import exec_terminal  # whom its user may leave
+
+            started = exec_terminal.start(container, command, opts)
+        else:
+            started = execution.exec_container(container, command, opts)
     except NoSuchContainer as err:
         raise UsageError(err.what, err.why) from err
     except PymanError as err:
@@ -95,10 +100,9 @@ def main(opts: Any, args: list[str]) -> int:
         raise
     code = relay.relay(started, tty=bool(opts.get("tty")), stdin=bool(opts.get("interactive")), detach_keys=keys)
     if started.pid:
-        from pyman.engine import exec_detached  # after the detach keys
-
-        exec_detached.detach(container, started)
-    else:
-        exec_sessions.forget(container, started.id)
+        exec_terminal.leave(started)
+        return code
+    exec_sessions.forget(container, started.id)
+    if started.watcher is None:  # it has told it
         container.event("exec_died", ContainerExitCode=code, ExecID=started.id)
     return code
