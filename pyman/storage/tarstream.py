@@ -62,7 +62,8 @@ def is_content(member: Member) -> bool:
     return member.type == "0" and bool(name) and not name.rpartition(b"/")[2].startswith(WHITEOUT)
 
 
-def _number(field: bytes, what: str) -> int:
+def number(field: bytes, what: str) -> int:
+    """A number of a header, octal or as GNU tar writes large ones. ImageError."""
     if field[-1] in b"\0 ":  # nearly all are digits and this end
         try:
             return int(field[:-1], 8)
@@ -110,9 +111,10 @@ class TarStream:
 
     keep: called with everything that is read and not handed out by `data`: headers, padding, end marks, content nobody wanted.
     some: as read, but may return less than n bytes; for content. own: another process of ours writes it, so that files may have holes.
+    sparse: they may, as GNU tar writes them.
     """
 
-    __slots__ = ("_at_end", "_keep", "_left", "_own", "_read", "_some")
+    __slots__ = ("_at_end", "_keep", "_left", "_own", "_read", "_some", "_sparse")
 
     def __init__(
         self,
@@ -121,6 +123,7 @@ class TarStream:
         keep: Callable[[bytes], None] | None = None,
         some: Callable[[int], bytes] | None = None,
         own: bool = False,
+        sparse: bool = False,
     ) -> None:
         if keep:
 
@@ -134,6 +137,7 @@ class TarStream:
         self._keep = kept if keep else read
         self._at_end = at_end
         self._own = own
+        self._sparse = sparse
         self._left = 0  # of the current member's data and padding
 
     def data(self, size: int) -> Iterator[bytes]:
@@ -178,10 +182,10 @@ class TarStream:
                 if not self._at_end() and self._keep(BLOCK) != header:
                     raise ImageError("damaged layer", "members follow an end marker")
                 return
-            if _number(header[148:156], "checksum") != _checksum(header):
+            if number(header[148:156], "checksum") != _checksum(header):
                 raise ImageError("damaged layer", "a tar header's checksum is wrong")
             kind = chr(header[156]) if header[156] else "0"
-            size = _number(header[124:136], "size")
+            size = number(header[124:136], "size")
             if kind in "xg":
                 records = pending if kind == "x" else everywhere
                 records.update(_pax(self._meta(size)))
@@ -192,24 +196,33 @@ class TarStream:
                 text = self._meta(size).rstrip(b"\0")
                 long_name, long_link = (text, long_link) if kind == "L" else (long_name, text)
                 continue
-            if kind == "S" or any(key.startswith("GNU.sparse.") for key in pending):
+            holes = kind == "S" or any(key.startswith("GNU.sparse.") for key in pending)
+            if holes and not self._sparse:
                 raise ImageError("refused layer", "it has a GNU sparse member", "build the image with plain tar members")
-            member = _member(header, kind, size, {**everywhere, **pending}, long_name, long_link)
-            if self._own and PARTS in pending:
-                _read_parts(member, pending[PARTS])
-            pending, long_name, long_link = {}, b"", b""
+            member = _member(header, "0" if kind == "S" else kind, size, {**everywhere, **pending}, long_name, long_link)
             if member.size < 0:
                 raise ImageError("damaged layer", f"{show(member.name)} has a negative size")
             self._left = member.size + -member.size % BLOCK
+            if holes:
+                from pyman.storage import tarsparse  # such members only
+
+                self._left -= tarsparse.describe(member, header, kind == "S", pending, lambda: self._keep(BLOCK))
+            elif self._own and PARTS in pending:
+                _read_parts(member, pending[PARTS])
+            pending, long_name, long_link = {}, b"", b""
             yield member
 
 
 def _read_parts(member: Member, text: bytes) -> None:
-    """ImageError unless the parts lie one behind the other in the file, and have its data."""
     try:
         numbers = [int(word) for word in text.split()]
     except ValueError:
         numbers = []
+    fill_parts(member, numbers)
+
+
+def fill_parts(member: Member, numbers: list[int]) -> None:
+    """numbers: a file's size, then start and length of each part. ImageError unless these lie one behind the other, and have its data."""
     ends = 0
     for start, length in zip(numbers[1::2], numbers[2::2]):
         if start < ends or length < 0:
@@ -231,18 +244,18 @@ def _member(header: bytes, kind: str, size: int, pax: dict[str, bytes], long_nam
         name = prefix + b"/" + name
     member.name = pax.get("path") or long_name or name
     member.link = pax.get("linkpath") or long_link or header[157:257].split(b"\0", 1)[0]
-    member.mode = _number(header[100:108], "mode") & 0o7777
-    member.uid = _pax_number(pax, "uid", _number(header[108:116], "uid"))
-    member.gid = _pax_number(pax, "gid", _number(header[116:124], "gid"))
+    member.mode = number(header[100:108], "mode") & 0o7777
+    member.uid = _pax_number(pax, "uid", number(header[108:116], "uid"))
+    member.gid = _pax_number(pax, "gid", number(header[116:124], "gid"))
     if not (0 <= member.uid <= _MAX_ID and 0 <= member.gid <= _MAX_ID):
         # -1, in whatever form, means "leave the owner" to chown(2): the file would become root's.
         raise ImageError("refused layer", f"{show(member.name)} has the owner {member.uid}:{member.gid}, which is no id")
     member.size = _pax_number(pax, "size", size) if member.type == "0" else 0
     if member.type != "0" and size:
         raise ImageError("refused layer", f"{show(member.name)} is no file and yet has data")
-    member.mtime_ns = _mtime(pax.get("mtime"), _number(header[136:148], "mtime"))
+    member.mtime_ns = _mtime(pax.get("mtime"), number(header[136:148], "mtime"))
     if member.type in "34":
-        member.major, member.minor = _number(header[329:337], "major"), _number(header[337:345], "minor")
+        member.major, member.minor = number(header[329:337], "major"), number(header[337:345], "minor")
     for key, value in pax.items():
         if key.startswith("SCHILY.xattr."):
             if "\0" in key:

@@ -12,7 +12,7 @@ import stat
 
 from pyman.errors import ImageError, StateError, StorageError
 from pyman.linux import libc, trees
-from pyman.storage import tarsource, tarstream, tartree, unpack
+from pyman.storage import tarsource, tarsparse, tarstream, tartree, unpack
 from pyman.storage.tarstream import Member, show
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def put(fd: int, dest: int, rules: Rules, progress: Callable[[int], None] | None
     tree = tartree.Tree(dest, rules.single)
     old_mask = os.umask(0)
     try:
-        stream = tarstream.TarStream(source.read, source.at_end, some=source.some, own=rules.own)
+        stream = tarstream.TarStream(source.read, source.at_end, some=source.some, own=rules.own, sparse=not rules.own)
         for member in stream:
             tree.entries += 1
             if tree.entries > unpack.MAX_ENTRIES:
@@ -75,15 +75,24 @@ def _put_safely(tree: tartree.Tree, member: Member, source: tarsource.Source, st
     shown = show(member.name)
 
     def write(fd: int) -> None:
+        some = write_some if rules.own else write_data
         if not member.parts:
-            write_some(fd, member.size)
-            return
+            some(fd, 0, member.size)
         for start, length in member.parts:
-            os.lseek(fd, start, os.SEEK_SET)
-            write_some(fd, length)
-        os.ftruncate(fd, member.whole)
+            some(fd, start, length)
+        if member.parts or member.whole or not rules.own:
+            os.ftruncate(fd, member.whole or member.size)
 
-    def write_some(fd: int, left: int) -> None:
+    def write_data(fd: int, start: int, left: int) -> None:
+        """What another program has packed: noughts become holes."""
+        while left:
+            piece = stream.piece(left)
+            tarsparse.put(fd, piece, start)
+            start, left = start + len(piece), left - len(piece)
+
+    def write_some(fd: int, start: int, left: int) -> None:
+        if start:
+            os.lseek(fd, start, os.SEEK_SET)
         while left:
             moved = source.move(fd, left)
             if moved:
