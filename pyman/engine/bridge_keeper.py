@@ -166,8 +166,9 @@ def _running_states() -> list[dict[str, Any]]:
 
 
 def statuses_on(network: str) -> list[dict[str, Any]]:
-    """What running containers have on a network."""
-    return [status for state in _running_states() for status in state.get("attached") or [] if status["name"] == network]
+    """What running containers have on a network, those aside whose end nobody has noted yet."""
+    living = [state for state in _running_states() if process.alive(state["pid"], state["pid_start"])]
+    return [status for state in living for status in state.get("attached") or [] if status["name"] == network]
 
 
 def take_down(record: dict[str, Any]) -> None:

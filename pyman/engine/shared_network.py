@@ -69,7 +69,10 @@ def separate(container: Container) -> None:
             seen.add(inode)
             _take_away(other, macs)
     if marked:
-        os.unlink(mark)
+        try:
+            os.unlink(mark)
+        except FileNotFoundError:
+            pass  # another command was at it, too
 
 
 def _take_away(other: Container, macs: list[bytes]) -> None:

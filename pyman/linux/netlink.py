@@ -8,15 +8,16 @@ from __future__ import annotations
 import _socket
 import os
 import time
-from errno import EINVAL
+from errno import EINVAL, ENODEV, EOPNOTSUPP
 
 from pyman.linux import libc
 
 REQUEST, ACK, DUMP, CREATE, EXCLUSIVE = 1, 4, 0x300, 0x400, 0x200
 NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, DELADDR, GETADDR, NEWROUTE, DELROUTE, NEWRULE = 16, 17, 18, 19, 20, 21, 22, 24, 25, 32
+NEWLINKPROP = 108
 IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
-_IFLA_LINK, _IFLA_OPERSTATE = 5, 16
+_IFLA_LINK, _IFLA_OPERSTATE, _IFLA_PROP_LIST, _IFLA_ALT_IFNAME, _NESTED = 5, 16, 52, 53, 0x8000
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_BR_VLAN_FILTERING, _IFLA_BR_VLAN_DEFAULT_PVID = 7, 39
 _NO_DAD = 2  # IFA_F_NODAD: an address of ours is nobody else's, and usable at once
@@ -139,6 +140,28 @@ def mac_of(sock: _socket.socket, index: int) -> bytes:
 def delete_link(sock: _socket.socket, index: int) -> None:
     """Delete a device; of a pair, both."""
     talk(sock, DELLINK, REQUEST | ACK, link(index))
+
+
+def add_name(sock: _socket.socket, index: int, name: str) -> bool:
+    """Give a device one more name, of 16 to 127 characters; false if another one of its namespace has it. Before Linux 5.5 it gets none."""
+    names = attribute(_IFLA_PROP_LIST | _NESTED, attribute(_IFLA_ALT_IFNAME, name.encode() + b"\0"))
+    try:
+        talk(sock, NEWLINKPROP, REQUEST | ACK | CREATE | EXCLUSIVE, link(index) + names)
+    except FileExistsError:
+        return False
+    except OSError as err:
+        if err.errno != EOPNOTSUPP:
+            raise
+    return True
+
+
+def delete_named(sock: _socket.socket, name: str) -> None:
+    """Delete the device that `add_name` gave that name, if there is one; of a pair, both. OSError."""
+    try:
+        talk(sock, DELLINK, REQUEST | ACK, link(0) + attribute(_IFLA_ALT_IFNAME, name.encode() + b"\0"))
+    except OSError as err:
+        if err.errno != ENODEV:
+            raise
 
 
 def add_address(sock: _socket.socket, index: int, address: bytes, prefix: int) -> None:

@@ -101,13 +101,13 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     free = (f"eth{number}" for number in range(job.first, 1 << 16) if f"eth{number}" not in given)
     for number, (attachment, master) in enumerate(zip(job.attachments, masters)):
         if job.statuses:
-            mended = job.places and bridge_mend.port(sock, inside, theirs, attachment, master, number)
+            mended = job.places and bridge_mend.port(sock, inside, theirs, attachment, master, number, job.others)
             statuses.append(mended or job.statuses[number])
             continue
         device = attachment["interface"] or next(free)
-        statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number, device))
+        statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number, device, job.others))
     stages.reach("bridge:attached")
-    warning = "; ".join(text for text in (*doubts, announce(job, keeper, statuses)) if text)
+    warning = "; ".join(text for text in (*doubts, names.introduce(job, keeper, statuses)) if text)
     stages.reach("bridge:named")
     return {"networks": statuses, "keeper": keeper, **({"warning": warning} if warning else {})}
 
@@ -193,11 +193,18 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any], job: Job) -> str
 
 
 def attach(
-    sock: _socket.socket, inside: _socket.socket, netns_fd: int, attachment: dict[str, Any], master: int, number: int, device: str
+    sock: _socket.socket,
+    inside: _socket.socket,
+    netns_fd: int,
+    attachment: dict[str, Any],
+    master: int,
+    number: int,
+    device: str,
+    others: Callable[[str], list[dict[str, Any]]],
 ) -> dict[str, Any]:
     """One pair of devices, with addresses and routes; the caller is in the container's network namespace, `sock` in the bridges'.
 
-    attachment: as network/attachments.py's, with "record" and "addresses". Returns what the container got.
+    attachment: as network/attachments.py's, with "record" and "addresses"; others: as Job's. Returns what the container got.
     """
     record = attachment["record"]
     mac = subnets.parse_mac(attachment["mac"]) if attachment["mac"] else bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
@@ -209,6 +216,12 @@ def attach(
         raise NetworkError(f"cannot attach the container to network {record['name']}", why) from err
     index = _socket.if_nametoindex(device)
     peer = netlink.peer_of(inside, index)
+    for address in attachment["addresses"]:
+        mark = f"container-address-{address['address'].replace(':', '-')}"  # longer than any device's name; one device can have it
+        if not netlink.add_name(sock, peer, mark):
+            from pyman.network import bridge_mend  # somebody keeps the namespace of a container that has ended
+
+            bridge_mend.take_over(sock, peer, mark, address["address"], record["name"], others)
     _take_no_advertisements(device)
     netlink.set_up(inside, index)
     netlink.wait_up(sock, peer)
@@ -266,33 +279,3 @@ def _add_route(inside: _socket.socket, destination: bytes, prefix: int, gateway:
         netlink.add_route(inside, destination, prefix, gateway, metric=metric)
     except FileExistsError:
         pass
-
-
-def announce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) -> str:
-    """Make the container known to the name servers of its networks and wait for them; a warning if one does not answer.
-
-    The caller is in the container's network namespace.
-    """
-    served = [(job.attachments[n]["record"], status) for n, status in enumerate(statuses) if status["dns"] and status["addresses"]]
-    if not served:
-        return ""
-    with config.lock():
-        for record, status in served:
-            known = names.known_as(job.container_id, job.name, job.hostname, status["aliases"])
-            names.register(record, job.container_id, [entry["address"] for entry in status["addresses"]], known, job.dns)
-    names.announce(keeper)
-    port = int(job.conf["network"].get("dns_bind_port") or 53)
-    said = ""
-    for record, status in served:
-        gateway = next((entry["gateway"] for entry in status["addresses"] if entry["gateway"]), "")
-        if not gateway or names.wait_until_known(gateway, port, job.container_id[:12], 0.3):
-            continue
-        from pyman.network import living
-
-        said = living.wake(living.of_keeper(keeper)) or said
-        if names.wait_until_known(gateway, port, job.container_id[:12], 5):
-            continue
-        names.announce(keeper, hanging=True)
-        if not names.wait_until_known(gateway, port, job.container_id[:12], 30):
-            return f"the name server of network {record['name']} does not answer; see: pyman network test {job.name}"
-    return said

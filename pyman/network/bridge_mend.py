@@ -6,11 +6,13 @@ import _socket
 import os
 import time
 
+from pyman.errors import NetworkError
 from pyman.linux import netlink
 from pyman.network import bridge, clashes, config, firewall, living, pasta, subnets, uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _WAIT = 10.0  # seconds
@@ -74,8 +76,30 @@ def adopt(sock: _socket.socket, master: int, statuses: list[dict[str, Any]]) -> 
             continue  # that one has lost its device as well: its reload makes another
 
 
+def take_over(
+    sock: _socket.socket, peer: int, mark: str, address: str, network: str, others: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    """Give a device the mark of its address, which another one has: of a container that has ended, whose namespace something keeps.
+
+    That device is deleted. NetworkError if it is a living container's: somebody has deleted its lease.
+    """
+    for status in others(network):
+        if status.get("port") and address in [entry["address"] for entry in status["addresses"]]:
+            raise NetworkError(f"cannot use address {address} of network {network}", "a running container has it", "try again")
+    for _ in range(8):
+        netlink.delete_named(sock, mark)
+        if netlink.add_name(sock, peer, mark):
+            return
+
+
 def port(
-    sock: _socket.socket, inside: _socket.socket, netns_fd: int, attachment: dict[str, Any], master: int, number: int
+    sock: _socket.socket,
+    inside: _socket.socket,
+    netns_fd: int,
+    attachment: dict[str, Any],
+    master: int,
+    number: int,
+    others: Callable[[str], list[dict[str, Any]]],
 ) -> dict[str, Any]:
     """A container's place on a network as it was at its start: devices, addresses, routes; what it has there now.
 
@@ -89,7 +113,7 @@ def port(
     except OSError as err:
         if err.errno != 19:  # ENODEV
             raise
-        return bridge.attach(sock, inside, netns_fd, attachment, master, number, status["interface"])
+        return bridge.attach(sock, inside, netns_fd, attachment, master, number, status["interface"], others)
     index = netlink.peer_of(sock, status["port"])
     netlink.set_up(inside, index)
     for address in status["addresses"]:

@@ -11,13 +11,15 @@ import os
 import select
 import time
 
-from pyman.network import hosts, uplink
+from pyman.network import config, hosts, uplink
 from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from pyman.network.bridge import Job
 
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 SIGUSR1, SIGUSR2 = 10, 12
@@ -112,6 +114,36 @@ def announce(keeper: dict[str, Any], hanging: bool = False) -> None:
         os.kill(keeper["pid"], SIGUSR2 if hanging else SIGUSR1)
     except ProcessLookupError:
         pass
+
+
+def introduce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) -> str:
+    """Make the container known to the name servers of its networks and wait for them; a warning if one does not answer.
+
+    The caller is in the container's network namespace.
+    """
+    served = [(job.attachments[n]["record"], status) for n, status in enumerate(statuses) if status["dns"] and status["addresses"]]
+    if not served:
+        return ""
+    with config.lock():
+        for record, status in served:
+            known = known_as(job.container_id, job.name, job.hostname, status["aliases"])
+            register(record, job.container_id, [entry["address"] for entry in status["addresses"]], known, job.dns)
+    announce(keeper)
+    port = int(job.conf["network"].get("dns_bind_port") or 53)
+    said = ""
+    for record, status in served:
+        gateway = next((entry["gateway"] for entry in status["addresses"] if entry["gateway"]), "")
+        if not gateway or wait_until_known(gateway, port, job.container_id[:12], 0.3):
+            continue
+        from pyman.network import living
+
+        said = living.wake(living.of_keeper(keeper)) or said
+        if wait_until_known(gateway, port, job.container_id[:12], 5):
+            continue
+        announce(keeper, hanging=True)
+        if not wait_until_known(gateway, port, job.container_id[:12], 30):
+            return f"the name server of network {record['name']} does not answer; see: pyman network test {job.name}"
+    return said
 
 
 def wait_until_known(gateway: str, port: int, name: str, seconds: float) -> bool:
