@@ -174,6 +174,8 @@ def main(argv: list[str]) -> NoReturn:
         code = 130
     except BrokenPipeError:
         code = 141  # the reader went away: what a shell reports for SIGPIPE
+    except (AttributeError, LookupError, TypeError, ValueError) as err:
+        code = _of_damage(err, _debugging(argv))
     except OSError as err:
         if _debugging(argv):
             raise
@@ -212,6 +214,17 @@ def _of_system(err: OSError) -> PymanError:
     elif err.errno in (5, 30):
         hint = "look at the file system: findmnt -T " + (place or paths.graphroot())
     return PymanError(f"cannot use {place}" if place else "cannot finish the command", err.strerror or str(err), hint)
+
+
+def _of_damage(err: Exception, debugging: bool) -> int:
+    """Where a record of the store is damaged, that is what a command has failed at; its exit code. Raises the error again if all are whole."""
+    from pyman.engine import spec_record
+
+    found = None if debugging else spec_record.explained(err)
+    if found is None:
+        raise err
+    print_error(found)
+    return found.exit_code
 
 
 def _write_modules() -> None:

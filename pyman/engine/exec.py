@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 
 from pyman import exitcodes, stages
-from pyman.engine import caps, cgroups, exec_sessions, users
+from pyman.engine import caps, cgroups, exec_sessions, spec_record, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
 from pyman.errors import PymanError, StateError
 from pyman.rootless import idmap, userns
 from pyman.runtime import exec as runtime_exec
-from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
 class ExecPipes:
     """A started exec: its process (0 once it was waited for) and the caller's ends of its stdio (-1 where there is none).
 
-    watcher: the channel to the parent of the process where that is not the caller, see exec_terminal.py.
+    watcher, pidfd: the channel to the parent of the process where that is not the caller (see exec_terminal.py), and the process, or -1.
     """
 
-    __slots__ = ("console", "id", "pid", "stderr", "stdin", "stdout", "watcher")
+    __slots__ = ("console", "id", "pid", "pidfd", "stderr", "stdin", "stdout", "watcher")
 
     def __init__(self) -> None:
         self.id = os.urandom(32).hex()
         self.pid = 0
-        self.stdin = self.stdout = self.stderr = self.console = -1
+        self.stdin = self.stdout = self.stderr = self.console = self.pidfd = -1
         self.watcher: Any = None
 
 
@@ -72,6 +71,8 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
         exec_sessions.forget(container, pipes.id)
         if err.stage == "workdir" and err.errno == 2:
             err.exit_code = exitcodes.NOT_FOUND  # as Podman with crun
+        elif err.exit_code == exitcodes.PYMAN_FAILED:
+            spec_record.check(container)  # perhaps it failed at what it does not say
         raise
     for fd in set(stdio):
         os.close(fd)
@@ -103,10 +104,11 @@ def _group(container: Container, process: dict[str, Any]) -> Any:
 
 
 def read_spec(container: Container) -> dict[str, Any]:
-    """The OCI spec the running container was started with. StateError if it is gone."""
-    spec = store.read_json(os.path.join(container.dir, "spec.json"))
+    """The OCI spec the running container was started with. StateError if it is gone, StorageError if it is damaged."""
+    spec = spec_record.read(container)
     if spec is None:
-        raise StateError(f"cannot execute a command in container {container.name}", "its spec.json is missing", "restart the container")
+        what = f"cannot execute a command in container {container.name}"
+        raise StateError(what, "its spec.json is missing", f"pyman restart {container.name} makes it again")
     return spec
 
 

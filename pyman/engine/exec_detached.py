@@ -9,7 +9,7 @@ import os
 
 from pyman import errors, exitcodes, stages
 from pyman.engine import exec as execution
-from pyman.engine import exec_sessions
+from pyman.engine import exec_sessions, spec_record
 from pyman.engine.container import Container
 from pyman.errors import PymanError, RuntimeFailure
 from pyman.linux import process
@@ -50,10 +50,21 @@ def preserved(opts: dict[str, Any]) -> tuple[int, ...]:
     return descriptors.preserved_fds(opts)
 
 
+def begun(container: Container, command: list[str], opts: dict[str, Any]) -> execution.ExecPipes:
+    """`exec_container` for a process of its own, whose caller is told what record of the store it failed at."""
+    try:
+        return execution.exec_container(container, command, opts, watched=True)
+    except spec_record.UNEXPECTED as err:
+        found = spec_record.explained(err)
+        if found is None:
+            raise
+        raise found from err
+
+
 def _watch(container: Container, command: list[str], opts: dict[str, Any], report: int) -> int:
     """Body of the process that becomes the command's parent; returns after a failure only."""
     try:
-        started = execution.exec_container(container, command, opts, watched=True)
+        started = begun(container, command, opts)
     except PymanError as err:
         os.write(report, fastjson.dumps({"error": err.to_record()}).encode())
         return 125

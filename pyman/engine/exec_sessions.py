@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+from pyman.engine import spec_record
 from pyman.engine.container import Container, containers_dir
 from pyman.errors import NoSuchObject, PymanError
 from pyman.linux import process
@@ -127,7 +128,7 @@ def known(container: Container) -> list[dict[str, Any]]:
     records = []
     for entry in entries:
         try:
-            record = store.read_json(os.path.join(_directory(container), entry)) if entry.isalnum() else None
+            record = store.read_json(os.path.join(_directory(container), entry), spec_record.SESSION_KINDS) if entry.isalnum() else None
         except PymanError:
             record = None  # being written just now, or damaged
         if record and (record.get("pid") or not process.alive(record.get("maker", 0), record.get("maker_start", 0))):
@@ -151,7 +152,7 @@ def _end(container: Container, record: dict[str, Any]) -> dict[str, Any] | None:
     while True:
         comes = process.alive(record.get("watcher", 0), record.get("watcher_start", 0)) and time.monotonic() < deadline
         try:
-            end = store.read_json(end_path(container, record["id"]))
+            end = store.read_json(end_path(container, record["id"]), spec_record.END_KINDS)
         except PymanError:
             return None
         if end or not comes:

@@ -11,7 +11,7 @@ from pyman.engine import exec as execution
 from pyman.engine import exec_detached
 from pyman.engine.container import Container
 from pyman.errors import PymanError, RuntimeFailure
-from pyman.linux import process
+from pyman.linux import libc, process
 from pyman.runtime import channel
 
 TYPE_CHECKING = False
@@ -35,7 +35,9 @@ def start(container: Container, command: list[str], opts: dict[str, Any]) -> exe
     if message is None:
         process.wait(pid)
         raise RuntimeFailure(f"cannot execute a command in container {container.name}", "the process that starts it was killed")
+    _, pidfd = ours.expect("process", "exec")
     pipes = execution.ExecPipes()
+    pipes.pidfd = pidfd
     pipes.id, pipes.pid, pipes.console, pipes.watcher = message["id"], message["pid"], console, ours
     return pipes
 
@@ -43,11 +45,13 @@ def start(container: Container, command: list[str], opts: dict[str, Any]) -> exe
 def _watch(container: Container, command: list[str], opts: dict[str, Any], theirs: Channel) -> int:
     """Body of the process that becomes the command's parent; returns after a failure only."""
     try:
-        started = execution.exec_container(container, command, opts, watched=True)
+        started = exec_detached.begun(container, command, opts)
     except PymanError as err:
         theirs.send("error", error=err.to_record())
         return 125
     theirs.send("console", started.console, id=started.id, pid=started.pid)
+    # A short command will have gone, and its number with it, before the caller could ask for this.
+    theirs.send("process", libc.pidfd_open(started.pid))
     stages.reach("exec:reported")
     started.console = -1
     exec_detached.await_end(container, started, theirs.fileno())

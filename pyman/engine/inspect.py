@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import exec_sessions, inspect_config, restart_policy
+from pyman.engine import exec_sessions, inspect_config, restart_policy, spec_record
 from pyman.engine.container import Container
 from pyman.errors import PymanError
-from pyman.state import store
 from pyman.storage import layers
 
 TYPE_CHECKING = False
@@ -26,7 +25,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
     config, state = container.config, container.state
     options = config["options"]
     try:
-        spec = store.read_json(os.path.join(container.dir, "spec.json")) or {}
+        spec = spec_record.read(container) or {}
     except PymanError:
         spec = {}
     if not spec:
@@ -54,7 +53,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "HostnamePath": os.path.join(container.run_dir, "hostname"),
         "HostsPath": os.path.join(container.run_dir, "hosts"),
         "StaticDir": container.dir,
-        "OCIConfigPath": os.path.join(container.dir, "spec.json"),
+        "OCIConfigPath": spec_record.path(container),
         "OCIRuntime": state.get("runtime") or "pyman-runtime",
         "ConmonPidFile": options.get("conmon_pidfile", ""),
         "PidFile": options.get("pidfile", ""),

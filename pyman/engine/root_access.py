@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import launch, specgen, users
+from pyman.engine import launch, spec_record, specgen, users
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.container_list import list_containers
@@ -17,7 +17,6 @@ from pyman.errors import StateError
 from pyman.linux import process
 from pyman.rootless import idmap as idmaps
 from pyman.rootless import userns
-from pyman.state import store
 from pyman.storage import driver as drivers
 from pyman.storage import layers, overlay
 
@@ -159,7 +158,7 @@ def id_maps(container: Container) -> tuple[Any, Any]:
     """
     if container.state["status"] not in RUNNING:
         return None, None
-    linux = (store.read_json(os.path.join(container.dir, "spec.json")) or {}).get("linux") or {}
+    linux = (spec_record.read(container) or {}).get("linux") or {}
     if not linux.get("uidMappings"):
         return None, None
     tables = [

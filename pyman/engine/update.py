@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from pyman import stages
-from pyman.engine import env, limits, restart_policy, specgen
+from pyman.engine import env, limits, restart_policy, spec_record, specgen
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import RuntimeFailure, UsageError
+from pyman.errors import RuntimeFailure, StateError, UsageError
 from pyman.runtime import cgroup_limits, cgroup_place
 from pyman.state import store
 
@@ -41,10 +41,14 @@ def update_container(container: Container, opts: Any, host: dict[str, str]) -> N
             changed["ulimit"] = [*(old.get("ulimit") or []), *given["ulimit"]]
         merged = {**old, **changed, "_given": sorted({*(old.get("_given") or []), *changed})}
         policy = _policy(given, merged)
-        spec = store.read_json(os.path.join(container.dir, "spec.json"))
+        spec = spec_record.read(container)
         health = _check(container, merged, changed, spec)
         resources = limits.resources(merged)
         running = state["status"] in RUNNING
+        if running and spec is None:
+            raise StateError(
+                f"cannot update container {container.name}", "its spec.json is missing", f"pyman restart {container.name} makes it again"
+            )
         if running and any(key in _LIMITS for key in changed):
             _apply(state.get("cgroup") or "", resources)
         stages.reach("update:applied")
@@ -166,4 +170,4 @@ def _rewrite_spec(
         gone = set(given.get("unsetenv") or [])
         entries = dict(item.partition("=")[::2] for item in [*(spec["process"].get("env") or []), *changed["env"]])
         spec["process"]["env"] = [f"{name}={value}" for name, value in entries.items() if name not in gone]
-    store.write_json(os.path.join(container.dir, "spec.json"), spec)
+    store.write_json(spec_record.path(container), spec)

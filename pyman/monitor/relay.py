@@ -22,7 +22,7 @@ def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
     keys = Keys(parse_detach_keys(detach_keys) if tty else b"")
     terminal = Terminal(0, tty and stdin)
     signals = Signals((*(PROXIED if tty else ()), _signal.SIGWINCH))
-    pidfd = libc.pidfd_open(started.pid)
+    pidfd = started.pidfd if started.pidfd >= 0 else libc.pidfd_open(started.pid)
     try:
         detached = _relay_loop(started, pidfd, tty, stdin, keys, terminal, signals)
     finally:

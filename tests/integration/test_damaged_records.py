@@ -119,3 +119,54 @@ def test_a_rename_that_cannot_be_written(pyman: Run, image: str, base: Path) -> 
     assert field(pyman, "dr-old", "{{.Name}}") == "dr-old"
     pyman("create", "--name", "dr-other", "--network", "none", image, "true")
     pyman("rm", "dr-old", "dr-other")
+
+
+def test_records_of_a_running_container(pyman: Run, image: str, base: Path) -> None:
+    """Whoever needs what a record does not say names it, and what makes it again; nobody prints a traceback, and all can be ended."""
+    options = ("--network", "none", "--health-cmd", "true", "--health-interval", "disable")
+    pyman("run", "-d", "--name", "dr-run", *options, image, "sleep", "600")
+    place = directory(pyman, base, "dr-run")
+    session = pyman("exec", "-d", "dr-run", "sleep", "600").stdout.strip()
+    good = json.loads((place / "spec.json").read_text())
+    wrong = {"capabilities": 5, "env": 5, "args": "x", "user": [], "rlimits": [{}], "cwd": None}
+    damages = [{}, {**good, "process": {}}, {**good, "mounts": 5}] + [
+        {**good, "process": {**good["process"], **{key: value}}} for key, value in wrong.items()
+    ]
+    looks = [
+        ("inspect", "dr-run"),
+        ("ps", "-a"),
+        ("top", "dr-run"),
+        ("update", "--health-cmd", "false", "dr-run"),
+        ("cp", "dr-run:/etc/passwd", "-"),
+    ]
+    execs = [("exec", *options, "dr-run", "true") for options in ((), ("-d",), ("-it",))]
+    named = 0
+    for damage in damages:
+        for command in [*looks, *execs]:
+            (place / "spec.json").write_text(json.dumps(damage))
+            done = pyman(*command, rc=None)
+            assert "Traceback" not in done.stderr and "pyman:[" not in done.stderr, (damage, command)
+            if done.returncode:
+                named += 1
+                assert f"cannot use {place}/spec.json" in done.stderr and "pyman restart dr-run makes it again" in done.stderr, (
+                    command,
+                    done.stderr,
+                )
+    assert named >= 12
+    for path in (place / "exec" / session, place / "health.json", place / "health.plan"):
+        for text in ("{}", '{"id":5,"pid":"x","Status":5,"Log":5}'):
+            path.write_text(text)
+            for command in (
+                ("inspect", "dr-run"),
+                ("inspect", session),
+                ("ps", "-a"),
+                ("exec", "dr-run", "true"),
+                ("healthcheck", "run", "dr-run"),
+            ):
+                assert "Traceback" not in pyman(*command, rc=None).stderr, (path, command)
+    (place / "spec.json").unlink()
+    assert "its spec.json is missing" in pyman("update", "--health-cmd", "false", "dr-run", rc=125).stderr
+    pyman("restart", "-t", "0", "dr-run")
+    assert pyman("exec", "dr-run", "echo", "again").stdout == "again\n"
+    (place / "spec.json").write_text("{}")
+    pyman("rm", "-f", "-t", "0", "dr-run")
