@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import bridge_change, bridge_keeper, networks, port_conflict, shared_network
+from pyman.engine import bridge_change, bridge_keeper, bridges, networks, port_conflict, shared_network
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
@@ -53,7 +53,9 @@ def connect(name: str, container_name: str, *, aliases: list[str], ips: list[str
         if container.state["status"] in RUNNING:
             bridge_keeper.check_programs([record])
             dns = list(container.config["options"].get("dns") or [])
-            status = bridge_change.attach(container, {**made, "record": record}, conf, dns)
+            joining = dict(made)
+            bridges.look_up(joining, conf)
+            status = bridge_change.attach(container, joining, conf, dns)
             _follow(container, added=status)
         container.state["attachments"] = [*(_plain(entry) for entry in current), made]
         container.state["networks"] = [*(container.state.get("networks") or []), record["name"]]

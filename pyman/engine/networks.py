@@ -9,7 +9,7 @@ import os
 
 from pyman import stages
 from pyman.config import containers as containers_conf
-from pyman.engine.container import RUNNING, Container
+from pyman.engine.container import RUNNING, Container, all_ids
 from pyman.engine.container_list import list_containers
 from pyman.errors import NameInUse, PymanError, StateError, StorageError, UsageError
 from pyman.network import attachments, config, ipam, uplink
@@ -196,18 +196,48 @@ def remove(name: str, *, force: bool = False, timeout: int | None = None) -> str
     if record["name"] == config.default_name(conf) and record["id"]:
         raise UsageError(f"cannot remove network {record['name']}", "it is the default network")
     users = uses().get(record["name"], [])
-    if users and not force:
-        raise StateError(
-            f"cannot remove network {record['name']}",
-            "containers are attached to it: " + ", ".join(container.name for container in users[:5]),
-            f"remove them first, or use: pyman network rm --force {record['name']}",
-        )
-    if users:
-        from pyman.engine import remove as containers
-
+    while True:
+        if users and not force:
+            raise _in_use(record, users)
         for container in users:
+            from pyman.engine import remove as containers
+
             containers.remove_container(container, force=True, timeout=timeout)
+        users = _remove_unused(record)
+        if not users:
+            break
+    stages.reach("network:removed")
+    events.emit("network", "remove", record["id"], record["name"], attributes={"type": record["driver"]})
+    return str(record["name"])
+
+
+def _in_use(record: Record, users: list[Container]) -> StateError:
+    return StateError(
+        f"cannot remove network {record['name']}",
+        "containers are attached to it: " + ", ".join(container.name for container in users[:5]),
+        f"remove them first, or use: pyman network rm --force {record['name']}",
+    )
+
+
+def _users_now(record: Record) -> list[Container]:
+    """The containers that are attached to a network, read without a lock or a change: the caller holds the networks' lock."""
+    found = []
+    for container in map(Container, all_ids()):
+        try:
+            names = [attachment["name"] for attachment in attached_to(container)]
+        except PymanError:
+            continue  # being made or removed, or damaged
+        if any(name == record["name"] or (len(name) >= 12 and record["id"].startswith(name)) for name in names):
+            found.append(container)
+    return found
+
+
+def _remove_unused(record: Record) -> list[Container]:
+    """Remove a network, unless a container has come to it meanwhile: those that have. A start leases under the same lock, or finds nothing."""
     with config.lock():
+        users = _users_now(record)
+        if users:
+            return users
         ipam.forget(record["name"])
         stages.reach("network:leases")
         if os.path.lexists(os.path.join(uplink.directory(), f"bridge-{record.get('network_interface')}")):
@@ -215,9 +245,7 @@ def remove(name: str, *, force: bool = False, timeout: int | None = None) -> str
 
             bridge_keeper.take_down(record)
         config.delete(record)
-    stages.reach("network:removed")
-    events.emit("network", "remove", record["id"], record["name"], attributes={"type": record["driver"]})
-    return str(record["name"])
+    return []
 
 
 def prune(filters: list[str]) -> list[str]:
@@ -232,5 +260,8 @@ def prune(filters: list[str]) -> list[str]:
     removed = []
     for record in listing(filters)[0]:
         if record["name"] not in used and record["name"] != default:
-            removed.append(remove(record["name"]))
+            try:
+                removed.append(remove(record["name"]))
+            except StateError:
+                continue  # a container has come to it meanwhile
     return removed

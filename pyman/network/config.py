@@ -217,6 +217,15 @@ def _checked(name: str, record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
+def stamp(name: str) -> tuple[int, int] | None:
+    """What tells whether a network's file is still the same; None without one."""
+    try:
+        found = os.stat(_path(name))
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def load(name: str, conf: dict[str, Any]) -> dict[str, Any] | None:
     """The record of the network of that name, or None. StorageError if its file is damaged."""
     if not name or name[0] not in _FIRST or name.strip(_FIRST + "_.-"):
