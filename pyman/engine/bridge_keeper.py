@@ -135,6 +135,17 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
     return -1
 
 
+def restore_names(conf: dict[str, Any]) -> None:
+    """The name servers' files as they ought to be, for all running containers. The caller holds the networks' lock."""
+    keeper = uplink.find([])
+    if not keeper:
+        return
+    servers_anew = uplink.complete(keeper, damaged=True)
+    _register_all(conf)
+    if servers_anew:
+        names.announce(keeper, hanging=True)  # they have the old file
+
+
 def _register_all(conf: dict[str, Any]) -> None:
     """The names of all running containers, which went with a wiped runtime directory. Their own locks are not needed."""
     for entry in os.listdir(containers_dir()):

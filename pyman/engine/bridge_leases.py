@@ -66,6 +66,15 @@ def lease(made: Plan, container: Container) -> None:
             if err.stage.startswith("lease "):
                 err.why = err.why.replace(err.stage[6:18], _name_of(err.stage[6:]))
             raise
+        if any(":" in entry["address"] for entry in attachment["addresses"]) and _without_six(made):
+            attachment["addresses"] = [entry for entry in attachment["addresses"] if ":" not in entry["address"]]
+
+
+def _without_six(made: Plan) -> bool:
+    """Whether --sysctl switches IPv6 off: perhaps after the devices have been made, which then lose their addresses."""
+    given = [*(made.conf["containers"].get("default_sysctls") or []), *(made.opts.get("sysctl") or [])]
+    values = dict(item.replace("/", ".").partition("=")[::2] for item in given)
+    return any(values.get(f"net.ipv6.conf.{which}.disable_ipv6", "0").strip() not in ("", "0") for which in ("all", "default"))
 
 
 def _name_of(container_id: str) -> str:

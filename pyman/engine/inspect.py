@@ -204,7 +204,7 @@ def _network(container: Container) -> dict[str, Any]:
     return {
         "EndpointID": "",
         "Gateway": "",
-        "IPAddress": state.get("ip", "") if not networks else "",
+        "IPAddress": "" if networks or state.get("attachments") is not None else state.get("ip", ""),
         "IPPrefixLen": 0,
         "IPv6Gateway": "",
         "GlobalIPv6Address": "",

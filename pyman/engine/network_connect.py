@@ -167,11 +167,13 @@ def reload(container: Container) -> str:
     conf = containers_conf.load()
     with container:
         container.require_running("reload the networks of")
-        said = ""
+        monitor = container.state["monitor_pid"]
+        said = living.wake([(f"the monitor of container {container.name}", monitor, process.state(monitor))])
         name = living.expected(container.state)
         if name:
             pid = _helper(container)
-            said = living.wake([(f"the {name} of container {container.name}", pid, process.state(pid))])
+            woken = living.wake([(f"the {name} of container {container.name}", pid, process.state(pid))])
+            said = "; ".join(text for text in (said, woken) if text)
         if not container.state.get("attached"):
             return said
         records = [config.get(status["name"], conf) for status in container.state["attached"]]

@@ -35,7 +35,7 @@ def test(container: Container) -> list[Row]:
     job = _questions(container)
     listener = _listener(job["host"]) if job["host"] else None
     job["host_port"] = listener.getsockname()[1] if listener else _PORT
-    rows = network_test_bridges.rows(state, container.run_dir)
+    rows = network_test_bridges.rows(state, container.id, container.run_dir)
     rows += _inside(state, job)
     silent = _silent(container) if any(port["protocol"] == "udp" for port in state["ports"]) else ""
     for port in state["ports"]:
@@ -156,17 +156,28 @@ def _try_all(job: dict[str, Any]) -> list[Row]:
         rows.append(row("route", "default", why, f"via {default['via'] or '-'} {default['device']}" if default else ""))
     for gateway in dict.fromkeys(entry["gateway"] for status in job["attached"] for entry in status["addresses"] if entry["gateway"]):
         rows.append(row("gateway", gateway, _reach(gateway)))
+    if job["own"] and not job["servers"]:
+        rows.append(row("dns", "/etc/resolv.conf", "it names no server: somebody in the container has written to it"))
     for server in job["servers"]:
         rows.append(row("dns", server, _ask(server, job["own"] or "localhost", bool(job["own"])), "answers"))
     if job["mode"] not in ("none", "host") and not job["internal"]:
         # Where nothing leads there, there is nothing to try.
         nothing = {"check": "host", "target": "-", "result": "-", "detail": f"this pasta gives the host no address; {hosts.WITHOUT} does"}
-        rows.append(row("host", job["host"], _reach(job["host"], job["host_port"])) if job["host"] else nothing)
+        four = any(have["device"] != "lo" and ":" not in have["address"] for have in seen["addresses"])
+        if job["host"] and ":" not in job["host"] and not four and all(_only_six(status) for status in job["attached"]):
+            rows.append({**nothing, "target": job["host"], "detail": "the container has no IPv4 address"})
+        else:
+            rows.append(row("host", job["host"], _reach(job["host"], job["host_port"])) if job["host"] else nothing)
     if not job["internal"] and job["mode"] != "none" and job["servers"]:
         rows.append(row("outside", "example.com", _ask(job["servers"][0], "example.com", False), "a name server outside was asked"))
     for name, address, network in job["siblings"]:
         rows.append(row("sibling", f"{name} ({address})", _reach(address), f"network {network}"))
     return rows
+
+
+def _only_six(status: dict[str, Any]) -> bool:
+    """Whether a container has IPv6 addresses only on a network."""
+    return all(":" in entry["address"] for entry in status["addresses"])
 
 
 def _reach(address: str, port: int = _PORT) -> str:

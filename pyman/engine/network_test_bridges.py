@@ -8,7 +8,7 @@ from pyman.engine.container_list import list_containers
 from pyman.engine.network_test_rows import inside, row
 from pyman.errors import PymanError
 from pyman.linux import process
-from pyman.network import config, living, uplink
+from pyman.network import config, living, names, uplink
 from pyman.rootless import userns
 
 TYPE_CHECKING = False
@@ -20,19 +20,31 @@ if TYPE_CHECKING:
 _MENDS = "; pyman network reload mends it"
 
 
-def rows(state: dict[str, Any], run_dir: str) -> list[Row]:
+def rows(state: dict[str, Any], container_id: str, run_dir: str) -> list[Row]:
     """One row for each process and each part of the bridges' namespace that a running container needs."""
     found: list[Row] = []
     if state.get("attached"):
         noted = state.get("keeper") or {}
         keeper = uplink.find([noted]) or uplink.search([noted])
         found += _kept(state, keeper) if keeper else [row("keeper", "the bridges' namespace", "it was killed" + _MENDS)]
+        found += _names(state, container_id)
+    stopped = _stopped_monitor("it", state)
+    if stopped:
+        found.append(row("monitor", f"pid {state['monitor_pid']}", stopped))
     name = living.expected(state)
     if name:
         pid = living.find(state, run_dir)
         why = living.why_stopped("it", pid, process.state(pid)) if pid else "it was killed" + _MENDS
         found.append(row(name, f"pid {pid}" if pid else "-", why))
     return found
+
+
+def _names(state: dict[str, Any], container_id: str) -> list[Row]:
+    """Whether the name servers' files have the container."""
+    known = names.entries()
+    lost = [status["name"] for status in state["attached"] if status["dns"] and status["addresses"]]
+    lost = [name for name in lost if container_id not in known.get(name, [])]
+    return [row("names", name, "its network's name server was not told of the container" + _MENDS) for name in lost]
 
 
 def _kept(state: dict[str, Any], keeper: dict[str, Any]) -> list[Row]:
@@ -85,13 +97,21 @@ def _look(attached: list[dict[str, Any]], records: list[dict[str, Any]], why: st
     return found
 
 
+def _stopped_monitor(what: str, state: dict[str, Any]) -> str:
+    """That somebody has stopped the container's monitor, or nothing."""
+    return living.why_stopped(what, state["monitor_pid"], process.state(state["monitor_pid"]))
+
+
 def stopped() -> list[str]:
     """What of all that carries containers' networks somebody has stopped, each with the line that lets it go on."""
     keeper = uplink.find([])
     found = [living.why_stopped(*helper) for helper in (living.of_keeper(keeper) if keeper else [])]
     for container in list_containers():
         try:
-            name = living.expected(container.state) if container.state["status"] in RUNNING else ""
+            if container.state["status"] not in RUNNING:
+                continue
+            found.append(_stopped_monitor(f"the monitor of container {container.name}", container.state))
+            name = living.expected(container.state)
             pid = living.find(container.state, container.run_dir) if name else 0
         except PymanError:
             continue  # a damaged container is told of by its own commands

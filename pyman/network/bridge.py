@@ -13,7 +13,7 @@ import os
 from pyman import stages
 from pyman.errors import NetworkError, PymanError
 from pyman.linux import libc, netlink
-from pyman.network import config, firewall, names, subnets, uplink
+from pyman.network import config, firewall, names, places, subnets, uplink
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -216,66 +216,28 @@ def attach(
         raise NetworkError(f"cannot attach the container to network {record['name']}", why) from err
     index = _socket.if_nametoindex(device)
     peer = netlink.peer_of(inside, index)
-    for address in attachment["addresses"]:
+    addresses = places.usable(attachment["addresses"], device)
+    for address in addresses:
         mark = f"container-address-{address['address'].replace(':', '-')}"  # longer than any device's name; one device can have it
         if not netlink.add_name(sock, peer, mark):
             from pyman.network import bridge_mend  # somebody keeps the namespace of a container that has ended
 
             bridge_mend.take_over(sock, peer, mark, address["address"], record["name"], others)
-    _take_no_advertisements(device)
+    places.take_no_advertisements(device)
     netlink.set_up(inside, index)
     netlink.wait_up(sock, peer)
     netlink.wait_up(sock, master)
-    for address in attachment["addresses"]:
-        netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
-    add_routes(inside, record, attachment["addresses"], number)
+    places.add_addresses(inside, index, addresses)
+    places.add_routes(inside, record, addresses, number)
     return {
         "name": record["name"],
         "id": record["id"],
         "interface": device,
         "mac": subnets.mac_text(mac),
-        "addresses": attachment["addresses"],
+        "addresses": addresses,
         "aliases": attachment["aliases"],
         "dns": bool(record.get("dns_enabled")),
         "internal": bool(record.get("internal")),
         "bridge": record["network_interface"],
         "port": peer,  # number of our end of the pair
     }
-
-
-def _take_no_advertisements(device: str) -> None:
-    """Routes and name servers are what the network says: another container must not announce itself as a router (CVE-2020-10749)."""
-    try:
-        with open(f"/proc/sys/net/ipv6/conf/{device}/accept_ra", "w") as file:
-            file.write("0")
-    except FileNotFoundError:
-        pass  # a kernel without IPv6
-
-
-def add_routes(inside: _socket.socket, record: dict[str, Any], addresses: list[dict[str, Any]], number: int) -> None:
-    """The default route (unless the network is internal or says so) and the network's own routes."""
-    metric = int(config.option(record, "metric") or 0) or 100 + number
-    seen = set()
-    for address in addresses:
-        version = 6 if ":" in address["address"] else 4
-        if record.get("internal") or config.option(record, "no_default_route") == "true" or not address["gateway"] or version in seen:
-            continue
-        seen.add(version)
-        gateway = subnets.pack(subnets.parse_ip(address["gateway"]))
-        _add_route(inside, bytes(len(gateway)), 0, gateway, metric)
-    for route in record.get("routes") or []:
-        subnet, _ = subnets.parse_cidr(route["destination"])
-        gateway = subnets.pack(subnets.parse_ip(route["gateway"]))
-        try:
-            _add_route(inside, subnets.pack(subnet[:2]), subnet[2], gateway, int(route.get("metric") or 100))
-        except OSError as err:
-            raise NetworkError(
-                f"cannot add route {route['destination']} of network {record['name']}", err.strerror or str(err), "mend its --route"
-            ) from err
-
-
-def _add_route(inside: _socket.socket, destination: bytes, prefix: int, gateway: bytes, metric: int) -> None:
-    try:
-        netlink.add_route(inside, destination, prefix, gateway, metric=metric)
-    except FileExistsError:
-        pass

@@ -8,7 +8,7 @@ import time
 
 from pyman.errors import NetworkError
 from pyman.linux import netlink
-from pyman.network import bridge, clashes, config, firewall, living, pasta, subnets, uplink
+from pyman.network import bridge, clashes, config, firewall, living, pasta, places, uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,11 +116,10 @@ def port(
         return bridge.attach(sock, inside, netns_fd, attachment, master, number, status["interface"], others)
     index = netlink.peer_of(sock, status["port"])
     netlink.set_up(inside, index)
-    for address in status["addresses"]:
-        netlink.add_address(inside, index, subnets.pack(subnets.parse_ip(address["address"])), address["prefix"])
+    places.add_addresses(inside, index, status["addresses"])
     there = pasta.default_routes(_socket.if_indextoname(index))
     without = [address for address in status["addresses"] if (6 if ":" in address["address"] else 4) not in there]
-    bridge.add_routes(inside, attachment["record"], without, number)
+    places.add_routes(inside, attachment["record"], without, number)
     return status
 
 

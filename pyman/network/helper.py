@@ -146,6 +146,8 @@ def explain(helper: str, text: str, ports: list[dict[str, Any]]) -> NetworkError
     hint = "look at what it says; run with --network none to do without a network"
     if "tun" in text.lower():
         hint = "as root: modprobe tun; chmod 0666 /dev/net/tun"
+    if "Too many open files" in text:
+        hint = "publish fewer ports: each takes descriptors of it; see: ulimit -Hn"
     # The first line is the cause; with an option it does not know its whole help follows. Of a missing log we do not care.
     lines = [line.strip() for line in text.split("\n") if line.strip() and not line.startswith("Failed to send ")]
     if lines and lines[0].startswith("Usage:"):

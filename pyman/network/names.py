@@ -41,13 +41,16 @@ def known_as(container_id: str, name: str, hostname: str, aliases: list[str]) ->
     return list(dict.fromkeys(word for word in wanted if len(word) <= 253))
 
 
-def register(record: dict[str, Any], container_id: str, addresses: list[str], names: list[str], servers: list[str]) -> None:
-    """Let a network's server know a container; servers: what it asks for this container, instead of the usual ones."""
+def register(record: dict[str, Any], container_id: str, addresses: list[str], names: list[str], servers: list[str]) -> bool:
+    """Let a network's server know a container; servers: what it asks for this container, instead of the usual ones.
+
+    Whether the file was as it should be: what is no line of a container's is dropped.
+    """
     servers = servers or list(record.get("network_dns_servers") or [])
     v4 = ",".join(address for address in addresses if ":" not in address)
     v6 = ",".join(address for address in addresses if ":" in address)
     line = f"{container_id} {v4} {v6} {','.join(names)}" + (f" {','.join(servers)}" if servers and not record.get("internal") else "")
-    _rewrite(record, container_id, line)
+    return _rewrite(record, container_id, line)
 
 
 def forget(record: dict[str, Any], container_id: str) -> None:
@@ -55,22 +58,26 @@ def forget(record: dict[str, Any], container_id: str) -> None:
     _rewrite(record, container_id, "")
 
 
-def _rewrite(record: dict[str, Any], container_id: str, line: str) -> None:
+def _rewrite(record: dict[str, Any], container_id: str, line: str) -> bool:
     path = _path(record)
-    head, *lines = (store.read_text(path) or "").split("\n")
-    kept = [old for old in lines if old and not old.startswith(container_id + " ")] + ([line] if line else [])
+    text = store.read_text(path)
+    head, *lines = (text or "").split("\n")
+    whole = [old for old in lines if len(old) > 64 and old[64] == " " and old.count(" ") >= 3]
+    kept = [old for old in whole if not old.startswith(container_id + " ")] + ([line] if line else [])
     if not kept:
         try:
             os.unlink(path)
         except FileNotFoundError:
             pass
-        return
+        return True
+    before = head
     if line:  # who takes a container out may know of the network no more than its name: where its server listens stays
         head = ",".join(entry["gateway"] for entry in record.get("subnets") or [] if entry.get("gateway"))
     # Written elsewhere first: the server takes every file of its directory for a network's.
     temporary = os.path.join(uplink.directory(), f"names.{os.getpid()}")
     store.write_text(temporary, head + "\n" + "".join(text + "\n" for text in kept))
     os.rename(temporary, path)
+    return text is None or (head == before and len(whole) == len([old for old in lines if old]))
 
 
 def change_servers(record: dict[str, Any]) -> bool:
@@ -124,13 +131,14 @@ def introduce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) 
     served = [(job.attachments[n]["record"], status) for n, status in enumerate(statuses) if status["dns"] and status["addresses"]]
     if not served:
         return ""
+    said = ""
     with config.lock():
         for record, status in served:
             known = known_as(job.container_id, job.name, job.hostname, status["aliases"])
-            register(record, job.container_id, [entry["address"] for entry in status["addresses"]], known, job.dns)
+            whole = register(record, job.container_id, [entry["address"] for entry in status["addresses"]], known, job.dns)
+            said = said if whole else f"the names on network {record['name']} were damaged: pyman network reload --all gives all back"
     announce(keeper)
     port = int(job.conf["network"].get("dns_bind_port") or 53)
-    said = ""
     for record, status in served:
         gateway = next((entry["gateway"] for entry in status["addresses"] if entry["gateway"]), "")
         if not gateway or wait_until_known(gateway, port, job.container_id[:12], 0.3):

@@ -111,6 +111,15 @@ def check_options(given: list[str]) -> None:
     for word in given:
         if word.split("=")[0] in _OURS or word[:2] in ("-P", "-f", "-F", "-h"):
             raise UsageError(f"cannot use pasta option {word}", _OURS.get(word.split("=")[0], _OURS["--pid"]), "leave it out")
+        if word in ("-", "--"):
+            raise UsageError(f"cannot use pasta option {word}", "what follows it would be no option", "leave it out")
+    for before, word in zip(["", *given], given):
+        if not word.startswith("-") and (not before.startswith("-") or "=" in before):
+            name, _, value = word.partition("=")
+            meant = f"--{name},{value}" if value else f"--{word}"
+            raise UsageError(
+                f"cannot use pasta option {word}", "it begins with no -", f"options are pasta's own: --network pasta:{meant}, for example"
+            )
 
 
 def apart(given: list[str], program: str) -> list[str]:

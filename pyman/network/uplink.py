@@ -189,22 +189,30 @@ def _write_files(place: str, dns: list[str]) -> None:
 
     Nothing for internal networks.
     """
-    from pyman.network import hosts
-
     for name in ("dns", "dns-internal"):
         os.makedirs(os.path.join(place, name), 0o700, exist_ok=True)
-    servers = dns or [server for server in hosts.host_servers() if not server.startswith(("127.", "::1"))]
     store.write_text(os.path.join(place, "resolv-internal.conf"), "")
-    store.write_text(os.path.join(place, "resolv.conf"), "".join(f"nameserver {server}\n" for server in servers))
+    store.write_text(os.path.join(place, "resolv.conf"), _resolv(dns))
 
 
-def complete(keeper: Keeper) -> bool:
-    """Write again what a living keeper has lost with a wiped runtime directory, but for names; whether it was."""
-    place = directory()
-    if os.path.exists(os.path.join(place, "resolv.conf")):
+def complete(keeper: Keeper, damaged: bool = False) -> bool:
+    """Write again what a living keeper has lost with a wiped runtime directory, but for names; whether it was.
+
+    damaged: also what somebody has written to.
+    """
+    place, dns = directory(), list(keeper.get("dns") or [])
+    path = os.path.join(place, "resolv.conf")
+    if os.path.exists(path) and not (damaged and store.read_text(path) != _resolv(dns)):
         return False
-    _write_files(place, list(keeper.get("dns") or []))
+    _write_files(place, dns)
     return True
+
+
+def _resolv(dns: list[str]) -> str:
+    from pyman.network import hosts
+
+    servers = dns or [server for server in hosts.host_servers() if not server.startswith(("127.", "::1"))]
+    return "".join(f"nameserver {server}\n" for server in servers)
 
 
 def _prepare(keeper: Keeper) -> None:

@@ -162,3 +162,53 @@ def test_who_was_stopped_is_named_and_goes_on(pyman: Run, image: str, base: Path
     done = pyman("run", "--rm", "--network", "halt", image, *FETCH)
     assert done.stdout == "served\n" and f"(pid {keeper}) was stopped" in done.stderr
     assert state(keeper) != "T" and helpers(base, "aardvark-dns")
+
+
+def test_damaged_names_are_told_of_and_come_back(pyman: Run, image: str, base: Path, two: None) -> None:
+    """The name servers' files, written to or taken away by hand; what a container does to its own file; a stopped monitor."""
+    place = base / "run/pyman/networks"
+    (place / "dns/mend").write_text("garbage\n")
+    # The next start brings its own name, not the others', and says so.
+    done = pyman("run", "-d", "--name", "late", "--network", "mend", image, "sleep", "600")
+    assert "the names on network mend were damaged: pyman network reload" in done.stderr
+
+    def reloaded() -> None:
+        assert pyman("network", "reload", "late").stderr == ""
+        until(lambda: [failing(pyman, name) for name in ("a", "b", "c", "late")] == [{}] * 4)
+        assert until(lambda: pyman("exec", "late", *FETCH, rc=None).stdout) == "served\n"
+
+    assert "was not told of the container" in failing(pyman, "b")["names"]
+    reloaded()
+    (place / "dns/mend").unlink()
+    assert "was not told of the container" in failing(pyman, "b")["names"]
+    reloaded()
+    (place / "resolv.conf").write_text("garbage\n")
+    reloaded()
+    assert "garbage" not in (place / "resolv.conf").read_text()
+    pyman("exec", "b", "sh", "-c", "> /etc/resolv.conf")
+    assert failing(pyman, "b") == {"dns": "it names no server: somebody in the container has written to it"}
+    pid = monitor(pyman, "a")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "T")
+    assert f"(pid {pid}) is stopped: kill -CONT {pid}" in failing(pyman, "a")["monitor"]
+    assert f"the monitor of container a (pid {pid}) is stopped" in pyman("doctor", rc=None).stdout
+    assert f"(pid {pid}) was stopped; it goes on now" in pyman("network", "reload", "a").stderr
+    assert failing(pyman, "a") == {}
+
+
+def test_containers_without_a_version_of_ip(pyman: Run, image: str) -> None:
+    """An IPv6 network with IPv6 switched off in the container, and one without IPv4; a container that has left all."""
+    pyman("network", "create", "--subnet", "10.97.5.0/24", "--ipv6", "both")
+    pyman("network", "create", "--subnet", "fd97::/64", "six")
+    off = ("--sysctl", "net.ipv6.conf.all.disable_ipv6=1")
+    for network, expected in (("both", ["10.97.5.2"]), ("six", [])):
+        pyman("run", "-d", "--name", f"off{network}", *off, "--network", network, image, "sleep", "600")
+        addresses = pyman("exec", f"off{network}", "sh", "-c", "ip -o addr show eth0 | sed 's/.*inet6* //; s,/.*,,'").stdout.split()
+        assert addresses == expected
+    assert failing(pyman, "offboth") == {}
+    pyman("run", "-d", "--name", "only", "--network", "six", image, "sleep", "600")
+    rows = json.loads(pyman("network", "test", "--format", "json", "only", rc=None).stdout)
+    assert [row["result"] for row in rows if row["check"] == "host"] == ["-"]
+    assert failing(pyman, "only") == {}
+    pyman("network", "disconnect", "both", "offboth")
+    assert pyman("inspect", "-f", "{{.NetworkSettings.IPAddress}}|{{.NetworkSettings.Networks}}", "offboth").stdout == "|map[]\n"

@@ -53,6 +53,9 @@ def test_options_work(pyman: Run, image: str, mode: str, script: str, wanted: st
         ("pasta:--pid,/tmp/x", "waits for its sign"),
         ("pasta:--netns,/proc/self/ns/net", "waits for its sign"),
         ("pasta:-f", "waits for its sign"),
+        ("pasta:--", "would be no option"),
+        ("pasta:mtu=1300", "--network pasta:--mtu,1300"),
+        ("pasta:-m,1300,bare", "it begins with no -"),
         ("pasta:--runas,0", "container's root"),
         ("slirp4netns:port_handler=rootlesskit", "hide the peers' addresses"),
         ("slirp4netns:port_handler=x", "slirp4netns"),
@@ -81,7 +84,7 @@ def test_slirp4netns_has_no_ipv6_ports(pyman: Run, image: str) -> None:
 
 
 def test_pastas_own_refusals_are_told(pyman: Run, image: str) -> None:
-    for option, why in (("--nonsense", "--nonsense"), ("-t,99999", "99999"), ("stray", "command given")):
+    for option, why in (("--nonsense", "--nonsense"), ("-t,99999", "99999"), ("--no-tcp,stray", "command given")):
         done = pyman("run", "--rm", "--network", f"pasta:{option}", image, "true", rc=126)
         assert why in done.stderr and "syslog" not in done.stderr, done.stderr
     assert not pyman("ps", "-aq").stdout
