@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 tell: Callable[[str], object] | None = None
 """What takes a line that cannot wait for the end of a call, such as why it takes minutes. Set by who talks to the user; None: nobody does."""
 
+command = ""
+"""The words of the command that the user gave, such as `container prune`, for what is told of it later. Set by who parsed them."""
+
 
 class PymanError(Exception):
     """pyman failed.

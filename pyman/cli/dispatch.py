@@ -150,7 +150,7 @@ def _run(argv: list[str]) -> int:
         container.revives = True
     if parsed.command.module in ("run", "create"):
         parsed.options["_argv"] = _without_secrets(argv)  # inspect shows how a container was made
-    errors.tell = print_warning
+    errors.tell, errors.command = print_warning, " ".join(parsed.path)
     fastimport.preload()
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
     gc.freeze()

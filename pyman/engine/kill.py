@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths
+from pyman import errors, paths
 from pyman.engine import restart_policy
 from pyman.engine.container import Container
 from pyman.errors import StateError, UsageError
@@ -48,7 +48,7 @@ def kill_container(container: Container, signum: int) -> None:
                 return
         container.require_running("send a signal to")
         # Noted before: the container's end, which the monitor notes, comes after its cause.
-        container.event("kill", Signal=signum, By=caller())
+        container.event("kill", Signal=signum, By=caller(), Command=errors.command)
         send(container, signum)
 
 

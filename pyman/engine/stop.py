@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from pyman import stages
+from pyman import errors, stages
 from pyman.engine import kill, restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import StateError, StorageError, UsageError
@@ -91,7 +91,7 @@ def stop_locked(
         facts = {"Deaf": True} if not seconds else {}
     killed = False
     who = kill.caller()
-    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who, **facts)
+    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who, Command=errors.command, **facts)
     stages.reach("stop:noted")
     sent = seconds != 0 and kill.send(container, stop_signal(container))
     stages.reach("stop:signalled")
@@ -110,7 +110,7 @@ def stop_locked(
     wait_ports_free(container, *monitor)
     stages.reach("stop:ended")
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
-    container.state["stopped_who"] = who
+    container.state["stopped_who"], container.state["stopped_with"] = who, errors.command
     try:
         container.save()
     except StorageError:

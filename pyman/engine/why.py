@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FACTS = ("OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
 _SIGSYS = 31
+_TOGETHER = 5.0  # seconds between what two monitors note of the same moment, at most
 _TAIL = 20  # lines of the log that are looked at
 
 
@@ -51,6 +52,7 @@ def _existing(container: Container) -> dict[str, Any]:
         runs.append(run)
     if runs and state["status"] == "exited":
         runs[-1]["tail"], runs[-1]["room"] = _tail(container), _room()
+        runs[-1]["host"] = _ended_with(str(options.get("pid") or ""), state["finished"])
         if runs[-1]["signal"] == _SIGSYS:
             from pyman.linux import kmsg
 
@@ -124,11 +126,26 @@ def _from_state(kept: dict[str, Any], mine: list[Event], following: float) -> Ru
         "asked": asked,
         "stopped_by": kept.get("stopped_by") or "",
         "stopped_who": kept.get("stopped_who") or "",
+        "stopped_with": kept.get("stopped_with") or "",
         "note": kept.get("note") or "",
         "timeout": 0,
         "tail": [],
         "room": -1,
     }
+
+
+def _ended_with(option: str, finished: float) -> str:
+    """The name of the container whose pid namespace was shared (--pid container:NAME), if it ended at the same time."""
+    kind, _, name = option.partition(":")
+    if kind != "container":
+        return ""
+    try:
+        other = containers.lookup(name)
+        other.sync()
+    except PymanError:
+        return ""
+    times = [end["finished"] for end in [*(other.state.get("ends") or []), other.state] if end.get("finished")]
+    return other.name if any(abs(finished - time) < _TOGETHER for time in times) else ""
 
 
 def _room() -> int:

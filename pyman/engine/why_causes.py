@@ -1,9 +1,9 @@
 """Why a run ended: one sentence, its proof and what to do, from the facts kept of it. Pure. CLI process.
 
 A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (OOMKills, MemoryMax, MemoryPeak, LogLost), asked (the
-events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, note, timeout (--timeout, 0: none),
+events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, stopped_with (the words of the command), note, timeout (--timeout, 0: none),
 tail (its last lines, if the log is there), room (bytes free in the store, -1: not known), denied (the system calls that the kernel's
-log tells of; None: it may not be read).
+log tells of; None: it may not be read), host (the container whose pid namespace it shared, and that ended with it).
 """
 
 from __future__ import annotations
@@ -107,12 +107,18 @@ def _asked(run: Run) -> Cause | None:
                     _said(last),
                     "",
                 )
-            return ("killed", f"was killed by pyman kill with {name} ({last.get('By') or 'by whom is not known'})", _said(last), "")
+            return (
+                "killed",
+                f"was killed by pyman {last.get('Command') or 'kill'} with {name} ({last.get('By') or 'by whom is not known'})",
+                _said(last),
+                "",
+            )
         if not run.get("stopped_by"):
             return None
-        last = {"By": run.get("stopped_who", ""), "Time": "", "Status": "stop"}
-    verb = "its health check" if str(last.get("By", "")).startswith("health") else "pyman stop"
-    kind = "health" if verb != "pyman stop" else "stopped"
+        last = {"By": run.get("stopped_who", ""), "Command": run.get("stopped_with"), "Time": "", "Status": "stop"}
+    by_check = str(last.get("By", "")).startswith("health")
+    verb = "its health check" if by_check else f"pyman {last.get('Command') or 'stop'}"
+    kind = "health" if by_check else "stopped"
     by = str(last.get("By") or "").removeprefix("health check, ")
     who = f" ({by})" if by else ""
     killed = run["signal"] == 9 or "SIGKILL" in (run.get("stopped_by") or "")
@@ -155,6 +161,9 @@ def _signalled(run: Run) -> Cause | None:
     if run["exit_code"] == -1:
         length = f" of {run['timeout']} second{'s' if run['timeout'] != 1 else ''}" if run.get("timeout") else ""
         return ("timeout", f"was killed at the end of its --timeout{length}", proof, "")
+    if number == 9 and run.get("host"):
+        sentence = f"was killed by the kernel when container {run['host']} ended, whose pid namespace it shared"
+        return ("shared-pid", sentence, proof, f"pyman why {run['host']} tells why that one ended")
     if number == 9:
         proof.append("no pyman command asked for it, and the kernel counted no out-of-memory kill of it")
         return ("killed-from-host", "was killed with SIGKILL from outside: by a process of the host, not by pyman", proof, "")

@@ -66,6 +66,38 @@ def test_who_ended_it(pyman: Run, image: str, base: Path) -> None:
     assert "no container" in pyman("why", "w-never-was", rc=125).stderr
 
 
+def test_which_command_ended_it(pyman: Run, image: str, base: Path) -> None:
+    """Also before the last start, and after the container has been removed."""
+    pyman("run", "-d", "--name", "w-verbs", image, "sleep", "600")
+    ident = pyman("inspect", "--format", "{{.Id}}", "w-verbs").stdout.strip()
+    pyman("container", "restart", "-t", "0", "w-verbs")
+    pyman("restart", "-t", "0", "w-verbs")
+    pyman("stop", "-t", "0", "w-verbs")
+    sentences = [run["Sentence"] for run in [why(pyman, "w-verbs"), *why(pyman, "w-verbs")["Runs"]]]
+    assert [text.split(" (")[0] for text in sentences] == [
+        "was stopped by pyman " + verb for verb in ("stop", "restart", "container restart")
+    ]
+    pyman("start", "w-verbs")
+    pyman("kill", "w-verbs")
+    pyman("wait", "w-verbs")
+    assert why(pyman, "w-verbs")["Sentence"].startswith("was killed by pyman kill with SIGKILL (uid")
+    pyman("start", "w-verbs")
+    pyman("rm", "-f", "-t", "0", "w-verbs")
+    assert why(pyman, "w-verbs")["Sentence"].startswith("was stopped by pyman rm (uid")
+    pyman("run", "-d", "--name", "w-verbs", image, "sleep", "600")
+    first = pyman("inspect", "--format", "{{.Id}}", "w-verbs").stdout.strip()
+    pyman("run", "-d", "--replace", "--name", "w-verbs", image, "sleep", "600")
+    assert why(pyman, first)["Sentence"].startswith("was stopped by pyman run (uid")
+    assert why(pyman, ident)["Sentence"].startswith("was stopped by pyman rm (uid")
+    # The kernel ends all processes of a pid namespace with its first one.
+    pyman("run", "-d", "--name", "w-guest", "--pid", "container:w-verbs", image, "sleep", "600")
+    pyman("stop", "-t", "0", "w-verbs")
+    pyman("wait", "w-guest")
+    answer = why(pyman, "w-guest")
+    assert (answer["Cause"], "when container w-verbs ended" in answer["Sentence"]) == ("shared-pid", True), answer
+    pyman("rm", "w-guest", "w-verbs")
+
+
 def test_own_ends_and_history(pyman: Run, image: str, base: Path) -> None:
     profile = base / "seccomp.json"
     profile.write_text(
