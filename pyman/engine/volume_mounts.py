@@ -26,7 +26,7 @@ _NOTHING = ("rw", "suid", "dev", "exec", "async", "atime", "diratime", "defaults
 
 
 def check(name: str, options: dict[str, str]) -> None:
-    """UsageError for a file system that an unprivileged user cannot mount."""
+    """UsageError for a file system that an unprivileged user cannot mount, or a directory that is not there."""
     kind = kind_of(options)
     if kind and kind not in KINDS:
         raise UsageError(
@@ -40,6 +40,12 @@ def check(name: str, options: dict[str, str]) -> None:
         raise UsageError(
             f"cannot create volume {name}", "a volume of type bind needs the absolute path of a directory", "add --opt device=/PATH"
         )
+    if options.get("type") == "bind":  # as in Podman one of type=none, o=bind may come later
+        try:
+            os.stat(options["device"])
+        except OSError as err:
+            why = f"cannot reach {options['device']}: {err.strerror or err}"
+            raise UsageError(f"cannot create volume {name}", why, "make the directory first, or give another --opt device=") from err
 
 
 def kind_of(options: dict[str, str]) -> str:

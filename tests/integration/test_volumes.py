@@ -100,11 +100,18 @@ def test_options_of_create(pyman: Run, image: str, base: Path) -> None:
         (("-o", "o=timeout=3"), "timeout"),
         (("-o", "copy", "-o", "nocopy"), "together"),
         (("-o", "type=bind", "-o", "device=relative"), "absolute"),
+        (("-o", "type=bind", "-o", f"device={base}/none"), f"cannot reach {base}/none: No such file"),
+        (("-o", "type=bind", "-o", f"device={base}/shared/f/x"), "Not a directory"),
+        (("--ignore", "-o", "type=bind", "-o", "device="), "absolute"),
         (("--uid", "root"), "number"),
         (("--uid", "4294967295"), "number"),
     ):
         assert reason in pyman("volume", "create", *options, "bad", rc=125).stderr, options
     assert "bad" not in names(pyman)
+    pyman("volume", "create", "-o", "type=none", "-o", f"device={base}/later", "-o", "o=bind", "later")
+    assert f"{base}/later" in pyman("run", *NONE, "-v", "later:/l", image, "true", rc=125).stderr
+    (base / "later").mkdir()
+    pyman("run", *NONE, "-v", "later:/l", image, "true")
 
 
 def test_filters(pyman: Run, image: str) -> None:
