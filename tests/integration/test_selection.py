@@ -201,6 +201,18 @@ def test_detach_keys(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "-f", "-t", "0", "t")
 
 
+def test_interactive_alone_attaches_to_nothing(pyman: Run, image: str) -> None:
+    """As with Podman; stdin of a container made with --interactive stays open, and who attaches later is heard."""
+    pyman("create", *NONE, "-i", "--name", "heard", image, "sh", "-c", "read word; echo got $word; exit 7")
+    pyman("create", *NONE, "--name", "closed", image, "sh", "-c", "read word || exit 5")
+    assert pyman("start", "-i", "heard", "closed", input="lost\n").stdout == "heard\nclosed\n"
+    assert pyman("wait", "closed").stdout == "5\n" and running(pyman) == ["heard"]
+    assert pyman("attach", "heard", input="kept\n", rc=7).stdout == "got kept\n"
+    assert "--attach" in pyman("start", "--sig-proxy", "-i", "heard", rc=125).stderr
+    assert pyman("start", "-ai", "--sig-proxy=false", "heard", input="again\n", rc=7).stdout == "got again\n"
+    pyman("rm", "heard", "closed")
+
+
 def test_exec_options(pyman: Run, two: Path, base: Path) -> None:
     pyman("start", "one")
     (base / "vars").write_text("A=1\n# comment\nB=two words\n")

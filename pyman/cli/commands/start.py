@@ -19,8 +19,11 @@ def main(opts: Any, args: list[str]) -> int:
     """Start each container; with --attach exactly one, and its exit code is returned."""
     if opts.get("all") and (args or opts.get("latest")):
         raise UsageError("cannot use --all together with containers", "--all already means every container")
-    if opts.get("attach") or opts.get("interactive"):
+    if opts.get("attach"):
         return _attached(opts, args)
+    if opts.get("sig_proxy") and "sig_proxy" in opts.given:
+        raise UsageError("cannot pass signals on", "--sig-proxy is for an attached container", "add --attach")
+    # --interactive alone attaches to nothing, as with Podman: the monitor keeps the container's stdin open anyway.
 
     def action(container: Container) -> bool:
         if opts.get("all") and container.state["status"] not in ("created", "initialized", "exited"):
@@ -46,7 +49,7 @@ def _attached(opts: Any, args: list[str]) -> int:
 
     found = selection.select(opts, args)
     if len(found) != 1:
-        raise UsageError("cannot attach to several containers", "--attach and --interactive work on one container")
+        raise UsageError("cannot attach to several containers", "--attach works on one container")
     container = found[0][1]
     if isinstance(container, PymanError):
         raise container

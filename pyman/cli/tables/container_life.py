@@ -9,9 +9,9 @@ all bool Start all containers
 attach,a bool Attach to stdout and stderr
 detach-keys str Keys that detach from the container
 filter,f list Containers that match, for instance name=web
-interactive,i bool Attach stdin too
+interactive,i bool With --attach, attach stdin too; alone it changes nothing
 latest,l bool The newest container
-sig-proxy bool=true Pass signals on to the container
+sig-proxy bool=true With --attach, pass signals on to the container
 """
 STOP = """
 all,a bool All containers
