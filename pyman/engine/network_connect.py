@@ -117,7 +117,9 @@ def _follow_in(container: Container, known: str, added: dict[str, Any], removed:
     _write(container, "hosts", lines)
     gone = [f"nameserver {entry['gateway']}" for entry in removed.get("addresses", []) if removed.get("dns")]
     lines = [line for line in _lines(container, "resolv.conf") if line not in gone]
-    lines += [f"nameserver {entry['gateway']}" for entry in added.get("addresses", []) if added["dns"] and entry["gateway"]]
+    # Before the others: those of the host know no containers, and say so, which ends the search.
+    at = next((number for number, line in enumerate(lines) if line.startswith("nameserver ")), len(lines))
+    lines[at:at] = [f"nameserver {entry['gateway']}" for entry in added.get("addresses", []) if added["dns"] and entry["gateway"]]
     _write(container, "resolv.conf", lines)
 
 

@@ -159,7 +159,8 @@ def _try_all(job: dict[str, Any]) -> list[Row]:
     if job["own"] and not job["servers"]:
         rows.append(row("dns", "/etc/resolv.conf", "it names no server: somebody in the container has written to it"))
     for server in job["servers"]:
-        rows.append(row("dns", server, _ask(server, job["own"] or "localhost", bool(job["own"])), "answers"))
+        known = any(entry["gateway"] == server for status in job["attached"] if status["dns"] for entry in status["addresses"])
+        rows.append(row("dns", server, _ask(server, job["own"] if known else "localhost", known), "answers"))
     if job["mode"] not in ("none", "host") and not job["internal"]:
         # Where nothing leads there, there is nothing to try.
         nothing = {"check": "host", "target": "-", "result": "-", "detail": f"this pasta gives the host no address; {hosts.WITHOUT} does"}

@@ -26,6 +26,12 @@ def test_connect_and_disconnect(pyman: Run, image: str, base: Path) -> None:
     assert pyman("exec", "srv", "cat", "/sys/class/net/eth1/address").stdout == "92:d0:c6:0a:29:34\n"
     assert "already" in pyman("network", "connect", "second", "srv", rc=125).stderr
     assert "no subnet" in pyman("network", "connect", "--ip", f"{subnet}.77", "first", "cli", rc=125).stderr
+    # Who has name servers that know no containers asks the network's first.
+    pyman("run", "-d", "--name", "plain", "--network", "podman", image, "sleep", "600")
+    pyman("network", "connect", "second", "plain")
+    assert pyman("exec", "plain", "head", "-n1", "/etc/resolv.conf").stdout == f"nameserver {subnet}.1\n"
+    assert until(lambda: pyman("exec", "plain", "wget", "-qO-", "http://other/", rc=None).stdout) == "here\n"
+    assert "own name" not in pyman("network", "test", "plain", rc=None).stdout
     # The published port follows the network that is left.
     assert fetch(port) == "here\n"
     pyman("network", "disconnect", "first", "srv")
