@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pyman.cli.gotemplate_functions import FUNCTIONS
 from pyman.cli.gotemplate_lex import Token, error, split, tokens
 from pyman.cli.gotemplate_print import text
@@ -67,7 +69,7 @@ class Compiler:
             raise error(self._position, f"{word} is not supported: a template has one part")
         names, declares, value = self._pipeline_with_names(1)
         if not names:
-            return lambda scope: text(value(scope))
+            return (lambda scope: text(value(scope)).replace("\n", "\\n")) if self._one_line() else (lambda scope: text(value(scope)))
         name = names[0]
         if declares:
             self._names.append(name)
@@ -86,6 +88,15 @@ class Compiler:
             return ""
 
         return assign
+
+    def _one_line(self) -> bool:
+        """Whether line breaks in what an action prints are shown as such: on a terminal nothing of a container's is to look like a line of
+        its own, unless the action itself makes lines."""
+        makes = any(
+            token.value == "println" if token.kind == "word" else isinstance(token.value, str) and "\n" in token.value
+            for token in self._tokens
+        )
+        return not makes and sys.stdout.isatty()
 
     def _leave(self, word: str) -> Part:
         def leave(scope: Scope) -> str:

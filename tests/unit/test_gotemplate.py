@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -310,3 +311,15 @@ def test_rows_before_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_durations(number: int, shown: str) -> None:
     assert gotemplate.compile_template("{{.}}")(Duration(number)) == shown  # type: ignore[arg-type]
+
+
+def test_data_makes_no_lines_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"Name": "a\nb", "Labels": {"k": "c\nd"}, "List": ["e\nf", "g"]}
+    shown = {
+        "{{.Name}} {{.Labels}}\n{{index .List 0}}": ("a\\nb map[k:c\\nd]\ne\\nf", "a\nb map[k:c\nd]\ne\nf"),
+        '{{range .List}}{{println .}}{{end}}{{join .List "\\n"}}': ("e\nf\ng\ne\nf\ng",) * 2,
+    }
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        for template, expected in shown.items():
+            assert gotemplate.compile_template(template)(data) == expected[not terminal]
