@@ -163,7 +163,10 @@ def _quoted(body: str, at: int, position: int) -> tuple[str | int, int]:
         try:
             if len(digits) < length or not digits.isalnum():
                 raise ValueError
-            text += chr(int(digits, 8 if length == 3 else 16))
+            number = int(digits, 8 if length == 3 else 16)
+            if 0xD800 <= number < 0xE000:
+                raise ValueError  # half of a pair is no character
+            text += chr(number)
         except (ValueError, OverflowError):
             raise error(position + at, f"unknown escape \\{char}") from None
         at += 1 + (length if length == 3 else length + 1)

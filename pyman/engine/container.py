@@ -10,7 +10,7 @@ import os
 import time
 
 from pyman import paths
-from pyman.errors import NoSuchContainer, StateError, StorageError
+from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError
 from pyman.linux import process
 from pyman.state import events, store
 from pyman.state.lock import Lock
@@ -218,7 +218,7 @@ class Container:
     def exit_record(self) -> dict[str, Any] | None:
         """What the monitor wrote at the end; None if it did not, or could not (a damaged record tells as little)."""
         try:
-            return store.read_json(self.exit_path)
+            return store.read_json(self.exit_path, {"exit_code": int, "time": (int, float)})
         except StorageError:
             return None
 
@@ -263,7 +263,7 @@ def _is_id(text: str) -> bool:
 
 
 def lookup(name_or_id: str) -> Container:
-    """The container of that name, full id, or unambiguous id prefix. NoSuchContainer, StateError (ambiguous)."""
+    """The container of that name, full id, or unambiguous id prefix. NoSuchContainer, PymanError (ambiguous)."""
     target = ""
     if name_or_id and "/" not in name_or_id and name_or_id not in (".", ".."):
         try:
@@ -277,7 +277,7 @@ def lookup(name_or_id: str) -> Container:
         if len(matches) == 1:
             return Container(matches[0])
         if len(matches) > 1:
-            raise StateError(
+            raise PymanError(
                 f"cannot choose a container for {name_or_id}",
                 "several ids begin so: " + ", ".join(m[:16] for m in matches[:5]),
                 "give more of the id",

@@ -129,7 +129,8 @@ def _check(container: Container, merged: dict[str, Any], changed: dict[str, Any]
 
     image = container.config["image_config"]
     if not health.check(merged, image):
-        if any(key.startswith("health_") and value != "" for key, value in changed.items()):  # nought is a value, too
+        ended = changed.get("health_cmd") == "none"
+        if not ended and any(key.startswith("health_") and value != "" for key, value in changed.items()):  # nought is a value, too
             raise UsageError(
                 f"cannot change the health check of container {container.name}", "it has none", "give it one: --health-cmd COMMAND"
             )

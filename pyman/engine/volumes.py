@@ -10,7 +10,7 @@ import os
 import time
 
 from pyman import paths, stages
-from pyman.errors import NameInUse, NoSuchObject, PymanError, StateError, StorageError, UsageError
+from pyman.errors import NameInUse, NoSuchObject, PymanError, StorageError, UsageError
 from pyman.state import events, store
 from pyman.state.lock import Lock
 
@@ -193,12 +193,12 @@ def names() -> list[str]:
 
 
 def lookup(name: str) -> str:
-    """The full name for a name or the beginning of one. NoSuchObject, StateError (ambiguous)."""
+    """The full name for a name or the beginning of one. NoSuchObject, PymanError (ambiguous)."""
     if name and "/" not in name and not name.startswith(".") and exists(name):
         return name
     found = [other for other in names() if name and other.startswith(name)]
     if len(found) > 1:
-        raise StateError(f"cannot choose a volume for {name}", "more than one result for volume name " + name, "give more of the name")
+        raise PymanError(f"cannot choose a volume for {name}", "more than one result for volume name " + name, "give more of the name")
     if not found:
         raise NoSuchObject(f"no volume with name {name!r} found", "no such volume", "pyman volume ls lists the volumes")
     return found[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, until
 from tests.integration.test_restart_policies import directory, field
 
 DAMAGES = (None, "", '{"status":"run', "[]", '{"a":1}', '{"status":5,"name":null}')
@@ -170,3 +170,14 @@ def test_records_of_a_running_container(pyman: Run, image: str, base: Path) -> N
     assert pyman("exec", "dr-run", "echo", "again").stdout == "again\n"
     (place / "spec.json").write_text("{}")
     pyman("rm", "-f", "-t", "0", "dr-run")
+
+
+def test_an_exit_record_with_nonsense(pyman: Run, image: str, base: Path) -> None:
+    """It is none: the others are listed, and the container can be removed."""
+    pyman("run", "-d", "--name", "dr-end", "--network", "none", image, "sleep", "600")
+    place = directory(pyman, base, "dr-end")
+    os.kill(int(field(pyman, "dr-end", "{{.State.Pid}}")), 9)
+    until((place / "exit.json").exists)
+    (place / "exit.json").write_text('{"exit_code":3,"time":"x"}')
+    assert "dr-end" in pyman("ps", "-a", "--format", "{{.Names}} {{.Status}}").stdout
+    pyman("rm", "dr-end")

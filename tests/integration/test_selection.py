@@ -199,6 +199,9 @@ def test_detach_keys(pyman: Run, image: str, base: Path) -> None:
     code, seen = on_terminal(base, ["attach", "--latest"], b"\x10\x11", b"")
     assert code == 0 and running(pyman) == ["t"], seen
     pyman("rm", "-f", "-t", "0", "t")
+    pyman("create", *NONE, "-i", "--name", "t", image, "sleep", "600")
+    assert pyman("start", "-i", "t").stdout == "t\n", "nobody is attached without -a"
+    pyman("rm", "-f", "-t", "0", "t")
 
 
 def test_interactive_alone_attaches_to_nothing(pyman: Run, image: str) -> None:

@@ -109,6 +109,10 @@ def test_restart_policy(pyman: Run, running: str) -> None:
 
 
 def test_health_checks(pyman: Run, running: str) -> None:
+    pyman("update", "--health-cmd", "true", running)
+    pyman("update", "--health-cmd", "none", running)
+    assert pyman("inspect", "--format", "{{.Config.Healthcheck.Test}}", running).stdout == "[NONE]\n"
+    pyman("update", "--no-healthcheck", running)
     assert "it has none" in pyman("update", "--health-interval", "1s", "u", rc=125).stderr
     pyman("update", "--health-cmd", "test -e /ok", "--health-interval", "50ms", "--health-retries", "1", "u")
     until(lambda: status(pyman, "u") == "unhealthy")

@@ -98,6 +98,7 @@ def test_what_podman_prints(template: str, expected: str) -> None:
         ("{{ range .Name }}{{ end }}", 3, "can't iterate"),
         ("{{ break }}", 3, "outside"),
         ('{{ "a\\q" }}', 6, "unknown escape"),
+        ('{{ "a\\ud800" }}', 6, "unknown escape"),
         ('{{ "a }}', 1, "not closed"),
         ("{{ define `T` }}{{ end }}", 3, "not supported"),
         ("{{ (len .Name }}", 4, "not closed"),
