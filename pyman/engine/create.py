@@ -180,7 +180,8 @@ def plan_volumes(config: dict[str, Any]) -> dict[str, Any]:
     chosen = VolumeStore({}, make=False)
     wanted = mount_plan.chosen(options, image, chosen)
     binds = {place: mount.entry["source"] for place, mount in wanted.items() if mount.entry["type"] == "bind" and not mount.volume}
-    return {"anonymous_volumes": chosen.anonymous, "volume_at": chosen.used, "binds": binds}
+    made_with = {"volume_options": chosen.options} if chosen.options else {}
+    return {"anonymous_volumes": chosen.anonymous, "volume_at": chosen.used, "binds": binds, **made_with}
 
 
 def _make_volumes(container: Container) -> None:
@@ -189,7 +190,8 @@ def _make_volumes(container: Container) -> None:
 
     try:
         for name in dict.fromkeys(container.state["volume_at"].values()):
-            volumes.ensure(name, anonymous=name in container.state["anonymous_volumes"])
+            opts = (container.state.get("volume_options") or {}).get(name)
+            volumes.ensure(name, anonymous=name in container.state["anonymous_volumes"], opts=opts)
             stages.reach("create:volume")
     except BaseException:
         from pyman.engine import remove

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 from pyman.config import fields
@@ -78,6 +79,9 @@ def _keys(spec: str) -> dict[str, str]:
     for item in items:
         name, separator, value = item.partition("=")
         name = _ALIASES.get(name, name)
+        if name == "volume-opt" and name in keys:
+            keys[name] += "\0" + value
+            continue
         if name in keys or (name in ("ro", "rw") and {"ro", "rw"} & set(keys)):
             raise UsageError(f"invalid mount {spec!r}", f"it says {name} twice", "give each key once")
         keys[name] = value if separator else "true"
@@ -117,6 +121,8 @@ def parse_mount(spec: str, volumes: Callable[..., str], images: Callable[[str], 
         source = "./" + source
     if kind == "volume" and "/" in source:
         raise UsageError(f"invalid mount {spec!r}", f"{source!r} is a path, and no volume's name", "say type=bind")
+    if kind == "volume" and "volume-opt" in keys:
+        volumes = functools.partial(volumes, opts=keys.pop("volume-opt").split("\0"))
     return [mounts.mount(source, destination, ",".join(_words(keys, kind, spec)), spec, volumes)]
 
 
@@ -146,11 +152,11 @@ def _words(keys: dict[str, str], kind: str, spec: str) -> list[str]:
             words.append({"private": "Z", "shared": "z"}[value])
         elif name == "bind-nonrecursive":
             words += ["bind"] if _true(value, name, spec) else []
-        elif name in ("volume-driver", "volume-label", "volume-opt"):
+        elif name in ("volume-driver", "volume-label") and kind == "volume":
             if not (name == "volume-driver" and value == "local"):
                 raise UsageError(
                     f"cannot use {name} in --mount {spec!r}",
-                    "a volume that --mount makes has no options",
+                    "a volume that --mount makes has the driver local, and no labels",
                     "make the volume before: pyman volume create",
                 )
         elif name == "subpath" and kind == "volume":

@@ -27,18 +27,22 @@ class VolumeStore:
     """Named and anonymous volumes that a container's mounts ask for.
 
     used: destination -> name; anonymous: the names of those that end with the container; mounted: records of volumes that
-    are file systems of their own. make: missing volumes are made; without it names are chosen only.
+    are file systems of their own. options: name -> those that a volume is made with. make: missing volumes are made; without it names are
+    chosen only.
     """
 
-    __slots__ = ("anonymous", "make", "mounted", "used")
+    __slots__ = ("anonymous", "make", "mounted", "options", "used")
 
     def __init__(self, state: dict[str, Any], make: bool = True) -> None:
         self.anonymous: list[str] = list(state.get("anonymous_volumes") or [])
         self.used: dict[str, str] = dict(state.get("volume_at") or {})
         self.mounted: list[dict[str, Any]] = []
+        self.options: dict[str, list[str]] = {}
         self.make = make
 
-    def __call__(self, name: str, destination: str = "", anonymous: bool = False, create_missing: bool = True) -> str:
+    def __call__(
+        self, name: str, destination: str = "", anonymous: bool = False, create_missing: bool = True, opts: list[str] | None = None
+    ) -> str:
         """Path of the volume's data. The same anonymous volume for the same destination at each start."""
         from pyman.engine import volumes as volume_store  # with volumes only
 
@@ -47,12 +51,18 @@ class VolumeStore:
             if name not in self.anonymous:
                 self.anonymous.append(name)
         self.used[destination] = name
+        if opts:
+            self.options[name] = opts
         if self.make:
-            record = volume_store.ensure(name, anonymous=name in self.anonymous, create_missing=create_missing)
+            record = volume_store.ensure(name, anonymous=name in self.anonymous, create_missing=create_missing, opts=opts)
             if record["options"].get("type") or "device" in record["options"] or record["driver"] != "local":
                 self.mounted.append(record)
         else:
             volume_store.check_name(name)
+            if opts and not volume_store.exists(name):
+                from pyman.engine import volume_create  # with options only
+
+                volume_create.parsed(name, opts)
             if not create_missing and not volume_store.exists(name):
                 volume_store.get(name)
         return volume_store.data_path(name)

@@ -101,7 +101,7 @@ def import_archive(name: str, fd: int, reporter: Any, size: int = 0) -> list[str
     except StateError:
         raise
     except PymanError as err:
-        raise StorageError(f"cannot import into volume {record['name']}", err.why or err.what, err.hint, errno=err.errno) from err
+        raise StorageError(f"cannot import into volume {record['name']}", str(err), err.hint, errno=err.errno) from err
     finally:
         shown.close()
         if joined >= 0:

@@ -49,6 +49,13 @@ def create(name: str, opts: dict[str, Any]) -> str:
     return str(record["name"])
 
 
+def parsed(name: str, items: list[str]) -> tuple[dict[str, str], tuple[int, int] | None]:
+    """(options, owner) of a local volume from KEY=VALUE. UsageError."""
+    options, owner = _options(name, items)
+    volume_mounts.check(name, options)
+    return options, (owner[0] or 0, owner[1] or 0) if any(number is not None for number in owner) else None
+
+
 def _labels(items: list[str]) -> dict[str, str]:
     found = {}
     for item in items:

@@ -131,8 +131,8 @@ def _give(path: str, owner: tuple[int, int]) -> None:
         userns.call_in_userns(body)
 
 
-def ensure(name: str, *, anonymous: bool = False, create_missing: bool = True) -> dict[str, Any]:
-    """The volume's record; it is made if it does not exist. UsageError, NoSuchObject, StorageError.
+def ensure(name: str, *, anonymous: bool = False, create_missing: bool = True, opts: list[str] | None = None) -> dict[str, Any]:
+    """The volume's record; it is made if it does not exist, with `opts` (KEY=VALUE). UsageError, NoSuchObject, StorageError.
 
     Whoever removes the volume looks for containers under its lock. The caller's container is on disk already, so after
     this moment of waiting for the lock either the removal is over or the container will be seen.
@@ -150,8 +150,14 @@ def ensure(name: str, *, anonymous: bool = False, create_missing: bool = True) -
                 raise
         if not create_missing:
             raise NoSuchObject(f"no volume with name {name!r} found", "no such volume", f"pyman volume create {name}")
+        options: dict[str, str] | None = None
+        owner: tuple[int, int] | None = None
+        if opts:
+            from pyman.engine import volume_create  # it imports this module
+
+            options, owner = volume_create.parsed(name, opts)
         try:
-            return create(name, anonymous=anonymous)
+            return create(name, anonymous=anonymous, options=options, owner=owner)
         except NameInUse:
             continue  # somebody else has just made it
 

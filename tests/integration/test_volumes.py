@@ -291,6 +291,8 @@ def test_import_of_hostile_archives(pyman: Run, image: str, base: Path, planted:
         assert "fine" not in os.listdir(data) and (data / "before").read_text() == "x"
     (base / "h.tar").write_bytes(archive((member("/abs"), b"inside"), (member("dev", tarfile.CHRTYPE), b"")))
     assert "device" in pyman("volume", "import", "v", str(base / "h.tar")).stderr
+    (base / "h.tar").write_bytes(archive((member("dangling", tarfile.SYMTYPE, "/none"), b""), (member("dangling/f"), b"x")))
+    assert "cannot write dangling/f: " in pyman("volume", "import", "v", str(base / "h.tar"), rc=125).stderr
     assert (data / "abs").read_text() == "inside" and not (data / "dev").exists()
 
 
@@ -359,3 +361,20 @@ def test_long_walks_are_told_of(base: Path) -> None:
     for _ in range(200):
         progress()
     assert said == ["giving it away: 256 files so far"]
+
+
+def test_volumes_that_a_mount_makes(pyman: Run, image: str) -> None:
+    """With options, named and anonymous; one that is there stays what it is."""
+    show = (image, "grep", " /m ", "/proc/mounts")
+    memory = "volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=2m"
+    none = ("--rm", "--network", "none")
+    for name in ("src=made,", "src=made,", ""):
+        assert pyman("run", *none, "--mount", f"type=volume,{name}dst=/m,{memory}", *show).stdout.startswith(
+            "tmpfs /m tmpfs rw,nosuid,nodev"
+        )
+    options = json.loads(pyman("volume", "inspect", "made").stdout)[0]["Options"]
+    assert {"type": "tmpfs", "device": "tmpfs", "o": "size=2m"}.items() <= options.items()
+    pyman("volume", "rm", "made")
+    pyman("volume", "create", "made")
+    assert not pyman("run", *none, "--mount", f"type=volume,src=made,dst=/m,{memory}", *show).stdout.startswith("tmpfs")
+    pyman("volume", "rm", "made")
