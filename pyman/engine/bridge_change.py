@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.engine import bridges, networks
-from pyman.engine.bridge_keeper import order, restore_names, statuses_on
+from pyman.engine.bridge_keeper import order, statuses_on
 from pyman.engine.bridge_leases import noted, release
 from pyman.engine.container import Container
 from pyman.engine.plan import Plan
@@ -71,7 +71,7 @@ def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, An
     job.statuses, job.others, job.places = container.state["attached"], statuses_on, places
     netns = os.open(f"/proc/{container.state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        child = order(made, job, lambda: restore_names(conf) if places else None)
+        child = order(made, job)
         bridged.send_netns(made.channel_fd, netns)
         try:
             report = bridged.receive(made.channel_fd)

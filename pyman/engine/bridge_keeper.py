@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.container import RUNNING, Container, containers_dir
+from pyman.engine.container import RUNNING, containers_dir
 from pyman.engine.plan import Plan
 from pyman.errors import MissingProgram, PymanError, StateError
 from pyman.linux import process
@@ -36,6 +36,7 @@ def order(made: Plan, job: bridge.Job, before: Callable[[], None] = lambda: None
     lock.acquire()
     try:
         before()
+        job.restore = lambda: _restore(job.conf)
         owner = _find_keeper(made, job)
         if owner >= 0:
             _use_userns(made, owner)
@@ -110,8 +111,10 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
             made.life_fd = uplink.open_life(keeper)
             job.keeper = keeper
             owner = userns.userns_of(keeper["pid"], keeper["start"])
-            if uplink.complete(keeper):
-                _register_all(job.conf)
+            lost = names.complete(keeper)
+            if lost:
+                _restore(job.conf)
+                names.announce(keeper, hanging=lost == "damaged")  # one that runs reads it no more
             return owner
         except OSError:
             pass  # killed just now
@@ -135,32 +138,11 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
     return -1
 
 
-def restore_names(conf: dict[str, Any]) -> None:
-    """The name servers' files as they ought to be, for all running containers. The caller holds the networks' lock."""
-    keeper = uplink.find([])
-    if not keeper:
-        return
-    servers_anew = uplink.complete(keeper, damaged=True)
-    _register_all(conf)
-    if servers_anew:
-        names.announce(keeper, hanging=True)  # they have the old file
+def _restore(conf: dict[str, Any]) -> None:
+    """The names of all running containers: what the name servers read was lost or damaged."""
+    from pyman.engine import bridge_names
 
-
-def _register_all(conf: dict[str, Any]) -> None:
-    """The names of all running containers, which went with a wiped runtime directory. Their own locks are not needed."""
-    for entry in os.listdir(containers_dir()):
-        container = Container(entry)
-        try:
-            state = store.read_json(os.path.join(container.dir, "state.json"))
-            options = container.config["options"]
-            for status in (state or {}).get("attached") or [] if state and state["status"] in RUNNING else []:
-                if status["dns"] and status["addresses"]:
-                    known = names.known_as(container.id, container.name, options.get("hostname") or "", status["aliases"])
-                    servers = [server for server in options.get("dns") or [] if server != "none"]
-                    addresses = [address["address"] for address in status["addresses"]]
-                    names.register(config.get(status["name"], conf), container.id, addresses, known, servers)
-        except PymanError:
-            continue  # being removed, or its network's file is damaged
+    bridge_names.register_all(conf)
 
 
 def _running_states() -> list[dict[str, Any]]:

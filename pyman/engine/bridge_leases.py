@@ -119,6 +119,11 @@ def release(container: Container) -> None:
     attached = container.state.get("attached") or []
     container.state["attached"] = []
     with config.lock():
+        served = [status for status in attached if status["dns"]]
+        if served:
+            from pyman.engine import bridge_names  # after such an end only
+
+            bridge_names.mend(served, container.id)
         for status in attached:
             ipam.release(status["name"], container.id)
             if status["dns"]:

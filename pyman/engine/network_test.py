@@ -35,7 +35,7 @@ def test(container: Container) -> list[Row]:
     job = _questions(container)
     listener = _listener(job["host"]) if job["host"] else None
     job["host_port"] = listener.getsockname()[1] if listener else _PORT
-    rows = network_test_bridges.rows(state, container.id, container.run_dir)
+    rows = network_test_bridges.rows(state, container.run_dir)
     rows += _inside(state, job)
     silent = _silent(container) if any(port["protocol"] == "udp" for port in state["ports"]) else ""
     for port in state["ports"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.config import containers as containers_conf
+from pyman.engine import bridge_names
 from pyman.engine.container import RUNNING
 from pyman.engine.container_list import list_containers
 from pyman.engine.network_test_rows import inside, row
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
 _MENDS = "; pyman network reload mends it"
 
 
-def rows(state: dict[str, Any], container_id: str, run_dir: str) -> list[Row]:
+def rows(state: dict[str, Any], run_dir: str) -> list[Row]:
     """One row for each process and each part of the bridges' namespace that a running container needs."""
     found: list[Row] = []
     if state.get("attached"):
         noted = state.get("keeper") or {}
         keeper = uplink.find([noted]) or uplink.search([noted])
         found += _kept(state, keeper) if keeper else [row("keeper", "the bridges' namespace", "it was killed" + _MENDS)]
-        found += _names(state, container_id)
     stopped = _stopped_monitor("it", state)
     if stopped:
         found.append(row("monitor", f"pid {state['monitor_pid']}", stopped))
@@ -39,14 +39,6 @@ def rows(state: dict[str, Any], container_id: str, run_dir: str) -> list[Row]:
     return found
 
 
-def _names(state: dict[str, Any], container_id: str) -> list[Row]:
-    """Whether the name servers' files have the container."""
-    known = names.entries()
-    lost = [status["name"] for status in state["attached"] if status["dns"] and status["addresses"]]
-    lost = [name for name in lost if container_id not in known.get(name, [])]
-    return [row("names", name, "its network's name server was not told of the container" + _MENDS) for name in lost]
-
-
 def _kept(state: dict[str, Any], keeper: dict[str, Any]) -> list[Row]:
     """The keeper and what it keeps."""
     helpers = living.of_keeper(keeper)
@@ -55,6 +47,7 @@ def _kept(state: dict[str, Any], keeper: dict[str, Any]) -> list[Row]:
     pasta = any(what.endswith("pasta") for what, _, _ in helpers)
     conf = containers_conf.load()
     records = [config.get(status["name"], conf) for status in state["attached"]]
+    found += _names(keeper, records, conf)
     why = "; ".join(text for text in stopped if text) or ("" if pasta else "pasta was killed, and is not there again")
     try:
         netns = uplink.open_netns(keeper)
@@ -62,6 +55,14 @@ def _kept(state: dict[str, Any], keeper: dict[str, Any]) -> list[Row]:
         return [*found, row("keeper", "the bridges' namespace", str(err))]
     owner = userns.userns_of(keeper["pid"], keeper["start"])
     return found + inside(owner, netns, lambda: _look(state["attached"], records, why, keeper))
+
+
+def _names(keeper: dict[str, Any], records: list[dict[str, Any]], conf: dict[str, Any]) -> list[Row]:
+    """What the name servers read, if the networks have any."""
+    served = [record for record in records if record["dns_enabled"]]
+    faults = [names.servers_fault(keeper), *(bridge_names.fault(record, conf) for record in served)]
+    why = "; ".join(text for text in faults if text)
+    return [row("names", ", ".join(record["name"] for record in served), why and why + _MENDS)] if served else []
 
 
 def _look(attached: list[dict[str, Any]], records: list[dict[str, Any]], why: str, keeper: dict[str, Any]) -> list[Row]:

@@ -39,6 +39,7 @@ class Job:
         "old_netns",
         "others",
         "places",
+        "restore",
         "statuses",
     )
 
@@ -49,6 +50,7 @@ class Job:
         self.keeper: dict[str, Any] | None = None
         self.first = 0  # number of the first device
         self.others: Callable[[str], list[dict[str, Any]]] = lambda network: []  # what running containers have on a network
+        self.restore: Callable[[], None] = lambda: None  # writes the names of all running containers
         self.statuses: list[dict[str, Any]] = []  # of a container that is attached already, and whose networks are to be mended
         self.places = False  # whether what it has there is to be mended as well
         self.life_fd = self.lock_fd = self.old_netns = -1

@@ -8,7 +8,7 @@ import time
 
 from pyman.errors import NetworkError
 from pyman.linux import netlink
-from pyman.network import bridge, clashes, config, firewall, living, pasta, places, uplink
+from pyman.network import bridge, clashes, config, firewall, living, names, pasta, places, uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 _WAIT = 10.0  # seconds
+
+
+def servers(keeper: dict[str, Any]) -> str:
+    """Write again what the name servers read, but for names: "lost" where a file was missing, "damaged" where they have a wrong one mounted."""
+    place = uplink.directory()
+    said = "damaged" if os.path.isfile(os.path.join(place, "resolv.conf")) else "lost"
+    try:
+        names.write_files(place, list(keeper.get("dns") or []))
+    except OSError as err:
+        raise NetworkError(
+            "cannot write what the name servers of the networks read", f"{err.filename}: {err.strerror}", "remove it"
+        ) from err
+    return said
 
 
 def rules(conf: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ import os
 import select
 import time
 
-from pyman.network import config, hosts, uplink
+from pyman.errors import PymanError
+from pyman.network import config, hosts, ipam, uplink
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from pyman.network.bridge import Job
 
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+_ADDRESSES = "0123456789abcdef:.,"
 SIGUSR1, SIGUSR2 = 10, 12
 
 
-def _path(record: dict[str, Any]) -> str:
-    place = "dns-internal" if record.get("internal") else "dns"
-    return os.path.join(uplink.directory(), place, record["name"])
+def place(record: dict[str, Any]) -> str:
+    """The file of a network."""
+    return os.path.join(uplink.directory(), "dns-internal" if record.get("internal") else "dns", record["name"])
 
 
 def known_as(container_id: str, name: str, hostname: str, aliases: list[str]) -> list[str]:
@@ -41,43 +43,132 @@ def known_as(container_id: str, name: str, hostname: str, aliases: list[str]) ->
     return list(dict.fromkeys(word for word in wanted if len(word) <= 253))
 
 
-def register(record: dict[str, Any], container_id: str, addresses: list[str], names: list[str], servers: list[str]) -> bool:
-    """Let a network's server know a container; servers: what it asks for this container, instead of the usual ones.
+def write_files(place: str, dns: list[str]) -> None:
+    """The name servers' directories, and what they ask: pasta's forwarder, else those of the host's servers that can be reached.
 
-    Whether the file was as it should be: what is no line of a container's is dropped.
+    Nothing for internal networks. What is there is written in place: a server has it mounted.
     """
+    for name in ("dns", "dns-internal"):
+        os.makedirs(os.path.join(place, name), 0o700, exist_ok=True)
+    for name, text in (("resolv-internal.conf", ""), ("resolv.conf", _servers_text(dns))):
+        with open(os.path.join(place, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def complete(keeper: dict[str, Any]) -> str:
+    """Write again what a living keeper's name servers read, but for names, if it is lost (a wiped runtime directory) or damaged: which it was."""
+    if not servers_fault(keeper):
+        return ""
+    from pyman.network import bridge_mend
+
+    return bridge_mend.servers(keeper)
+
+
+def servers_fault(keeper: dict[str, Any]) -> str:
+    """What is wrong with what the name servers read, but for names; empty if nothing."""
+    place = uplink.directory()
+    path = os.path.join(place, "resolv.conf")
+    try:
+        text = store.read_text(path)
+        if text is None or os.stat(os.path.join(place, "resolv-internal.conf")).st_size:
+            return f"{path} or resolv-internal.conf beside it is damaged or was deleted"
+        if not os.path.isdir(os.path.join(place, "dns")) or not os.path.isdir(os.path.join(place, "dns-internal")):
+            return f"{place}/dns or dns-internal was deleted"
+        if keeper.get("dns"):
+            right = text == _servers_text(keeper["dns"])
+        else:
+            right = all(entry.startswith("nameserver ") for entry in text.split("\n")[:-1])
+    except (OSError, PymanError) as err:
+        return f"{path} or resolv-internal.conf cannot be read: {err}"
+    return "" if right else f"{path} is damaged"
+
+
+def _servers_text(dns: list[str]) -> str:
+    servers = dns or [server for server in hosts.host_servers() if not server.startswith(("127.", "::1"))]
+    return "".join(f"nameserver {server}\n" for server in servers)
+
+
+def line(record: dict[str, Any], container_id: str, addresses: list[str], names: list[str], servers: list[str]) -> str:
+    """What a network's file says of a container; servers: what is asked for this container, instead of the usual ones."""
     servers = servers or list(record.get("network_dns_servers") or [])
     v4 = ",".join(address for address in addresses if ":" not in address)
     v6 = ",".join(address for address in addresses if ":" in address)
-    line = f"{container_id} {v4} {v6} {','.join(names)}" + (f" {','.join(servers)}" if servers and not record.get("internal") else "")
-    return _rewrite(record, container_id, line)
+    return f"{container_id} {v4} {v6} {','.join(names)}" + (f" {','.join(servers)}" if servers and not record.get("internal") else "")
 
 
 def forget(record: dict[str, Any], container_id: str) -> None:
     """Take a container out; the last one takes the network's file with it."""
-    _rewrite(record, container_id, "")
+    rewrite(record, container_id, "")
 
 
-def _rewrite(record: dict[str, Any], container_id: str, line: str) -> bool:
-    path = _path(record)
-    text = store.read_text(path)
+def _head(record: dict[str, Any]) -> str:
+    """Where a network's server listens."""
+    return ",".join(entry["gateway"] for entry in record.get("subnets") or [] if entry.get("gateway"))
+
+
+def sound(record: dict[str, Any], text: str) -> bool:
+    """Whether a network's file is made as it has to be; the record of one that is left may be no more than its name."""
+    head, *lines = text.split("\n")
+    right = head == _head(record) if "subnets" in record else not head.strip(_ADDRESSES)
+    return right and bool(lines) and lines.pop() == "" and all(_is_entry(entry.split(" ")) for entry in lines)
+
+
+def _is_entry(words: list[str]) -> bool:
+    return len(words) in (4, 5) and len(words[0]) == 64 and not "".join(words[1:3]).strip(_ADDRESSES)
+
+
+def text_of(record: dict[str, Any]) -> str | None:
+    """A network's file; None without one, and an empty text for what is no such file."""
+    try:
+        return store.read_text(place(record))
+    except PymanError:
+        return ""
+
+
+def lacking(records: list[dict[str, Any]], conf: dict[str, Any], own: str) -> bool:
+    """Whether the file of one of these networks is damaged, or that of any network missing of which containers but `own` have addresses.
+
+    Every start on a bridge looks.
+    """
+    for record in records:
+        text = text_of(record)
+        if text is not None and not sound(record, text):
+            return True
+    try:
+        leased = os.listdir(os.path.join(config.networks_dir(), "leases"))
+    except FileNotFoundError:
+        return False
+    top = uplink.directory()
+    for name in leased:
+        if os.path.exists(f"{top}/dns/{name}") or os.path.exists(f"{top}/dns-internal/{name}"):
+            continue
+        if set(ipam.leases(name).values()) - {own}:
+            try:
+                record = config.load(name, conf) or {"dns_enabled": False}
+            except PymanError:
+                continue
+            if record["dns_enabled"]:
+                return True
+    return False
+
+
+def rewrite(record: dict[str, Any], container_id: str, entry: str) -> None:
+    """Let a network's file say that of a container, or nothing (`forget`). What is damaged of it does not stay."""
+    path, text = place(record), text_of(record)
     head, *lines = (text or "").split("\n")
-    whole = [old for old in lines if len(old) > 64 and old[64] == " " and old.count(" ") >= 3]
-    kept = [old for old in whole if not old.startswith(container_id + " ")] + ([line] if line else [])
+    kept = [old for old in lines if _is_entry(old.split(" ")) and not old.startswith(container_id + " ")] + ([entry] if entry else [])
     if not kept:
         try:
             os.unlink(path)
         except FileNotFoundError:
             pass
-        return True
-    before = head
-    if line:  # who takes a container out may know of the network no more than its name: where its server listens stays
-        head = ",".join(entry["gateway"] for entry in record.get("subnets") or [] if entry.get("gateway"))
+        return
+    if entry:  # who takes a container out may know of the network no more than its name: where its server listens stays
+        head = _head(record)
     # Written elsewhere first: the server takes every file of its directory for a network's.
     temporary = os.path.join(uplink.directory(), f"names.{os.getpid()}")
-    store.write_text(temporary, head + "\n" + "".join(text + "\n" for text in kept))
+    store.write_text(temporary, head + "\n" + "".join(old + "\n" for old in kept))
     os.rename(temporary, path)
-    return text is None or (head == before and len(whole) == len([old for old in lines if old]))
 
 
 def change_servers(record: dict[str, Any]) -> bool:
@@ -92,7 +183,7 @@ def rename(record: dict[str, Any], container_id: str, known: list[str]) -> bool:
 
 
 def _change(record: dict[str, Any], change: Callable[[list[str]], list[str]]) -> bool:
-    path = _path(record)
+    path = place(record)
     text = store.read_text(path)
     if text is None:
         return False
@@ -133,10 +224,12 @@ def introduce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) 
         return ""
     said = ""
     with config.lock():
+        if job.statuses or lacking([record for record, _ in served], job.conf, job.container_id):
+            job.restore()
         for record, status in served:
             known = known_as(job.container_id, job.name, job.hostname, status["aliases"])
-            whole = register(record, job.container_id, [entry["address"] for entry in status["addresses"]], known, job.dns)
-            said = said if whole else f"the names on network {record['name']} were damaged: pyman network reload --all gives all back"
+            addresses = [entry["address"] for entry in status["addresses"]]
+            rewrite(record, job.container_id, line(record, job.container_id, addresses, known, job.dns))
     announce(keeper)
     port = int(job.conf["network"].get("dns_bind_port") or 53)
     for record, status in served:
@@ -145,6 +238,9 @@ def introduce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) 
             continue
         from pyman.network import living
 
+        with config.lock():
+            job.restore()  # another network's file may be what the server cannot read
+        announce(keeper)
         said = living.wake(living.of_keeper(keeper)) or said
         if wait_until_known(gateway, port, job.container_id[:12], 5):
             continue

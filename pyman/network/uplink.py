@@ -136,7 +136,9 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     apart = pasta.apart(given, uplink)
     given += apart
     argv = [uplink, *pasta.arguments(info, given, [], uplink), os.path.join(place, "netns")]
-    _write_files(place, info.dns)
+    from pyman.network import names  # which imports this module
+
+    names.write_files(place, info.dns)
     for entry in os.listdir(place) if netns_fd < 0 else ():
         if entry.startswith("bridge-"):  # of a namespace whose keeper was killed
             os.unlink(os.path.join(place, entry))
@@ -182,37 +184,6 @@ def _failed(log_r: int) -> NetworkError:
     with open(log_r, "rb") as pipe:
         text = pipe.read(4096).decode(errors="replace").strip()
     return helper.explain("pasta", text or "its keeper was killed", [])
-
-
-def _write_files(place: str, dns: list[str]) -> None:
-    """The name servers' directories, and what they ask: pasta's forwarder, else those of the host's servers that can be reached.
-
-    Nothing for internal networks.
-    """
-    for name in ("dns", "dns-internal"):
-        os.makedirs(os.path.join(place, name), 0o700, exist_ok=True)
-    store.write_text(os.path.join(place, "resolv-internal.conf"), "")
-    store.write_text(os.path.join(place, "resolv.conf"), _resolv(dns))
-
-
-def complete(keeper: Keeper, damaged: bool = False) -> bool:
-    """Write again what a living keeper has lost with a wiped runtime directory, but for names; whether it was.
-
-    damaged: also what somebody has written to.
-    """
-    place, dns = directory(), list(keeper.get("dns") or [])
-    path = os.path.join(place, "resolv.conf")
-    if os.path.exists(path) and not (damaged and store.read_text(path) != _resolv(dns)):
-        return False
-    _write_files(place, dns)
-    return True
-
-
-def _resolv(dns: list[str]) -> str:
-    from pyman.network import hosts
-
-    servers = dns or [server for server in hosts.host_servers() if not server.startswith(("127.", "::1"))]
-    return "".join(f"nameserver {server}\n" for server in servers)
 
 
 def _prepare(keeper: Keeper) -> None:

@@ -164,27 +164,7 @@ def test_who_was_stopped_is_named_and_goes_on(pyman: Run, image: str, base: Path
     assert state(keeper) != "T" and helpers(base, "aardvark-dns")
 
 
-def test_damaged_names_are_told_of_and_come_back(pyman: Run, image: str, base: Path, two: None) -> None:
-    """The name servers' files, written to or taken away by hand; what a container does to its own file; a stopped monitor."""
-    place = base / "run/pyman/networks"
-    (place / "dns/mend").write_text("garbage\n")
-    # The next start brings its own name, not the others', and says so.
-    done = pyman("run", "-d", "--name", "late", "--network", "mend", image, "sleep", "600")
-    assert "the names on network mend were damaged: pyman network reload" in done.stderr
-
-    def reloaded() -> None:
-        assert pyman("network", "reload", "late").stderr == ""
-        until(lambda: [failing(pyman, name) for name in ("a", "b", "c", "late")] == [{}] * 4)
-        assert until(lambda: pyman("exec", "late", *FETCH, rc=None).stdout) == "served\n"
-
-    assert "was not told of the container" in failing(pyman, "b")["names"]
-    reloaded()
-    (place / "dns/mend").unlink()
-    assert "was not told of the container" in failing(pyman, "b")["names"]
-    reloaded()
-    (place / "resolv.conf").write_text("garbage\n")
-    reloaded()
-    assert "garbage" not in (place / "resolv.conf").read_text()
+def test_a_container_without_servers_and_a_stopped_monitor_are_named(pyman: Run, image: str, two: None) -> None:
     pyman("exec", "b", "sh", "-c", "> /etc/resolv.conf")
     assert failing(pyman, "b") == {"dns": "it names no server: somebody in the container has written to it"}
     pid = monitor(pyman, "a")

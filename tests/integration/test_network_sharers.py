@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.conftest import Run
 from tests.integration.test_bridge import SERVER, attached, nothing_left, processes, until  # noqa: F401 (a fixture)
 from tests.integration.test_network_killed import monitor
+from tests.integration.test_network_mended import failing
 
 
 def devices(pyman: Run, name: str) -> list[str]:
@@ -81,4 +82,4 @@ def test_a_sharer_started_again_has_the_network_again(pyman: Run, image: str) ->
     pyman("network", "connect", "net", "a")
     assert "eth1" in devices(pyman, "b") or "eth0" in devices(pyman, "b")
     pyman("rm", "-f", "-t", "0", "b")
-    pyman("network", "test", "a")
+    assert not failing(pyman, "a")
