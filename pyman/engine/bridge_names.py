@@ -62,6 +62,6 @@ def fault(record: dict[str, Any], conf: dict[str, Any]) -> str:
         return f"{path} was deleted"
     if not names.sound(record, text):
         return f"{path} is damaged"
-    there = set(text.split("\n")[1:])
-    wrong = [container_id for container_id, line in lines.items() if line not in there]
+    there = [line.split(" ")[:4] for line in text.split("\n")[1:]]  # what servers are asked, `network update` may have changed
+    wrong = [container_id for container_id, line in lines.items() if line.split(" ")[:4] not in there]
     return f"{path} does not know container {Container(wrong[0]).name} as it should" if wrong else ""
