@@ -49,7 +49,7 @@ def add(spec: dict[str, Any], root_fd: int, ctx: SpecContext, user: dict[str, An
         path = os.path.join(ctx.run_dir, file)
         store.write_text(path, "\n".join([*(":".join(entry) for entry in old), *new]) + "\n", mode=0o644)
         os.chmod(path, 0o644)
-        options = ["bind", "rprivate", "nosuid", "nodev", "noexec"]
+        options = ["bind", "rprivate", "nosuid", "nodev", "noexec", *(["ro"] if spec["root"].get("readonly") else [])]
         spec["mounts"].append({"destination": f"/etc/{file}", "type": "bind", "source": path, "options": options})
 
 

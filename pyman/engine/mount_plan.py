@@ -55,7 +55,7 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
     if opts.get("_secrets"):
         from pyman.engine import secret_option
 
-        base += secret_option.entries(opts["_secrets"], ctx.run_dir, set(wanted))
+        base += secret_option.entries(opts["_secrets"], ctx.run_dir, set(wanted), readonly)
     base = [entry for entry in base if entry["destination"] not in wanted]
     if "/dev" in wanted:  # the host's, say: then its pts and shm are meant too
         base = [entry for entry in base if not entry["destination"].startswith("/dev/")]

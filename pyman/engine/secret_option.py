@@ -139,12 +139,12 @@ def with_secrets(process: dict[str, Any], secret: list[str]) -> dict[str, Any]:
     return {**process, "env": with_environment(list(process.get("env") or []), secret), **hidden}
 
 
-def entries(kept: list[dict[str, Any]], run_dir: str, taken: set[str]) -> list[dict[str, Any]]:
-    """The OCI mounts of a container's secrets. taken: the places of the user's own mounts."""
+def entries(kept: list[dict[str, Any]], run_dir: str, taken: set[str], readonly: bool) -> list[dict[str, Any]]:
+    """The OCI mounts of a container's secrets. taken: the places of the user's own mounts; readonly: the root is."""
     files = [(index, item) for index, item in enumerate(kept) if item["type"] == "mount" and item["target"] not in taken]
     found: list[dict[str, Any]] = []
     if any(item["target"].startswith(_PLACE + "/") for _, item in files) and not {"/run/secrets", "/var/run/secrets"} & taken:
-        options = ["nosuid", "nodev", "noexec", "mode=755", "size=1m"]
+        options = ["nosuid", "nodev", "noexec", "mode=755", "size=1m", *(["ro"] if readonly else [])]
         found.append({"destination": _PLACE, "type": "tmpfs", "source": "tmpfs", "options": options})
     flags = ["bind", "rprivate", "nosuid", "nodev", "noexec", "ro"]
     return found + [

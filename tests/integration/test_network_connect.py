@@ -123,3 +123,37 @@ def test_name_servers_of_a_running_network(pyman: Run, image: str, base: Path) -
     pyman("network", "update", "--dns-drop", "192.0.2.9", "net")
     assert "192.0.2.9" not in known.read_text()
     until(lambda: "Address: 10.89." in pyman("exec", "a", "nslookup", "a", rc=None).stdout)
+
+
+def test_what_pyman_writes_is_read_only_with_the_root(pyman: Run, image: str) -> None:
+    """For the container's root, too. From outside it follows networks and names all the same."""
+    pyman("secret", "create", "word", "-", input="x")
+    for net in ("first", "second"):
+        pyman("network", "create", net)
+    pyman(
+        "run",
+        "-d",
+        "--name",
+        "fixed",
+        "--read-only",
+        "--userns",
+        "keep-id",
+        "--network",
+        "first",
+        "--secret",
+        "word",
+        image,
+        "sleep",
+        "600",
+    )
+    paths = "/etc/hosts /etc/hostname /etc/resolv.conf /etc/passwd /etc/group /run/.containerenv /run/secrets/word /run/secrets/other"
+    tried = pyman("exec", "-u", "0", "fixed", "sh", "-c", f"for path in {paths}; do (echo >> $path) 2>&1; done; exit 0").stdout
+    assert [line.rpartition(": ")[2] for line in tried.splitlines()] == ["Read-only file system"] * 8, tried
+    assert pyman("exec", "-u", "0", "fixed", "cat", "/run/secrets/word").stdout == "x"
+    pyman("network", "connect", "second", "fixed")
+    pyman("rename", "fixed", "moved")
+    hosts = pyman("exec", "moved", "cat", "/etc/hosts").stdout
+    assert hosts.count(" moved\n") == 2 and " fixed\n" not in hosts
+    assert pyman("exec", "moved", "cat", "/etc/resolv.conf").stdout.count("nameserver 10.89.") == 2
+    pyman("network", "disconnect", "first", "moved")
+    assert pyman("exec", "moved", "cat", "/etc/hosts").stdout.count(" moved\n") == 1
