@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError]]:
     """(what the user wrote, container or why there is none) for each object asked for. UsageError if none was."""
+    if args and opts.get("filter"):
+        raise UsageError("cannot use --filter together with container names", "--filter says by itself which containers are meant")
+    if args and opts.get("cidfile"):
+        raise UsageError("cannot use --cidfile together with container names", "give the name of each, or a --cidfile of each")
     names = list(args)
     for path in opts.get("cidfile") or []:
         try:

@@ -1,4 +1,4 @@
-"""--filter KEY=VALUE: what is wrong with one that a command does not have. CLI process, for mistakes only."""
+"""--filter KEY=VALUE: labels, and what is wrong with a filter that a command does not have. CLI process, with such filters only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from pyman.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+def has_label(labels: dict[str, str], text: str) -> bool:
+    """Whether an object has the label KEY or KEY=VALUE. A star in the key stands for anything, and so do both its ends then, as in Podman."""
+    name, _, wanted = text.partition("=")
+    if "*" not in name:
+        return name in labels and wanted in ("", labels[name])
+    import fnmatch  # hardly ever
+
+    return any(fnmatch.fnmatchcase(key, f"*{name}*") and wanted in ("", value) for key, value in labels.items())
 
 
 def unknown(item: str, key: str, kind: str, known: Iterable[str], form: str = "KEY=VALUE") -> UsageError:

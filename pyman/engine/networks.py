@@ -9,6 +9,7 @@ import os
 
 from pyman import stages
 from pyman.config import containers as containers_conf
+from pyman.engine import filters
 from pyman.engine.container import RUNNING, Container, all_ids
 from pyman.engine.container_list import list_containers
 from pyman.errors import NameInUse, PymanError, StateError, StorageError, UsageError
@@ -121,9 +122,7 @@ def _filter(item: str) -> tuple[str, Any]:
     key, equals, value = item.partition("=")
     known = ("driver", "id", "label", "label!", "name", "until", "dangling")
     if not equals or key not in known:
-        from pyman.engine import filters as mistakes
-
-        raise mistakes.unknown(item, key, "networks", known)
+        raise filters.unknown(item, key, "networks", known)
     if key == "driver":
         return key, lambda record: record["driver"] == value
     if key == "id":
@@ -146,11 +145,9 @@ def _filter(item: str) -> tuple[str, Any]:
 
         moment = parse_time(value, "the filter until")
         return key, lambda record: _created(record) < moment
-    name, _, wanted = value.partition("=")
 
     def has(record: Record) -> bool:
-        labels = record.get("labels") or {}
-        return name in labels and (not wanted or labels[name] == wanted)
+        return filters.has_label(record.get("labels") or {}, value)
 
     return key, (lambda record: not has(record)) if key.endswith("!") else has
 

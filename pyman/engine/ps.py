@@ -60,8 +60,9 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     if key == "name":
         return _search(value, state["name"], key)
     if key == "label":
-        name, separator, wanted = value.partition("=")
-        return name in state["labels"] and (not separator or state["labels"][name] == wanted)
+        from pyman.engine import filters  # with this filter only
+
+        return filters.has_label(state["labels"], value)
     if key == "status":
         if value not in _STATES:
             raise UsageError(f"invalid filter status={value}", "it must be one of " + ", ".join(_STATES))

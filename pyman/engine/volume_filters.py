@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyman.engine import volumes
+from pyman.engine import filters, volumes
 from pyman.engine.image_filters import truth
 from pyman.errors import UsageError
 
@@ -63,8 +63,10 @@ def _test(key: str, value: str) -> Callable[[Record], bool]:
     if key == "anonymous":
         owned = truth(key, value)
         return lambda record: bool(record["anonymous"]) == owned
-    if key in ("label", "opt"):
-        return _pair(value, "labels" if key == "label" else "options")
+    if key == "label":
+        return lambda record: filters.has_label(record["labels"], value)
+    if key == "opt":
+        return _pair(value, "options")
     if key == "name":
         import re  # a regular expression, as in Podman
 

@@ -87,6 +87,13 @@ def test_cidfile(pyman: Run, two: Path) -> None:
 def test_latest_and_names(pyman: Run, two: Path) -> None:
     for verb in ("start", "stop", "rm", "kill", "pause", "wait", "init"):
         assert "cannot use --latest together with" in pyman(verb, "--latest", "one", rc=125).stderr
+    for verb in ("stop", "rm", "restart", "pause", "start"):  # what is named beside them is not meant to be left alone in silence
+        assert "cannot use --filter together with" in pyman(verb, "--filter", "name=one", "two", rc=125).stderr
+    assert "cannot use --cidfile together with" in pyman("rm", "--cidfile", str(two), "two", rc=125).stderr
+    assert pyman("wait", "one", "nope", rc=125).stdout == ""
+    listed = ("ps", "-a", "--format", "{{.Names}}", "--filter")
+    for text, names in (("n", "one"), ("n=1", "one"), ("n=", "one"), ("n=2", ""), ("*=1", "one"), ("n*", "one"), ("m*", ""), ("n=*", "")):
+        assert pyman(*listed, f"label={text}").stdout.split() == names.split(), text
     pyman("start", "one")
     pyman("pause", "one")
     assert "it is paused" in pyman("attach", "one", rc=125).stderr and "it is paused" in pyman("start", "-a", "one", rc=125).stderr

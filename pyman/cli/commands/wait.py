@@ -40,6 +40,8 @@ def main(opts: Any, args: list[str]) -> int:
         found = wait.wait_first([container for _, container in chosen if not isinstance(container, PymanError)], conditions, interval)
         sys.stdout.write(f"{found}\n")
         return 0
+    if not opts.get("ignore"):
+        selection.all_there(chosen)  # nobody is waited for then, as in Podman
     for _, container in chosen:
         if isinstance(container, PymanError):
             if opts.get("ignore") and isinstance(container, NoSuchContainer):
