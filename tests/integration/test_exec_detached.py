@@ -103,6 +103,8 @@ def test_killed_at_every_stage(pyman: Run, image: str, base: Path, stage: str) -
     pyman("run", "-d", "--name", "edk", "--network", "none", image, "sleep", "600")
     code = kill_at(base, stage, "exec", "-d", "edk", "true")
     assert (code == 0) == (stage in stages.EXEC_DETACHED)
+    # With a terminal it is the command's parent that is killed: who is attached learns that it has ended, and no more.
+    assert kill_at(base, stage, "exec", "-it", "edk", "true") == (137 if stage in stages.EXEC_DETACHED else 255)
     after = pyman("exec", "-d", "edk", "sh", "-c", "exit 9").stdout.strip()
     until(lambda: deaths(pyman, "edk").get(after) == 9)
     pyman("inspect", "edk")
