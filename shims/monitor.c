@@ -66,11 +66,11 @@ static void note(const char *what)
 
 /* ---- log ---- */
 
-static void log_open(int flags)
+static void log_begin(int fd)
 {
     struct stat info;
-    /* The path may be the user's: a FIFO without a reader must not hold up the monitor for ever. */
-    log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600);
+    log_fd = fd;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
     log_size = log_fd >= 0 && fstat(log_fd, &info) == 0 ? info.st_size : 0;
 }
 
@@ -110,7 +110,7 @@ static void log_rotate(void)
     }
     for (int i = oldest; i >= 0; i--)
         rename(log_name(i), log_name(i + 1));
-    log_open(0);
+    log_begin(open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
     log_behind(oldest + 2, spare);
 }
 
@@ -724,6 +724,8 @@ int main(int argc, char **argv)
             log_path = value;
         else if (!strcmp(name, "--journal"))
             journal_on = 1, journal_field(value);
+        else if (!strcmp(name, "--log-fd"))
+            log_begin(number(value));
         else if (!strcmp(name, "--log-json"))
             log_json = number(value);
         else if (!strcmp(name, "--log-max"))
@@ -823,8 +825,6 @@ int main(int argc, char **argv)
     nonblocking(stream_fd[0]);
     nonblocking(stream_fd[1]);
     nonblocking(console_fd);
-    if (log_path)
-        log_open(0);
     attach_listen();
     if (attach_fd >= 0) {
         fcntl(attach_fd, F_SETFD, FD_CLOEXEC);

@@ -89,6 +89,8 @@ def _run(plan: Plan, pids: list[int]) -> None:
     _leave_fuse(plan.rootfs, *reversed(made))
     # exec and inspect read the spec; it lies with the container because the runtime directory may be wiped.
     store.write_json(os.path.join(container.dir, "spec.json"), spec)
+    log = logopts.settings(plan.opts, plan.conf, os.path.join(container.dir, "ctr.log"))
+    log_fd = logopts.open_log(log)
     spawn.reserve_exit(container.exit_path)
     if plan.health:
         from pyman.engine import health_plan  # with a health check only
@@ -112,7 +114,7 @@ def _run(plan: Plan, pids: list[int]) -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2))
     started.start(plan, created, info, waits)
     started.announce(plan, created)
-    started.become_monitor(plan, created, info, monitor_ends)
+    started.become_monitor(plan, created, info, {**monitor_ends, "log_fd": log_fd}, log)
 
 
 def _mount_sources(plan: Plan) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyman import exitcodes
 from pyman.errors import StorageError, UsageError
 
@@ -32,8 +34,6 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
 
         journal.check(opts)
     if driver == "passthrough":
-        import os
-
         if any(os.isatty(fd) for fd in (0, 1, 2)):
             why = "the container could type into your terminal (TIOCSTI), and do there what you can"
             raise UsageError(
@@ -72,18 +72,15 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
     return driver, path, size, files
 
 
-def probe(opts: dict[str, Any], conf: dict[str, Any]) -> None:
-    """Whether a log file that the user has chosen can be written: nothing of what a container says is to be lost in silence. StorageError."""
-    import os
-
-    driver, path, _, _ = settings(opts, conf, "")
-    if not path or driver not in ("k8s-file", "json-file"):
-        return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # the monitor's
+def open_log(settings: tuple[str, str, int, int]) -> int:
+    """A descriptor of the log file, -1 where the driver has none: no container runs without the log that was asked for. StorageError."""
+    driver, path, _, _ = settings
+    if driver not in ("k8s-file", "json-file"):
+        return -1
     try:
-        os.close(os.open(path, flags, 0o600))
+        # (The path may be the user's: a FIFO without a reader would hold up the monitor for ever.)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as err:
         why = "it is a FIFO that nobody reads" if err.errno == 6 else err.strerror or str(err)
-        raise StorageError(
-            f"cannot open log file {path}", why, "--log-opt path= chooses it", errno=err.errno or 0, exit_code=exitcodes.CANNOT_INVOKE
-        ) from err
+        hint = "move away what lies there, or choose another place: --log-opt path="
+        raise StorageError(f"cannot open log file {path}", why, hint, errno=err.errno or 0, exit_code=exitcodes.CANNOT_INVOKE) from err

@@ -98,10 +98,6 @@ def _context(plan: plans.Plan) -> specgen.SpecContext:
 def _plan_passed(plan: plans.Plan) -> None:
     """What goes from the caller and the store to the program, and from it to the log. UsageError, StorageError."""
     container, opts, config = plan.container, plan.opts, plan.container.config
-    if opts.get("log_opt"):
-        from pyman.engine import logopts  # with options only
-
-        logopts.probe(opts, plan.conf)
     if opts.get("preserve_fds") or opts.get("preserve_fd"):
         from pyman.engine import descriptors
 

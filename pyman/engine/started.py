@@ -132,14 +132,16 @@ def announce(plan: Plan, created: Any) -> None:
     stages.reach("start:reported")
 
 
-def become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int]) -> None:
-    """Execute the monitor, which is init's parent from then on. ends: its ends of the container's streams. MissingProgram, OSError."""
+def become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int], log: tuple[str, str, int, int]) -> None:
+    """Execute the monitor, which is init's parent from then on. MissingProgram, OSError.
+
+    ends: its ends of the container's streams and of the log; log: see logopts.settings.
+    """
     container, args = plan.container, spawn.MonitorArgs()
     args.init_pid = created.pid
     args.stdin_fd, args.stdout_fd, args.stderr_fd, args.console_fd = ends["stdin_fd"], ends["stdout_fd"], ends["stderr_fd"], created.console
-    args.log_driver, args.log_path, args.log_max_size, args.log_max_files = logopts.settings(
-        plan.opts, plan.conf, os.path.join(container.dir, "ctr.log")
-    )
+    args.log_driver, args.log_path, args.log_max_size, args.log_max_files = log
+    args.log_fd = ends["log_fd"]
     args.journal = plan.journal
     args.oom_path = f"{plan.cgroup}/memory.events" if plan.cgroup else ""
     if not plan.cgroup or not os.path.exists(args.oom_path):

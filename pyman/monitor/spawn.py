@@ -46,6 +46,7 @@ class MonitorArgs:
         "kept_fds",
         "kill_pids",
         "log_driver",
+        "log_fd",
         "log_max_files",
         "log_max_size",
         "log_path",
@@ -71,6 +72,7 @@ class MonitorArgs:
     def __init__(self) -> None:
         self.attach_fd = self.console_fd = self.stdin_fd = self.stdout_fd = self.stderr_fd = -1
         self.init_pid = 0
+        self.log_fd = -1
         self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = self.cgroup = ""
         self.policy_path = self.stopped_path = self.events_path = self.event = ""
         self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
@@ -144,7 +146,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
             os.set_inheritable(fd, True)
             argv += [option, str(fd)]
     if args.log_driver in ("k8s-file", "json-file"):
-        argv += ["--log", args.log_path, "--log-json", str(int(args.log_driver == "json-file"))]
+        os.set_inheritable(args.log_fd, True)
+        argv += ["--log", args.log_path, "--log-fd", str(args.log_fd), "--log-json", str(int(args.log_driver == "json-file"))]
         argv += ["--log-max", str(args.log_max_size), "--log-files", str(args.log_max_files)]
     for field in args.journal:
         argv += ["--journal", field]

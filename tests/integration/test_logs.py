@@ -145,7 +145,7 @@ def test_hostile_output(pyman: Run, image: str, base: Path, driver: str) -> None
     pyman("rm", "lh")
 
 
-def test_log_files_that_cannot_be_opened(pyman: Run, image: str, tmp_path: Path) -> None:
+def test_log_files_that_cannot_be_opened(pyman: Run, image: str, base: Path, tmp_path: Path) -> None:
     """A container without the log that was asked for does not start. (A FIFO there would wait for a reader that never comes.)"""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -158,6 +158,19 @@ def test_log_files_that_cannot_be_opened(pyman: Run, image: str, tmp_path: Path)
     (tmp_path / "log").rmdir()
     assert pyman("start", "-a", "lf").stdout == pyman("logs", "lf").stdout == "there\n"
     pyman("rm", "lf")
+    pyman("create", "--name", "lf", "--network", "none", image, "touch", "/ran")  # in its own place, too
+    (log_dir(base, "lf") / "ctr.log").mkdir()
+    assert "Is a directory" in pyman("start", "lf", rc=125).stderr and "/ran" not in pyman("diff", "lf").stdout
+    (log_dir(base, "lf") / "ctr.log").rmdir()
+    pyman("start", "-a", "lf")
+    # The descriptor is not the container's, nor a health check's.
+    words = ("--health-cmd", "ls -l /proc/self/fd", "--health-interval", "disable", "--network", "none")
+    pyman("run", "-d", "--replace", "--name", "lf", *words, image, "sh", "-c", "ls -l /proc/self/fd; sleep 600")
+    pyman("healthcheck", "run", "lf")
+    until(lambda: " 2 -> pipe" in pyman("logs", "lf").stdout)
+    for seen in (pyman("logs", "lf").stdout, pyman("inspect", "--format", "{{json .State.Health.Log}}", "lf").stdout):
+        assert " 2 -> pipe" in seen and "ctr.log" not in seen
+    pyman("rm", "-f", "-t", "0", "lf")
 
 
 def test_drivers(pyman: Run, image: str, base: Path) -> None:
