@@ -8,11 +8,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-INSTRUCTIONS = ("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
+INSTRUCTIONS = ("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
+_HEALTH = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start-period": "StartPeriod",
+    "start-interval": "StartInterval",
+    "retries": "Retries",
+}
 
 
 def apply(config: dict[str, Any], changes: list[str]) -> None:
-    """Change `config` (the part `config` of an OCI configuration) in place. UsageError names the instruction that is wrong."""
+    """Change `config` (the part `config` of an OCI configuration) in place. UsageError names the instruction that is wrong.
+
+    As in a Containerfile, a new ENTRYPOINT takes the old command away, unless a CMD was given before it.
+    """
+    commanded = False
     for change in changes:
         word, separator, rest = change.strip().partition("=")
         if not separator or " " in word or "\t" in word:
@@ -21,8 +32,14 @@ def apply(config: dict[str, Any], changes: list[str]) -> None:
         if word not in INSTRUCTIONS:
             raise UsageError(f"cannot apply the change {change!r}", f"{word} is none of {', '.join(INSTRUCTIONS)}")
         rest = rest.strip()
-        if not rest:
+        if not rest and word != "ENTRYPOINT":
             raise UsageError(f"cannot apply the change {change!r}", "the instruction has no argument")
+        if not rest:
+            config["Entrypoint"] = None
+            continue
+        commanded = commanded or word == "CMD"
+        if word == "ENTRYPOINT" and not commanded:
+            config["Cmd"] = None
         _APPLY[word](config, rest, change)
 
 
@@ -110,6 +127,38 @@ def _workdir(config: dict[str, Any], text: str, change: str) -> None:
     config["WorkingDir"] = posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", text))
 
 
+def _shell(config: dict[str, Any], text: str, change: str) -> None:
+    words = _array(text, change)
+    if not words:
+        raise UsageError(f"cannot apply the change {change!r}", "SHELL is a JSON list of words")
+    config["Shell"] = words
+
+
+def _healthcheck(config: dict[str, Any], text: str, change: str) -> None:
+    """[--interval=5s ...] CMD COMMAND, or NONE."""
+    from pyman.engine import health
+
+    check: dict[str, Any] = {}
+    while text.startswith("--"):
+        option, _, text = text.partition(" ")
+        name, _, value = option[2:].partition("=")
+        text = text.strip()
+        if name not in _HEALTH:
+            raise UsageError(f"cannot apply the change {change!r}", f"HEALTHCHECK has no option --{name}")
+        if name == "retries" and not (value.isascii() and value.isdigit() and len(value) < 10):
+            raise UsageError(f"cannot apply the change {change!r}", f"{value!r} is no number of retries")
+        check[_HEALTH[name]] = int(value) if name == "retries" else health.duration(f"--{name}", value)
+    kind, _, command = text.partition(" ")
+    command = command.strip()
+    if kind.upper() == "NONE" and not command and not check:
+        config["Healthcheck"] = {"Test": ["NONE"]}
+        return
+    if kind.upper() != "CMD" or not command:
+        raise UsageError(f"cannot apply the change {change!r}", "HEALTHCHECK wants CMD and a command, or NONE")
+    words = _array(command, change)
+    config["Healthcheck"] = {"Test": ["CMD-SHELL", command] if words is None else ["CMD", *words], **check}
+
+
 def _onbuild(config: dict[str, Any], text: str, change: str) -> None:
     config["OnBuild"] = [*(config.get("OnBuild") or []), text]
 
@@ -126,8 +175,10 @@ _APPLY: dict[str, Any] = {
     "ENTRYPOINT": _command("Entrypoint"),
     "ENV": _env,
     "EXPOSE": _expose,
+    "HEALTHCHECK": _healthcheck,
     "LABEL": _label,
     "ONBUILD": _onbuild,
+    "SHELL": _shell,
     "STOPSIGNAL": _text("StopSignal"),
     "USER": _text("User"),
     "VOLUME": _volume,

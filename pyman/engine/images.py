@@ -242,4 +242,5 @@ def inspect_image(name: str, rfc3339: Callable[[float], str]) -> dict[str, Any]:
         "User": (config.get("config") or {}).get("User") or "",
         "History": steps,
         "NamesHistory": images.history(record),
+        **({"Healthcheck": config["config"]["Healthcheck"]} if (config.get("config") or {}).get("Healthcheck") else {}),
     }

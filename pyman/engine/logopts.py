@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import exitcodes
+from pyman import errors, exitcodes
 from pyman.errors import StorageError, UsageError
 
 TYPE_CHECKING = False
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PASSED = ("passthrough", "passthrough-tty")  # the container has the streams of the command itself
 DRIVERS = ("k8s-file", "json-file", "journald", "none", *PASSED)
 DEFAULT_FILES = 1
+# Docker's, which its configurations are full of: each is said to do nothing when a container is made.
+_DOCKERS = ("compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "mode")
 _UNITS = {"": 0, "b": 0, "k": 1, "kb": 1, "m": 2, "mb": 2, "g": 3, "gb": 3}
 
 
@@ -29,6 +31,9 @@ def parse_size(text: str, option: str, step: int = 1024) -> int:
 def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """Before a container is made: UsageError for a driver or an option that would fail at its start."""
     driver = settings(opts, conf, "")[0]
+    for key in sorted({item.partition("=")[0] for item in opts.get("log_opt") or []} & set(_DOCKERS)):
+        if errors.tell:
+            errors.tell(f"--log-opt {key} is Docker's and does nothing here")
     if driver == "journald":
         from pyman.engine import journal  # this driver only
 
@@ -55,7 +60,7 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
     path, size, files = default_path, max(0, int(limit)), DEFAULT_FILES
     for item in opts.get("log_opt") or []:
         key, _, value = item.partition("=")
-        if driver == "journald" and key not in ("tag", "label"):
+        if driver == "journald" and key not in ("tag", "label", *_DOCKERS):
             raise UsageError(
                 f"cannot use --log-opt {key} with log driver journald", "the journal has its own files and limits", "man journald.conf"
             )
@@ -67,7 +72,7 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
             files = int(value)
         elif key == "path":
             path = value
-        elif key not in ("tag", "label"):
+        elif key not in ("tag", "label", *_DOCKERS):
             raise UsageError(f"invalid log option {key!r}", "known are path, max-size, max-file, and for journald tag and label")
     return driver, path, size, files
 

@@ -73,7 +73,8 @@ class Source:
         self._until = reader.stamp_of(opts["until"], "--until", ahead=self.follow).encode() if until else b""
         self._deadline = until if self.follow else 0.0
         lines = str(opts.get("tail") or "all")
-        if lines not in ("all", "-1") and not lines.isdigit():
+        lines = "all" if lines[:1] == "-" and lines[1:].isdigit() else lines
+        if lines != "all" and not lines.isdigit():
             raise UsageError(f"invalid value {lines!r} for --tail", "it is a number of lines, or all")
         self.directories = [container.dir, os.path.dirname(path) or "."]
         self.ended = False

@@ -151,7 +151,22 @@ def test_the_configuration_of_a_commit(pyman: Run, changed: str, base: Path) -> 
     assert set(config["ExposedPorts"]) == {"80/tcp", "81/udp"} and set(config["Volumes"]) == {"/v", "/w", "/vol"}
     assert config["Labels"] == {"title": "demo", "x": "y", "f": "1", "l": "1"} and config["WorkingDir"] == "/tmp/sub"
     assert config["OnBuild"] == ["RUN x"] and config["StopSignal"] == "9" and (value["Author"], value["Comment"]) == ("me", "message")
+    check = 'HEALTHCHECK --interval=5s --retries=4 CMD ["true","x"]'
+    for changes, key, expected in (
+        (['ENTRYPOINT ["/x"]'], "Cmd", None),
+        (["ENTRYPOINT"], "Entrypoint", None),
+        (['ENTRYPOINT ["/x"]', 'CMD ["y"]'], "Cmd", ["y"]),
+        (["HEALTHCHECK CMD true"], "Healthcheck", {"Test": ["CMD-SHELL", "true"]}),
+        ([check], "Healthcheck", {"Test": ["CMD", "true", "x"], "Interval": 5 * 10**9, "Retries": 4}),
+        (["HEALTHCHECK NONE"], "Healthcheck", {"Test": ["NONE"]}),
+    ):
+        options = [item for change in changes for item in ("-c", change)]
+        value = json.loads(pyman("image", "inspect", pyman("commit", "-q", "-f", "docker", *options, changed).stdout.strip()).stdout)[0]
+        assert (value if key == "Healthcheck" else value["Config"]).get(key) == expected, changes
     for args, text in (
+        (("-c", "HEALTHCHECK bogus", changed), "CMD and a command"),
+        (("-c", "HEALTHCHECK --retries=x CMD true", changed), "no number of retries"),
+        (("-c", "HEALTHCHECK --odd=1 CMD true", changed), "no option --odd"),
         (("-m", "x", changed), "only compatible with the docker image format"),
         (("-f", "bad", changed), 'unrecognized image format "bad"'),
         (("-c", "RUN x", changed), "RUN is none of CMD"),

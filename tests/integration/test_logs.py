@@ -191,3 +191,7 @@ def test_drivers(pyman: Run, image: str, base: Path) -> None:
     assert on_a_terminal(base, "run", "--rm", "--log-driver", "passthrough-tty", image, "tty") == b"not a tty\n"
     assert "invalid log driver" in pyman("create", "--log-driver", "x", image, rc=125).stderr
     assert "invalid log option" in pyman("create", "--log-opt", "x=1", image, rc=125).stderr
+    told = pyman("run", "--name", "ld", "--log-opt", "mode=non-blocking", "--log-opt", "labels=a", image, "echo", "there").stderr
+    assert "--log-opt labels is Docker's and does nothing here" in told and "--log-opt mode is Docker's" in told
+    assert pyman("logs", "--details", "--tail", "-5", "ld").stdout == "there\n"
+    pyman("rm", "ld")

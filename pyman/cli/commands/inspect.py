@@ -66,8 +66,8 @@ def image_fields(value: dict[str, Any], templated: bool) -> dict[str, Any]:
         value["Created"] = Moment(value["Created"])
         value["Config"] = typed(value.get("Config") or {}, "ImageConfig")
         value["History"] = [typed(step, "History") for step in value.get("History") or []]
-        if value.get("HealthCheck"):
-            value["HealthCheck"] = typed(value["HealthCheck"], "Healthcheck")
+        if isinstance(value.get("Healthcheck"), dict):
+            value["Healthcheck"] = typed(value["Healthcheck"], "Healthcheck")
     return value
 
 

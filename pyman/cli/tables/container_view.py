@@ -6,6 +6,7 @@ from pyman.cli.table import Command
 
 LOGS = """
 color bool Each container's lines in another colour
+details bool What the log drivers here know beside a line: nothing
 follow,f bool Go on with new lines until the container ends
 latest,l bool The newest container
 names,n bool Of several containers, print the names before the lines instead of the ids
