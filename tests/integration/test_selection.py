@@ -87,7 +87,8 @@ def test_cidfile(pyman: Run, two: Path) -> None:
 def test_latest_and_names(pyman: Run, two: Path) -> None:
     for verb in ("start", "stop", "rm", "kill", "pause", "wait", "init"):
         assert "cannot use --latest together with" in pyman(verb, "--latest", "one", rc=125).stderr
-    for verb in ("stop", "rm", "restart", "pause", "start"):  # what is named beside them is not meant to be left alone in silence
+    assert pyman("start", "--filter", "name=two", "one").stdout == "" and pyman("start", "--filter", "name=o", "one").stdout == "one\n"
+    for verb in ("stop", "rm", "restart", "pause"):  # what is named beside them is not meant to be left alone in silence
         assert "cannot use --filter together with" in pyman(verb, "--filter", "name=one", "two", rc=125).stderr
     assert "cannot use --cidfile together with" in pyman("rm", "--cidfile", str(two), "two", rc=125).stderr
     assert pyman("wait", "one", "nope", rc=125).stdout == ""

@@ -25,6 +25,14 @@ def main(opts: Any, args: list[str]) -> int:
         raise UsageError("cannot pass signals on", "--sig-proxy is for an attached container", "add --attach")
     # --interactive alone attaches to nothing, as with Podman: the monitor keeps the container's stdin open anyway.
 
+    if args and opts.get("filter"):  # of those named, the ones that match
+        matching = {container.id for _, container in selection.select(opts, []) if not isinstance(container, PymanError)}
+        named = selection.select({**opts, "filter": []}, args)
+        args = [label for label, container in named if isinstance(container, PymanError) or container.id in matching]
+        opts = {**opts, "filter": []}
+        if not args:
+            return 0
+
     def action(container: Container) -> bool:
         if opts.get("all") and container.state["status"] not in ("created", "initialized", "exited"):
             return False
