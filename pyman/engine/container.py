@@ -264,7 +264,7 @@ def _is_id(text: str) -> bool:
 
 def lookup(name_or_id: str) -> Container:
     """The container of that name, full id, or unambiguous id prefix. NoSuchContainer, PymanError (ambiguous)."""
-    target = ""
+    target, name_or_id = "", name_or_id.removeprefix("/")  # Docker's names begin so
     if name_or_id and "/" not in name_or_id and name_or_id not in (".", ".."):
         try:
             target = os.readlink(os.path.join(names_dir(), name_or_id))

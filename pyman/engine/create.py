@@ -111,6 +111,7 @@ def check_options(opts: dict[str, Any], conf: dict[str, Any]) -> None:
 
         option_checks.check(opts, conf)
     if opts.get("name"):
+        opts["name"] = opts["name"].removeprefix("/")  # Docker's names begin so
         names.check(opts["name"])
 
 

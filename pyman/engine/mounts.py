@@ -133,7 +133,7 @@ def _options(text: str, spec: str) -> tuple[list[str], set[str], dict[str, Any]]
             pass  # the container's ids are those of the store, unless it has ids of its own: mount_plan.of_user refuses that
         elif key == "idmap":
             raise UsageError(f"cannot mount {spec!r}", NO_IDMAP, "use :U, or --userns keep-id")
-        elif key != "consistency":  # Docker's, which says nothing on Linux
+        elif option not in ("cached", "delegated") and key != "consistency":  # Docker's, which say nothing on Linux
             raise UsageError(
                 f"invalid volume option {option!r} in {spec!r}",
                 "pyman does not know it",

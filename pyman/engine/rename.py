@@ -12,6 +12,7 @@ from pyman.state import store
 
 def rename_container(container: Container, new_name: str) -> None:
     """Give the container another name. UsageError (grammar), NameInUse."""
+    new_name = new_name.removeprefix("/")  # Docker's names begin so
     names.check(new_name)
     with container:
         old = container.name

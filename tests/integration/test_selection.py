@@ -76,6 +76,7 @@ def test_cidfile(pyman: Run, two: Path) -> None:
     assert pyman("wait", "one").stdout == "7\n" and running(pyman) == ["two"]
     assert pyman("stop", "--cidfile", str(two)).stdout == pyman("rm", "--cidfile", str(two)).stdout == ident + "\n"
     assert not two.exists(), "it goes with its container"
+    assert "cannot read" in pyman("rm", "-f", "--cidfile", "/nonexistent", rc=125).stderr
     two.write_text(ident)
     for verb in ("stop", "kill", "rm"):
         assert "no such container" in pyman(verb, "--cidfile", str(two), rc=1 if verb == "rm" else 125).stderr.lower()
@@ -222,6 +223,14 @@ def test_interactive_alone_attaches_to_nothing(pyman: Run, image: str) -> None:
     assert "--attach" in pyman("start", "--sig-proxy", "-i", "heard", rc=125).stderr
     assert pyman("start", "-ai", "--sig-proxy=false", "heard", input="again\n", rc=7).stdout == "got again\n"
     pyman("rm", "heard", "closed")
+
+
+def test_names_as_docker_writes_them(pyman: Run, image: str) -> None:
+    pyman("create", *NONE, "--name", "/slashed", "-v", "/tmp:/m:cached", image, "true")
+    pyman("rename", "/slashed", "/renamed")
+    assert pyman("ps", "-a", "--format", "{{.Names}}", "--filter", "name=^renamed$").stdout == "renamed\n"
+    assert pyman("rm", "/renamed").stdout == "/renamed\n"
+    assert "invalid container name" in pyman("create", "--name", "//x", image, rc=125).stderr
 
 
 def test_exec_options(pyman: Run, two: Path, base: Path) -> None:

@@ -153,6 +153,7 @@ def test_prune_asks(pyman: Run) -> None:
     assert "The following volumes will be removed:\none\ntwo\n" in asked and names(pyman) == ["one", "two"]
     assert pyman("volume", "prune", "-f", "--filter", "label!=keep").stdout == "two\n"
     assert pyman("volume", "prune", input="y\n").stdout.endswith("one\n") and not names(pyman)
+    assert pyman("volume", "prune", input="").stdout == "No dangling volumes found\n"
     events = pyman("events", "--stream=false", "--filter", "type=volume", "--since", "1h", "--format", "{{.Status}} {{.Name}}").stdout
     assert "create two\nremove two\nprune" in events
 

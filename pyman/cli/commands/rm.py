@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Remove each container. 0; 1: one does not exist; 2: one is running or paused; 125: another failure."""
-    # As Podman: a forced removal of nothing has reached its goal.
-    chosen = {**opts, "ignore": opts.get("ignore") or opts.get("force")}
+    # As Podman: a forced removal of nothing has reached its goal. (A file that is not there names nothing that could be.)
+    chosen = {**opts, "ignore": opts.get("ignore") or (opts.get("force") and not opts.get("cidfile"))}
 
     try:
         targets = selection.select(chosen, args)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Ask, remove the volumes that no container has, and print their names."""
     records = volume_remove.candidates(opts["filter"])
+    if not records and not opts["force"]:
+        sys.stdout.write("No dangling volumes found\n")
+        return 0
     if not opts["force"]:
         text = "WARNING! This will remove all volumes not used by at least one container. The following volumes will be removed:\n"
         if not confirm.confirmed((text + "".join(record["name"] + "\n" for record in records)).rstrip("\n")):
