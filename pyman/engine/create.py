@@ -148,8 +148,12 @@ def _warn(image: dict[str, Any] | None, opts: dict[str, Any], conf: dict[str, An
 
 
 def _ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[str, Any]) -> dict[str, Any]:
-    """The ports that the state is to have: published ones, with those of the host that were chosen, and exposed ones."""
+    """What the state is to have of ports (published ones, with those of the host that were chosen, and exposed ones) and of networks."""
     found: dict[str, Any] = {}
+    if opts.get("network") and opts["network"][0] not in SIMPLE_NETWORKS:
+        from pyman.engine import network_options  # the check has needed it
+
+        found["networks"] = network_options.names(opts, conf)
     if opts.get("publish") or opts.get("publish_all"):
         from pyman.engine import network_options  # with ports only
 

@@ -48,7 +48,7 @@ def connect(name: str, container_name: str, *, aliases: list[str], ips: list[str
     with container:
         _require_bridge(container, conf)
         current = networks.attached_to(container)
-        if any(other["name"] == record["name"] for other in current):
+        if any(networks.means(other["name"], record) for other in current):
             raise StateError(f"cannot connect container {container.name} to network {record['name']}", "it is connected to it already")
         if container.state["status"] in RUNNING:
             bridge_keeper.check_programs([record])
@@ -76,7 +76,7 @@ def disconnect(name: str, container_name: str, *, force: bool) -> None:
     with container:
         _require_bridge(container, conf)
         current = networks.attached_to(container)
-        left = [_plain(entry) for entry in current if entry["name"] not in (record["name"], record["id"])]
+        left = [_plain(entry) for entry in current if not networks.means(entry["name"], record)]
         if len(left) == len(current):
             raise StateError(f"cannot disconnect container {container.name} from network {record['name']}", "it is not connected to it")
         status = next((entry for entry in container.state.get("attached") or [] if entry["name"] == record["name"]), None)

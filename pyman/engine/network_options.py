@@ -42,6 +42,17 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         )
 
 
+def names(opts: dict[str, Any], conf: dict[str, Any]) -> list[str]:
+    """The names of the networks that a new container is to join. NoSuchObject."""
+    if plan.network_mode(opts, conf).partition(":")[0] != "bridge":
+        return []
+    from pyman.network import attachments, config
+
+    given = [str(attachment["name"]) for attachment in attachments.parse(opts, list(opts["network"]), conf)]
+    # Only what may be an id is looked up once more.
+    return [name if name.strip("0123456789abcdef") else str(config.get(name, conf)["name"]) for name in given]
+
+
 def choose_ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[str, Any]) -> list[dict[str, Any]]:
     """The port mappings of a container that is being made, none in a mode that has no ports of its own. UsageError.
 

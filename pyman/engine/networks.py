@@ -216,6 +216,11 @@ def _in_use(record: Record, users: list[Container]) -> StateError:
     )
 
 
+def means(name: str, record: Record) -> bool:
+    """Whether a container's attachment of that name, or id, is to this network."""
+    return bool(name == record["name"] or (len(name) >= 12 and record["id"].startswith(name)))
+
+
 def _users_now(record: Record) -> list[Container]:
     """The containers that are attached to a network, read without a lock or a change: the caller holds the networks' lock."""
     found = []
@@ -224,7 +229,7 @@ def _users_now(record: Record) -> list[Container]:
             names = [attachment["name"] for attachment in attached_to(container)]
         except PymanError:
             continue  # being made or removed, or damaged
-        if any(name == record["name"] or (len(name) >= 12 and record["id"].startswith(name)) for name in names):
+        if any(means(name, record) for name in names):
             found.append(container)
     return found
 

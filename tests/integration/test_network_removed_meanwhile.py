@@ -85,3 +85,15 @@ def test_one_of_both_wins(pyman: Run, image: str, base: Path) -> None:
             assert "no network with name" in outputs[0][1], (number, outputs)
         pyman("rm", "-f", "-t", "0", "--ignore", "c")
         pyman("network", "rm", "net", rc=None)
+
+
+def test_a_container_that_has_not_started_shows_its_networks(pyman: Run, image: str) -> None:
+    """The one that has lost its network, too."""
+    pyman("network", "create", "net")
+    identity = pyman("network", "inspect", "-f", "{{.ID}}", "net").stdout.strip()
+    pyman("create", "--name", "c", "--network", identity[:12], image, "true")
+    assert pyman("ps", "-a", "--format", "{{.Status}} {{.Networks}}").stdout == "Created net\n"
+    assert pyman("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}", "c").stdout == "net\n"
+    assert pyman("ps", "-aq", "--filter", "network=net").stdout
+    pyman("network", "disconnect", "net", "c")
+    assert pyman("ps", "-a", "--format", "{{.Networks}}").stdout == "\n"
