@@ -69,12 +69,12 @@ def _watch(container: Container, command: list[str], opts: dict[str, Any], repor
         os.write(report, fastjson.dumps({"error": err.to_record()}).encode())
         return 125
     os.write(report, fastjson.dumps({"id": started.id}).encode())
-    stages.reach("exec:reported")
     await_end(container, started)
 
 
 def await_end(container: Container, started: execution.ExecPipes, client: int = -1) -> NoReturn:
     """Become the program that awaits the end of a command, this process's child. client: descriptor of who is to be told, or -1."""
+    stages.reach("exec:reported")
     subject = container.event_subject() if events.limit() else ""
     record = exec_sessions.end_path(container, started.id)
     spawn.exec_session(started.pid, record, container.exit_path, events.path(), subject, started.id, console=started.console, client=client)

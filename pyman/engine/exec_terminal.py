@@ -6,7 +6,6 @@ While the caller is there it alone holds the terminal's master: who kills it han
 
 from __future__ import annotations
 
-from pyman import stages
 from pyman.engine import exec as execution
 from pyman.engine import exec_detached
 from pyman.engine.container import Container
@@ -52,7 +51,6 @@ def _watch(container: Container, command: list[str], opts: dict[str, Any], their
     theirs.send("console", started.console, id=started.id, pid=started.pid)
     # A short command will have gone, and its number with it, before the caller could ask for this.
     theirs.send("process", libc.pidfd_open(started.pid))
-    stages.reach("exec:reported")
     started.console = -1
     exec_detached.await_end(container, started, theirs.fileno())
 
