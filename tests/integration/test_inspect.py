@@ -139,7 +139,7 @@ def test_templates(pyman: Run, image: str) -> None:
 def test_types(pyman: Run, image: str) -> None:
     pyman("create", *NONE, "--name", "c", image, "true")
     assert inspect(pyman, "c", "--type", "container")["Name"] == "c"
-    assert inspect(pyman, "localhost/demo", "--type", "image")["RepoTags"] == ["localhost/demo:latest"]
+    assert "localhost/demo:latest" in inspect(pyman, "localhost/demo", "--type", "image")["RepoTags"]
     assert "no image" in pyman("inspect", "--type", "image", "c", rc=125).stderr
     assert "no container" in pyman("inspect", "--type", "container", image, rc=125).stderr
     assert "must be one of" in pyman("inspect", "--type", "pots", "c", rc=125).stderr
