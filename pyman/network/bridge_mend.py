@@ -23,7 +23,7 @@ def servers(keeper: dict[str, Any]) -> str:
     place = uplink.directory()
     said = "damaged" if os.path.isfile(os.path.join(place, "resolv.conf")) else "lost"
     try:
-        names.write_files(place, list(keeper.get("dns") or []))
+        names.write_files(place, list(keeper.get("servers", keeper.get("dns")) or []))
     except OSError as err:
         raise NetworkError(
             "cannot write what the name servers of the networks read", f"{err.filename}: {err.strerror}", "remove it"

@@ -120,6 +120,28 @@ def copy(theirs: str, path: str, names: tuple[str, ...] = ()) -> bool:
     return True
 
 
+def _forwarded(theirs: list[str]) -> str:
+    """Which of the host's servers a helper's forwarder asks: the first IPv4 one. Empty if it has nobody to ask."""
+    return next((server for server in theirs if ":" not in server), "")
+
+
+def usual_servers(forwarder: list[str]) -> list[str]:
+    """What a namespace asks by itself: the helper's forwarder (or none), and those of the host's servers that it can reach.
+
+    The host's loopback is out of reach; so is the server that the forwarder stands for, since pasta takes its answers for the forwarder's.
+    """
+    theirs = host_servers()
+    first = _forwarded(theirs) if forwarder else ""
+    others = [server for server in theirs if server != first and not server.startswith(("127.", "::1"))]
+    return (forwarder if first or not others else []) + others
+
+
+def reached_by(forwarder: list[str], servers: list[str]) -> list[str]:
+    """Servers that somebody wants to ask, by the addresses at which they answer: that which the forwarder stands for answers by its address."""
+    first = _forwarded(host_servers()) if forwarder else ""
+    return [forwarder[0] if server == first else server for server in servers]
+
+
 def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict[str, Any], mode: str) -> None:
     """--dns and friends, else containers.toml's, else the helper's forwarder, else the host's name servers."""
     table = conf["containers"]
@@ -127,11 +149,10 @@ def write_resolv_conf(path: str, info: NetInfo, opts: dict[str, Any], conf: dict
     servers = list(opts.get("dns") or table.get("dns_servers") or [])
     if info.only_dns:
         servers = info.dns  # the networks' own, which ask the others
-    elif not servers:
-        theirs = host_servers()
-        # The host's loopback resolver cannot be reached from another network namespace; the helper's forwarder can.
-        reachable = [server for server in theirs if not info.private or not server.startswith(("127.", "::1"))]
-        servers = [] if mode == "none" else info.dns + reachable if info.private else theirs
+    elif servers:
+        servers = reached_by(info.dns, servers)
+    elif mode != "none":
+        servers = usual_servers(info.dns) if info.private else host_servers()
     searches = list(opts.get("dns_search") or table.get("dns_searches") or [])
     if not searches:
         searches = [DOMAIN] if info.only_dns else []

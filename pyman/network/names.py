@@ -43,14 +43,14 @@ def known_as(container_id: str, name: str, hostname: str, aliases: list[str]) ->
     return list(dict.fromkeys(word for word in wanted if len(word) <= 253))
 
 
-def write_files(place: str, dns: list[str]) -> None:
-    """The name servers' directories, and what they ask: pasta's forwarder, else those of the host's servers that can be reached.
+def write_files(place: str, servers: list[str]) -> None:
+    """The name servers' directories, and whom they ask.
 
     Nothing for internal networks. What is there is written in place: a server has it mounted.
     """
     for name in ("dns", "dns-internal"):
         os.makedirs(os.path.join(place, name), 0o700, exist_ok=True)
-    for name, text in (("resolv-internal.conf", ""), ("resolv.conf", _servers_text(dns))):
+    for name, text in (("resolv-internal.conf", ""), ("resolv.conf", _servers_text(servers))):
         with open(os.path.join(place, name), "w", encoding="utf-8") as file:
             file.write(text)
 
@@ -74,23 +74,24 @@ def servers_fault(keeper: dict[str, Any]) -> str:
             return f"{path} or resolv-internal.conf beside it is damaged or was deleted"
         if not os.path.isdir(os.path.join(place, "dns")) or not os.path.isdir(os.path.join(place, "dns-internal")):
             return f"{place}/dns or dns-internal was deleted"
-        if keeper.get("dns"):
-            right = text == _servers_text(keeper["dns"])
-        else:
-            right = all(entry.startswith("nameserver ") for entry in text.split("\n")[:-1])
+        right = text == _servers_text(list(keeper.get("servers", keeper.get("dns")) or []))
     except (OSError, PymanError) as err:
         return f"{path} or resolv-internal.conf cannot be read: {err}"
     return "" if right else f"{path} is damaged"
 
 
-def _servers_text(dns: list[str]) -> str:
-    servers = dns or [server for server in hosts.host_servers() if not server.startswith(("127.", "::1"))]
+def _servers_text(servers: list[str]) -> str:
     return "".join(f"nameserver {server}\n" for server in servers)
+
+
+def _reached(servers: list[str]) -> list[str]:
+    keeper = uplink.remembered() if servers else None
+    return hosts.reached_by(list(keeper.get("dns") or []), servers) if isinstance(keeper, dict) else servers
 
 
 def line(record: dict[str, Any], container_id: str, addresses: list[str], names: list[str], servers: list[str]) -> str:
     """What a network's file says of a container; servers: what is asked for this container, instead of the usual ones."""
-    servers = servers or list(record.get("network_dns_servers") or [])
+    servers = _reached(servers or list(record.get("network_dns_servers") or []))
     v4 = ",".join(address for address in addresses if ":" not in address)
     v6 = ",".join(address for address in addresses if ":" in address)
     return f"{container_id} {v4} {v6} {','.join(names)}" + (f" {','.join(servers)}" if servers and not record.get("internal") else "")
@@ -173,7 +174,7 @@ def rewrite(record: dict[str, Any], container_id: str, entry: str) -> None:
 
 def change_servers(record: dict[str, Any]) -> bool:
     """Give all containers of a network its present name servers; whether there are any."""
-    servers = [] if record.get("internal") else [",".join(record.get("network_dns_servers") or [])]
+    servers = [] if record.get("internal") else [",".join(_reached(list(record.get("network_dns_servers") or [])))]
     return _change(record, lambda words: words[:4] + [text for text in servers if text])
 
 

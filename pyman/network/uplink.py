@@ -54,7 +54,8 @@ def _alive(keeper: Any) -> bool:
         return False
 
 
-def _remembered() -> Any:
+def remembered() -> Any:
+    """What the hint says of the keeper; None without one."""
     try:
         return store.read_json(_hint())
     except PymanError:
@@ -63,7 +64,7 @@ def _remembered() -> Any:
 
 def find(noted: list[Any]) -> Keeper | None:
     """The living keeper, from the hint or from what containers have noted of theirs (`noted`)."""
-    hint = _remembered()
+    hint = remembered()
     for keeper in [hint, *noted]:
         if _alive(keeper):
             if keeper is not hint:
@@ -91,7 +92,7 @@ def await_end(noted: list[Any]) -> None:
     The last one is the hint's: containers that were there before it need not have noted it.
     """
     deadline = time.monotonic() + 30
-    for keeper in [_remembered(), *noted]:
+    for keeper in [remembered(), *noted]:
         if not isinstance(keeper, dict):
             continue
         while not _alive(keeper) and process.alive(keeper.get("pid", 0), keeper.get("start", 0)) and time.monotonic() < deadline:
@@ -136,9 +137,10 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     apart = pasta.apart(given, uplink)
     given += apart
     argv = [uplink, *pasta.arguments(info, given, [], uplink), os.path.join(place, "netns")]
-    from pyman.network import names  # which imports this module
+    from pyman.network import hosts, names  # of which one imports this module
 
-    names.write_files(place, info.dns)
+    servers = hosts.usual_servers(info.dns)
+    names.write_files(place, servers)
     for entry in os.listdir(place) if netns_fd < 0 else ():
         if entry.startswith("bridge-"):  # of a namespace whose keeper was killed
             os.unlink(os.path.join(place, entry))
@@ -163,8 +165,8 @@ def start(conf: dict[str, Any], life_fd: int, netns_fd: int) -> Keeper:
     if not text.isdigit():
         raise _failed(log_r)
     stages.reach("bridge:keeper")
-    keeper: Keeper = {"pid": int(text), "start": process.start_time(int(text)), "dns": info.dns, "dns_port": int(port)}
-    keeper |= {"host_address": info.host_address, "apart": bool(apart)}
+    keeper: Keeper = {"pid": int(text), "start": process.start_time(int(text)), "dns": info.dns, "servers": servers}
+    keeper |= {"dns_port": int(port), "host_address": info.host_address, "apart": bool(apart)}
     _prepare(keeper)
     if not os.read(up_r, 32).strip():  # pasta's pid, when it is ready
         os.kill(keeper["pid"], 9)
