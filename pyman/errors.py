@@ -19,6 +19,10 @@ command = ""
 """The words of the command that the user gave, such as `container prune`, for what is told of it later. Set by who parsed them."""
 
 
+UNEXPECTED = (AttributeError, LookupError, TypeError, ValueError)
+"""What values of a wrong kind in a damaged record lead to, and mistakes of ours: engine/spec_record.py tells the two apart."""
+
+
 class PymanError(Exception):
     """pyman failed.
 

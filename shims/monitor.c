@@ -79,7 +79,7 @@ static void log_begin(int fd)
 /* Somebody reads a file with a shared lock on it (pyman/monitor/logfiles.py): it is not to go before the one after it is found. */
 static int log_wanted(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     int wanted = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
     if (fd >= 0)
         close(fd);
@@ -474,7 +474,7 @@ static void write_event(const char *status, const char *facts)
     if (!events_path || !event || !slash)
         return;
     snprintf(path, sizeof path, "%.*s/event", (int)(slash - exit_file), exit_file);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     ssize_t n = fd >= 0 ? read(fd, renamed, sizeof renamed - 1) : 0;
     if (fd >= 0)
         close(fd);
@@ -544,7 +544,7 @@ static int exit_fd = -1;
 static void reserve_exit(void)
 {
     snprintf(exit_temp, sizeof exit_temp, "%s.tmp", exit_file);
-    exit_fd = open(exit_temp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    exit_fd = open(exit_temp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (exit_fd < 0)
         note("exit record");
 }
@@ -581,7 +581,7 @@ static long restart_after(int code)
 {
     char text[64];
     struct timespec now;
-    int fd = policy_file ? open(policy_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    int fd = policy_file ? open(policy_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
     if (fd >= 0)
         close(fd);

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.errors import RuntimeFailure, UsageError
+from pyman.errors import RuntimeFailure, StorageError, UsageError
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -219,7 +219,10 @@ def discard(container: Container) -> None:
     Where it lies was written down before it was made: whoever was killed since, it is found.
     """
     mark = os.path.join(container.dir, _MARK)
-    directory = store.read_text(mark) or ""
+    try:
+        directory = store.read_text(mark) or ""
+    except StorageError:
+        return  # a damaged one
     names = (f"pyman-{container.id}", f"pyman-payload-{container.id}")
     if os.path.basename(directory) not in names and not directory.endswith(f"/pyman-{container.id}.scope/container"):
         return

@@ -10,6 +10,7 @@ import os
 import time
 
 from pyman import paths
+from pyman.engine.record_kinds import CONFIG_KINDS, EXIT_KINDS, STATE_KINDS
 from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError
 from pyman.linux import process
 from pyman.state import events, store
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
 revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
-# Without these, of many, a file is damaged.
-CONFIG_KINDS: store.Kinds = {"layers": list, "options": dict, "image": dict, "image_config": dict, "id": str, "name": str}
-STATE_KINDS: store.Kinds = {"status": str, "name": str, "image": str, "image_id": str, "labels": dict, "created": (int, float)}
-STATE_KINDS |= {"pid": int, "pid_start": int, "monitor_pid": int, "monitor_start": int}
 END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
 
 
@@ -76,7 +73,9 @@ class Container:
         if self._config is None:
             self._config = store.read_json(os.path.join(self.dir, "config.json"), CONFIG_KINDS)
             if self._config is None:
-                raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
+                from pyman.engine import lost_state  # such a container only
+
+                raise lost_state.without_configuration(self)
             if self.state.get("updated"):
                 self._config["options"] = {**self._config["options"], **self.state["updated"]}
         return self._config
@@ -85,18 +84,15 @@ class Container:
     def state(self) -> dict[str, Any]:
         """The mutable state as last read or saved."""
         if self._state is None:
+            damage = None
             try:
                 self._state = store.read_json(os.path.join(self.dir, "state.json"), STATE_KINDS)
             except StorageError as err:
+                damage = err
+            if self._state is None:
                 from pyman.engine import lost_state  # such a container only
 
-                self._state = lost_state.made_again(self, err)
-            if self._state is None and os.path.exists(os.path.join(self.dir, "config.json")):
-                from pyman.engine import lost_state
-
-                self._state = lost_state.made_again(self, StorageError(f"cannot read {self.dir}/state.json", "it is missing"))
-            if self._state is None:
-                raise NoSuchContainer(f"no container with ID {self.id[:12]}", "it was removed")
+                self._state = lost_state.made_again(self, damage)
         return self._state
 
     @property
@@ -116,6 +112,10 @@ class Container:
             lock.acquire()
         except FileNotFoundError:
             raise NoSuchContainer(f"no container with name or ID {self.id[:12]} found", "it was removed meanwhile") from None
+        except OSError as err:
+            from pyman.engine import lost_state  # such a container only
+
+            lost_state.lock_again(lock, err)
         self._lock = lock
         self._state = None
         try:
@@ -183,8 +183,8 @@ class Container:
     def event_line(self, status: str, **facts: Any) -> bytes:
         """The same as a line, for who notes several at once."""
         state = self.state
-        image = state["image"] if state["image_id"] else ""
-        return events.line("container", status, self.id, state["name"], image=image, attributes=state["labels"], **facts)
+        about = {"image": state["image"] if state["image_id"] else "", "attributes": state["labels"]}
+        return events.line("container", status, self.id, state["name"], **about, **facts)
 
     def event_subject(self) -> str:
         """What the monitor's events say of the container: the inside of a JSON object."""
@@ -218,7 +218,7 @@ class Container:
     def exit_record(self) -> dict[str, Any] | None:
         """What the monitor wrote at the end; None if it did not, or could not (a damaged record tells as little)."""
         try:
-            return store.read_json(self.exit_path, {"exit_code": int, "time": (int, float)})
+            return store.read_json(self.exit_path, EXIT_KINDS)
         except StorageError:
             return None
 
@@ -264,7 +264,7 @@ def _is_id(text: str) -> bool:
 
 def lookup(name_or_id: str) -> Container:
     """The container of that name, full id, or unambiguous id prefix. NoSuchContainer, PymanError (ambiguous)."""
-    target, name_or_id = "", name_or_id.removeprefix("/")  # Docker's names begin so
+    name_or_id = name_or_id.removeprefix("/")  # Docker's names begin so
     if name_or_id and "/" not in name_or_id and name_or_id not in (".", ".."):
         try:
             target = os.readlink(os.path.join(names_dir(), name_or_id))
@@ -282,12 +282,10 @@ def lookup(name_or_id: str) -> Container:
                 "several ids begin so: " + ", ".join(m[:16] for m in matches[:5]),
                 "give more of the id",
             )
-    if name_or_id and not target:
-        from pyman.engine import lost_state  # before it is said that there is none
+    from pyman.engine import lost_state  # without a container, or a whole one, only
 
-        found = lost_state.named(name_or_id)
-        if found:
-            return found
+    if found := lost_state.lookup(name_or_id):
+        return found
     raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import errors
-from pyman.engine.container import REMOVED, Container, all_ids, names_dir
+from pyman.engine.container import Container, all_ids, names_dir
 from pyman.errors import NoSuchContainer, StorageError
 from pyman.linux import process
 from pyman.state.lock import Lock
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 def list_containers() -> list[Container]:
     """All complete containers, newest first, synced; those whose `--rm` end was interrupted are removed on the way."""
     found = []
-    try:
-        names = set(os.listdir(names_dir()))
-    except FileNotFoundError:
-        names = set()
-    for entry in all_ids():
+    entries = all_ids()
+    given = names_given()  # after the containers: what was made since has its name
+    for entry in entries:
         container = Container(entry)
         try:
             changed = container.sync()
@@ -42,13 +40,21 @@ def list_containers() -> list[Container]:
                 continue
         elif changed and container.state["status"] == "exited":
             _save_if_free(container)
-        if container.name not in names:
-            from pyman.engine import lost_state  # where a name was lost
+        if container.state["name"] not in given:
+            from pyman.engine import lost_state  # such a container only
 
             lost_state.give_name(container)
         found.append(container)
     found.sort(key=lambda c: c.state["created"], reverse=True)
     return found
+
+
+def names_given() -> set[str]:
+    """All names of containers."""
+    try:
+        return set(os.listdir(names_dir()))
+    except OSError:
+        return set()
 
 
 def list_states() -> list[dict[str, Any]]:
@@ -79,8 +85,11 @@ def _abandoned(state: dict[str, Any]) -> bool:
 
 def _unmade(container: Container) -> bool:
     """Whether its creation or its removal was, or is just being, interrupted. (One that has lost its configuration otherwise is kept.)"""
-    path = os.path.join(container.dir, "config.json")
-    return not os.path.exists(path) and (container.state["status"] == "created" or os.path.exists(path + REMOVED))
+    if os.path.exists(os.path.join(container.dir, "config.json")):
+        return False
+    from pyman.engine import lost_state  # without a configuration only
+
+    return not lost_state.complete(container.dir)
 
 
 def _collect_unfinished(container: Container) -> None:
@@ -91,10 +100,13 @@ def _collect_unfinished(container: Container) -> None:
     try:
         if not lock.try_acquire():
             return
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return
     try:
-        if not os.path.exists(os.path.join(container.dir, "config.json")):
+        from pyman.engine import lost_removal, lost_state  # after a killed command only
+
+        if not lost_state.complete(container.dir):
+            lost_removal.end_processes(container)
             _release_names(container.id)
             trash.discard(container.dir)
     finally:
@@ -103,7 +115,7 @@ def _collect_unfinished(container: Container) -> None:
 
 def _release_names(container_id: str) -> None:
     """The names a container has reserved, found the slow way: its state was never written."""
-    for name in os.listdir(names_dir()):
+    for name in names_given():
         link = os.path.join(names_dir(), name)
         try:
             if os.readlink(link) == container_id:
@@ -122,6 +134,8 @@ def _collect_ended(container: Container) -> bool:
             return True  # its own command is removing it just now
     except FileNotFoundError:
         return True
+    except OSError:
+        return False  # it is no directory
     try:
         remove.discard_container(container)
     finally:
@@ -136,8 +150,8 @@ def _save_if_free(container: Container) -> None:
         if lock.try_acquire():
             container._lock, container._state = lock, None
             container.sync()  # again, under the lock: another command may have seen the end first
-    except FileNotFoundError:
-        pass
+    except OSError:
+        pass  # it has gone, or is no directory
     finally:
         container._lock = None
         lock.release()

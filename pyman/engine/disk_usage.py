@@ -12,7 +12,7 @@ from pyman import paths
 from pyman.engine import volumes
 from pyman.engine.container import RUNNING, Container, containers_dir
 from pyman.engine.container_list import list_containers
-from pyman.errors import StorageError
+from pyman.errors import NoSuchContainer, StorageError
 from pyman.linux import trees
 from pyman.rootless import userns
 from pyman.storage import artifacts, images, layers, trash
@@ -41,10 +41,10 @@ class Usage:
 
 
 def _layers(container: Container) -> list[str]:
-    """The layers it needs; of one whose configuration is damaged nobody knows them."""
+    """A container's layers; none where its configuration is damaged."""
     try:
-        return list(container.config["layers"])
-    except StorageError:
+        return [str(diff_id) for diff_id in container.config["layers"]]
+    except (StorageError, NoSuchContainer):
         return []
 
 

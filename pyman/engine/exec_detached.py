@@ -54,7 +54,7 @@ def begun(container: Container, command: list[str], opts: dict[str, Any]) -> exe
     """`exec_container` for a process of its own, whose caller is told what record of the store it failed at."""
     try:
         return execution.exec_container(container, command, opts, watched=True)
-    except spec_record.UNEXPECTED as err:
+    except errors.UNEXPECTED as err:
         found = spec_record.explained(err)
         if found is None:
             raise

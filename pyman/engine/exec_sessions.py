@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from pyman.engine import spec_record
+from pyman.engine import record_kinds, spec_record
 from pyman.engine.container import Container, containers_dir
 from pyman.errors import NoSuchObject, PymanError
 from pyman.linux import process
@@ -152,7 +152,7 @@ def _end(container: Container, record: dict[str, Any]) -> dict[str, Any] | None:
     while True:
         comes = process.alive(record.get("watcher", 0), record.get("watcher_start", 0)) and time.monotonic() < deadline
         try:
-            end = store.read_json(end_path(container, record["id"]), spec_record.END_KINDS)
+            end = store.read_json(end_path(container, record["id"]), record_kinds.EXIT_KINDS)
         except PymanError:
             return None
         if end or not comes:

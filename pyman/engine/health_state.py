@@ -46,13 +46,13 @@ def status(state: dict[str, Any]) -> str:
     if not state.get("health"):
         return ""
     try:
-        fd = os.open(path(state["id"]), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            head = os.read(fd, _HEAD)
-        finally:
-            os.close(fd)
-    except OSError:
+        fd = store.open_file(path(state["id"]))
+    except PymanError:
         return ""
+    if fd < 0:
+        return ""
+    head = os.read(fd, _HEAD)
+    os.close(fd)
     return head.split(b'"')[3].decode("ascii", "replace") if head.startswith(b'{"Status":"') else ""
 
 

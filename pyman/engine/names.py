@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.container import containers_dir, names_dir
+from pyman.engine.container import all_ids, containers_dir, names_dir
 from pyman.errors import NameInUse, UsageError
 from pyman.state.lock import Lock
 
@@ -48,7 +48,20 @@ def random_name() -> str:
 
 
 def reserve(name: str, container_id: str, doing: str = "create container") -> None:
-    """Give `name` to a container, or NameInUse (`doing` says for what). A name whose container has gone is taken over."""
+    """Give `name`, which the user has chosen, to a container, or NameInUse (`doing` says for what). A name whose container has gone is taken over."""
+    try:
+        few = len(all_ids()) - (doing == "create container") > len(os.listdir(names_dir()))
+        if few or os.path.lexists(os.path.join(names_dir(), name)):
+            from pyman.engine import lost_state  # where others are being made, or a name was lost
+
+            lost_state.lookup(name)
+    except OSError:
+        pass  # there is no name yet
+    take(name, container_id, doing)
+
+
+def take(name: str, container_id: str, doing: str = "create container") -> None:
+    """As `reserve`, without a look at containers whose names were lost."""
     link = os.path.join(names_dir(), name)
     for _ in range(50):
         try:
@@ -61,8 +74,13 @@ def reserve(name: str, container_id: str, doing: str = "create container") -> No
             pass
         try:
             holder = os.readlink(link)
-        except OSError:
+        except FileNotFoundError:
             continue  # released just now
+        except OSError:
+            from pyman.storage import trash  # what is no name
+
+            trash.discard(link)
+            continue
         if holder == container_id:
             return  # a rename was killed before it could say so anywhere else
         if _is_ghost(holder):
@@ -87,7 +105,7 @@ def reserve_random(container_id: str) -> str:
     for attempt in range(200):
         name = random_name() if attempt < 100 else f"{random_name()}{os.urandom(2).hex()}"
         try:
-            reserve(name, container_id)
+            take(name, container_id)
         except NameInUse:
             continue
         return name
@@ -106,13 +124,15 @@ def release(name: str, container_id: str) -> None:
 
 def _is_ghost(holder: str) -> bool:
     """Whether the holder of a name no longer exists, nor is just being created."""
+    from pyman.engine import lost_state  # for names that are taken only
+
     path = os.path.join(containers_dir(), holder)
-    if os.path.exists(os.path.join(path, "config.json")):
+    if os.path.exists(os.path.join(path, "config.json")) or lost_state.complete(path):
         return False
     lock = Lock(path)
     try:
         return lock.try_acquire()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return True
     finally:
         lock.release()

@@ -7,9 +7,11 @@ import os
 from pyman import stages
 from pyman.engine import cgroups, names, restart_policy
 from pyman.engine.container import REMOVED, RUNNING, Container
-from pyman.errors import PymanError, StateError
+from pyman.errors import UNEXPECTED, PymanError, StateError, StorageError
 from pyman.state import events, store
 from pyman.storage import trash
+
+ENOSPC = 28
 
 
 def remove_container(
@@ -20,6 +22,20 @@ def remove_container(
     timeout: seconds to wait for its end before it is killed (default: its own stop timeout).
     volumes: its anonymous volumes go too; depend: and the containers that need it, before.
     """
+    try:
+        return _remove(container, force, timeout, volumes, depend)
+    except (StorageError, OSError, *UNEXPECTED) as err:
+        if not force or getattr(err, "errno", 0) == ENOSPC:
+            raise
+        from pyman.engine import lost_removal  # of which something is damaged only
+
+        container.unlock()
+        if not lost_removal.clear(container):
+            raise
+        return [container.id]
+
+
+def _remove(container: Container, force: bool, timeout: int | None, volumes: bool, depend: bool) -> list[str]:
     gone: list[str] = []
     if os.path.isdir(os.path.join(container.dir, "dependents")):
         from pyman.engine import dependencies

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.errors import UsageError
+from pyman.errors import PymanError, UsageError
 from pyman.linux import libc, process
 from pyman.state import store
 
@@ -134,10 +134,16 @@ def note_loss(container: Container) -> None:
     Not where its output or its start are another's: of `log-driver=passthrough`, and of systemd's units, which have policies of their own.
     """
     state = container.state
-    name, most = parse(str(state.get("restart_policy") or ""))
+    try:
+        name, most = parse(str(state.get("restart_policy") or ""))
+    except UsageError:
+        return  # a damaged state
     if name == "no" or state.get("auto_remove") or (most and state.get("restarts", 0) >= most) or os.path.exists(stopped_path(container)):
         return
-    driver = str(container.config["options"].get("log_driver") or "")
+    try:
+        driver = str(container.config["options"].get("log_driver") or "")
+    except PymanError:
+        return  # a damaged configuration: it could not be started
     if not driver.startswith("passthrough") and "PODMAN_SYSTEMD_UNIT" not in state["labels"]:
         state["lost"] = True
 

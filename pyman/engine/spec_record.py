@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.container import CONFIG_KINDS, RUNNING, STATE_KINDS, Container, containers_dir
-from pyman.errors import PymanError, StorageError
+from pyman.engine.container import RUNNING, Container, containers_dir
+from pyman.engine.record_kinds import CONFIG_KINDS, EXIT_KINDS, STATE_KINDS
+from pyman.errors import UNEXPECTED, PymanError, StorageError
 from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-UNEXPECTED = (AttributeError, LookupError, TypeError, ValueError)  # what values of a wrong kind lead to
 _KINDS: store.Kinds = {"process": dict, "mounts": list, "linux": dict}
 SESSION_KINDS: store.Kinds = {"id": str, "pid": int, "start": int, "args": list, "boot": str, "user": str, "detach_keys": str}
-END_KINDS: store.Kinds = {"exit_code": int, "time": (int, float)}
-
 _RECORDS: dict[str, store.Kinds | None] = {
     "config.json": CONFIG_KINDS,
     "state.json": STATE_KINDS,
-    "exit.json": END_KINDS,
+    "exit.json": EXIT_KINDS,
     "secrets.json": None,
 }
 

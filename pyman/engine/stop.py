@@ -9,7 +9,7 @@ import time
 from pyman import errors, stages
 from pyman.engine import kill, restart_policy
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import StateError, StorageError, UsageError
+from pyman.errors import NoSuchContainer, StateError, StorageError, UsageError
 from pyman.linux import libc, process
 from pyman.state import store
 
@@ -66,11 +66,12 @@ def stop_signal(container: Container) -> int:
 
 
 def _made_with(container: Container, key: str, default: Any) -> Any:
-    """What the configuration says; the default where it is damaged: such a container must be stopped, too."""
+    """What the configuration says; the default where it is damaged, or lost: such a container must be stopped, too."""
     try:
-        return container.config.get(key, default)
-    except StorageError:
+        value = container.config.get(key, default)
+    except (StorageError, NoSuchContainer):
         return default
+    return value if isinstance(value, type(default)) else default
 
 
 def stop_locked(
@@ -80,7 +81,7 @@ def stop_locked(
 
     timeout: seconds until SIGKILL; None: the container's own; 0: at once; negative: wait without end. smart, warn: see above.
     """
-    seconds = int(_made_with(container, "stop_timeout", 10)) if timeout is None else timeout
+    seconds = _made_with(container, "stop_timeout", 10) if timeout is None else timeout
     state = container.state
     if state["status"] == "paused":
         seconds = 0  # a frozen process heeds nothing but SIGKILL

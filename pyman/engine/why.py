@@ -10,7 +10,7 @@ from pyman.engine import container_list, logopts, restart_policy, why_causes
 from pyman.engine.container import Container
 from pyman.errors import NoSuchContainer, PymanError
 from pyman.monitor import logs as reader
-from pyman.state import eventlog, events
+from pyman.state import eventlog, events, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,7 +164,10 @@ def _tail(container: Container) -> list[str]:
         driver, path, _, _ = logopts.settings(container.config["options"], conf.load(), os.path.join(container.dir, "ctr.log"))
         if driver == "journald":
             return _journal_tail(container)
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        fd = store.open_file(path, follow=True)
+        if fd < 0:
+            return []
+        with open(fd, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - (64 << 10)))
             lines = file.read().split(b"\n")[1 if size > 64 << 10 else 0 :]

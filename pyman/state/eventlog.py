@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-from pyman.state import events, fastjson
+from pyman.errors import StorageError
+from pyman.state import events, fastjson, store
 from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
@@ -57,9 +58,9 @@ class _File:
 def _open(number: int) -> _File | None:
     """A file of the log by its number: 0 is the newest."""
     try:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # (a FIFO would make us wait)
-        return _File(os.open(f"{events.path()}.{number}" if number else events.path(), flags))
-    except OSError:
+        fd = store.open_file(f"{events.path()}.{number}" if number else events.path())
+        return _File(fd) if fd >= 0 else None
+    except StorageError:
         return None
 
 

@@ -114,7 +114,7 @@ def append(lines: list[bytes]) -> None:
 
 
 def _open() -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # where a FIFO lies
     try:
         return os.open(path(), flags, 0o600)
     except FileNotFoundError:

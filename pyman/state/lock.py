@@ -50,7 +50,7 @@ class Lock:
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free. FileNotFoundError if its directory has gone."""
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # (a FIFO would make us wait)
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # not for ever, where a FIFO lies
         try:
             fcntl.flock(fd, (fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

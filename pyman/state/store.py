@@ -16,23 +16,34 @@ if TYPE_CHECKING:
 _MAX_STATE = 64 << 20  # bytes; nothing pyman writes comes near
 
 
-def read_text(path: str, limit: int = _MAX_STATE, follow: bool = False) -> str | None:
-    """The text of a file, or None if it does not exist. StorageError if it is larger than `limit` bytes, or no file at all.
+def open_file(path: str, follow: bool = False) -> int:
+    """A descriptor of a file that is to be read, or -1 if it does not exist. StorageError if it is no file, or closed to us.
 
-    follow: it may be a symbolic link, since whoever named it owns the place.
+    follow: see `read_text`.
     """
     try:
         # (A FIFO would make us wait.)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except FileNotFoundError:
-        return None
+        return -1
     except OSError as err:
         raise StorageError(f"cannot read {path}", err.strerror or str(err)) from err
+    if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+        os.close(fd)
+        raise StorageError(f"cannot read {path}", "it is no file", "move away what lies there")
+    return fd
+
+
+def read_text(path: str, limit: int = _MAX_STATE, follow: bool = False) -> str | None:
+    """The text of a file, or None if it does not exist. StorageError if it is larger than `limit` bytes, or no file at all.
+
+    follow: it may be a symbolic link, since whoever named it owns the place.
+    """
+    fd = open_file(path, follow)
+    if fd < 0:
+        return None
     try:
-        info = os.fstat(fd)
-        size = info.st_size
-        if info.st_mode & 0o170000 != 0o100000:
-            raise StorageError(f"cannot read {path}", "it is no file", "move away what lies there")
+        size = os.fstat(fd).st_size
         if size > limit:
             raise StorageError(f"cannot read {path}", f"it has {size} bytes, more than the {limit} allowed")
         chunks: list[bytes] = []

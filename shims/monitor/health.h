@@ -253,7 +253,7 @@ static int plan_read(void)
     struct stat info;
     int counts[3] = {0, 0, 0}, again[3] = {0, 0, 0};
     plan_free();
-    int fd = open(health_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(health_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return -1;
     int bad = fstat(fd, &info) < 0 || info.st_size > MAX_PLAN;
@@ -401,7 +401,7 @@ static void health_act(long long action)
         health_action_taken = action == ACTION_STOP ? "stop" : "restart";
         force_restart = action == ACTION_RESTART;
         if (action == ACTION_STOP && stopped_file) {
-            int fd = open(stopped_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+            int fd = open(stopped_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
             if (fd >= 0 && write(fd, "health", 6) < 0)
                 note("stopped");
             if (fd >= 0)

@@ -9,7 +9,7 @@ from pyman.cli import selection
 from pyman.cli.dispatch import print_error
 from pyman.engine import remove
 from pyman.engine.container import Container
-from pyman.errors import NoSuchContainer, PymanError
+from pyman.errors import UNEXPECTED, NoSuchContainer, PymanError
 
 _AT_ONCE = 32
 
@@ -35,7 +35,7 @@ def main(opts: Any, args: list[str]) -> int:
     done: set[str] = set()
     if any(os.path.isdir(os.path.join(one.dir, "dependents")) for one in found) and len(found) > 1:
         # The newest first: whatever needs another container is younger than that.
-        targets.sort(key=lambda target: target[1].config["created"] if isinstance(target[1], Container) else 0.0, reverse=True)
+        targets.sort(key=lambda target: target[1].state["created"] if isinstance(target[1], Container) else 0.0, reverse=True)
 
     def action(label: str, container: Container) -> None:
         if container.id in done:
@@ -60,5 +60,5 @@ def _stop_running(found: list[Container], timeout: int | None) -> None:
     for _, one in running:
         try:
             take(one)
-        except PymanError:
+        except (PymanError, *UNEXPECTED):
             continue
