@@ -75,16 +75,26 @@ def check(container: Container) -> None:
 
 def explained(err: Exception) -> PymanError | None:
     """The error that tells which record a command has failed at; None if all are what they should be."""
+    from pyman.engine import record_depths  # after a failure only
+
     for container in _all():
         try:
             for name, kinds in _RECORDS.items():
                 store.read_json(os.path.join(container.dir, name), kinds)
             check(container)
+            record_depths.check(container)
         except StorageError as found:
             found.__cause__ = err
             return found
         except UNEXPECTED:
             continue
+    try:
+        record_depths.check_volumes()
+    except StorageError as found:
+        found.__cause__ = err
+        return found
+    except UNEXPECTED:
+        pass
     return None
 
 

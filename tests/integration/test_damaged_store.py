@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -135,3 +136,31 @@ def test_a_directory_that_is_none(store: tuple[Path, Run], way: str) -> None:
     for _, processes in made.values():
         until(lambda processes=processes: ended(processes))
     assert os.listdir(top / "names") == [] and os.listdir(top / "containers") == []
+
+
+def test_values_of_a_wrong_kind(store: tuple[Path, Run]) -> None:
+    """Below the top of a record: who fails at one names the file."""
+    top, run = store
+    ident = run("create", "--name", "deep", *NONE, "-v", "deep:/v", "demo", "true").stdout.strip()
+    config, state, volume = (
+        top / "containers" / ident / "config.json",
+        top / "containers" / ident / "state.json",
+        top / "volumes/deep/volume.json",
+    )
+    cases = (
+        (config, "options", {"env": 5}, "inspect"),
+        (config, "options", {"env": [5]}, "start"),
+        (config, "options", {"volume": [5]}, "inspect"),
+        (config, "layers", [5], "inspect"),
+        (config, "image", {}, "inspect"),
+        (state, "ports", [5], "inspect"),
+        (state, "command", [5], "ps"),
+        (volume, "options", 5, "start"),
+    )
+    for path, key, value, command in cases:
+        whole = path.read_text()
+        path.write_text(json.dumps({**json.loads(whole), key: value}))
+        done = run(command, "-a", rc=125) if command == "ps" else run(command, "deep", rc=125)
+        assert str(path) in done.stderr and "hint:" in done.stderr
+        path.write_text(whole)
+    run("rm", "-f", "deep")
