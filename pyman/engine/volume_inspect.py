@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyman.engine import volume_mounts, volumes
+from pyman.engine import volume_mounts, volume_visits, volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ def fields(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mounted(record: dict[str, Any]) -> int:
-    """In how many containers that run it is mounted; a volume that is a plain directory needs no mount of its own."""
+    """In how many containers that run and shells of unshare it is mounted; one that is a plain directory needs no mount of its own."""
     if not volume_mounts.kind_of(record["options"]):
         return 0
     from pyman.engine.container import RUNNING
     from pyman.engine.container_list import list_states
 
-    return sum(1 for state in list_states() if state["status"] in RUNNING and record["name"] in (state.get("volume_at") or {}).values())
+    holders = sum(state["status"] in RUNNING and record["name"] in (state.get("volume_at") or {}).values() for state in list_states())
+    return holders + len(volume_visits.find(record["name"]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import volume_mounts, volumes
+from pyman.engine import volume_mounts, volume_visits, volumes
 from pyman.errors import StateError
 from pyman.linux import libc
 from pyman.rootless import userns
 from pyman.state import events
+from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 
@@ -18,7 +19,7 @@ def mount(name: str) -> str:
     record = volumes.get(volumes.lookup(name))
     path = volumes.data_path(record["name"])
     kind = volume_mounts.kind_of(record["options"])
-    if kind and not os.path.ismount(path):
+    if kind and not volume_visits.mounted_here(record["name"]):
         if not userns.in_userns():
             raise StateError(
                 f"cannot mount volume {record['name']}",
@@ -34,8 +35,9 @@ def mount(name: str) -> str:
 def unmount(name: str) -> str:
     """Undo `mount`; the volume's full name. Fine if it is not mounted. NoSuchObject."""
     record = volumes.get(volumes.lookup(name))
-    path = volumes.data_path(record["name"])
-    if volume_mounts.kind_of(record["options"]) and userns.in_userns() and os.path.ismount(path):
-        libc.umount2(path, 0)
+    if volume_mounts.kind_of(record["options"]) and userns.in_userns() and volume_visits.mounted_here(record["name"]):
+        with Lock(os.path.join(volumes.directory(record["name"]), "volume.json")):
+            libc.umount2(volumes.data_path(record["name"]), 0)
+            volume_visits.leave(record["name"])
     events.emit("volume", "unmount", record["name"], record["name"])
     return str(record["name"])

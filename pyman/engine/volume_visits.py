@@ -35,6 +35,32 @@ def note(name: str) -> None:
     store.write_json(_path(name), {**_noted(name), str(here): [top, process.start_time(top)]})
 
 
+def leave(name: str) -> None:
+    """It is not mounted any more in the mount namespace of this process. The caller holds the lock of the record."""
+    left = {number: who for number, who in _noted(name).items() if number != str(_namespace("self"))}
+    if left:
+        store.write_json(_path(name), left)
+    else:
+        forget(name)
+
+
+def mounted_here(name: str) -> bool:
+    """Whether the mount namespace of this process has it mounted. (A bind on one file system looks like no mount to os.path.ismount.)"""
+    return _listed("self", _place(name))
+
+
+def _place(name: str) -> bytes:
+    place = os.path.realpath(volumes.data_path(name)).encode("utf-8", "surrogateescape")
+    for char in b"\\ \t\n":  # as the kernel writes them
+        place = place.replace(bytes([char]), b"\\%03o" % char)
+    return place
+
+
+def _listed(pid: str, place: bytes) -> bool:
+    with open(f"/proc/{pid}/mountinfo", "rb") as file:
+        return b" " + place + b" " in file.read()
+
+
 def _noted(name: str) -> dict[str, list[int]]:
     return store.read_json(_path(name)) or {}
 
@@ -62,16 +88,13 @@ def find(name: str) -> list[tuple[int, int]]:
         except OSError:
             pass
     wanted = {int(number) for number in noted}
-    place = os.path.realpath(volumes.data_path(name)).encode("utf-8", "surrogateescape")
-    for char in b"\\ \t\n":  # as the kernel writes them
-        place = place.replace(bytes([char]), b"\\%03o" % char)
+    place = _place(name)
     for entry in os.listdir("/proc"):
         try:
             if not entry.isdigit() or _namespace(entry) not in wanted:
                 continue
-            with open(f"/proc/{entry}/mountinfo", "rb") as file:
-                if b" " + place + b" " not in file.read():
-                    continue
+            if not _listed(entry, place):
+                continue
             wanted.discard(_namespace(entry))
         except OSError:
             continue  # another user's, or it has ended

@@ -209,6 +209,12 @@ def test_memory_volume_is_shared_while_it_is_used(pyman: Run, image: str, base: 
     script = 'touch "$($PYMAN volume mount mem)/x" && grep -c "volumes/mem/_data tmpfs" /proc/self/mounts && $PYMAN volume unmount mem'
     done = pyman("unshare", "sh", "-c", script, env={"PYMAN": " ".join(command())})
     assert done.stdout == "1\nmem\n"
+    (base / "source").mkdir()
+    (base / "source" / "file").touch()
+    pyman("volume", "create", "-o", "type=bind", "-o", f"device={base}/source", "bound")
+    script = """count() { $PYMAN volume inspect -f '{{.MountCount}}' bound; }
+        place=$($PYMAN volume mount bound); ls $place; $PYMAN volume mount bound >/dev/null; count; $PYMAN volume unmount bound; ls $place; count"""
+    assert pyman("unshare", "sh", "-c", script, env={"PYMAN": " ".join(command())}).stdout == "file\n1\nbound\n0\n"
     pyman("volume", "create", "disk")
     assert pyman("volume", "mount", "disk").stdout.strip().endswith("volumes/disk/_data")
 
