@@ -81,6 +81,8 @@ def plain(operands: list[Value], position: int) -> Callable[[Scope, Any], Any]:
     def run(scope: Scope, piped: Any) -> Any:
         value = operands[0](scope)
         arguments = [operand(scope) for operand in operands[1:]] + ([] if piped is NOTHING else [piped])
+        if not arguments and callable(value):
+            raise error(position, "wrong number of arguments: it wants one")
         if not arguments:
             return value
         if not callable(value):

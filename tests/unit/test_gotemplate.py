@@ -105,6 +105,7 @@ def test_what_podman_prints(template: str, expected: str) -> None:
         ("{{ if 1 }}{{ else }}{{ else }}{{ end }}", 23, "expected {{end}}"),
         ("{{ 1abc }}", 4, "no number"),
         ("{{ .Name .Id }}", 4, "takes no argument"),
+        ("{{ .Label }}", 4, "wants one"),
         ("{{ 1 2 }}", 4, "can't give argument"),
         ("{{ | len }}", 4, "missing value"),
         ("{{ range 3 }}{{ range 3000 }}{{ range 3000 }}{{ end }}{{ end }}{{ end }}", 32, "steps"),
