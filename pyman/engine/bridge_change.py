@@ -7,7 +7,7 @@ import os
 from pyman.engine import bridges, networks
 from pyman.engine.bridge_keeper import order, statuses_on
 from pyman.engine.bridge_leases import noted, release
-from pyman.engine.container import Container
+from pyman.engine.container import RUNNING, Container
 from pyman.engine.plan import Plan
 from pyman.errors import NetworkError
 from pyman.linux import process
@@ -16,6 +16,7 @@ from pyman.rootless import userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -86,6 +87,40 @@ def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, An
     return str(report.get("warning") or "")
 
 
+def undo(container: Container) -> list[dict[str, Any]]:
+    """Take back what a killed `network connect` has left of a connection: device, lease, names. What it was; the caller holds the lock."""
+    state = container.state
+    half = [status for status in state.get("attached") or [] if not status["interface"] and "port" not in status]
+    if not half or state["status"] not in RUNNING:
+        return []
+    from pyman.network import bridge_visits
+
+    addresses = [entry["address"] for status in half for entry in status["addresses"]]
+    _in_bridges(container, half[0]["name"], lambda netns: bridge_visits.undo(netns, addresses))
+    others = [status for status in state["attached"] if status not in half]
+    state["attached"] = half
+    release(container)
+    state["attached"] = others
+    container.save()
+    return half
+
+
+def _in_bridges(container: Container, network: str, body: Callable[[int], int]) -> None:
+    """Run `body` in a child in U1, with a descriptor of the bridges' namespace as the container's monitor holds it. NetworkError."""
+    state = container.state
+    owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
+    # The keeper may have been killed.
+    netns = os.open(f"/proc/{state['monitor_pid']}/fd/{state['keeper_fds'][0]}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        code = process.wait(userns.fork_in_userns(lambda: body(netns), "pyman:[bridge]", (netns,), owner))
+    finally:
+        os.close(netns)
+        if owner >= 0:
+            os.close(owner)
+    if code:
+        raise NetworkError(f"cannot take container {container.name} off network {network}", os.strerror(code))
+
+
 def detach(container: Container, status: dict[str, Any]) -> None:
     """Take a running container off a network. The caller holds its lock."""
     state = container.state
@@ -94,17 +129,7 @@ def detach(container: Container, status: dict[str, Any]) -> None:
         raise NetworkError(what, "it was started by an older release", f"pyman restart {container.name}")
     from pyman.network import bridge_visits
 
-    owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
-    # The bridges' namespace as the monitor holds it: the keeper may have been killed.
-    netns = os.open(f"/proc/{state['monitor_pid']}/fd/{state['keeper_fds'][0]}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        code = process.wait(userns.fork_in_userns(lambda: bridge_visits.detach(netns, status["port"]), "pyman:[bridge]", (netns,), owner))
-    finally:
-        os.close(netns)
-        if owner >= 0:
-            os.close(owner)
-    if code:
-        raise NetworkError(f"cannot take container {container.name} off network {status['name']}", os.strerror(code))
+    _in_bridges(container, status["name"], lambda netns: bridge_visits.detach(netns, status["port"]))
     others = [entry for entry in state["attached"] if entry["name"] != status["name"]]
     state["attached"] = [status]
     release(container)

@@ -47,6 +47,7 @@ def connect(name: str, container_name: str, *, aliases: list[str], ips: list[str
     container = lookup(container_name)
     with container:
         _require_bridge(container, conf)
+        _undo(container)
         current = networks.attached_to(container)
         if any(networks.means(other["name"], record) for other in current):
             raise StateError(f"cannot connect container {container.name} to network {record['name']}", "it is connected to it already")
@@ -75,8 +76,11 @@ def disconnect(name: str, container_name: str, *, force: bool) -> None:
     container = lookup(container_name)
     with container:
         _require_bridge(container, conf)
+        undone = _undo(container)
         current = networks.attached_to(container)
         left = [_plain(entry) for entry in current if not networks.means(entry["name"], record)]
+        if len(left) == len(current) and record["name"] in undone:
+            return
         if len(left) == len(current):
             raise StateError(f"cannot disconnect container {container.name} from network {record['name']}", "it is not connected to it")
         status = next((entry for entry in container.state.get("attached") or [] if entry["name"] == record["name"]), None)
@@ -87,6 +91,14 @@ def disconnect(name: str, container_name: str, *, force: bool) -> None:
         container.state["networks"] = [other for other in container.state.get("networks") or [] if other != record["name"]]
         container.save()
     _event("disconnect", record, container)
+
+
+def _undo(container: Container) -> list[str]:
+    """Take back what a killed `connect` has left; the names of those networks. The caller holds the lock."""
+    half = bridge_change.undo(container)
+    for status in half:
+        _follow(container, removed=status)
+    return [str(status["name"]) for status in half]
 
 
 def _plain(attachment: dict[str, Any]) -> dict[str, Any]:
@@ -176,6 +188,7 @@ def reload(container: Container) -> str:
             pid = _helper(container)
             woken = living.wake([(f"the {name} of container {container.name}", pid, process.state(pid))])
             said = "; ".join(text for text in (said, woken) if text)
+        _undo(container)
         if not container.state.get("attached"):
             return said
         records = [config.get(status["name"], conf) for status in container.state["attached"]]

@@ -137,7 +137,9 @@ def _try_all(job: dict[str, Any]) -> list[Row]:
             if not link["carrier"]
             else ""
         )
-        rows.append(row("link", name, why, "up"))
+        if not name:
+            why = "a network connect was killed in its middle; pyman network reload takes it back"
+        rows.append(row("link", name or "-", why, "up"))
     for status in job["attached"]:
         for entry in status["addresses"]:
             there = any(have["address"] == entry["address"] for have in seen["addresses"])

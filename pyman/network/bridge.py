@@ -40,6 +40,7 @@ class Job:
         "others",
         "places",
         "restore",
+        "sock",
         "statuses",
     )
 
@@ -53,6 +54,7 @@ class Job:
         self.restore: Callable[[], None] = lambda: None  # writes the names of all running containers
         self.statuses: list[dict[str, Any]] = []  # of a container that is attached already, and whose networks are to be mended
         self.places = False  # whether what it has there is to be mended as well
+        self.sock: _socket.socket | None = None  # B's, in the bridges' namespace
         self.life_fd = self.lock_fd = self.old_netns = -1
 
     def descriptors(self) -> tuple[int, ...]:
@@ -73,8 +75,11 @@ def run(job: Job, channel_fd: int) -> int:
         report = {"error": failure.to_record()}
     try:
         channel.send(fastjson.dumps(report).encode())
-    except OSError:
-        pass  # C has gone
+    except OSError:  # C has gone, or the command that connects a running container
+        if "networks" in report and not job.statuses:
+            from pyman.network import bridge_mend
+
+            bridge_mend.give_up(job, report)
     return 0
 
 
@@ -82,7 +87,7 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     keeper = keeper_of(job)
     own = uplink.open_netns(keeper)
     libc.setns(own, libc.CLONE_NEWNET)
-    sock = netlink.open_socket()
+    sock = job.sock = netlink.open_socket()
     doubts = []
     if job.statuses or not firewall.there():
         from pyman.network import bridge_mend  # a reload, or somebody was at work in there
@@ -220,7 +225,7 @@ def attach(
     peer = netlink.peer_of(inside, index)
     addresses = places.usable(attachment["addresses"], device)
     for address in addresses:
-        mark = f"container-address-{address['address'].replace(':', '-')}"  # longer than any device's name; one device can have it
+        mark = places.mark(address["address"])
         if not netlink.add_name(sock, peer, mark):
             from pyman.network import bridge_mend  # somebody keeps the namespace of a container that has ended
 

@@ -105,6 +105,19 @@ def take_over(
             return
 
 
+def give_up(job: bridge.Job, report: dict[str, Any]) -> None:
+    """Take away devices and names that nobody has been told of: whoever ordered them was killed. Their leases it has noted."""
+    for status in report["networks"]:
+        try:
+            netlink.delete_link(job.sock or netlink.open_socket(), status["port"])
+        except OSError:
+            continue  # it has gone with the container, or somebody else has taken it away, and the names
+        if status["dns"]:
+            with config.lock():
+                names.forget(status, job.container_id)
+            names.announce(report["keeper"])
+
+
 def port(
     sock: _socket.socket,
     inside: _socket.socket,

@@ -7,7 +7,7 @@ import os
 
 from pyman.errors import NetworkError
 from pyman.linux import libc, netlink
-from pyman.network import bridge, bridge_mend, uplink
+from pyman.network import bridge, bridge_mend, places, uplink
 
 
 def enter(job: bridge.Job) -> None:
@@ -44,6 +44,18 @@ def leave(netns_fd: int, macs: list[bytes]) -> int:
         for index, _ in _socket.if_nameindex():
             if netlink.mac_of(sock, index) in macs:
                 netlink.delete_link(sock, index)
+    except OSError as err:
+        return err.errno or 1
+    return 0
+
+
+def undo(netns_fd: int, addresses: list[str]) -> int:
+    """Delete the devices of a connection that was cut short, by their marks; 0 or errno. Runs in a child in U1, netns_fd: of the bridges."""
+    try:
+        libc.setns(netns_fd, libc.CLONE_NEWNET)
+        sock = netlink.open_socket()
+        for address in addresses:
+            netlink.delete_named(sock, places.mark(address))
     except OSError as err:
         return err.errno or 1
     return 0

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def mark(address: str) -> str:
+    """The further name of our end of the pair that has this address: longer than any device's name. One device can have it."""
+    return f"container-address-{address.replace(':', '-')}"
+
+
 def usable(addresses: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:
     """Those that the device can have: where --sysctl has switched IPv6 off, no IPv6."""
     if not any(":" in entry["address"] for entry in addresses):
