@@ -6,12 +6,12 @@ import os
 
 from pyman.engine import bridges, networks
 from pyman.engine.bridge_keeper import order, statuses_on
-from pyman.engine.bridge_leases import noted, release
+from pyman.engine.bridge_leases import noted, release, stale
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.plan import Plan
 from pyman.errors import NetworkError
 from pyman.linux import process
-from pyman.network import bridge, bridged
+from pyman.network import bridge, bridged, ipam
 from pyman.rootless import userns
 
 TYPE_CHECKING = False
@@ -72,7 +72,7 @@ def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, An
     job.statuses, job.others, job.places = container.state["attached"], statuses_on, places
     netns = os.open(f"/proc/{container.state['pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        child = order(made, job)
+        child = order(made, job, lambda: _lease_again(job) if places else None)
         bridged.send_netns(made.channel_fd, netns)
         try:
             report = bridged.receive(made.channel_fd)
@@ -85,6 +85,14 @@ def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, An
         made.close()
     container.state["keeper"], container.state["attached"] = report["keeper"], report["networks"]
     return str(report.get("warning") or "")
+
+
+def _lease_again(job: bridge.Job) -> None:
+    """Leases that a killed disconnect has given back, or somebody has deleted. NetworkError if another container has one by now."""
+    for attachment in job.attachments:
+        addresses = [str(entry["address"]) for entry in attachment["addresses"]]
+        if set(addresses) - set(ipam.leases(attachment["name"])):
+            ipam.allocate(attachment["record"], addresses, job.container_id, stale)
 
 
 def undo(container: Container) -> list[dict[str, Any]]:
