@@ -72,7 +72,7 @@ def _look(attached: list[dict[str, Any]], records: list[dict[str, Any]], why: st
     fault = bridge_mend.uplink_fault(keeper)
     found = [row("uplink", uplink.DEVICE, why or (fault and fault + _MENDS))]
     seen = rtnl.survey()
-    fault = firewall_check.fault([bridge_mend.walls(record) for record in records])
+    fault = firewall_check.fault([bridge_mend.walls(record) for record in records], uplink.dns_port(keeper))
     found.append(row("rules", "NAT and walls", fault and fault + _MENDS))
     fault = uplink.forwarding_fault() or bridge_mend.marks_fault(seen)
     found.append(row("forwarding", "sysctls, marks", fault and fault + _MENDS))

@@ -92,7 +92,7 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     if job.statuses or not firewall.there():
         from pyman.network import bridge_mend  # a reload, or somebody was at work in there
 
-        bridge_mend.rules(job.conf)
+        bridge_mend.rules(job.conf, keeper)
         doubts = [bridge_mend.way_out(keeper), *bridge_mend.clashing(job)]
     doubts += [ensure_bridge(sock, attachment["record"], job) for attachment in job.attachments]
     masters = [_socket.if_nametoindex(attachment["record"]["network_interface"]) for attachment in job.attachments]
@@ -123,7 +123,7 @@ def keeper_of(job: Job) -> dict[str, Any]:
     """The job's keeper, started where it has none."""
     if job.keeper is not None:
         return job.keeper
-    keeper = uplink.start(job.conf, job.life_fd, job.old_netns)
+    keeper = job.keeper = uplink.start(job.conf, job.life_fd, job.old_netns)
     os.close(job.lock_fd)  # from here on others may come
     if job.old_netns >= 0:
         names.announce(keeper)
@@ -170,7 +170,7 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any], job: Job) -> str
         except NetworkError:
             from pyman.network import bridge_mend  # somebody has taken away a part of the table
 
-            bridge_mend.rules(job.conf)
+            bridge_mend.rules(job.conf, job.keeper or {})
         digits = bytes.fromhex(record["id"][:12])  # the same again if it is lost: its containers know it
         mac = bytes((digits[0] & 0xFC | 2,)) + digits[1:]
         try:

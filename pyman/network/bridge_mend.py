@@ -31,10 +31,10 @@ def servers(keeper: dict[str, Any]) -> str:
     return said
 
 
-def rules(conf: dict[str, Any]) -> None:
+def rules(conf: dict[str, Any], keeper: dict[str, Any]) -> None:
     """Forwarding, the firewall's table, and the walls of all networks: whoever took the table away took them all. NetworkError."""
     uplink.set_up()
-    firewall.load([walls(record) for record in config.everything(conf)[0]])
+    firewall.load([walls(record) for record in config.everything(conf)[0]], uplink.dns_port(keeper))
 
 
 def clashing(job: bridge.Job) -> list[str]:

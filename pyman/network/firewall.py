@@ -52,6 +52,14 @@ table inet pyman {{
     }}
 }}
 """
+# A bridge's own addresses only: port 53 of the host's may be published. The address stays, of several that the bridge may have.
+_NAMES = """table inet pyman {{
+    chain names {{
+        type nat hook prerouting priority dstnat; policy accept;
+        fib daddr . iif type local meta l4proto {{ tcp, udp }} iifname != "uplink" th dport 53 dnat to :{port}
+    }}
+}}
+"""
 
 
 def find() -> str:
@@ -91,9 +99,12 @@ def _run(text: str) -> None:
         raise NetworkError("cannot load the rules of bridge networks", said.split("\n")[0] or "nft failed", hint)
 
 
-def load(networks: Iterable[tuple[str, bool, str]] = ()) -> None:
-    """Load the table anew, with walls around `networks`: (device, internal, isolate) of each. NetworkError, MissingProgram."""
-    _run(_RULES + "".join(_walls(*network) for network in networks))
+def load(networks: Iterable[tuple[str, bool, str]] = (), dns_port: int = 53) -> None:
+    """Load the table anew, with walls around `networks`: (device, internal, isolate) of each. NetworkError, MissingProgram.
+
+    dns_port: where the name servers listen; resolv.conf can name no port.
+    """
+    _run(_RULES + (_NAMES.format(port=dns_port) if dns_port != 53 else "") + "".join(_walls(*network) for network in networks))
 
 
 def there() -> bool:

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 _TABLE = "the table inet pyman"
 
 
-def fault(networks: list[tuple[str, bool, str]]) -> str:
+def fault(networks: list[tuple[str, bool, str]], dns_port: int) -> str:
     """What the table of this network namespace lacks or has too much; empty if it is whole. MissingProgram, NetworkError.
 
-    networks: those whose walls are looked at, as firewall.load has them; others may have theirs.
+    networks: those whose walls are looked at, as firewall.load has them; others may have theirs. dns_port: as there.
     """
     text = _listing()
     if not text:
         return f"{_TABLE} was deleted"
-    found, wanted = _blocks(text), _blocks(_pristine(networks))
+    found, wanted = _blocks(text), _blocks(_pristine(networks, dns_port))
     for name, lines in wanted.items():
         if name not in found:
             return f"the {name} of {_TABLE} was deleted"
@@ -78,13 +78,13 @@ def _blocks(text: str) -> Blocks:
     return blocks
 
 
-def _pristine(networks: list[tuple[str, bool, str]]) -> str:
+def _pristine(networks: list[tuple[str, bool, str]], dns_port: int) -> str:
     """nft's list of the table as it ought to be."""
     read_end, write_end = os.pipe()
 
     def child() -> int:
         libc.unshare(libc.CLONE_NEWNET)
-        firewall.load(networks)
+        firewall.load(networks, dns_port)
         with open(write_end, "wb") as pipe:
             pipe.write(_listing().encode())
         return 0

@@ -232,7 +232,7 @@ def introduce(job: Job, keeper: dict[str, Any], statuses: list[dict[str, Any]]) 
             addresses = [entry["address"] for entry in status["addresses"]]
             rewrite(record, job.container_id, line(record, job.container_id, addresses, known, job.dns))
     announce(keeper)
-    port = int(job.conf["network"].get("dns_bind_port") or 53)
+    port = uplink.dns_port(keeper)
     for record, status in served:
         gateway = next((entry["gateway"] for entry in status["addresses"] if entry["gateway"]), "")
         if not gateway or wait_until_known(gateway, port, job.container_id[:12], 0.3):

@@ -81,6 +81,7 @@ def search(noted: list[Keeper]) -> Keeper | None:
         words = (store.read_text(f"/proc/{entry}/cmdline") or "").split("\0")
         keeper = {**noted[-1], "pid": int(entry), "start": process.start_time(int(entry))}
         if words[5:6] == [directory()] and _alive(keeper):
+            keeper["dns_port"] = int(words[7])
             remember(keeper)
             return keeper
     return None
@@ -116,6 +117,11 @@ def open_netns(keeper: Keeper) -> int:
     except OSError as err:
         what = "cannot enter the network namespace of the bridges"
         raise NetworkError(what, "the process that keeps it was killed just now", "try again: the next start gives it a new one") from err
+
+
+def dns_port(keeper: Keeper) -> int:
+    """Where the name servers of a living keeper listen: the configuration may have changed since its start."""
+    return int(keeper.get("dns_port") or 53)
 
 
 def name_server() -> str:
@@ -194,7 +200,7 @@ def _prepare(keeper: Keeper) -> None:
 
     def body() -> None:
         set_up()
-        firewall.load()
+        firewall.load((), dns_port(keeper))
 
     try:
         run_inside(fd, body, "pyman:[netns]")
