@@ -129,5 +129,6 @@ def check(record: Record, conf: dict[str, Any], link: str, sock: _socket.socket)
             if _owner(link) != record["id"]:  # else another container of the network came first
                 bridge_mend.clear(sock, record["network_interface"])
                 _claim(record, link)
-    # This process is in the bridges' namespace, the one that waits for it in the host's. The default network was not chosen by anybody.
-    return "" if record["name"] == config.default_name(conf) else with_host(record, os.getppid())
+    # This process is in the bridges' namespace, the one that waits for it in the host's. The default's usual subnet nobody has chosen.
+    own = record["name"] == config.default_name(conf) and [entry["subnet"] for entry in record["subnets"]] == [config.DEFAULT_SUBNET]
+    return "" if own else with_host(record, os.getppid())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 MODES = ("none", "host", "bridge", "private", "slirp4netns", "pasta", "container", "ns", "default", "pod")
+DEFAULT_SUBNET = "10.88.0.0/16"  # of the default network, without a configured one
 _PODMAN_ID = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9"  # sha256 of "podman"
 
 
@@ -67,7 +68,7 @@ def _default(conf: dict[str, Any]) -> dict[str, Any]:
         import hashlib  # for another name only
 
         network_id = hashlib.sha256(name.encode()).hexdigest()
-    subnet, _ = subnets.parse_cidr(str(conf["network"].get("default_subnet") or "10.88.0.0/16"))
+    subnet, _ = subnets.parse_cidr(str(conf["network"].get("default_subnet") or DEFAULT_SUBNET))
     subnets.check_usable(subnet)
     return {
         "name": name,

@@ -151,6 +151,12 @@ def test_the_hosts_own_subnets_are_left_alone(pyman: Run, image: str, base: Path
     done = pyman("run", "--rm", "--network", "written", image, "true")
     pyman("network", "rm", "written")
     assert f"the subnet {address}/{min(prefix, 30)} of network written overlaps" in done.stderr and "which the host uses" in done.stderr
+    # So is the default network's, where somebody has chosen it.
+    conf = base / "subnet.toml"
+    conf.write_text(f'[network]\ndefault_subnet = "{address}/{min(prefix, 30)}"\n')
+    done = pyman("run", "--rm", "--network", "bridge", image, "true", env={"PYMAN_CONF": str(conf)})
+    assert f"the subnet {address}/{min(prefix, 30)} of network podman overlaps" in done.stderr and "which the host uses" in done.stderr
+    assert not pyman("run", "--rm", "--network", "bridge", image, "true").stderr
 
 
 @pytest.mark.parametrize(
