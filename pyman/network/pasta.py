@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.errors import UsageError
+from pyman.errors import NetworkError, UsageError
 from pyman.linux import process
 from pyman.network import helper
 from pyman.network.setup import NetInfo, NetSetup
@@ -188,7 +188,7 @@ def arguments(info: NetInfo, given: list[str], ports: list[dict[str, Any]], prog
         info.host_address = _address_for_host(given) or info.host_address
     # The automatic forwarding of whatever is bound is off, unless the user asks for it.
     for letter, long, protocol in (("-t", "--tcp-ports", "tcp"), ("-u", "--udp-ports", "udp")):
-        specs = [_pasta_port(port) for port in ports if port["protocol"] == protocol]
+        specs = [_pasta_port(port) for port in _joined(ports) if port["protocol"] == protocol]
         for spec in specs or ([] if _names(given, letter, long) else ["none"]):
             argv += [letter, spec]
     for letter, long in (("-T", "--tcp-ns"), ("-U", "--udp-ns")):
@@ -234,6 +234,34 @@ def _without_uplink(given: list[str]) -> list[str]:
     return found
 
 
+def _joined(ports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The mappings, of which one at 0.0.0.0 and its like at :: are one at all addresses: pasta takes a port once."""
+    result: list[dict[str, Any]] = []
+    for port in ports:
+        like = {**port, "host_ip": {"0.0.0.0": "::", "::": "0.0.0.0"}.get(port["host_ip"])}
+        if like in result:
+            result[result.index(like)] = {**port, "host_ip": ""}
+        else:
+            result.append(port)
+    return result
+
+
+def _overlapping(program: str, reason: str, ports: list[dict[str, Any]]) -> NetworkError:
+    """What this pasta refuses, and who would take it: a port at several addresses, or one that an option of its own names as well."""
+    seen: dict[tuple[str, int], str] = {}
+    for port in ports:
+        for number in range(port["host_port"], port["host_port"] + port["range"]):
+            first = seen.setdefault((port["protocol"], number), port["host_ip"])
+            if first != port["host_ip"]:
+                return NetworkError(
+                    f"cannot publish port {number}/{port['protocol']} at {first} and at {port['host_ip']} with pasta",
+                    "this pasta takes a port at one address, or at all",
+                    "use --network bridge or another network, slirp4netns (IPv4 only), or one address (-p, network.default_host_ips)",
+                    stage="network",
+                )
+    return helper.explain(program, reason, ports)
+
+
 def _pasta_port(port: dict[str, Any]) -> str:
     first, last = port["host_port"], port["host_port"] + port["range"] - 1
     target, target_last = port["container_port"], port["container_port"] + port["range"] - 1
@@ -250,7 +278,8 @@ def finish(setup: NetSetup, init_pid: int) -> None:
         with open(setup.log_fd, "rb") as pipe:
             reason = pipe.read(4096).decode(errors="replace").strip()
         setup.pid = 0
-        raise helper.explain("pasta", reason or f"exit code {code}", setup.info.ports)
+        explain = _overlapping if "Overlapping port specifier" in reason else helper.explain
+        raise explain("pasta", reason or f"exit code {code}", setup.info.ports)
     os.set_inheritable(setup.log_fd, True)
     setup.info.pids = [(setup.pid, process.start_time(setup.pid))]
     setup.info.private = True

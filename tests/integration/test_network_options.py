@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 from pathlib import Path
 
@@ -88,6 +89,23 @@ def test_pastas_own_refusals_are_told(pyman: Run, image: str) -> None:
         done = pyman("run", "--rm", "--network", f"pasta:{option}", image, "true", rc=126)
         assert why in done.stderr and "syslog" not in done.stderr, done.stderr
     assert not pyman("ps", "-aq").stdout
+
+
+def test_a_port_at_several_addresses(pyman: Run, image: str, base: Path) -> None:
+    """Where pasta takes a port once, it is said who takes it more often; both versions of IP's all addresses are all."""
+    conf = base / "ips.toml"
+    conf.write_text('[network]\ndefault_host_ips = ["127.0.0.1", "::1"]\n')
+    twice = ("-p", "127.0.0.1:26511:80", "-p", "127.0.0.2:26510-26512:80-82")
+    for args, env in ((twice, {}), (("-p", "26511:80/udp"), {"PYMAN_CONF": str(conf)})):
+        done = pyman("run", "--rm", "--network", "pasta", *args, image, "true", rc=None, env=env)
+        if done.returncode:  # newer versions may take it
+            assert done.returncode == 126 and "cannot publish port 26511/" in done.stderr and "--network bridge" in done.stderr
+            assert ("at 127.0.0.1 and at " + ("::1" if env else "127.0.0.2")) in done.stderr and "Overlapping" not in done.stderr
+        pyman("run", "--rm", "--network", "podman", *args, image, "true", env=env)
+    pyman("run", "--rm", "--network", "slirp4netns", *twice, image, "true")
+    pyman("run", "-d", "--name", "all", "--network", "pasta", "-p", "0.0.0.0:26513:80", "-p", "[::]:26513:80", image, "sleep", "600")
+    for address in ("127.0.0.1", "::1"):
+        socket.create_connection((address, 26513), 60).close()
 
 
 def test_namespaces_of_others(pyman: Run, image: str) -> None:
