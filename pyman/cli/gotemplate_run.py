@@ -80,11 +80,9 @@ def plain(operands: list[Value], position: int) -> Callable[[Scope, Any], Any]:
 
     def run(scope: Scope, piped: Any) -> Any:
         value = operands[0](scope)
-        arguments = [operand(scope) for operand in operands[1:]] + ([] if piped is NOTHING else [piped])
-        if not arguments and callable(value):
-            raise error(position, "wrong number of arguments: it wants one")
+        arguments = _arguments(operands[1:], scope, piped, position)
         if not arguments:
-            return value
+            return _value(value, position)
         if not callable(value):
             raise error(position, "it takes no argument")
         return _guarded(value, arguments, "the method", position)
@@ -96,10 +94,20 @@ def call(name: str, operands: list[Value], position: int) -> Callable[[Scope, An
     """A function with its arguments; what is piped into it comes last."""
 
     def run(scope: Scope, piped: Any) -> Any:
-        arguments = [operand(scope) for operand in operands] + ([] if piped is NOTHING else [piped])
-        return _guarded(FUNCTIONS[name], arguments, name, position)
+        return _guarded(FUNCTIONS[name], _arguments(operands, scope, piped, position), name, position)
 
     return run
+
+
+def _arguments(operands: list[Value], scope: Scope, piped: Any, position: int) -> list[Any]:
+    return [_value(operand(scope), position) for operand in operands] + ([] if piped is NOTHING else [piped])
+
+
+def _value(value: Any, position: int) -> Any:
+    """The value, which is no method: one without its argument is nothing that could be printed."""
+    if callable(value):
+        raise error(position, "wrong number of arguments: it wants one")
+    return value
 
 
 def _guarded(function: Callable[..., Any], arguments: list[Any], name: str, position: int) -> Any:
@@ -124,7 +132,7 @@ def short_circuit(name: str, operands: list[Value], position: int) -> Callable[[
     def run(scope: Scope, piped: Any) -> Any:
         value: Any = NOTHING
         for operand in [*operands, *([] if piped is NOTHING else [_constant(piped)])]:
-            value = operand(scope)
+            value = _value(operand(scope), position)
             if bool(value) == (name == "or"):
                 return value
         if value is NOTHING:

@@ -1,4 +1,4 @@
-"""--filter KEY=VALUE: labels, and what is wrong with a filter that a command does not have. CLI process, with such filters only."""
+"""--filter KEY=VALUE: ids, labels, and what is wrong with a filter that a command does not have. CLI process, with such filters only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ def has_label(labels: dict[str, str], text: str) -> bool:
     import fnmatch  # hardly ever
 
     return any(fnmatch.fnmatchcase(key, f"*{name}*") and wanted in ("", value) for key, value in labels.items())
+
+
+def has_id(object_id: str, text: str) -> bool:
+    """Whether an id begins with `text`; what is not hexadecimal in whole is a regular expression, as in Podman. UsageError for a bad one."""
+    if all(letter in "0123456789abcdefABCDEF" for letter in text):
+        return object_id.startswith(text.lower())
+    import re  # hardly ever
+
+    try:
+        return re.search(text, object_id) is not None
+    except re.error as err:
+        raise UsageError(f"invalid filter id={text}", f"it is no regular expression: {err}") from err
 
 
 def unknown(item: str, key: str, kind: str, known: Iterable[str], form: str = "KEY=VALUE") -> UsageError:

@@ -126,7 +126,7 @@ def _filter(item: str) -> tuple[str, Any]:
     if key == "driver":
         return key, lambda record: record["driver"] == value
     if key == "id":
-        return key, lambda record: record["id"].startswith(value)
+        return key, lambda record: filters.has_id(record["id"], value)
     if key == "name":
         import re  # only with this filter
 

@@ -56,8 +56,9 @@ def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str
 
 def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str, Any]]) -> bool:
     if key == "id":
-        plain = not value.strip("0123456789abcdef")  # never in the middle: who removes by it means the beginning
-        return bool(state["id"].startswith(value)) or (not plain and _search(value, state["id"], key))
+        from pyman.engine import filters  # with this filter only
+
+        return filters.has_id(state["id"], value)
     if key == "name":
         return _search(value, state["name"], key)
     if key == "label":

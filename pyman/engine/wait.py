@@ -38,8 +38,8 @@ def _met(container: Container, conditions: list[str], before: float) -> int | No
     except NoSuchContainer:
         return _last_code(container)
     state = container.state
-    if state["status"] == "created" and wanted <= {"stopped", "exited"}:
-        return 0  # it does not run, and may never do
+    if state["status"] == "created" and (not conditions or "stopped" in wanted):
+        return 0  # it has not started, so there is no end to wait for
     if state["status"] in wanted:
         return int(state["exit_code"]) if state["status"] == "exited" else -1
     if state["status"] == "created" and "configured" in wanted:

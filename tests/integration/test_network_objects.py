@@ -65,6 +65,7 @@ def test_fields_and_filters(pyman: Run) -> None:
         return pyman("network", "ls", "-q", *(word for item in filters for word in ("--filter", item))).stdout.split()
 
     assert names("label=a") == names("label=a=b") == names("name=^we") == names("id=" + record["id"][:5]) == ["web"]
+    assert names("id=." + record["id"][9:30]) == ["web"] and names("id=" + record["id"][9:30]) == []
     assert names("label!=a") == names("name=inner", "name=podman") == ["inner", "podman"]
     assert names("driver=bridge") == names("until=2100-01-01T00:00:00") == ["inner", "podman", "web"]
     assert names("dangling=true") == ["inner", "web"] and names("dangling=false") == ["podman"] and names("until=1h") == []

@@ -129,17 +129,33 @@ def test_filter(pyman: Run, two: Path) -> None:
     assert pyman("start", "--filter", "label=n").stdout == ident and running(pyman) == ["one"]
     assert pyman("start", "--all", "--filter", "status=running").stdout == pyman("start", "--all", "--filter", "status=exited").stdout == ""
     assert pyman("stop", "-f", "name=one", "-t", "0").stdout == ident
+    # An id is told by its beginning; only what is not hexadecimal is looked for in its middle.
+    start, middle = ident[:6], ident[20:32]
+    for text, found in (
+        (start, ident),
+        (start.upper(), ident),
+        (middle, ""),
+        (f"{start}.*", ident),
+        (f"^{middle}", ""),
+        (f".{middle}", ident),
+    ):
+        assert pyman("ps", "-aq", "--no-trunc", "--filter", f"id={text}").stdout == found, text
+    assert "no regular expression" in pyman("ps", "-a", "--filter", "id=[", rc=125).stderr
+    assert pyman("rm", "-f", "--filter", f"id={middle}").stdout == ""
     assert pyman("rm", "--filter", "status=exited").stdout == ident
     assert pyman("rm", "--filter", "status=exited").stdout == ""
 
 
 def test_wait_for_a_condition(pyman: Run, image: str, base: Path, two: Path) -> None:
     child = subprocess.Popen(
-        [*command(), "wait", "--condition", "running,exited", "-i", "10ms", "one"],
+        [*command(), "wait", "--condition", "running,paused", "-i", "10ms", "one"],
         env=environment(base),
         stdout=subprocess.PIPE,
         text=True,
     )
+    # One that has not started has no end to wait for.
+    for words in ((), ("--condition", "stopped"), ("--condition", "exited"), ("--condition", "paused", "--condition", "exited")):
+        assert pyman("wait", *words, "two").stdout == "0\n"
     pyman("start", "one")
     assert child.communicate(timeout=300)[0] == "-1\n"
     pyman("stop", "-t", "0", "one")
