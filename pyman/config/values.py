@@ -31,7 +31,7 @@ PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("network", "default_host_ips"): (_ADDRESS, "IP addresses"),
     ("network", "setup_hooks"): (r"/.*", "absolute paths, with their arguments"),
     ("network", "default_rootless_network_cmd"): ("pasta|slirp4netns|", "pasta, slirp4netns, or empty"),
-    ("network", "default_subnet_pools"): (rf"{_ADDRESS}/\d+:\d+", "SUBNET:PREFIX-LENGTH"),
+    ("network", "default_subnet_pools"): (rf"{_ADDRESS}/\d+:\d+", "SUBNET:PREFIX-LENGTH, an IPv4 subnet and the length of its parts"),
     ("network", "default_subnet"): (rf"{_ADDRESS}/\d+", "a subnet such as 10.88.0.0/16"),
     ("secrets", "driver"): ("file|pass|shell", ""),
     ("secrets", "opts"): (r"[^=]+=.*", "NAME=VALUE"),
@@ -61,6 +61,23 @@ RANGES: dict[tuple[str, str], tuple[int, int]] = {
 }
 
 
+def _is_usable(key: str, text: str) -> bool:
+    """Whether a value of [network] that has the right characters is an address, or a subnet."""
+    import ipaddress  # for such keys only
+
+    try:
+        if key == "default_host_ips":
+            ipaddress.ip_address(text)
+        elif key == "default_subnet":
+            ipaddress.ip_network(text, strict=False)
+        elif key == "default_subnet_pools":
+            pool, _, size = text.rpartition(":")
+            return ipaddress.IPv4Network(pool, strict=False).prefixlen <= int(size) <= 30
+    except ValueError:
+        return False
+    return True
+
+
 def problem(table: str, key: str, value: object) -> str:
     """Why a value of the right type cannot be used: what it must be. Empty for a good one."""
     if isinstance(value, int) and (table, key) in RANGES:
@@ -71,6 +88,6 @@ def problem(table: str, key: str, value: object) -> str:
     pattern, words = PATTERNS[table, key]
     words = words or ", ".join(pattern.split("|"))
     for item in value if isinstance(value, list) else [value]:
-        if not re.fullmatch(pattern, str(item), re.DOTALL):
+        if not re.fullmatch(pattern, str(item), re.DOTALL) or (table == "network" and not _is_usable(key, str(item))):
             return f"{item!r} is not allowed: it must be {words}" if not isinstance(value, list) else f"{item!r} is not of the form {words}"
     return ""

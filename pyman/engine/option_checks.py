@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import _socket
+import errno
 import os
+import stat
 
 from pyman.errors import UsageError
 
@@ -66,8 +68,11 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     hosts = opts.get("hosts_file") or conf["containers"].get("base_hosts_file") or "none"
     if hosts not in ("none", "image"):
         try:
-            with open(hosts, "rb"):
-                pass
+            fd = os.open(hosts, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # the open of a FIFO waits for a writer
+            kind = os.fstat(fd).st_mode
+            os.close(fd)
+            if not stat.S_ISREG(kind) and not os.path.samefile(hosts, os.devnull):
+                raise OSError(errno.EINVAL, "it is not a regular file")
         except OSError as err:
             raise UsageError(
                 f"cannot read hosts file {hosts}",
@@ -133,6 +138,8 @@ def _contradictions(opts: dict[str, Any]) -> None:
         raise UsageError(f"cannot use --{dns[0].replace('_', '-')} with --network {network}", why)
     if opts.get("add_host") and network.startswith("container:"):
         raise UsageError(f"cannot use --add-host with --network {network}", "the other container's /etc/hosts counts", "add the name there")
+    if opts.get("hosts_file") and network.startswith("container:"):
+        raise UsageError(f"cannot use --hosts-file with --network {network}", "the other container's /etc/hosts counts", "give it there")
     if opts.get("no_hosts") and opts.get("hosts_file"):
         raise UsageError("cannot use --hosts-file and --no-hosts together", "there is no file to base it on")
     if "none" in (opts.get("dns") or []) and (len(dns) > 1 or len(opts["dns"]) > 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import stat
 
 from pyman.errors import UsageError
 
@@ -19,8 +20,9 @@ DOMAIN = "dns.podman"  # below which the networks' name servers know the contain
 
 def _read(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().split("\n")
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # what was a file may be a FIFO by now
+        with open(fd, encoding="utf-8", errors="replace") as file:
+            return file.read().split("\n") if stat.S_ISREG(os.fstat(fd).st_mode) else []
     except OSError:
         return []
 

@@ -161,6 +161,15 @@ def test_hosts_begins_with_its_base(pyman: Run, image: str, base: Path) -> None:
     for item, why in (("a b:1.2.3.4", "blanks"), ("a\nb:1.2.3.4", "blanks"), (":1.2.3.4", "form"), ("a:x", "neither"), ("a;b", "form")):
         assert why in pyman("create", "--add-host", item, image, rc=125).stderr
     assert "no-hosts" in pyman("create", "--no-hosts", "--hosts-file", str(mine), image, rc=125).stderr
+    # Nor does one of the host's, at creation or at the start.
+    pyman("create", "--name", "later", "--network", "none", "--hosts-file", str(mine), image, "cat", "/etc/hosts")
+    mine.unlink()
+    os.mkfifo(mine)
+    for path in (mine, base):
+        done = pyman("create", "--hosts-file", str(path), image, rc=125)
+        assert f"cannot read hosts file {path}" in done.stderr and "not a regular file" in done.stderr
+    assert "10.1.2.3" not in pyman("start", "-a", "later").stdout
+    assert "localhost" in sh(pyman, image, "cat /etc/hosts", "--network", "none", "--hosts-file", "/dev/null")
     pyman("rmi", "-f", "localhost/withhosts", "localhost/trick0", "localhost/trick1")
 
 
@@ -203,6 +212,7 @@ def test_resolver_options(pyman: Run, image: str) -> None:
         (("--dns-option", "a\nnameserver 192.0.2.66"), "control characters"),
         (("--hostname", "a\n192.0.2.66 b"), "control characters"),
         (("--network", "container:a", "--add-host", "a:1.2.3.4"), "other container's"),
+        (("--network", "container:a", "--hosts-file", "none"), "other container's"),
     ):
         assert why in pyman("create", *args, image, "true", rc=125).stderr
 
@@ -254,6 +264,10 @@ def test_keys_of_the_configuration(pyman: Run, image: str, base: Path) -> None:
         ('default_host_ips = ["x y"]', "IP addresses"),
         ('default_rootless_network_cmd = "vpnkit"', "pasta, slirp4netns"),
         ('default_subnet_pools = ["10.1.0.0/16"]', "SUBNET:PREFIX-LENGTH"),
+        ('default_subnet_pools = ["10.44.0.0/29:24"]', "net.toml:2:"),
+        ('default_subnet_pools = [{"base" = "fd45::/48", "size" = 64}]', "an IPv4 subnet"),
+        ('default_subnet = "10.1.0/33"', "net.toml:2:"),
+        ('default_host_ips = ["bad"]', "IP addresses"),
         ("dns_bind_port = 70000", "65535"),
         ('setup_hooks = ["relative"]', "absolute"),
     ):
