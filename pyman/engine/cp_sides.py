@@ -119,7 +119,10 @@ def place(dest: Side, root: int, head: dict[str, Any], rules: untar.Rules) -> in
         path, name = link if link.startswith("/") else f"{parent}/{link}", None
     else:
         raise not_found(dest, OSError(40, "Too many levels of symbolic links"))
-    if name is None and not stat.S_ISDIR(os.fstat(fd).st_mode):
+    mode = os.fstat(fd).st_mode
+    if name is None and dest.container is None and not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise UsageError(f"invalid destination {dest.path!r}", "it is neither a directory nor a regular file", "- is an archive on stdout")
+    if name is None and not stat.S_ISDIR(mode):
         if head["directory"]:
             raise StateError("destination must be a directory when copying a directory", f"{dest.path} is none on {dest.where()}")
         os.close(fd)

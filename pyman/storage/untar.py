@@ -182,7 +182,7 @@ def _make_directory(tree: tartree.Tree, parent: int, base: bytes, member: Member
     except OSError:
         if not rules.overwrite:
             raise _in_the_way(member, "there is a file of that name") from None
-    os.unlink(base, dir_fd=parent)
+    _make_way(tree, parent, base, member, rules)
     os.mkdir(base, 0o700, dir_fd=parent)
     return True
 
@@ -192,20 +192,50 @@ def _in_the_way(member: Member, what: str) -> StateError:
 
 
 def _make_way(tree: tartree.Tree, parent: int, base: bytes, member: Member, rules: Rules) -> int:
-    """Remove what has the member's name. A descriptor of it if it is a regular file something is mounted on: it is written in place."""
+    """Remove what has the member's name. A descriptor of it if it is a regular file something is mounted on: it is written in place.
+
+    What is mounted and devices stay. The kernel would let us remove the name below a mount of another mount namespace, such as a running
+    container's, and takes the mount away with it.
+    """
+    in_place = _look(parent, base, member)
+    if in_place >= 0:
+        return in_place
     try:
         os.unlink(base, dir_fd=parent)
     except FileNotFoundError:
         pass
     except OSError as err:
-        if err.errno == errno.EBUSY and member.type == "0":
-            return libc.openat2(parent, os.fsdecode(base), os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY, 0, _NO_LINKS)
         if err.errno not in (errno.EISDIR, errno.EPERM) or not stat.S_ISDIR(os.stat(base, dir_fd=parent, follow_symlinks=False).st_mode):
             raise
         if not rules.overwrite:
             raise _in_the_way(member, "there is a directory of that name") from None
         trees.remove_tree(parent, os.fsdecode(base))
     return -1
+
+
+def _look(parent: int, base: bytes, member: Member) -> int:
+    """A descriptor for writing if what has the member's name is a mounted regular file, as the member is; -1 if it may be removed."""
+    name, mounted = os.fsdecode(base), False
+    try:
+        fd = libc.openat2(parent, name, os.O_PATH | os.O_NOFOLLOW, 0, _NO_LINKS | libc.RESOLVE_NO_XDEV)
+    except FileNotFoundError:
+        return -1
+    except OSError as err:
+        if err.errno != errno.EXDEV:
+            raise
+        mounted = True
+        fd = libc.openat2(parent, name, os.O_PATH | os.O_NOFOLLOW, 0, _NO_LINKS)
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise StateError(f"cannot write {show(member.name)}", "there is a device of that name", "choose another name")
+        if not mounted:
+            return -1
+        if stat.S_ISREG(mode) and member.type == "0":
+            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
+    raise StateError(f"cannot write {show(member.name)}", "something is mounted at that name", "choose another name")
 
 
 _NO_LINKS = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS | libc.RESOLVE_NO_SYMLINKS

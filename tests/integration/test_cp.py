@@ -99,6 +99,33 @@ def test_refusals(pyman: Run, box: str, files: Path) -> None:
     assert listing(pyman, "/tmp/dir")["dir/file"].isdir()
 
 
+def test_devices_and_mounts_stay(pyman: Run, image: str, files: Path) -> None:
+    """Neither is replaced by a file; into a mounted file is written, whether its container runs or not."""
+    shared = files / "shared"
+    shared.write_text("old")
+    os.mkfifo(files / "fifo")
+    pyman("create", "--name", "box", "--network", "none", "-v", "/vol", "-v", f"{shared}:/shared", image, "sleep", "600")
+    for running in (False, True):
+        shared.write_text("what was longer")
+        pyman("cp", "cp/file", "box:/shared")
+        assert shared.read_text() == "content", running
+        for name, kind, value in (("shared", tarfile.SYMTYPE, "x"), ("shared", tarfile.DIRTYPE, ""), ("vol", tarfile.REGTYPE, "x")):
+            data = archive((name, kind, value, 0))
+            said = pyman("cp", "--overwrite", "-", "box:/", input=data, text=False, rc=125).stderr
+            assert f"cannot write {name}: something is mounted" in str(said)
+        for place in ("cp/fifo", "/dev/null"):
+            assert "neither a directory nor a regular file" in pyman("cp", "box:/etc/passwd", place, rc=125).stderr
+        assert (files / "fifo").is_fifo()
+        pyman("start", "box")
+    assert "a device of that name" in pyman("cp", "cp/file", "box:/dev/null", rc=125).stderr
+    data = archive(("zero", tarfile.REGTYPE, "x", 0))
+    assert "a device of that name" in str(pyman("cp", "--overwrite", "-", "box:/dev", input=data, text=False, rc=125).stderr)
+    pyman("exec", "box", "sh", "-c", "test -c /dev/null && test -c /dev/zero && mkfifo /fifo && echo more >>/shared")
+    assert shared.read_text() == "contentmore\n"
+    pyman("cp", "cp/file", "box:/fifo")  # which Podman replaces, too
+    assert listing(pyman, "/fifo")["fifo"].isreg()
+
+
 def test_files_with_holes(pyman: Run, image: str, box: str, files: Path, base: Path) -> None:
     """A file of a terabyte that has 20 bytes takes no room on its way: in, out, within a container, exported, committed."""
     path = files / "sparse"
