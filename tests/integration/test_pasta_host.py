@@ -18,8 +18,9 @@ pyman() { setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all $PYMAN
 pyman pull -q oci:$LAYOUT:latest >/dev/null
 cat > serve.py <<'END'
 import socket, sys, threading
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.bind(("0.0.0.0", int(sys.argv[1])))
+sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+sock.bind(("::", int(sys.argv[1])))
 def stream():
     with socket.create_server(("0.0.0.0", int(sys.argv[1]))) as server:
         while True:
