@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HEAD = 4096  # bytes before the archive that tell what comes: {"name", "directory", "content"}
+_KERNEL = {fs.PROC_SUPER_MAGIC: "procfs", 0x62656572: "sysfs", 0x63677270: "cgroup2"}  # by linux/magic.h
 _FULL = ("dev", "proc", "sys")  # the kernel's, where a whole root is copied
 
 
@@ -129,6 +130,7 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
         fd = source.open(root, source.path)
     except OSError as err:
         raise cp_sides.not_found(source, err) from err
+    _check_size_is_known(source, fd)
     info = os.fstat(fd)
     directory = stat.S_ISDIR(info.st_mode)
     content = directory and (source.path.rpartition("/")[2] in (".", "") and os.path.basename(source.path.rstrip("/")) in ("", "."))
@@ -153,6 +155,17 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
     except BrokenPipeError as err:
         raise StorageError("cannot copy", "the other side has ended", errno=32) from err
     return left_out[:20]
+
+
+def _check_size_is_known(source: Side, fd: int) -> None:
+    """An archive has a file's size before its content. The kernel's own files say 0, or a page, whatever they hold. UsageError."""
+    kind = _KERNEL.get(fs.magic(fd))
+    if kind:
+        file = f"{source.path.rstrip('/')}/FILE" if stat.S_ISDIR(os.fstat(fd).st_mode) else source.path
+        hint = f"cat {file} >COPY, and copy that"
+        if source.container is not None:
+            hint = f"pyman exec {source.container.name} cat {file}"
+        raise UsageError(f"cannot copy {source.path}", f"it is in the kernel's {kind}, whose files do not tell their size", hint)
 
 
 def _unpack(dest: Side, in_fd: int, archive: bool, overwrite: bool, head: bool = True) -> list[str]:

@@ -126,6 +126,17 @@ def test_devices_and_mounts_stay(pyman: Run, image: str, files: Path) -> None:
     assert listing(pyman, "/fifo")["fifo"].isreg()
 
 
+def test_files_of_the_kernel(pyman: Run, image: str, files: Path) -> None:
+    """Their size is not known before they are read: no empty or padded copy of one is made."""
+    pyman("run", "-d", "--name", "box", "--network", "none", image, "sleep", "600")
+    for path in ("/proc/version", "/proc/sys/kernel", "/sys/kernel/fscaps", "/sys/fs/cgroup/cgroup.procs"):
+        for place in ("cp/copy", "-", "box:/copy"):
+            assert f"pyman exec box cat {path}" in pyman("cp", f"box:{path}", place, rc=125).stderr
+    assert not (files / "copy").exists()
+    assert "cat /proc/version >COPY" in pyman("cp", "/proc/version", "box:/copy", rc=125).stderr
+    assert "could not be found" in pyman("cp", "box:/copy", "cp/copy", rc=125).stderr
+
+
 def test_files_with_holes(pyman: Run, image: str, box: str, files: Path, base: Path) -> None:
     """A file of a terabyte that has 20 bytes takes no room on its way: in, out, within a container, exported, committed."""
     path = files / "sparse"
