@@ -87,7 +87,7 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
 
 def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     """What has a parser of its own."""
-    from pyman.engine import caps, devices, limits, logopts, mount_option, security, specgen
+    from pyman.engine import caps, devices, limits, logopts, mount_option, security, specgen, sysctls
     from pyman.monitor import terminal
     from pyman.runtime import program
 
@@ -98,7 +98,7 @@ def _parsed(opts: dict[str, Any], conf: dict[str, Any]) -> None:
         health.duration("--retry-delay", opts["retry_delay"])
     devices.entries(opts.get("device") or [])
     for item in opts.get("sysctl") or []:
-        specgen.sysctl(item)
+        sysctls.parse(item)
     for limit in specgen.rlimits(opts, {}) if opts.get("ulimit") else ():
         if limit["type"].removeprefix("RLIMIT_") not in program.RLIMITS:
             name = limit["type"].removeprefix("RLIMIT_").lower()

@@ -112,7 +112,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "namespaces": ns.entries,
             **({"uidMappings": ns.uid_mappings, "gidMappings": ns.gid_mappings} if ns.uid_mappings else {}),
             "devices": _devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
-            "sysctl": _sysctls([*_on_bridges(ctx), *(table.get("default_sysctls") or [])], list(opts.get("sysctl") or []), ns, ctx),
+            "sysctl": _sysctls(ctx, opts, table, ns),
             "resources": resources(opts),
             **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
@@ -232,44 +232,13 @@ def _devices(specs: list[str]) -> list[dict[str, Any]]:
     return devices.entries(specs)
 
 
-def sysctl(item: str) -> tuple[str, str]:
-    """The name and value of a --sysctl. UsageError: it has another form, or is none of a namespace's."""
-    key, separator, value = item.partition("=")
-    if not key or not separator:
-        raise UsageError(f"invalid value {item!r} for --sysctl", "the form is NAME=VALUE")
-    if not key.startswith(("net.", "fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")):
-        raise UsageError(
-            f"cannot set sysctl {key}",
-            "it belongs to the whole machine, not to a namespace",
-            "only net.*, fs.mqueue.* and kernel.{msg,sem,shm}* can be set for a container",
-        )
-    return key, value
+def _sysctls(ctx: SpecContext, opts: Any, table: dict[str, Any], ns: Any) -> dict[str, str]:
+    defaults, items = list(table.get("default_sysctls") or []), list(opts.get("sysctl") or [])
+    if not defaults and not items and ctx.network_mode != "bridge":
+        return {}
+    from pyman.engine import sysctls  # with networks or --sysctl only
 
-
-def _on_bridges(ctx: SpecContext) -> list[str]:
-    if ctx.network_mode != "bridge":
-        return []
-    from pyman.network import attachments  # with networks only
-
-    return attachments.sysctls()
-
-
-def _sysctls(defaults: list[str], items: list[str], ns: Any, ctx: SpecContext) -> dict[str, str]:
-    """--sysctl over the defaults; a default for a namespace the container shares is left out, an option is an error."""
-    result = {}
-    for item in [*(item for item in defaults if ns.own("network" if item.startswith("net.") else "ipc")), *items]:
-        key, value = sysctl(item)
-        if key.startswith("net."):
-            if not ns.own("network"):
-                raise UsageError(
-                    f"cannot set sysctl {key}",
-                    f"the container shares its network namespace (--network {ctx.network_mode})",
-                    "set it on the host",
-                )
-        elif not ns.own("ipc"):
-            raise UsageError(f"cannot set sysctl {key}", "the container shares its IPC namespace", "leave --ipc private")
-        result[key] = value
-    return result
+    return sysctls.entries(defaults, items, ns, ctx.network_mode)
 
 
 LIMITS = (
