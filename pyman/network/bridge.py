@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    # Sockets in the bridges' namespace and in the container's, and a descriptor of the latter.
+    Ends = tuple[_socket.socket, _socket.socket, int]
+
 
 class Job:
     """What B needs. keeper: None if it has to start one; life_fd: for that, the pipe's reading end; old_netns: of a killed keeper."""
@@ -104,15 +107,16 @@ def _run(job: Job, channel: _socket.socket) -> dict[str, Any]:
     libc.setns(theirs, libc.CLONE_NEWNET)
     inside = netlink.open_socket()
     netlink.set_up(inside, 1)
+    ends = (sock, inside, theirs)
     given = {attachment["interface"] for attachment in job.attachments}
     free = (f"eth{number}" for number in range(job.first, 1 << 16) if f"eth{number}" not in given)
     for number, (attachment, master) in enumerate(zip(job.attachments, masters)):
         if job.statuses:
-            mended = job.places and bridge_mend.port(sock, inside, theirs, attachment, master, number, job.others)
+            mended = job.places and bridge_mend.port(job, ends, attachment, master, number)
             statuses.append(mended or job.statuses[number])
             continue
         device = attachment["interface"] or next(free)
-        statuses.append(attach(sock, inside, theirs, attachment, master, job.first + number, device, job.others))
+        statuses.append(attach(job, ends, attachment, master, job.first + number, device))
     stages.reach("bridge:attached")
     warning = "; ".join(text for text in (*doubts, names.introduce(job, keeper, statuses)) if text)
     stages.reach("bridge:named")
@@ -199,20 +203,12 @@ def ensure_bridge(sock: _socket.socket, record: dict[str, Any], job: Job) -> str
     return warning
 
 
-def attach(
-    sock: _socket.socket,
-    inside: _socket.socket,
-    netns_fd: int,
-    attachment: dict[str, Any],
-    master: int,
-    number: int,
-    device: str,
-    others: Callable[[str], list[dict[str, Any]]],
-) -> dict[str, Any]:
-    """One pair of devices, with addresses and routes; the caller is in the container's network namespace, `sock` in the bridges'.
+def attach(job: Job, ends: Ends, attachment: dict[str, Any], master: int, number: int, device: str) -> dict[str, Any]:
+    """One pair of devices, with addresses and routes; the caller is in the container's network namespace.
 
-    attachment: as network/attachments.py's, with "record" and "addresses"; others: as Job's. Returns what the container got.
+    attachment: as network/attachments.py's, with "record" and "addresses". Returns what the container got.
     """
+    sock, inside, netns_fd = ends
     record = attachment["record"]
     mac = subnets.parse_mac(attachment["mac"]) if attachment["mac"] else bytes((os.urandom(1)[0] & 0xFC | 2,)) + os.urandom(5)
     try:
@@ -229,7 +225,7 @@ def attach(
         if not netlink.add_name(sock, peer, mark):
             from pyman.network import bridge_mend  # somebody keeps the namespace of a container that has ended
 
-            bridge_mend.take_over(sock, peer, mark, address["address"], record["name"], others)
+            bridge_mend.take_over(sock, peer, mark, address["address"], record["name"], job.others)
     places.take_no_advertisements(device)
     netlink.set_up(inside, index)
     netlink.wait_up(sock, peer)

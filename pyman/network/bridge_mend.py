@@ -118,19 +118,12 @@ def give_up(job: bridge.Job, report: dict[str, Any]) -> None:
             names.announce(report["keeper"])
 
 
-def port(
-    sock: _socket.socket,
-    inside: _socket.socket,
-    netns_fd: int,
-    attachment: dict[str, Any],
-    master: int,
-    number: int,
-    others: Callable[[str], list[dict[str, Any]]],
-) -> dict[str, Any]:
+def port(job: bridge.Job, ends: bridge.Ends, attachment: dict[str, Any], master: int, number: int) -> dict[str, Any]:
     """A container's place on a network as it was at its start: devices, addresses, routes; what it has there now.
 
-    The caller is in the container's network namespace, `sock` in the bridges'.
+    The caller is in the container's network namespace.
     """
+    sock, inside, _ = ends
     status = {key: value for key, value in attachment.items() if key not in ("record", "host_interface")}
     if "port" not in status:
         return status  # started by an older release
@@ -139,7 +132,7 @@ def port(
     except OSError as err:
         if err.errno != 19:  # ENODEV
             raise
-        return bridge.attach(sock, inside, netns_fd, attachment, master, number, status["interface"], others)
+        return bridge.attach(job, ends, attachment, master, number, status["interface"])
     index = netlink.peer_of(sock, status["port"])
     netlink.set_up(inside, index)
     places.add_addresses(inside, index, status["addresses"])
