@@ -145,7 +145,7 @@ class Container:
             return bool(state.get("lost") or state.get("waiter_pid")) and self._revived()
         same_boot = state.get("boot_id") == process.boot_id()
         record = self.exit_record()
-        if record is None and same_boot and process.alive(state["pid"], state["pid_start"]):
+        if record is None and same_boot and process.runs(state["pid"], state["pid_start"]):
             return False
         if record is None and same_boot and process.alive(state["monitor_pid"], state["monitor_start"]):
             return False  # init has ended, the monitor is still reading its last output

@@ -17,6 +17,9 @@ else:
     from pyman.linux import cabi as ctypes
 
 
+_PF_EXITING = 4  # among a task's flags since Linux 2.6
+
+
 def start_time(pid: int) -> int:
     """Start time of `pid` in clock ticks since boot (/proc/PID/stat, field 22); 0 if there is no such process.
 
@@ -24,6 +27,16 @@ def start_time(pid: int) -> int:
     """
     found = _stat(pid)
     return 0 if not found or found[1][0] in (b"Z", b"X") else int(found[1][19])
+
+
+def runs(pid: int, started: int) -> bool:
+    """As `alive`, and not on its way out.
+
+    The first process of a pid namespace is that until all others in there have been reaped. What was executed in there from outside has a
+    parent outside, in the end the host's first process, which may never reap it if the host is itself a container.
+    """
+    found = _stat(pid) if pid > 0 and started > 0 else None
+    return found is not None and found[1][0] not in (b"Z", b"X") and int(found[1][19]) == started and not int(found[1][6]) & _PF_EXITING
 
 
 def began(pid: int) -> float:

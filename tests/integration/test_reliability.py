@@ -231,6 +231,23 @@ def test_kill_of_exec(base: Path, pyman: Run, image: str, stage: str, whole: str
     pyman("rm", "-f", "-t", "0", "k")
 
 
+def test_kill_of_a_running_exec_and_the_monitor(pyman: Run, image: str, base: Path) -> None:
+    """Nobody reaps what was executed, as where the host's first process does not, and the container's first process waits for that."""
+    pyman("run", "-d", "--name", "k", *NONE, image, "sleep", "600")
+    script = "import ctypes, subprocess, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); "  # PR_SET_CHILD_SUBREAPER
+    script += "print(subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL).pid, flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", script, *command(), "exec", "k", "sleep", "601"]
+    with subprocess.Popen(argv, env=environment(base), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin and parent.stdout
+        client = int(parent.stdout.readline())
+        until(lambda: "sleep 601" in pyman("top", "k", "args").stdout)
+        os.kill(client, signal.SIGKILL)
+        kill_monitor(int(field(pyman, "k", "{{.State.ConmonPid}}")))
+        until(lambda: field(pyman, "k", "{{.State.Status}}") == "exited")
+        assert pyman("start", "k").stdout == "k\n" and pyman("exec", "k", "echo", "alive").stdout == "alive\n"
+        pyman("rm", "-f", "-t", "0", "k")
+
+
 def _with_everything_locked(base: Path, action: Callable[[], bool]) -> None:
     """Run `action` while all directories and lock files of the store are locked: it must not need one of them."""
     store, held = base / "home/.local/share/pyman", contextlib.ExitStack()
