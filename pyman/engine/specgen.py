@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import caps, env, mount_plan, namespaces, security
+from pyman.engine import caps, env, mount_plan, namespaces, security, sysctls
 from pyman.errors import MissingProgram, UsageError
 from pyman.linux import libc
 from pyman.state import fastjson
@@ -112,7 +112,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             "namespaces": ns.entries,
             **({"uidMappings": ns.uid_mappings, "gidMappings": ns.gid_mappings} if ns.uid_mappings else {}),
             "devices": _devices([*(table.get("devices") or []), *(opts.get("device") or [])]),
-            "sysctl": _sysctls(ctx, opts, table, ns),
+            "sysctl": sysctls.entries(list(table.get("default_sysctls") or []), list(opts.get("sysctl") or []), ns, ctx.network_mode),
             "resources": resources(opts),
             **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
@@ -230,15 +230,6 @@ def _devices(specs: list[str]) -> list[dict[str, Any]]:
     from pyman.engine import devices  # with --device only
 
     return devices.entries(specs)
-
-
-def _sysctls(ctx: SpecContext, opts: Any, table: dict[str, Any], ns: Any) -> dict[str, str]:
-    defaults, items = list(table.get("default_sysctls") or []), list(opts.get("sysctl") or [])
-    if not defaults and not items and ctx.network_mode != "bridge":
-        return {}
-    from pyman.engine import sysctls  # with networks or --sysctl only
-
-    return sysctls.entries(defaults, items, ns, ctx.network_mode)
 
 
 LIMITS = (
