@@ -104,9 +104,11 @@ def test_fifos_keep_nobody_waiting(pyman: Run, image: str, base: Path) -> None:
         for command in (("why", "dr-pipe"), ("inspect", "dr-pipe"), ("start", "-a", "dr-pipe"), ("rm", "dr-pipe")):
             assert "Traceback" not in pyman(*command, rc=None).stderr
         assert "dr-pipe" not in pyman("ps", "-a").stdout
+        pyman("rm", "-f", stranger.name)
+        assert not stranger.exists() and not os.path.lexists(store / "names" / stranger.name[:12])
     finally:
-        stranger.unlink()
-        (store / "events/events.log").unlink()
+        stranger.unlink(missing_ok=True)
+        (store / "events/events.log").unlink(missing_ok=True)
 
 
 def test_a_rename_that_cannot_be_written(pyman: Run, image: str, base: Path) -> None:
