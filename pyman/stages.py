@@ -89,6 +89,10 @@ PAUSE = (
     "pause:noted",  # the state says that the container is paused; it is not
     "pause:frozen",  # it is
 )
+RENAME = (
+    "rename:reserved",  # the new name leads to the container, too
+    "rename:saved",  # it is called so, and the old name still leads to it
+)
 STOP = (
     "stop:noted",  # the wish is written down; the container knows nothing of it
     "stop:signalled",  # its stop signal was sent
@@ -128,6 +132,7 @@ ALL = (
     + COMMIT
     + RUN
     + PAUSE
+    + RENAME
     + NETWORK
     + VOLUME
     + STOP

@@ -146,7 +146,11 @@ class Container:
         same_boot = state.get("boot_id") == process.boot_id()
         record = self.exit_record()
         if record is None and same_boot and process.runs(state["pid"], state["pid_start"]):
-            return False
+            if state["status"] != "paused":
+                return False
+            from pyman.engine import pause  # such a container only
+
+            return pause.goes_on(self)
         if record is None and same_boot and process.alive(state["monitor_pid"], state["monitor_start"]):
             return False  # init has ended, the monitor is still reading its last output
         if record is None:
@@ -271,7 +275,12 @@ def lookup(name_or_id: str) -> Container:
         except OSError:
             target = ""
         if _is_id(target) and os.path.exists(os.path.join(containers_dir(), target, "config.json")):
-            return Container(target)
+            if (found := Container(target)).name == name_or_id:
+                return found
+            from pyman.engine import rename  # while it is renamed, or after such a command was killed
+
+            if not rename.release_stale(found, name_or_id):
+                return found
     if name_or_id and _is_id(name_or_id):
         matches = [entry for entry in all_ids() if entry.startswith(name_or_id)]
         if len(matches) == 1:
@@ -284,8 +293,8 @@ def lookup(name_or_id: str) -> Container:
             )
     from pyman.engine import lost_state  # without a container, or a whole one, only
 
-    if found := lost_state.lookup(name_or_id):
-        return found
+    if lost := lost_state.lookup(name_or_id):
+        return lost
     raise NoSuchContainer(f"no container with name or ID {name_or_id!r} found", "no such container", "pyman ps -a lists the containers")
 
 

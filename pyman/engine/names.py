@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.container import all_ids, containers_dir, names_dir
-from pyman.errors import NameInUse, UsageError
+from pyman.engine.container import Container, all_ids, containers_dir, names_dir
+from pyman.errors import NameInUse, PymanError, UsageError
 from pyman.state.lock import Lock
 
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -92,6 +92,10 @@ def take(name: str, container_id: str, doing: str = "create container") -> None:
             if os.readlink(link) == container_id:
                 return
             continue
+        from pyman.engine import rename  # which may have been killed when it had given a container two
+
+        if _is_other(holder, name) and rename.release_stale(Container(holder), name):
+            continue
         raise NameInUse(
             f"cannot {doing} {name}",
             f"the name is already in use by container {holder[:12]}",
@@ -120,6 +124,13 @@ def release(name: str, container_id: str) -> None:
             os.unlink(link)
     except OSError:
         pass
+
+
+def _is_other(holder: str, name: str) -> bool:
+    try:
+        return Container(holder).name != name
+    except PymanError:
+        return False
 
 
 def _is_ghost(holder: str) -> bool:

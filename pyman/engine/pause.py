@@ -30,7 +30,7 @@ def freeze_locked(container: Container) -> None:
             "have cgroups delegated to you (a session or service of systemd's user manager does that), and start the container again",
             stage="cgroup",
         )
-    # Noted first: whoever is killed in between leaves a container that unpause takes care of, never one that is stuck in silence.
+    # Noted first: whoever is killed in between leaves a container that goes on, as the next look finds, never one that is stuck in silence.
     container.state["status"] = "paused"
     container.save()
     stages.reach("pause:noted")
@@ -62,3 +62,15 @@ def thaw_locked(container: Container) -> None:
     cgroup.freeze(str(container.state.get("cgroup") or ""), False)
     container.state["status"] = "running"
     container.save()
+
+
+def goes_on(container: Container) -> bool:
+    """Whether what is noted as paused is not: the command that noted it was killed before it froze it, or another one after it let it go on."""
+    from pyman.runtime import cgroup
+
+    if cgroup.read(str(container.state.get("cgroup") or ""), "cgroup.freeze").strip() != "0":
+        return False
+    container.state["status"] = "running"
+    if container.lock_fd >= 0:
+        container.save()
+    return True

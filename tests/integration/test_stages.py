@@ -201,10 +201,26 @@ def test_restart(pyman: Run, image: str, base: Path, stage: str) -> None:
 def test_pause(pyman: Run, image: str, base: Path, stage: str) -> None:
     pyman("run", "-d", "--name", "kept", "--network", "none", image, "sleep", "600")
     assert kill_at(base, stage, "pause", "kept") != 0
-    assert pyman("ps", "-a", "--format", "{{.State}}").stdout == "paused\n"
-    pyman("unpause", "kept")
-    assert pyman("exec", "kept", "echo", "alive").stdout == "alive\n"
+    frozen = stage == "pause:frozen"
+    assert pyman("ps", "-a", "--format", "{{.State}}").stdout == ("paused\n" if frozen else "running\n")
+    pyman("unpause" if frozen else "pause", "kept")
+    pyman("exec", "kept", "echo", "alive", rc=0 if frozen else 255)
     pyman("rm", "-f", "-t", "0", "kept")
+
+
+@pytest.mark.parametrize("stage", stages.RENAME)
+def test_rename(pyman: Run, image: str, base: Path, stage: str) -> None:
+    """It has one name, and the other one is free."""
+    pyman("create", "--name", "first", "--network", "none", image, "true")
+    assert kill_at(base, stage, "rename", "first", "second") != 0
+    name, other = ("first", "second") if stage == "rename:reserved" else ("second", "first")
+    assert pyman("ps", "-a", "--format", "{{.Names}}").stdout == f"{name}\n"
+    pyman("container", "exists", other, rc=1)
+    assert kill_at(base, stage, "rename", name, other) != 0
+    name, other = (name, other) if stage == "rename:reserved" else (other, name)
+    pyman("create", "--name", other, "--network", "none", image, "true")
+    pyman("rm", "first", "second")
+    settled(base, str(base / "home"))
 
 
 @pytest.mark.parametrize("whole", ["process", "group"])

@@ -282,4 +282,5 @@ def test_a_line_ends_once(pyman: Run, image: str) -> None:
     """Whether a template ends its line or not, as with Podman; a second line is a second line."""
     for words in (("images", "--filter", f"reference={image}"), ("image", "inspect", image), ("info",), ("version",)):
         one, two, three = (pyman(*words, "--format", "x{{/* */}}" + end).stdout for end in ("", "\\n", "\n\\n"))
-        assert (one, two, three) == ("x\n", "x\n", "x\n\n")
+        number = one.count("x")  # an image may have several names
+        assert number and (one, two, three) == ("x\n" * number, "x\n" * number, "x\n\n" * number)
