@@ -89,7 +89,7 @@ def stop_locked(
     facts = {}
     if seconds and not heeds(pid, stop_signal(container)):
         seconds = _in_vain(container, seconds, smart, warn)
-        facts = {"Deaf": True} if not seconds else {}
+        facts = {"Deaf": True}
     killed = False
     who = kill.caller()
     container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who, Command=errors.command, **facts)

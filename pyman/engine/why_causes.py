@@ -123,6 +123,9 @@ def _asked(run: Run) -> Cause | None:
     who = f" ({by})" if by else ""
     killed = run["signal"] == 9 or "SIGKILL" in (run.get("stopped_by") or "")
     name = signal_name(int(last.get("Signal") or 15))
+    if not killed and last.get("Deaf"):
+        sentence = f"ended by itself with exit code {run['exit_code']} while {verb}{who} waited: it has no handler for {name}"
+        return (kind, sentence, _said(last), "")
     if not killed:
         return (kind, f"was stopped by {verb}{who}: it heeded {name} and ended with exit code {run['exit_code']}", _said(last), "")
     if last.get("Timeout") == 0:

@@ -10,6 +10,7 @@ from pyman.engine import why_causes
 from pyman.linux import kmsg
 
 LIMITED = {"OOMKills": 2, "MemoryMax": 64 << 20, "MemoryPeak": 64 << 20}
+DEAF = [{"Status": "stop", "Signal": 15, "Timeout": 10, "Deaf": True, "By": "uid 1", "Time": "2026-01-01T00:00:00.1Z"}]
 UNHEALTHY = [{"Status": "stop", "Signal": 15, "By": "health check", "Time": "2026-01-01T00:00:00.1Z"}]
 
 
@@ -27,6 +28,7 @@ def run(**changes: Any) -> dict[str, Any]:
         ({"oom": True, "signal": 9, "exit_code": 137, "facts": {"OOMKills": 1, "MemoryMax": -1}}, "oom", ["memory ran out"]),
         ({"note": "the machine was restarted", "exit_code": 137}, "reboot", ["machine"]),
         ({"asked": UNHEALTHY, "signal": 15, "exit_code": 143}, "health", ["its health check", "heeded SIGTERM"]),
+        ({"asked": DEAF, "exit_code": 4}, "stopped", ["by itself with exit code 4", "no handler for SIGTERM"]),
         ({"signal": 11, "exit_code": 139}, "segfault", ["crashed", "SIGSEGV"]),
         ({"signal": 31, "exit_code": 159}, "seccomp", ["seccomp profile", "may not read"]),
         ({"signal": 31, "exit_code": 159, "denied": ["mkdir"]}, "seccomp", ["names the system call mkdir"]),
