@@ -128,6 +128,10 @@ def _from_state(kept: dict[str, Any], mine: list[Event], following: float) -> Ru
         "stopped_who": kept.get("stopped_who") or "",
         "stopped_with": kept.get("stopped_with") or "",
         "note": kept.get("note") or "",
+        # The log reaches back far enough, and has no start of this run: the command that was at it was killed.
+        "cut": bool(mine)
+        and mine[0]["Time"] < first
+        and not any(event["Status"] in ("start", "restart") and first <= event["Time"] <= last for event in mine),
         "timeout": 0,
         "tail": [],
         "room": -1,

@@ -69,6 +69,9 @@ def _lost(run: Run) -> Cause | None:
     if "restarted" in run["note"]:
         return ("reboot", "ended with the machine, which was restarted", ["the boot id is another one"], "")
     if "monitor" in run["note"]:
+        if run.get("cut"):
+            proof = ["the log of events has no start of this run, and its monitor left no exit record"]
+            return ("start-killed", "was not started wholly: the command that started it was killed", proof, "start it again")
         proof = ["its monitor left no exit record, and neither it nor the container's process is alive"]
         return ("monitor-killed", "ended when its monitor was killed from the host, and its exit code with it", proof, "")
     return None

@@ -27,6 +27,8 @@ def run(**changes: Any) -> dict[str, Any]:
         ({"oom": True, "signal": 9, "exit_code": 137}, "oom", ["memory ran out", "shares"]),
         ({"oom": True, "signal": 9, "exit_code": 137, "facts": {"OOMKills": 1, "MemoryMax": -1}}, "oom", ["memory ran out"]),
         ({"note": "the machine was restarted", "exit_code": 137}, "reboot", ["machine"]),
+        ({"note": "the monitor was killed", "exit_code": 137}, "monitor-killed", ["killed from the host"]),
+        ({"note": "the monitor was killed", "exit_code": 137, "cut": True}, "start-killed", ["the command that started it"]),
         ({"asked": UNHEALTHY, "signal": 15, "exit_code": 143}, "health", ["its health check", "heeded SIGTERM"]),
         ({"asked": DEAF, "exit_code": 4}, "stopped", ["by itself with exit code 4", "no handler for SIGTERM"]),
         ({"signal": 11, "exit_code": 139}, "segfault", ["crashed", "SIGSEGV"]),
