@@ -103,25 +103,14 @@ def _collect_unfinished(container: Container) -> None:
     except OSError:
         return
     try:
-        from pyman.engine import lost_removal, lost_state  # after a killed command only
+        from pyman.engine import lost_removal, lost_state, names  # after a killed command only
 
         if not lost_state.complete(container.dir):
             lost_removal.end_processes(container)
-            _release_names(container.id)
+            names.release_all(container.id)
             trash.discard(container.dir)
     finally:
         lock.release()
-
-
-def _release_names(container_id: str) -> None:
-    """The names a container has reserved, found the slow way: its state was never written."""
-    for name in names_given():
-        link = os.path.join(names_dir(), name)
-        try:
-            if os.readlink(link) == container_id:
-                os.unlink(link)
-        except OSError:
-            continue  # released just now
 
 
 def _collect_ended(container: Container) -> bool:

@@ -8,7 +8,7 @@ from pyman import errors, paths
 from pyman.engine import restart_policy
 from pyman.engine.container import Container
 from pyman.errors import StateError, UsageError
-from pyman.linux import libc, process
+from pyman.linux import process
 
 # signal(7), x86 and arm: names are accepted with and without SIG.
 SIGNALS = {
@@ -73,20 +73,9 @@ def send(container: Container, signum: int) -> bool:
     """Send a signal; false if init has ended meanwhile. The caller has synced the state."""
     state = container.state
     try:
-        pidfd = libc.pidfd_open(state["pid"])
-    except ProcessLookupError:
-        return False
-    try:
-        if not process.alive(state["pid"], state["pid_start"]):
-            return False
-        libc.pidfd_send_signal(pidfd, signum)
-        return True
-    except ProcessLookupError:
-        return False
+        return process.kill(state["pid"], state["pid_start"], signum)
     except PermissionError as err:
         raise StateError(
             f"cannot send signal {signum} to container {container.name}",
             "the kernel does not permit it: the container belongs to another user",
         ) from err
-    finally:
-        os.close(pidfd)

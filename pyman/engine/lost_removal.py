@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from pyman.engine import cgroups, lost_state, names, restart_policy, stop
 from pyman.engine.container import Container
 from pyman.errors import PymanError
-from pyman.linux import libc, process
+from pyman.linux import process
 from pyman.state import events, store
 from pyman.state.lock import Lock
 from pyman.storage import trash
@@ -23,26 +21,12 @@ def end_processes(container: Container) -> None:
     for pid, seconds in ((init, 0), (monitor, 5)):  # the monitor ends by itself, unless its policy lets it wait
         started = process.start_time(pid) if pid else 0
         if started and not (seconds and stop.wait_gone(pid, started, seconds)):
-            _kill(pid, started)
+            process.kill(pid, started)
             stop.wait_gone(pid, started, 30)
     try:
         cgroups.discard(container)
     except (PymanError, OSError):
         pass  # nothing that can be read says where it is
-
-
-def _kill(pid: int, started: int) -> None:
-    try:
-        pidfd = libc.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if process.alive(pid, started):
-            libc.pidfd_send_signal(pidfd, 9)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(pidfd)
 
 
 def clear(container: Container) -> bool:
@@ -56,9 +40,7 @@ def clear(container: Container) -> bool:
         pass  # it is no directory
     try:
         end_processes(container)
-        mine = [name for name, target in lost_state.all_names().items() if target == container.id]
-        for name in mine:
-            names.release(name, container.id)
+        mine = names.release_all(container.id)
         trash.discard(container.dir)
         trash.remove_tree(container.run_dir)
         events.emit("container", "remove", container.id, mine[0] if mine else "")

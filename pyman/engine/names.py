@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.engine.container import Container, all_ids, containers_dir, names_dir
-from pyman.errors import NameInUse, PymanError, UsageError
+from pyman.errors import NameInUse, UsageError
 from pyman.state.lock import Lock
 
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -94,7 +94,7 @@ def take(name: str, container_id: str, doing: str = "create container") -> None:
             continue
         from pyman.engine import rename  # which may have been killed when it had given a container two
 
-        if _is_other(holder, name) and rename.release_stale(Container(holder), name):
+        if rename.release_stale(Container(holder), name):
             continue
         raise NameInUse(
             f"cannot {doing} {name}",
@@ -126,11 +126,14 @@ def release(name: str, container_id: str) -> None:
         pass
 
 
-def _is_other(holder: str, name: str) -> bool:
-    try:
-        return Container(holder).name != name
-    except PymanError:
-        return False
+def release_all(container_id: str) -> list[str]:
+    """Give back all names that lead to a container, found the slow way: its state is not known. Which they were."""
+    from pyman.engine import lost_state  # for such containers only
+
+    mine = [name for name, target in lost_state.all_names().items() if target == container_id]
+    for name in mine:
+        release(name, container_id)
+    return mine
 
 
 def _is_ghost(holder: str) -> bool:

@@ -43,7 +43,7 @@ def release_stale(container: Container, name: str) -> bool:
     """Take `name` from a container that is called otherwise, since a rename was killed; false while one is at work, or if it is all it has."""
     lock = Lock(container.dir)
     try:
-        if not lock.try_acquire():
+        if container.name == name or not lock.try_acquire():
             return False
         container._state = None  # it may have been renamed meanwhile
         if container.name == name or os.readlink(os.path.join(names_dir(), container.name)) != container.id:

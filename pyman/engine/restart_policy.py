@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pyman.errors import PymanError, UsageError
-from pyman.linux import libc, process
+from pyman.linux import process
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -101,22 +101,11 @@ def cancel(container: Container) -> bool:
         return pending
     pid, started = state["waiter_pid"], state["waiter_start"]
     state["waiter_pid"] = state["waiter_start"] = 0
-    try:
-        pidfd = libc.pidfd_open(pid)
-    except ProcessLookupError:
+    if not process.kill(pid, started):
         return False
-    try:
-        if process.alive(pid, started):
-            libc.pidfd_send_signal(pidfd, 9)
-            import select  # only where a wait is ended
+    from pyman.engine import stop  # only where a wait is ended
 
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            poll.poll(30_000)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(pidfd)
+    stop.wait_gone(pid, started, 30)
     return True
 
 

@@ -50,6 +50,23 @@ def alive(pid: int, started: int) -> bool:
     return pid > 0 and started > 0 and start_time(pid) == started
 
 
+def kill(pid: int, started: int, number: int = 9) -> bool:
+    """Send a signal to the process that started at `started`, and to none that has its number by now; false if it has ended. PermissionError."""
+    try:
+        pidfd = libc.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not alive(pid, started):
+            return False
+        libc.pidfd_send_signal(pidfd, number)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+
+
 def state(pid: int) -> str:
     """What a process does, as ps has it (R, S, D, T stopped, t traced, Z); empty if there is none."""
     found = _stat(pid)
