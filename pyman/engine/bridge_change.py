@@ -11,7 +11,7 @@ from pyman.engine.container import RUNNING, Container
 from pyman.engine.plan import Plan
 from pyman.errors import NetworkError
 from pyman.linux import process
-from pyman.network import bridge, bridged, ipam
+from pyman.network import bridge, bridged, ipam, names
 from pyman.rootless import userns
 
 TYPE_CHECKING = False
@@ -63,7 +63,7 @@ def mend(container: Container, records: list[dict[str, Any]], conf: dict[str, An
     made = Plan()
     made.container, made.conf, made.opts = container, conf, {}
     job = bridge.Job(container.id, container.name, container.config["options"].get("hostname") or "", conf)
-    job.dns = [server for server in container.config["options"].get("dns") or [] if server != "none"]
+    job.dns = names.asked_for(container.config["options"])
     asked = {entry["name"]: entry["host_interface"] for entry in networks.attached_to(container)}
     job.attachments = [
         {**status, "record": record, "host_interface": asked.get(status["name"], "")}

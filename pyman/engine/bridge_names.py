@@ -30,7 +30,7 @@ def _entries(conf: dict[str, Any]) -> Iterator[Entry]:
             if not state or state["status"] not in RUNNING or not process.alive(state["pid"], state["pid_start"]):
                 continue
             options = container.config["options"]
-            servers = [server for server in options.get("dns") or [] if server != "none"]
+            servers = names.asked_for(options)
             for status in state.get("attached") or []:
                 if status["dns"] and status["addresses"]:
                     known = names.known_as(container.id, container.name, options.get("hostname") or "", status["aliases"])

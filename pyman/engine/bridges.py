@@ -9,7 +9,7 @@ from pyman.engine import bridge_keeper, bridge_leases, networks
 from pyman.engine.container import Container
 from pyman.engine.plan import Plan
 from pyman.errors import NoSuchObject
-from pyman.network import bridge, config, uplink
+from pyman.network import bridge, config, names, uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def claim(made: Plan, container: Container) -> int:
 def claim_for(made: Plan, container: Container, first: int | None = None) -> int:
     """As `claim`; first: number of the first device, for a container that has some already."""
     job = bridge.Job(container.id, container.name, made.opts.get("hostname") or "", made.conf)
-    job.dns = [server for server in made.opts.get("dns") or [] if server != "none"]
+    job.dns = names.asked_for(made.opts)
     job.attachments, job.first, job.others = made.attachments, first or 0, bridge_keeper.statuses_on
 
     def lease() -> None:

@@ -1,6 +1,6 @@
 """What the records of a container hold at their top, by key: one in which something is of another kind, or missing, is damaged. Any process.
 
-It is looked at whenever they are read, so only what costs nothing is here; the rest is in engine/damaged_records.py.
+It is looked at whenever they are read, so only what costs nothing is here; the rest is in engine/record_depths.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.container import RUNNING, Container, containers_dir
+from pyman.engine.container import RUNNING, Container, all_ids
 from pyman.engine.record_kinds import CONFIG_KINDS, EXIT_KINDS, STATE_KINDS
 from pyman.errors import UNEXPECTED, PymanError, StorageError
 from pyman.state import store
@@ -77,7 +77,7 @@ def explained(err: Exception) -> PymanError | None:
     """The error that tells which record a command has failed at; None if all are what they should be."""
     from pyman.engine import record_depths  # after a failure only
 
-    for container in _all():
+    for container in map(Container, sorted(all_ids())):
         try:
             for name, kinds in _RECORDS.items():
                 store.read_json(os.path.join(container.dir, name), kinds)
@@ -96,10 +96,3 @@ def explained(err: Exception) -> PymanError | None:
     except UNEXPECTED:
         pass
     return None
-
-
-def _all() -> list[Container]:
-    try:
-        return [Container(entry) for entry in sorted(os.listdir(containers_dir()))]
-    except OSError:
-        return []

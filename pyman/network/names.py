@@ -84,6 +84,11 @@ def _servers_text(servers: list[str]) -> str:
     return "".join(f"nameserver {server}\n" for server in servers)
 
 
+def asked_for(options: dict[str, Any]) -> list[str]:
+    """The servers that --dns has given a container."""
+    return [server for server in options.get("dns") or [] if server != "none"]
+
+
 def _reached(servers: list[str]) -> list[str]:
     keeper = uplink.remembered() if servers else None
     return hosts.reached_by(list(keeper.get("dns") or []), servers) if isinstance(keeper, dict) else servers
