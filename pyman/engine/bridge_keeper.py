@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine.container import RUNNING, containers_dir
+from pyman.engine import running
 from pyman.engine.plan import Plan
 from pyman.errors import MissingProgram, PymanError, StateError
 from pyman.linux import process
 from pyman.network import bridge, config, firewall, helper, names, uplink
 from pyman.rootless import userns
-from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def _find_keeper(made: Plan, job: bridge.Job) -> int:
     The plan gets an end of the keeper's pipe.
     """
     keeper = uplink.find([])
-    states = [] if keeper else [state for state in _running_states() if state.get("keeper")]
+    states = [] if keeper else [state for _, state in running.recorded() if state.get("keeper")]
     noted = [state["keeper"] for state in states]
     keeper = keeper or uplink.find(noted) or uplink.search(noted)
     if keeper:
@@ -145,23 +144,9 @@ def _restore(conf: dict[str, Any]) -> None:
     bridge_names.register_all(conf)
 
 
-def _running_states() -> list[dict[str, Any]]:
-    """The states of all running containers, read without a change to any: the caller holds the networks' lock."""
-    found = []
-    for entry in os.listdir(containers_dir()) if os.path.isdir(containers_dir()) else ():
-        try:
-            state = store.read_json(os.path.join(containers_dir(), entry, "state.json"))
-        except PymanError:
-            continue
-        if state and state["status"] in RUNNING:
-            found.append(state)
-    return found
-
-
 def statuses_on(network: str) -> list[dict[str, Any]]:
     """What running containers have on a network, those aside whose end nobody has noted yet."""
-    living = [state for state in _running_states() if process.alive(state["pid"], state["pid_start"])]
-    return [status for state in living for status in state.get("attached") or [] if status["name"] == network]
+    return [status for _, state in running.living() for status in state.get("attached") or [] if status["name"] == network]
 
 
 def take_down(record: dict[str, Any]) -> None:

@@ -5,14 +5,11 @@ The caller holds the networks' lock, where something is written.
 
 from __future__ import annotations
 
-import os
-
 from pyman.config import containers as containers_conf
-from pyman.engine.container import RUNNING, Container, all_ids
+from pyman.engine import running
+from pyman.engine.container import Container
 from pyman.errors import PymanError
-from pyman.linux import process
 from pyman.network import config, names
-from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +21,8 @@ if TYPE_CHECKING:
 
 def _entries(conf: dict[str, Any]) -> Iterator[Entry]:
     """(network's record, container's id, its line) of all running containers, whose own locks are not needed."""
-    for container in map(Container, all_ids()):
+    for container, state in running.living():
         try:
-            state = store.read_json(os.path.join(container.dir, "state.json"))
-            if not state or state["status"] not in RUNNING or not process.alive(state["pid"], state["pid_start"]):
-                continue
             options = container.config["options"]
             servers = names.asked_for(options)
             for status in state.get("attached") or []:

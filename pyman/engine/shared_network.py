@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import dependencies
-from pyman.engine.container import RUNNING, Container, all_ids
-from pyman.errors import PymanError
+from pyman.engine import dependencies, running
+from pyman.engine.container import RUNNING, Container
 from pyman.linux import process
 from pyman.network import bridge_visits, subnets
 from pyman.rootless import userns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MARK = "shared-netns"
 
@@ -28,30 +31,17 @@ def sharers(container: Container) -> list[Container]:
     return found
 
 
-def _running() -> list[Container]:
-    """All containers that run as far as their states say, none of which is changed: the caller may hold the networks' lock."""
-    found = []
-    for container_id in all_ids():
-        container = Container(container_id)
-        try:
-            if container.state["status"] in RUNNING:
-                found.append(container)
-        except PymanError:
-            continue  # being made or removed, or damaged
-    return found
-
-
 def note(netns_fd: int) -> None:
     """Somebody joins a namespace by a path: remember it for the container whose it is."""
     inode = os.fstat(netns_fd).st_ino
-    for container in _running():
-        if container.state.get("attached") and _netns_of(container) == inode:
+    for container, state in running.recorded():
+        if state.get("attached") and _netns_of(state) == inode:
             os.close(os.open(os.path.join(container.dir, _MARK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _netns_of(container: Container) -> int:
+def _netns_of(state: dict[str, Any]) -> int:
     try:
-        return os.stat(f"/proc/{container.state['pid']}/ns/net").st_ino
+        return os.stat(f"/proc/{state['pid']}/ns/net").st_ino
     except OSError:
         return 0
 
@@ -61,13 +51,13 @@ def separate(container: Container) -> None:
     macs = [subnets.parse_mac(status["mac"]) for status in container.state.get("attached") or [] if status["mac"]]
     mark = os.path.join(container.dir, _MARK)
     marked = os.path.exists(mark)
-    others = _running() if marked else sharers(container)
+    others = running.recorded() if marked else ((other, other.state) for other in sharers(container))
     seen: set[int] = set()
-    for other in others:
-        inode = _netns_of(other)
+    for other, state in others:
+        inode = _netns_of(state)
         if other.id != container.id and macs and inode and inode not in seen:
             seen.add(inode)
-            _take_away(other, macs)
+            _take_away(state, macs)
     if marked:
         try:
             os.unlink(mark)
@@ -75,9 +65,8 @@ def separate(container: Container) -> None:
             pass  # another command was at it, too
 
 
-def _take_away(other: Container, macs: list[bytes]) -> None:
+def _take_away(state: dict[str, Any], macs: list[bytes]) -> None:
     """Delete the devices with those addresses from a running container's network namespace, in a child in U1."""
-    state = other.state
     owner = userns.userns_of(state["monitor_pid"], state["monitor_start"])
     netns = -1
     try:
