@@ -482,12 +482,13 @@ static void write_event(const char *status, const char *facts)
         event = renamed;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
-    snprintf(head, sizeof head, ",\"Type\":\"container\",\"Status\":\"%s\",\"Time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ\"%s}\n", status,
-             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec, facts);
-    struct iovec parts[3] = {{"{", 1}, {(char *)event, strlen(event)}, {head, strlen(head)}};
+    snprintf(head, sizeof head, ",\"Type\":\"container\",\"Status\":\"%s\",\"Time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ\"", status,
+             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);
+    struct iovec parts[] = {{"{", 1}, {(char *)event, strlen(event)}, {head, strlen(head)}, {(char *)facts, strlen(facts)}, {"}\n", 2}};
+    ssize_t whole = (ssize_t)(3 + parts[1].iov_len + parts[2].iov_len + parts[3].iov_len);
     fd = open(events_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-    n = fd >= 0 ? writev(fd, parts, 3) : 0;
-    if (n > 0 && n < (ssize_t)(1 + parts[1].iov_len + parts[2].iov_len) && write(fd, "\n", 1) < 0)
+    n = fd >= 0 ? writev(fd, parts, 5) : 0;
+    if (n > 0 && n < whole && write(fd, "\n", 1) < 0)
         note("events"); /* a full disk has cut the line */
     if (fd >= 0)
         close(fd);

@@ -75,7 +75,7 @@ def check(opts: dict[str, Any], image: dict[str, Any]) -> bool:
 
 
 def log(opts: dict[str, Any]) -> tuple[str, int, int]:
-    """(destination: local, events_logger or a directory; entries kept; bytes kept of each one's output; 0: no limit). UsageError."""
+    """(destination: local, events_logger or a directory; entries kept; bytes kept of each one's output; 0: what the monitor has room for). UsageError."""
     where = str(opts.get("health_log_destination") or "local")
     if where not in DESTINATIONS:
         if not os.path.isdir(where):

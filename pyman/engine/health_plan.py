@@ -11,7 +11,7 @@ from pyman.config import containers as containers_conf
 from pyman.engine import health, health_state, stop
 from pyman.linux import caps, seccomp
 from pyman.runtime import program
-from pyman.state import events, fastjson
+from pyman.state import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pyman.engine.container import Container
 
 _MILLISECOND = 10**6  # nanoseconds
-_MAX_KEPT = 100  # entries of the last run's log that are kept
 
 
 def path(container: Container) -> str:
@@ -41,9 +40,9 @@ def write(container: Container, opts: dict[str, Any], spec: dict[str, Any], rest
         except FileNotFoundError:
             pass
         return 0
-    log = health_state.begin(container) if restart else []
+    if restart:
+        health_state.begin(container)
     records = [*_commands(check or {}, startup), *_settings(container, opts, check or {}, startup), *_process(opts, spec)]
-    records += [("L", fastjson.dumps(entry).encode()) for entry in log[-_MAX_KEPT:]]
     data = b"".join(kind.encode() + len(value).to_bytes(4, "little") + value + b"\0" for kind, value in records)
     _write(path(container), data)
     return 2 if health.action(opts) == "restart" or (startup or {}).get("Retries") else 1

@@ -25,13 +25,9 @@ def path(container_id: str) -> str:
     return os.path.join(containers_dir(), container_id, "health.json")
 
 
-def begin(container: Container) -> list[Any]:
-    """The container is about to start: its status is `starting`. Returns the log of its last run. StorageError."""
-    last = _read(container.id)
-    log = last.get("Log")
-    log = log if isinstance(log, list) else []
-    store.write_json(path(container.id), {"Status": "starting", "FailingStreak": 0, "Log": log or None})
-    return log
+def begin(container: Container) -> None:
+    """The container is about to start, or gets its first check: its status is `starting`, and no check of this run has ended. StorageError."""
+    store.write_json(path(container.id), {"Status": "starting", "FailingStreak": 0, "Log": None})
 
 
 def _read(container_id: str) -> dict[str, Any]:

@@ -71,6 +71,7 @@ static size_t check_length, check_room;
 static long long check_due = -1, check_deadline = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
 static long long check_slow = -1; /* from when on what the check writes is read while it runs */
 static struct timespec check_began;
+static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
 static int waiters[MAX_WAITERS], n_waiters;
 static const char *health_action_taken = "";
 static char **health_argv; /* the monitor's arguments */
@@ -83,11 +84,16 @@ static long long check_timeout(void)
 static void notify_healthy(void);
 static void checker_read(void);
 
+static long long milliseconds(struct timespec moment)
+{
+    return moment.tv_sec * 1000LL + moment.tv_nsec / 1000000;
+}
+
 static long long now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+    return milliseconds(now);
 }
 
 /* A time as RFC 3339, in nanoseconds and without its zone. */
@@ -145,21 +151,6 @@ static void plan_setting(const char *name, const char *value)
     }
 }
 
-static void entry_add(struct entry *entry);
-
-/* A result of the last run, as it stands in the file. */
-static void entry_load(const char *text, size_t length)
-{
-    const char *result = strstr(text, "\"ExitCode\"");
-    struct entry *entry = result ? malloc(sizeof *entry + length + 1) : NULL;
-    if (!entry)
-        return;
-    memcpy(entry->text, text, length + 1);
-    entry->length = length;
-    entry->result = entry->text + (result - text);
-    entry_add(entry);
-}
-
 static int plan_record(char kind, char *data, uint32_t length, int counts[3], int pass)
 {
     char *equals;
@@ -175,8 +166,6 @@ static int plan_record(char kind, char *data, uint32_t length, int counts[3], in
         return 0;
     if (kind == 'c') {
         plan.cwd = data;
-    } else if (kind == 'L') {
-        entry_load(data, length);
     } else if (kind == 'g' && plan.n_groups < MAX_GROUPS) {
         plan.groups[plan.n_groups++] = (gid_t)strtoul(data, NULL, 10);
     } else if (kind == 'l' && plan.n_rlimits < MAX_RLIMITS) {
@@ -339,39 +328,42 @@ static void entry_add(struct entry *entry)
     }
 }
 
-/* Notes one result; true if it tells something that the one before did not. */
-static int entry_note(long long exit_code)
+/* One result as JSON, with the first `output` bytes of what the check wrote: at most 384 bytes and six for each of them. */
+static size_t entry_text(char *text, struct timespec end, long long exit_code, size_t output)
 {
     char from[128], to[128];
-    struct timespec end;
-    clock_gettime(CLOCK_REALTIME, &end);
     stamp_at(from, sizeof from, check_began);
     stamp_at(to, sizeof to, end);
+    size_t n = (size_t)sprintf(text, "{\"Start\":\"%sZ\",\"End\":\"%sZ\",\"ExitCode\":%lld,\"Output\":\"", from, to, exit_code);
+    n += json_text(text + n, check_output, output);
+    return n + (size_t)sprintf(text + n, "\"}");
+}
+
+/* Notes one result; true if it tells something that the one before did not. */
+static int entry_note(struct timespec end, long long exit_code)
+{
     struct entry *entry = malloc(sizeof *entry + 384 + check_length * 6), *last = NULL;
     if (!entry)
         return 0;
     for (struct entry *e = entries; e; e = e->next)
         last = e;
-    int n = sprintf(entry->text, "{\"Start\":\"%sZ\",\"End\":\"%sZ\",\"ExitCode\":%lld,", from, to, exit_code);
+    entry->length = entry_text(entry->text, end, exit_code, check_length);
     entry->result = strstr(entry->text, "\"ExitCode\"");
-    n += sprintf(entry->text + n, "\"Output\":\"");
-    size_t length = (size_t)n + json_text(entry->text + n, check_output, check_length);
-    length += (size_t)sprintf(entry->text + length, "\"}");
-    entry->length = length;
     int news = !last || strcmp(last->result, entry->result) != 0;
     entry_add(entry);
     return news;
 }
 
-/* The facts of Podman's event; what the check wrote only where the log of events is its destination. */
-static void health_event(long long exit_code)
+/* The facts of Podman's event; the result itself, as a text of JSON, only where the log of events is its destination. */
+static void health_event(struct timespec end, long long exit_code)
 {
-    char facts[8192];
-    int n = snprintf(facts, 256, ",\"HealthStatus\":\"%s\",\"HealthFailingStreak\":%lld", health_status, failing_streak);
+    enum { MOST = 1024 };
+    static char text[384 + 6 * MOST], facts[256 + 2 * sizeof text];
+    size_t n = (size_t)snprintf(facts, 256, ",\"HealthStatus\":\"%s\",\"HealthFailingStreak\":%lld", health_status, failing_streak);
     if (plan.events == 2) {
-        n += sprintf(facts + n, ",\"HealthLog\":\"");
-        n += (int)json_text(facts + n, check_output, check_length < 1024 ? check_length : 1024);
-        n += sprintf(facts + n, "\",\"HealthExitCode\":%lld", exit_code);
+        n += (size_t)sprintf(facts + n, ",\"HealthLog\":\"");
+        n += json_text(facts + n, text, entry_text(text, end, exit_code, check_length < MOST ? check_length : MOST));
+        n += (size_t)sprintf(facts + n, "\"");
     }
     facts[n] = 0;
     write_event("health_status", facts);
@@ -421,11 +413,10 @@ static void status_set(const char *status)
         notify_healthy();
 }
 
+/* Whether the check began in it: however long it took, the container was starting when it was asked. */
 static int in_start_period(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - began.tv_sec) * 1000LL + (now.tv_nsec - began.tv_nsec) / 1000000 < plan.start_period;
+    return check_began_ms - milliseconds(began) < plan.start_period;
 }
 
 static void check_answer(const char *word)
@@ -447,6 +438,8 @@ static void check_done(long long exit_code)
     const char *before = health_status, *answer = "healthy";
     long long streak = failing_streak, action = ACTION_NONE;
     int again = 0;
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
     check_pid = 0;
     if (plan.divides)
         checker_end(); /* a process in the container's own group keeps systemd from giving controllers to the groups below it */
@@ -475,13 +468,13 @@ static void check_done(long long exit_code)
             action = plan.action;
         }
     }
-    int news = entry_note(exit_code) | (health_status != before) | (failing_streak != streak);
+    int news = entry_note(end, exit_code) | (health_status != before) | (failing_streak != streak);
     if (news || plan.destination)
         state_write();
     else
         health_stale = 1;
     if (plan.events == 2 || (plan.events && health_status != before))
-        health_event(exit_code);
+        health_event(end, exit_code);
     check_answer(check_timed_out ? "timeout" : answer);
     reach("monitor:checked");
     long long interval = check_is_startup && !startup_passed ? plan.startup_interval : plan.interval;
@@ -781,6 +774,7 @@ static void check_start(void)
     check_due = -1;
     n_gone = 0;
     clock_gettime(CLOCK_REALTIME, &check_began);
+    check_began_ms = now_ms();
     int error = checker_start();
     if (error || pipe2(pipes, O_CLOEXEC) < 0) {
         check_impossible(strerror(error ? error : errno));
@@ -882,6 +876,8 @@ static void health_load(void)
     health_on = plan_read() == 0;
     if (!health_on)
         return;
+    if (!was_on && health_init_fd >= 0)
+        state_write(); /* it was switched off for a while: what this run's checks had found by then */
     if (health_init_fd < 0) {
         health_init_fd = (int)syscall(SYS_pidfd_open, health_init, 0);
         health_cgroup_fd = health_cgroup ? open(health_cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;

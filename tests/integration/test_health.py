@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import os
 import signal
@@ -34,6 +35,12 @@ def test_the_field_s_older_name(pyman: Run, image: str) -> None:
     assert field(pyman, "h", "{{.State.Healthcheck.Status}}") == field(pyman, "h", "{{.State.Health.Status}}") != ""
     assert "Healthcheck" not in json.loads(field(pyman, "h", "{{json .State}}"))
     assert field(pyman, "h", "{{.HostConfig.LogConfig.Size}}") == "-1B"
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of a time as inspect writes it."""
+    when, _, fraction = text.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(when, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or 0}")
 
 
 def status(pyman: Run, name: str = "h") -> str:
@@ -72,8 +79,7 @@ def test_by_hand(pyman: Run, image: str) -> None:
     assert pyman("ps", "-a", "--format", "{{.Status}}").stdout.strip().endswith("(healthy)")
     assert "not running" in pyman("healthcheck", "run", "h", rc=125).stderr
     pyman("start", "h")
-    again = health(pyman)
-    assert again["Status"] == "starting" and len(again["Log"]) == 5, "the last run's log tells why it ended"
+    assert health(pyman) == {"Status": "starting", "FailingStreak": 0, "Log": None}, "the last run's results are not this one's"
     assert "no such container" in pyman("healthcheck", "run", "nosuch", rc=125).stderr
     start(pyman, image, name="none")
     assert "no health check" in pyman("healthcheck", "run", "none", rc=125).stderr
@@ -105,6 +111,41 @@ def test_the_start_period_counts_no_failure(pyman: Run, image: str) -> None:
     pyman("exec", "h", "touch", "/ok")
     pyman("healthcheck", "run", "h")
     assert status(pyman) == "healthy"
+
+
+def test_a_check_belongs_to_the_period_in_which_it_began(pyman: Run, image: str) -> None:
+    """However long it takes: the container was starting when it was asked."""
+    script = "while [ ! -e /go ]; do sleep 0.05; done; false"
+    options = ("--health-interval", "1h", "--health-retries", "1", "--health-start-period", "2s")
+    start(pyman, image, "--health-cmd", script, *options)  # the first one begins with the container
+    until(lambda: time.time() - moment(field(pyman, "h", "{{json .State.StartedAt}}").strip('"')) > 2.2)
+    pyman("exec", "h", "touch", "/go")
+    until(lambda: health(pyman)["Log"])
+    found = health(pyman)
+    late = moment(found["Log"][0]["Start"]) - moment(field(pyman, "h", "{{json .State.StartedAt}}").strip('"')) > 1.9
+    assert late or (found["Status"], found["FailingStreak"]) == ("starting", 0)
+    pyman("healthcheck", "run", "h", rc=1)
+    assert (status(pyman), health(pyman)["FailingStreak"]) == ("unhealthy", 2 if late else 1)
+
+
+def test_switched_off_and_on_again(pyman: Run, image: str) -> None:
+    """The results of this run stay, each one once and in their order; those of the last one do not."""
+    start(pyman, image, *by_hand("cat /n"))
+
+    def checked(text: str) -> list[str]:
+        pyman("exec", "h", "sh", "-c", f"echo {text} >/n")
+        pyman("healthcheck", "run", "h")
+        return [entry["Output"].strip() for entry in health(pyman)["Log"]]
+
+    assert [checked("a1"), checked("a2")] == [["a1"], ["a1", "a2"]]
+    pyman("update", "--no-healthcheck", "h")
+    assert json.loads(field(pyman, "h", "{{json .State}}")).get("Health") is None
+    pyman("update", "--health-cmd", "cat /n", "h")
+    until(lambda: status(pyman) == "healthy")
+    assert checked("a3") == ["a1", "a2", "a3"]
+    pyman("restart", "-t", "0", "h")
+    assert health(pyman)["Log"] is None
+    assert checked("b1") == ["b1"]
 
 
 def test_a_check_that_takes_too_long_is_killed_with_its_children(pyman: Run, image: str) -> None:
@@ -146,11 +187,16 @@ def test_destinations(pyman: Run, image: str, base: Path, tmp_path: Path) -> Non
     start(pyman, image, *by_hand("echo hello", "--health-log-destination", "events_logger"), name="logged")
     for _ in range(2):
         pyman("healthcheck", "run", "logged")
-    lines = [
-        line
-        for line in pyman("events", "--stream=false", "--filter", "container=logged", "--filter", "event=health_status").stdout.splitlines()
-    ]
-    assert len(lines) == 2 and all("health_log=hello" in line for line in lines)
+    asked = ("events", "--stream=false", "--filter", "container=logged", "--filter", "event=health_status")
+    lines = pyman(*asked).stdout.splitlines()
+    written = [line.split("health_log=")[1].rsplit("}", 1)[0] + "}" for line in lines]
+    assert [json.loads(text) for text in written] == health(pyman, "logged")["Log"], lines
+    assert json.loads(written[1])["Output"] == "hello\n"
+    # The worst of what may be written: all of it takes six times its room, and is kept in one line.
+    pyman("update", "--health-cmd", "head -c 3000 /dev/zero", "--health-interval", "disable", "--health-max-log-size", "0", "logged")
+    pyman("healthcheck", "run", "logged")
+    last = pyman(*asked).stdout.splitlines()[2:]
+    assert len(last) == 1 and json.loads(last[0].split("health_log=")[1].rsplit("}", 1)[0] + "}")["Output"] == "\0" * 1024
     assert field(pyman, "logged", "{{.Config.HealthLogDestination}}") == "events_logger"
 
 
