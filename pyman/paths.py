@@ -9,6 +9,8 @@ import os
 
 from pyman.errors import MissingProgram, StorageError
 
+umask = 0o022  # the caller's; all that pyman makes is made with this one
+
 
 def home() -> str:
     """The caller's home directory: $HOME, else the password database."""

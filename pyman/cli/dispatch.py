@@ -124,6 +124,8 @@ def _run(argv: list[str]) -> int:
         from pyman.linux import sealed
 
         sealed.ensure()
+    # What the user takes from others is for his own programs (unshare); what he gives to them a container's processes would have, too.
+    paths.umask = os.umask(0o022)
     if os.geteuid() == 0:
         from pyman.rootless import asroot
 

@@ -155,6 +155,8 @@ def _resolve_user(process: dict[str, Any], container: Container, opts: dict[str,
         os.close(root_fd)
     if idmap.load_idmap().single:
         user["additionalGids"] = []  # no group can be set in such a user namespace
+    if "umask" in process["user"]:
+        user["umask"] = process["user"]["umask"]
     process["user"] = user
     if not any(entry.startswith("HOME=") for entry in opts.get("env") or []):
         process["env"] = [*(entry for entry in process["env"] if not entry.startswith("HOME=")), f"HOME={user['home'] or '/'}"]

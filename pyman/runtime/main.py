@@ -183,7 +183,7 @@ def _run(settings: dict[str, Any], rest: list[str]) -> int:
         raise UsageError(
             f"wrong number of arguments for {verb}", f"usage: pyman-runtime {verb} {arguments.POSITIONALS.get(verb, '')}".rstrip()
         )
-    os.umask(os.umask(0o022) & 0o077)  # our own files are ours to read, whatever the caller takes from others
+    os.umask(0o022)  # directories made in the container's root are for all its users, whatever the caller takes from others or gives them
     if verb in ("create", "run", "start", "exec"):
         if os.stat("/proc/self/exe").st_uid != 0 or os.getuid() == 0:
             from pyman.linux import sealed

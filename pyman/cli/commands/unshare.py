@@ -24,6 +24,7 @@ def main(opts: Any, args: list[str]) -> int:
     def body() -> int:
         os.environ["CONTAINERS_GRAPHROOT"] = paths.graphroot()
         os.environ["CONTAINERS_RUNROOT"] = paths.runroot()
+        os.umask(paths.umask)
         try:
             os.execvp(command[0], command)
         except FileNotFoundError:
