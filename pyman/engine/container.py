@@ -106,6 +106,10 @@ class Container:
         return self._lock.fd if self._lock else -1
 
     def __enter__(self) -> Container:
+        self.lock()
+        return self
+
+    def lock(self) -> None:
         """Take the lock and read the state afresh. NoSuchContainer if it has gone meanwhile."""
         lock = Lock(self.dir)
         try:
@@ -123,7 +127,6 @@ class Container:
         except BaseException:
             self.unlock()
             raise
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.unlock()

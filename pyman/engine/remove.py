@@ -7,7 +7,7 @@ import os
 from pyman import stages
 from pyman.engine import cgroups, names, restart_policy
 from pyman.engine.container import REMOVED, RUNNING, Container
-from pyman.errors import UNEXPECTED, PymanError, StateError, StorageError
+from pyman.errors import UNEXPECTED, NoSuchContainer, PymanError, StateError, StorageError
 from pyman.state import events, store
 from pyman.storage import trash
 
@@ -60,7 +60,11 @@ def _remove(container: Container, force: bool, timeout: int | None, volumes: boo
             from pyman.engine import stop
 
             restart_policy.note_wish(container)
-            stop.stop_locked(container, timeout)
+            try:
+                while container.state["status"] in RUNNING:  # others may start it again meanwhile
+                    stop.stop_locked(container, timeout)
+            except NoSuchContainer:
+                return [*gone, container.id]  # its monitor or another command was quicker
         elif restart_policy.waiting(container.state) and not force:
             raise StateError(
                 f"cannot remove container {container.name}",

@@ -27,6 +27,8 @@ def restart_container(container: Container, timeout: int | None = None, warn: Ca
         restart_policy.note_wish(container)  # its policy must not be quicker than we
         if container.state["status"] in RUNNING:
             stop.stop_locked(container, timeout)
+            if container.state["status"] in RUNNING:
+                return  # another command has started it again meanwhile
         restart_policy.cancel(container)
         stages.reach("restart:stopped")
         restart_policy.forget_wish(container)

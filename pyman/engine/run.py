@@ -64,7 +64,7 @@ def start_attached(
         return 0
     stages.reach("run:ended")
     try:
-        stop.wait_ports_free(container, container.state["monitor_pid"], container.state["monitor_start"])
+        stop.wait_ports_free(container.state, container.state["monitor_pid"], container.state["monitor_start"])
         if auto_remove:
             with container:
                 if not _goes_on(container):

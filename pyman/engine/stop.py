@@ -49,8 +49,15 @@ def stop_container(
                 container.state["stopped_by"] = "stop"
                 container.save()
             return
-        stop_locked(container, timeout, smart=smart, warn=warn)
-        if container.state.get("auto_remove") and not _made_with(container, "options", {}).get("rmi"):
+        try:
+            stop_locked(container, timeout, smart=smart, warn=warn)
+        except NoSuchContainer:
+            return  # its monitor or another command was quicker to remove it
+        if (
+            container.state["status"] not in RUNNING
+            and container.state.get("auto_remove")
+            and not _made_with(container, "options", {}).get("rmi")
+        ):
             from pyman.engine import remove  # for such containers only
 
             remove.discard_container(container)  # its name is free when we return; the monitor's clean-up finds nothing to do
@@ -79,6 +86,9 @@ def stop_locked(
 ) -> None:
     """Stop a running container. The caller holds its lock; afterwards the state is saved as exited.
 
+    The lock is given back while the process has time to heed its signal: others may kill it, or remove it, meanwhile. Then it can have gone
+    (NoSuchContainer), or run anew.
+
     timeout: seconds until SIGKILL; None: the container's own; 0: at once; negative: wait without end. smart, warn: see above.
     """
     seconds = _made_with(container, "stop_timeout", 10) if timeout is None else timeout
@@ -96,26 +106,47 @@ def stop_locked(
     stages.reach("stop:noted")
     sent = seconds != 0 and kill.send(container, stop_signal(container))
     stages.reach("stop:signalled")
-    if not sent or not wait_gone(pid, started, seconds):
-        killed = True
-        kill.send(container, SIGKILL)
+    monitor = state["monitor_pid"], state["monitor_start"]
+    try:
+        ended = sent and _await_end(container, seconds)
+    except NoSuchContainer:
+        wait_ports_free(state, *monitor)
+        raise
+    if container.state["status"] in RUNNING and (container.state["pid"], container.state["pid_start"]) != (pid, started):
+        return  # another command has started it again
+    if not ended and container.state["status"] in RUNNING:
+        killed = kill.send(container, SIGKILL)
         if not wait_gone(pid, started, 30):
             raise StateError(
                 f"cannot stop container {container.name}",
                 f"its process {pid} did not end within 30 seconds of SIGKILL (it waits inside the kernel)",
                 "look at the file system or device it uses, then try again",
             )
-    monitor = state["monitor_pid"], state["monitor_start"]
     wait_recorded(container)
     restart_policy.cancel(container)  # it may have ended by itself just before the wish was written: then its monitor waits to start it
-    wait_ports_free(container, *monitor)
+    wait_ports_free(state, *monitor)
     stages.reach("stop:ended")
+    if not killed and (container.state.get("stopped_by") or (container.state.get("end") or {}).get("signal") == SIGKILL):
+        return  # another command was quicker: it has noted what it did
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
     container.state["stopped_who"], container.state["stopped_with"] = who, errors.command
     try:
         container.save()
     except StorageError:
         pass  # a full disk: it has ended, and the exit record says so
+
+
+def _await_end(container: Container, seconds: int) -> bool:
+    """Let others have the container while its process may heed the signal; whether that has ended. NoSuchContainer.
+
+    Whoever cannot wait any more wants to kill it, and whoever works with what runs need not wait for its end.
+    """
+    pid, started = container.state["pid"], container.state["pid_start"]
+    container.unlock()
+    try:
+        return wait_gone(pid, started, seconds)
+    finally:
+        container.lock()
 
 
 def _in_vain(container: Container, seconds: int, smart: bool, warn: Callable[[str], None] | None) -> int:
@@ -169,9 +200,9 @@ def wait_gone(pid: int, started: int, seconds: float) -> bool:
         os.close(pidfd)
 
 
-def wait_ports_free(container: Container, monitor_pid: int, monitor_start: int) -> None:
+def wait_ports_free(state: dict[str, Any], monitor_pid: int, monitor_start: int) -> None:
     """Published ports are free once the monitor has seen its network helper end."""
-    if container.state["ports"] and monitor_pid:
+    if state["ports"] and monitor_pid:
         wait_gone(monitor_pid, monitor_start, 10)
 
 

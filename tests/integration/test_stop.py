@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, command, environment
 from tests.integration.test_restart_policies import field, until
 
 LOOP = "while :; do sleep 0.02; done"
@@ -95,4 +98,53 @@ def test_the_name_of_a_removed_container_is_free(pyman: Run, image: str, base: P
         start(pyman, image, "sleep", "600", options=("--rm", "-v", "/anonymous"))
         assert pyman("stop", "-t", "0", "s").stdout == "s\n"
         assert not (base / "home/.local/share/pyman/names/s").exists()
+    assert pyman("ps", "-aq").stdout == pyman("volume", "ls", "-q").stdout == ""
+
+
+@contextlib.contextmanager
+def under_way(pyman: Run, image: str, base: Path, *words: str, options: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
+    """A container that goes on after its stop signal, and a command that waits for its end, for ten minutes if need be."""
+    start(pyman, image, "sh", "-c", f"trap 'echo heard' TERM; echo up; {LOOP}", options=options)
+    until(lambda: "up" in pyman("logs", "s").stdout)
+    argv = [*command(), *words, "s"]
+    with subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        until(lambda: "heard" in pyman("logs", "s").stdout)
+        yield waiting
+        out, err = waiting.communicate(timeout=300)
+        assert (waiting.returncode, out, err) == (0, "s\n", "")
+
+
+@pytest.mark.parametrize("wait", [("stop", "-t", "600"), ("rm", "-f", "-t", "600"), ("stop", "-t", "-1")])
+@pytest.mark.parametrize("words", [("kill",), ("stop", "-t", "0"), ("rm", "-f", "-t", "0")])
+def test_who_cannot_wait_any_more(pyman: Run, image: str, base: Path, wait: tuple[str, ...], words: tuple[str, ...]) -> None:
+    """A stop that takes long does not keep another command from ending the container at once."""
+    with under_way(pyman, image, base, *wait):
+        assert field(pyman, "s", "{{.State.Status}}") == "running"
+        assert pyman(*words, "s").stdout == "s\n"
+    if "rm" in (wait[0], words[0]):
+        assert not pyman("ps", "-aq").stdout
+        return
+    assert field(pyman, "s", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
+    told = pyman("why", "s").stdout
+    assert ("pyman kill" if words[0] == "kill" else "SIGKILL") in told, told
+    pyman("rm", "s")
+
+
+def test_what_others_do_meanwhile(pyman: Run, image: str, base: Path) -> None:
+    """What runs can be used while a stop waits for its end; who restarts it has the last word."""
+    with under_way(pyman, image, base, "stop", "-t", "600", options=("--restart", "always")):
+        pyman("rename", "s", "other")
+        pyman("update", "--restart", "no", "other")
+        assert pyman("exec", "other", "echo", "in").stdout == "in\n"
+        pyman("pause", "other")
+        pyman("unpause", "other")
+        pyman("rename", "other", "s")
+        assert pyman("restart", "-t", "0", "s").stdout == "s\n"
+    assert field(pyman, "s", "{{.State.Status}}") == "running"
+    pyman("rm", "-f", "-t", "0", "s")
+
+
+def test_a_container_that_goes_away_with_its_end(pyman: Run, image: str, base: Path) -> None:
+    with under_way(pyman, image, base, "stop", "-t", "600", options=("--rm", "-v", "/anonymous")):
+        pyman("kill", "s")
     assert pyman("ps", "-aq").stdout == pyman("volume", "ls", "-q").stdout == ""
