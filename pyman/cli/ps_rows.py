@@ -48,11 +48,21 @@ def status_text(state: State) -> str:
     return str(state["status"]).capitalize()
 
 
-def sizes(state: State) -> tuple[int, int]:
-    """(bytes of its own, the same plus its image's)."""
+def measure(states: list[State]) -> list[State]:
+    """Count the sizes of containers, for `sizes`. Those that have gone meanwhile are left out."""
     from pyman.engine import sizes as counting
 
-    return counting.container_sizes(containers.Container(state["id"]))
+    found = counting.all_sizes([state["id"] for state in states])
+    for state in states:
+        state["sizes"] = found.get(state["id"])
+    return [state for state in states if state["sizes"]]
+
+
+def sizes(state: State) -> tuple[int, int]:
+    """(bytes of its own, the same plus its image's); none of one that has gone."""
+    if "sizes" not in state:
+        measure([state])
+    return state["sizes"] or (0, 0)
 
 
 def size_text(state: State) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyman.engine import ps, remove, restart_policy
 from pyman.engine.container import RUNNING
 from pyman.engine.container_list import list_containers
-from pyman.errors import PymanError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def prune(filters: list[str]) -> Iterator[str | PymanError]:
             continue
         try:
             remove.remove_container(container)
+        except NoSuchContainer:
+            continue  # another command was quicker
         except PymanError as err:
-            yield err
+            if container.state["status"] not in RUNNING:
+                yield err  # else it was started meanwhile: none of those that are meant
         else:
             yield container.id

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, command, environment
 
 NONE = ("--network", "none")
 AGE = r"(Less than a second|About a minute|[0-9]+ (second|minute)s?)"
@@ -133,3 +135,25 @@ def test_contradictions(pyman: Run, line: str) -> None:
 def test_aliases(pyman: Run, web: str) -> None:
     for alias in (("container", "ls"), ("container", "list"), ("container", "ps"), ("ls",), ("list",)):
         assert pyman(*alias, "-q").stdout == pyman("ps", "-q").stdout
+
+
+def test_sizes_and_prune_beside_others(pyman: Run, image: str, base: Path) -> None:
+    """Containers come, run and go meanwhile: they are listed or not, and removed or not, and nothing of it is an error."""
+    over = base / "over"
+    script = "import os, subprocess, sys\nwhile not os.path.exists(sys.argv[1]):\n for words in {}: subprocess.run([*sys.argv[2:], *words], capture_output=True)"
+    comers = [
+        (["create", "--name", name, "--network", "none", image, "sleep", "600"], ["start", name], ["rm", "-f", "-t", "0", name])
+        for name in ("one", "two")
+    ]
+    clients = [subprocess.Popen([sys.executable, "-c", script.format(words), over, *command()], env=environment(base)) for words in comers]
+    try:
+        for _ in range(12):
+            assert pyman("ps", "-a", "--size").stdout.startswith("CONTAINER ID")
+            assert not pyman("container", "prune", "-f").stderr
+            json.loads(pyman("ps", "-a", "--sort", "size", "--format", "json").stdout)
+    finally:
+        over.touch()
+        for client in clients:
+            client.wait()
+        over.unlink()
+        pyman("rm", "-f", "-t", "0", "-i", "one", "two")

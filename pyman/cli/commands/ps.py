@@ -72,6 +72,8 @@ def _chosen(opts: Any) -> list[dict[str, Any]]:
         states = [state for state in states if ps.matches(state, filters, everything)]
     if opts["latest"] or last:
         states = states[: 1 if opts["latest"] else last]
+    if opts["size"] or opts["sort"] == "size":
+        states = rows.measure(states)
     states = sorted(states, key=_SORT["created"])  # equal ones stand in this order
     return states if opts["sort"] == "created" else sorted(states, key=_SORT[opts["sort"]])
 
