@@ -13,11 +13,14 @@ from pyman.linux import caps, libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyman.runtime.plan import Step
 
 _ARCH_NAMES = {0x3E: "x86-64", 0xB7: "arm64", 0x28: "arm", 0x03: "x86", 0xF3: "riscv64", 0x15: "ppc64", 0x16: "s390x"}
 _HANDLERS = {0x3E: "x86_64", 0xB7: "aarch64", 0x28: "arm", 0x03: "i386", 0xF3: "riscv64", 0x15: "ppc64le", 0x16: "s390x"}
 _WORDS = {"i686": "i386", "armv7l": "arm", "armv8l": "arm"}  # uname's machine, where it has another name
+_MOST_INTERPRETERS = 5  # scripts whose interpreters are scripts; the kernel goes no further
 _ELF_HEADER = 64  # bytes, of a 64-bit program
 
 # Operations of a plan (runtime/plan.py) whose own errors are the kernel's bare words; {0} is the first argument.
@@ -72,18 +75,7 @@ def explain(path: str, err: OSError) -> RuntimeFailure:
     what = f"cannot run {path}"
     if err.errno == errno.ENOENT:
         if head.startswith(b"#!"):
-            line = head[2:].split(b"\n")[0].decode(errors="replace")
-            if line.endswith("\r"):
-                return CommandNotFound(
-                    what,
-                    f"its first line ends with a carriage return, so the kernel looks for {line.strip()!r} + CR",
-                    "save the script with Unix line ends (dos2unix)",
-                )
-            return CommandNotFound(
-                what,
-                f"its interpreter {line.split()[0] if line.split() else ''!r} does not exist in the container",
-                "install the interpreter in the image, or correct the first line",
-            )
+            return _without_interpreter(what, path)
         if head.startswith(b"\x7fELF"):
             return CommandNotFound(
                 what,
@@ -92,6 +84,8 @@ def explain(path: str, err: OSError) -> RuntimeFailure:
             )
         return CommandNotFound(what, "no such file in the container")
     if err.errno == errno.ENOEXEC:
+        if head.startswith(b"#!") and not _interpreter(head):
+            return _nameless(what, "it")
         if head.startswith(b"\x7fELF"):
             machine = int.from_bytes(head[18:20], "big" if head[5:6] == b"\2" else "little")  # EI_DATA
             if len(head) < _ELF_HEADER or _HANDLERS.get(machine) in (os.uname().machine, _WORDS.get(os.uname().machine)):
@@ -108,7 +102,7 @@ def explain(path: str, err: OSError) -> RuntimeFailure:
             what, "exec format error: it is neither an ELF program nor a script with a #! line", "add a first line such as #!/bin/sh"
         )
     if err.errno == errno.EACCES:
-        return _denied(what, path, head)
+        return _denied(what, path)
     if err.errno == errno.ELOOP:
         return CannotInvoke(what, "too many symbolic links, or interpreters that need interpreters")
     if err.errno == errno.ETXTBSY:
@@ -116,15 +110,54 @@ def explain(path: str, err: OSError) -> RuntimeFailure:
     return CannotInvoke(what, err.strerror or str(err))
 
 
-def _denied(what: str, path: str, head: bytes) -> CannotInvoke:
-    """EACCES: a mount without exec, the mode of the file or of its interpreter, or a directory on the way."""
-    words = head[2:].split(b"\n")[0].split() if head.startswith(b"#!") else []
-    interpreter = words[0].decode(errors="replace") if words else ""
-    for file, name in ((path, "it"), *([(interpreter, f"its interpreter {interpreter}")] if interpreter else [])):
+def _interpreter(head: bytes) -> str:
+    """What the first line of a script names, as the kernel reads it; empty if it names nothing."""
+    return head[2:].split(b"\n")[0].strip(b" \t").replace(b"\t", b" ").replace(b"\0", b" ").split(b" ")[0].decode(errors="replace")
+
+
+def _chain(path: str) -> Iterator[tuple[str, str, bytes]]:
+    """(file, what it is called, its first bytes): the program, and the interpreters that its first line and theirs ask for."""
+    name = "it"
+    for _ in range(_MOST_INTERPRETERS):
+        head = _head(path)
+        yield path, name, head
+        path = _interpreter(head) if head.startswith(b"#!") else ""
+        if not path:
+            return
+        name = f"its interpreter {path}"
+
+
+def _nameless(what: str, name: str) -> CannotInvoke:
+    whose = "its #! line" if name == "it" else f"the #! line of {name}"
+    return CannotInvoke(what, f"exec format error: {whose} names no interpreter", "complete the first line, such as #!/bin/sh")
+
+
+def _without_interpreter(what: str, path: str) -> CommandNotFound:
+    """ENOENT of a script: the file exists, so an interpreter does not."""
+    lacking = next((file for file, _, _ in _chain(path) if not os.path.exists(file)), path)
+    if lacking.endswith("\r"):
+        return CommandNotFound(
+            what,
+            f"its first line ends with a carriage return, so the kernel looks for {lacking.strip()!r} + CR",
+            "save the script with Unix line ends (dos2unix)",
+        )
+    return CommandNotFound(
+        what,
+        f"its interpreter {lacking!r} does not exist in the container",
+        "install the interpreter in the image, or correct the first line",
+    )
+
+
+def _denied(what: str, path: str) -> CannotInvoke:
+    """EACCES: what is no regular file, a mount without exec, the mode of the file or of an interpreter, or a directory on the way."""
+    for file, name, head in _chain(path):
         try:
-            noexec = os.statvfs(file).f_flag & os.ST_NOEXEC
+            mode, noexec = os.stat(file).st_mode, os.statvfs(file).f_flag & os.ST_NOEXEC
         except OSError:
             continue
+        if mode & 0o170000 != 0o100000:
+            kind = "a directory" if mode & 0o170000 == 0o040000 else "no regular file"
+            return CannotInvoke(what, f"permission denied: {name} is {kind}", "correct the first line, such as #!/bin/sh")
         if noexec:
             return CannotInvoke(
                 what, f"permission denied: {name} lies on a file system that is mounted noexec", "mount the volume without noexec"
@@ -132,6 +165,8 @@ def _denied(what: str, path: str, head: bytes) -> CannotInvoke:
         if not os.access(file, os.X_OK, effective_ids=True):
             why = f"permission denied: {name} is not executable for user {os.geteuid()}:{os.getegid()}"
             return CannotInvoke(what, why, "check its mode and owner, those of the directories above it, and --user")
+        if head.startswith(b"#!") and not _interpreter(head):
+            return _nameless(what, name)
     return CannotInvoke(
         what, "permission denied: a security module of the kernel (SELinux, AppArmor) forbids it", "look at the kernel's log"
     )

@@ -136,6 +136,12 @@ _SCRIPTS: dict[str, tuple[bytes, int, str, int, str]] = {
     "cut": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x3e", 0o755, "", 126, "cut off or damaged"),
     "noexec": (b"#!/bin/sh\n", 0o755, ",noexec", 126, "mounted noexec"),
     "interpreter": (b"#!/w/mode\n", 0o755, "", 126, "its interpreter /w/mode is not executable"),
+    "nothing": (b"#!", 0o755, "", 126, "its #! line names no interpreter"),
+    "blank": (b"#! \t\necho\n", 0o755, "", 126, "its #! line names no interpreter"),
+    "directory": (b"#!/etc\n", 0o755, "", 126, "its interpreter /etc is a directory"),
+    "second": (b"#!/w/directory\n", 0o755, "", 126, "its interpreter /etc is a directory"),
+    "device": (b"#! /dev/null\n", 0o755, "", 126, "its interpreter /dev/null is no regular file"),
+    "farther": (b"#!/w/lacking\n", 0o755, "", 127, "'/opt/no/python' does not exist"),
 }
 
 
