@@ -141,16 +141,20 @@ def _gpg(options: dict[str, str], arguments: list[str], value: bytes, record: di
 
 def _shell(record: dict[str, Any], verb: str, value: bytes) -> bytes:
     environment = {**os.environ, "SECRET_ID": record["id"]}
-    return _run(["/bin/sh", "-c", record["options"][verb]], value, record, environment)
+    # What the command writes to stderr is for its user alone: it may hold the value, and errors go into logs.
+    return _run(["/bin/sh", "-c", record["options"][verb]], value, record, environment, f"the command for {verb} ended with ")
 
 
-def _run(argv: list[str], value: bytes, record: dict[str, Any], environment: dict[str, str]) -> bytes:
+def _run(argv: list[str], value: bytes, record: dict[str, Any], environment: dict[str, str], passed: str = "") -> bytes:
+    """What the program writes to stdout. Its last words are part of the error, unless its stderr is `passed` on: then these are. StorageError."""
     import subprocess  # these two drivers only
 
-    done = subprocess.run(argv, input=value, capture_output=True, env=environment, check=False)
+    done = subprocess.run(
+        argv, input=value, stdout=subprocess.PIPE, stderr=None if passed else subprocess.PIPE, env=environment, check=False
+    )
     if done.returncode:
-        # Its stdout may hold the value; what it says about the failure comes by stderr.
-        lines = done.stderr.decode("utf-8", "replace").strip().split("\n")
-        what = f"the secret driver {record['driver']} failed for {record['name']}"
-        raise StorageError(what, f"exit code {done.returncode}: {'; '.join(lines[-2:])[:300]}")
+        words = "" if passed else f": {'; '.join(done.stderr.decode('utf-8', 'replace').strip().splitlines()[-2:])[:300]}"
+        raise StorageError(
+            f"the secret driver {record['driver']} failed for {record['name']}", f"{passed}exit code {done.returncode}{words}"
+        )
     return done.stdout

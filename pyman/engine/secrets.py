@@ -132,12 +132,17 @@ def _sweep(record: dict[str, Any]) -> None:
 
 
 def _discard(record: dict[str, Any]) -> None:
+    """Delete a secret. One whose value its driver cannot delete stays as it is: it can be tried again. StorageError, MissingProgram."""
+    swept = record["driver"] == "file" and record["options"].get("path") == secret_drivers.directory()  # see _sweep
+    if not swept:
+        secret_drivers.delete(record)
     try:
         os.unlink(_path(record["id"]))
     except FileNotFoundError:
         pass
     stages.reach("secret:unnamed")
-    secret_drivers.delete(record)
+    if swept:
+        secret_drivers.delete(record)
 
 
 def reveal(record: dict[str, Any]) -> bytes:

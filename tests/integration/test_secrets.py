@@ -236,7 +236,29 @@ def test_shell_and_pass_drivers(pyman: Run, image: str, base: Path) -> None:
     assert not os.listdir(kept)
     broken = commands.replace("store=cat", "store=echo told >&2; exit 3; cat")
     refused = pyman("secret", "create", "-d", "shell", "--driver-opts", broken, "own", "-", input=VALUE, rc=125).stderr
-    assert "exit code 3: told" in refused and VALUE not in refused and pyman("secret", "exists", "own", rc=1)
+    assert refused.startswith("told\n") and "the command for store ended with exit code 3" in refused
+    assert VALUE not in refused and pyman("secret", "exists", "own", rc=1)
+    # What a command writes to stderr is not part of pyman's own words.
+    loud = commands.replace("store=cat", "store=cat >&2; exit 1; cat")
+    refused = pyman("secret", "create", "-d", "shell", "--driver-opts", loud, "own", "-", input=VALUE, rc=125).stderr
+    assert VALUE not in refused[refused.index("Error:") :]
+    # A value that cannot be deleted is still one of a secret's.
+    stuck = commands.replace("delete=", f"delete=test -e {base}/vault-is-up && ")
+    made = create(pyman, "own", VALUE, "-d", "shell", "--driver-opts", stuck)
+    for _ in range(2):
+        assert "the command for delete ended with exit code 1" in pyman("secret", "rm", "own", rc=125).stderr
+        assert pyman("secret", "ls", "-q").stdout.strip() == made
+    (base / "vault-is-up").touch()
+    assert pyman("secret", "rm", "own").stdout.strip() == made
+    assert not os.listdir(kept) and not pyman("secret", "ls", "-q").stdout
+    elsewhere = base / "elsewhere"
+    made = create(pyman, "own", VALUE, "--driver-opts", f"path={elsewhere}")
+    elsewhere.chmod(0o500)
+    assert "cannot delete secret own" in pyman("secret", "rm", "own", rc=125).stderr
+    assert pyman("secret", "ls", "-q").stdout.strip() == made
+    elsewhere.chmod(0o700)
+    pyman("secret", "rm", "own")
+    assert not os.listdir(elsewhere)
     home = base / "gpg"
     home.mkdir(mode=0o700, exist_ok=True)
     batch = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback"]
