@@ -151,7 +151,15 @@ def make(
     elif mode == "split":
         path = _split(container.id)
     strict = (opts.get("limits") or "strict") == "strict"
+    named = parent.startswith("/") and not _is_slice(parent)
+    if named:  # there and nowhere else
+        from pyman.runtime import cgroup
+
+        path, base = path.strip("/"), cgroup.hierarchy()
     directory, notes = cgroup_place.create(path, container.id, resources, strict=strict, intent=intent, base=base)
+    if named and not directory and strict:
+        hint = "give a group that your user may write to, or --limits=best-effort"
+        raise RuntimeFailure(f"cannot use --cgroup-parent {parent}", "; ".join(notes), hint, stage="cgroup")
     if resources or scope is not None:
         for note in notes:
             warn(note)

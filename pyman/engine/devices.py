@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from pyman.engine import mounts
 from pyman.errors import UsageError
@@ -26,6 +27,8 @@ def entries(specs: list[str]) -> list[dict[str, Any]]:
         if not os.path.exists(source):
             raise UsageError(f"cannot add device {source}", "no such device on the host", errno=2)
         nodes = [os.path.join(source, name) for name in sorted(os.listdir(source))] if os.path.isdir(source) else [source]
+        if nodes == [source] and stat.S_IFMT(os.stat(source).st_mode) not in (stat.S_IFCHR, stat.S_IFBLK):
+            raise UsageError(f"cannot add device {source}", "it is not a device node", "give files and directories with --volume")
         for node in nodes:
             result.append({"source": node, "path": mounts.clean_destination(target + node[len(source) :], spec)})
     return result

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman.engine import cgroups
-from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, PymanError, RuntimeFailure
+from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, PymanError, RuntimeFailure, UsageError
 from pyman.linux import libc, process
 from pyman.state import fastjson, store
 
@@ -59,7 +59,7 @@ class Runtime:
         preserve: descriptors the container gets, from 3 on without a gap.
         """
         if preserve != tuple(range(3, 3 + len(preserve))):
-            raise RuntimeFailure(
+            raise UsageError(
                 "cannot preserve file descriptors",
                 f"runtime {self.name} passes descriptors from 3 on without a gap",
                 "use --preserve-fds",

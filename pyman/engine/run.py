@@ -6,7 +6,7 @@ from pyman import exitcodes, stages
 from pyman.config import containers as containers_conf
 from pyman.engine import attach, logopts, remove, restart_policy, start, stop
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import NetworkError, NoSuchContainer, PymanError
+from pyman.errors import NoSuchContainer, PymanError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ def start_attached(
 
         sock, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
+        check_pidfiles(opts)
         start.start_container(container, attach_fd=theirs.fileno() if theirs else -1, warn=warn)
-    except PymanError as err:
+    except PymanError:
         if auto_remove:
             remove.remove_container(container, force=True, volumes=True)
-        if isinstance(err, NetworkError):  # as Podman: a port that is taken, for example
-            err.exit_code = exitcodes.CANNOT_INVOKE
         raise
     finally:
         if theirs:
@@ -77,6 +76,21 @@ def start_attached(
 def _goes_on(container: Container) -> bool:
     """Whether a health check restarts the container: the monitor removes it after its last end."""
     return container.state["status"] in RUNNING or restart_policy.waiting(container.state)
+
+
+def check_pidfiles(opts: dict[str, Any]) -> None:
+    """Whether --pidfile and --conmon-pidfile can be written: once the program runs it is too late. StorageError."""
+    for option in ("pidfile", "conmon_pidfile"):
+        if opts.get(option):
+            import os
+
+            directory = os.path.dirname(os.path.abspath(opts[option]))
+            if not os.path.isdir(directory):
+                raise StorageError(f"cannot write {opts[option]}", f"there is no directory {directory}", exit_code=exitcodes.NOT_FOUND)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise StorageError(
+                    f"cannot write {opts[option]}", f"{directory} is not yours to write to", exit_code=exitcodes.CANNOT_INVOKE
+                )
 
 
 def write_pidfiles(container: Container, opts: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import exitcodes
 from pyman.engine import caps, env, mount_plan, namespaces, security, sysctls
 from pyman.errors import MissingProgram, UsageError
 from pyman.linux import libc
@@ -85,7 +86,8 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
     ctx.given_user = bool(opts.get("user"))
     ctx.workdir = opts.get("workdir") or str(image.get("WorkingDir") or "") or "/"
     if not ctx.workdir.startswith("/"):
-        raise UsageError(f"invalid working directory {ctx.workdir!r}", "it is not absolute", "begin it with /")
+        why, hint = "it is not absolute", "begin it with /"
+        raise UsageError(f"invalid working directory {ctx.workdir!r}", why, hint, exit_code=exitcodes.CANNOT_INVOKE)
     readonly = bool(
         opts.get("read_only")
         if opts.get("read_only") is not None and "read_only" in (opts.get("_given") or [])

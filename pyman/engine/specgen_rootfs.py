@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyman import exitcodes
 from pyman.engine import caps, users
 from pyman.errors import UsageError
 from pyman.linux import libc
@@ -68,7 +69,8 @@ def _check_mapped(spec: dict[str, Any], ctx: SpecContext, uid: int, gid: int, gr
                     continue
                 from pyman.rootless import subids  # on the way to an error only
 
-                raise UsageError(f"cannot run as {kind} {number}", f"your user namespace has ids up to {last} only", subids.mend())
+                why = f"your user namespace has ids up to {last} only"
+                raise UsageError(f"cannot run as {kind} {number}", why, subids.mend(), exit_code=exitcodes.CANNOT_INVOKE)
 
 
 def read_lines(root_fd: int, path: str) -> list[str]:

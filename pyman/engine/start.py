@@ -7,7 +7,7 @@ import os
 from pyman import errors, exitcodes, stages
 from pyman.engine import launch, restart_policy, start_plan
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import PymanError, RuntimeFailure, StateError
+from pyman.errors import ConfigError, MissingProgram, PymanError, RootlessError, RuntimeFailure, StateError, UsageError
 from pyman.rootless import userns
 from pyman.runtime import create as runtime_create
 from pyman.state import fastjson
@@ -89,6 +89,7 @@ def _note_failure(container: Container, err: PymanError) -> None:
     import time
 
     container._state = None
+    err.exit_code = _failed_code(err)
     record = {"what": err.what, "why": err.why, "hint": err.hint, "exit_code": err.exit_code, "time": time.time()}
     container.state["start_error"] = {key: text[:2048] if isinstance(text, str) else text for key, text in record.items()}
     try:
@@ -96,6 +97,17 @@ def _note_failure(container: Container, err: PymanError) -> None:
     except PymanError:
         pass  # a full disk: the error itself is what the user sees
     container.event("start-failed", Type="failure", Error=str(err)[:4096], Hint=err.hint[:1024], ContainerExitCode=err.exit_code)
+
+
+def _failed_code(err: PymanError) -> int:
+    """The exit code of `run` for what its start failed with, as Podman: 127 where something is not there, else 126.
+
+    125 stays for what is wrong before it comes to a container: the options, the configuration, the host's programs and user ids.
+    """
+    if err.exit_code != exitcodes.PYMAN_FAILED or isinstance(err, (ConfigError, MissingProgram, RootlessError, UsageError)):
+        return err.exit_code
+    missing = err.errno == 2 and err.stage not in ("workdir", "cgroup")  # ENOENT, of something that Podman says it so of
+    return exitcodes.NOT_FOUND if missing else exitcodes.CANNOT_INVOKE
 
 
 def after_command(container: Container) -> list[str]:
@@ -141,8 +153,6 @@ def _launch(container: Container, plan: Plan) -> None:
         bridges.give_back(plan, container)
     if "error" in outcome:
         error = errors.from_record(outcome["error"])
-        if error.stage == "workdir":
-            error.exit_code = exitcodes.CANNOT_INVOKE
         if error.stage.startswith("port "):
             from pyman.engine import port_conflict
 

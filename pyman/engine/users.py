@@ -34,7 +34,8 @@ def read_file(root_fd: int, path: str) -> list[list[str]]:
 def parse_id(text: str, what: str) -> int:
     """A decimal id, strictly: no sign, no space, no hexadecimal, at most 2^32-2. UsageError."""
     if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > _MAX_ID:
-        raise UsageError(f"invalid {what} {text!r}", f"an id is a decimal number from 0 to {_MAX_ID}")
+        why = f"an id is a decimal number from 0 to {_MAX_ID}"
+        raise UsageError(f"invalid {what} {text!r}", why, exit_code=exitcodes.CANNOT_INVOKE)
     return int(text)
 
 

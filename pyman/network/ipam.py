@@ -44,7 +44,7 @@ def allocate(record: dict[str, Any], wanted: list[str], container_id: str, stale
     """One address in each subnet of the network: those asked for, those the container had, else the next free ones.
 
     Returns [{"address", "prefix", "gateway"}], in the order of the subnets. stale(id): whether a lease of that container counts no
-    more. The caller holds the networks' lock. UsageError for an address outside, NetworkError if it is taken or none is free.
+    more. The caller holds the networks' lock. NetworkError for an address that is outside or taken, or if none is free.
     """
     taken = leases(record["name"])
     os.makedirs(_dir(record["name"]), 0o700, exist_ok=True)
@@ -62,7 +62,7 @@ def allocate(record: dict[str, Any], wanted: list[str], container_id: str, stale
             here = [kept or _take_next(record, entry, subnet, container_id, taken, stale)]
         given += [{"address": text, "prefix": subnet[2], "gateway": entry.get("gateway", "")} for text in here]
     if left:
-        raise UsageError(
+        raise NetworkError(
             f"cannot use address {left[0]}",
             f"it is in no subnet of network {record['name']}",
             f"see: pyman network inspect {record['name']}",

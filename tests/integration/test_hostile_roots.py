@@ -43,7 +43,7 @@ def test_odd_roots_do_not_reach_the_host(pyman: Run, base: Path, path: str, kind
     else:
         target.symlink_to({"absolute": str(victim), "upwards": "../" * 20 + str(victim).lstrip("/"), "loop": target.name}[kind])
     done = pyman("run", *NONE, "--rootfs", str(root), "/bin/sh", "-c", "echo started", rc=None)
-    assert done.returncode in (0, 125) and "Traceback" not in done.stderr
+    assert done.returncode in (0, 125, 126, 127) and "Traceback" not in done.stderr
     assert done.stdout == ("started\n" if done.returncode == 0 else "")
     assert sorted(os.listdir(victim)) == ["null"] and (victim / "null").read_text() == "host"
 

@@ -102,8 +102,8 @@ def test_import_into_a_changing_volume(pyman: Run, base: Path, swapping: Path, v
     while runs < 20 or (not met and runs < 500):
         runs += 1
         done = pyman("volume", "import", "race-data", str(base / "race.tar"), rc=None)
-        assert done.returncode in (0, 125) and "Traceback" not in done.stderr
-        met += done.returncode == 125  # the link came between two steps
+        assert done.returncode in (0, 125, 126, 127) and "Traceback" not in done.stderr
+        met += done.returncode > 0  # the link came between two steps
         while not any(entry.is_symlink() for entry in os.scandir(swapping)):
             # The import met the link and has put the directory in its place: have a link again.
             met += 1
@@ -118,7 +118,7 @@ def test_owner_of_a_changing_volume(pyman: Run, image: str, swapping: Path) -> N
     for number in range(12):
         options = ("-u", str(1000 + number), "-v", "race-data:/v:U")
         done = pyman("run", *NONE, *options, image, "true", rc=None)
-        assert done.returncode in (0, 125) and "Traceback" not in done.stderr, done.stderr
+        assert done.returncode in (0, 125, 126, 127) and "Traceback" not in done.stderr, done.stderr
         codes.append(done.returncode)
     assert 0 in codes
 
@@ -172,7 +172,7 @@ def test_secrets_in_roots_that_point_elsewhere(pyman: Run, base: Path, victim: P
     pyman("secret", "create", "s", "-", input="value-of-s")
     options = ("--secret", "s", "--secret", "s,target=/own/place")
     done = pyman("run", *NONE, *options, "--rootfs", str(root), "/bin/sh", "-c", "echo started; cat /run/secrets/s", rc=None)
-    assert done.returncode in (0, 125) and "Traceback" not in done.stderr
+    assert done.returncode in (0, 125, 126, 127) and "Traceback" not in done.stderr
     assert done.stdout in ("", "started\nvalue-of-s")
     for top, _, files in os.walk(root):
         for name in files:

@@ -74,7 +74,7 @@ def test_life(pyman: Run, image: str, base: Path) -> None:
     assert pyman("unshare", "sh", "-c", script, env={"PYMAN": " ".join(command())}).stdout == "both\nowned\n"
 
     fuse = {"PYMAN_STORAGE_DRIVER": "fuse-overlayfs"}
-    assert "need the kernel's overlay" in pyman("run", *NONE, "-v", "vi:/m", image, "true", rc=125, env=fuse).stderr
+    assert "need the kernel's overlay" in pyman("run", *NONE, "-v", "vi:/m", image, "true", rc=126, env=fuse).stderr
 
     pyman("volume", "rm", "vi")
     assert pyman("volume", "prune", "-f").stdout == "owned\n"

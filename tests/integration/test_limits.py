@@ -58,14 +58,14 @@ def test_init_is_born_in_its_group(pyman: Run, image: str, own: Path, base: Path
 
 
 def test_a_controller_that_is_not_delegated_is_named_with_what_mends_it(pyman: Run, image: str, own: Path) -> None:
-    failed = pyman("run", *NONE, "--memory", "64m", image, "true", rc=125).stderr
+    failed = pyman("run", *NONE, "--memory", "64m", image, "true", rc=126).stderr
     assert "memory.max=67108864" in failed and "the controller memory is not available" in failed
     # Where systemd runs, but no manager of the user's, that is what to mend.
     assert ("/etc/systemd/system/user@.service.d/delegate.conf" in failed and "Delegate=" in failed) or "enable-linger" in failed
     done = pyman("run", *NONE, "--memory", "64m", "--limits", "best-effort", image, "echo", "goes on")
     assert done.stdout == "goes on\n" and "memory.max=67108864 was left out" in done.stderr
     weight = ("--blkio-weight", "100")  # of its two files one is enough, but without the controller there is none
-    assert "the controller io is not available" in pyman("run", *NONE, *weight, image, "true", rc=125).stderr
+    assert "the controller io is not available" in pyman("run", *NONE, *weight, image, "true", rc=126).stderr
     limits = ("--cpus", "0.5", "--cgroup-conf", HUGE)
     told = pyman("run", *NONE, *weight, *limits, "--limits", "best-effort", image, "true").stderr.splitlines()
     assert len(told) == 3 and all(("cpu.max=" in line) == ("controller cpu " in line) for line in told)

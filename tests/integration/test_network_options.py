@@ -129,7 +129,7 @@ def test_namespaces_of_others(pyman: Run, image: str) -> None:
     assert "shares" in pyman("run", "--rm", "--network", "host", "--sysctl", "net.core.somaxconn=77", image, "true", rc=125).stderr
     # What is not the containers' cannot be joined, and says why.
     for path, why in (("/proc/self/ns/net", "the host"), ("/proc/self/ns/ipc", "another kind"), ("/etc/passwd", "no namespace's file")):
-        done = pyman("run", "--rm", "--network", f"ns:{path}", image, "true", rc=125)
+        done = pyman("run", "--rm", "--network", f"ns:{path}", image, "true", rc=126)
         assert why in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 

@@ -41,7 +41,7 @@ def test_a_start_on_a_network_that_is_removed_meanwhile(pyman: Run, image: str, 
         until(lambda: len(list(containers.glob("*/config.json"))) == 2)
         (place / "gone.json").unlink()
     error = run.communicate()[1]
-    assert run.returncode == 125 and "no network with name or ID 'gone' found" in error, error
+    assert run.returncode == 126 and "no network with name or ID 'gone' found" in error, error
     assert pyman("ps", "-a", "--filter", "name=late", "--format", "{{.Status}}").stdout.strip() in ("Created", "")
     pyman("network", "create", "gone")
     with locked(base) as place:

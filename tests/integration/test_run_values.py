@@ -118,7 +118,7 @@ def test_dangling_links_where_files_are_mounted(pyman: Run, base: Path) -> None:
     (loop / "etc").mkdir()
     for index in range(60):
         (loop / f"etc/{'hosts' if not index else f'l{index}'}").symlink_to(f"l{index + 1}")
-    assert "symbolic link" in pyman("run", *NONE, "--rootfs", str(loop), "/bin/sh", "-c", "true", rc=125).stderr.lower()
+    assert "symbolic link" in pyman("run", *NONE, "--rootfs", str(loop), "/bin/sh", "-c", "true", rc=126).stderr.lower()
     shutil.rmtree(loop)
 
 
