@@ -13,9 +13,10 @@ from pyman.cli.gotemplate_time import Duration, Moment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-_TYPES = {
+TYPES = {
     "Container": "ID=Id Created@ Path Args[] State:State Image ImageDigest ImageName Rootfs Pod ResolvConfPath HostnamePath HostsPath StaticDir "
     "OCIConfigPath OCIRuntime ConmonPidFile PidFile Name RestartCount# Driver MountLabel ProcessLabel AppArmorProfile EffectiveCaps[] "
     "BoundingCaps[] ExecIDs[] GraphDriver:Driver SizeRw* SizeRootFs# Mounts[]:Mount Dependencies[] NetworkSettings:NetworkSettings Namespace "
@@ -58,6 +59,35 @@ _TYPES = {
     "ImageConfig": "User ExposedPorts{.} Env[] Entrypoint[] Cmd[] Volumes{.} WorkingDir Labels{} StopSignal ArgsEscaped?",
     "History": "Created=created@ CreatedBy=created_by Author=author Comment=comment EmptyLayer=empty_layer?",
 }
+# Go's names of them, for %T; those that Podman holds by pointers begin with *.
+NAMES = {
+    "Container": "*entities.ContainerInspectReport",
+    "State": "*define.InspectContainerState",
+    "Health": "*define.HealthCheckResults",
+    "HealthLog": "define.HealthCheckLog",
+    "Driver": "*define.DriverData",
+    "Mount": "define.InspectMount",
+    "Config": "*define.InspectContainerConfig",
+    "Healthcheck": "*manifest.Schema2HealthConfig",
+    "Startup": "*define.StartupHealthCheck",
+    "Secret": "*define.InspectSecret",
+    "HostConfig": "*define.InspectContainerHostConfig",
+    "LogConfig": "*define.InspectLogConfig",
+    "RestartPolicy": "*define.InspectRestartPolicy",
+    "IDMappings": "*define.InspectIDMappings",
+    "Weight": "define.InspectBlkioWeightDevice",
+    "Rate": "define.InspectBlkioThrottleDevice",
+    "Device": "define.InspectDevice",
+    "Ulimit": "define.InspectUlimit",
+    "HostPort": "define.InspectHostPort",
+    "Addresses": "define.InspectBasicNetworkConfig",
+    "NetworkSettings": "*define.InspectNetworkSettings",
+    "Network": "*define.InspectAdditionalNetwork",
+    "ImageConfig": "*v1.ImageConfig",
+    "History": "v1.History",
+}
+INNER: dict[tuple[str, str], Callable[[str], Any]] = {}
+"""(type, key): what makes the text of such a field one that prints otherwise within a structure."""
 _SIGNS = "?#@~[{*:"
 _ZERO: dict[str, Any] = {"": "", "?": False, "#": 0, "@": Moment("0001-01-01T00:00:00Z"), "~": Duration(0)}
 
@@ -93,15 +123,16 @@ class RawMap(Map):
 def typed(value: dict[str, Any], name: str) -> Struct:
     """A record of JSON as the structure `name`; JSON shows the record itself."""
     shown: dict[str, Any] = {}
-    for item in _TYPES[name].split():
+    for item in TYPES[name].split():
         if item[0] == "&":
-            inner = typed(value, item[1:])
-            shown[f"({item[1:]})"] = inner
+            sort, _, called = item[1:].partition("=")
+            shown[f"({called or sort})"] = typed(value, sort)
             continue
         at = next((number for number, char in enumerate(item) if char in _SIGNS), len(item))
         field, _, key = item[:at].partition("=")
-        shown[field] = _value(value.get(key or field), item[at:])
-    return Struct(value, shown, ordered=True)
+        raw, inner = value.get(key or field), INNER.get((name, key))
+        shown[field] = inner(raw) if inner and isinstance(raw, str) else _value(raw, item[at:])
+    return Struct(value, shown, ordered=True, type=NAMES.get(name, ""))
 
 
 def _value(raw: Any, sign: str) -> Any:

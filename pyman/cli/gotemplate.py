@@ -1,6 +1,6 @@
 """Go's text/template for --format, as far as Podman's documentation uses it. CLI process, without imports.
 
-Fields, pipelines, variables, if, else, with, range, break and continue; the functions of gotemplate_functions.py. Mistakes are
+Fields, pipelines, variables, if, else, with, range, break and continue, templates with names; the functions of gotemplate_functions.py. Mistakes are
 errors with their position. The data may be hostile, so that a template's run is bounded.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pyman.cli.gotemplate_compile import Compiler
 from pyman.cli.gotemplate_lex import SPACE, error, split
+from pyman.cli.gotemplate_print import Map
 from pyman.cli.gotemplate_run import Scope, run_parts
 
 TYPE_CHECKING = False
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 class Row(dict):  # type: ignore[type-arg]
     """A row whose fields are worked out from its subject when a template asks for them."""
 
-    __slots__ = ("_functions", "_plain", "_subject")
+    __slots__ = ("_functions", "_plain", "_shape", "_subject")
 
-    def __init__(self, subject: Any, functions: dict[str, Callable[[Any], Any]], plain: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        subject: Any,
+        functions: dict[str, Callable[[Any], Any]],
+        plain: Callable[[Any], Any],
+        shape: tuple[str, Callable[[Any], dict[str, Any]]] | None = None,
+    ) -> None:
         super().__init__()
+        self._shape = shape
         self._subject = subject
         self._functions = functions
         self._plain = plain
@@ -30,6 +38,15 @@ class Row(dict):  # type: ignore[type-arg]
     def plain(self) -> Any:
         """What {{json .}} prints."""
         return self._plain(self._subject)
+
+    def whole(self) -> Any:
+        """What {{.}} prints: the structure that the row is in Podman, by the name and the record that `shape` gives."""
+        if self._shape is None:
+            return Map(self.plain())
+        from pyman.cli import go_reports  # for whole rows only
+
+        name, record = self._shape
+        return go_reports.report(record(self._subject), name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """One field."""
@@ -46,13 +63,13 @@ class Row(dict):  # type: ignore[type-arg]
         return len(self._functions)
 
     def items(self) -> Any:
-        """All fields, as {{.}} prints them."""
+        """All fields, as JSON has them."""
         return self.plain().items()
 
 
-def compile_template(source: str) -> Callable[[dict[str, Any]], str]:
-    """A function from a row to its text. UsageError with the position of a mistake."""
-    parts, _ = Compiler(source).block(-1)
+def compile_template(source: str, table: bool = False) -> Callable[[dict[str, Any]], str]:
+    """A function from a row to its text. UsageError with the position of a mistake. table: it is that of a table's rows."""
+    parts, _ = Compiler(source, table).block(-1)
     return lambda row: run_parts(parts, Scope(row))
 
 
@@ -76,7 +93,7 @@ def compile_format(text: str) -> tuple[Callable[[dict[str, Any]], str], str | No
             raise error(start, "{{ is not closed by }}")
         out += source[start:end] if start >= 0 else ""
         at = end
-    return compile_template(out), out
+    return compile_template(out, True), out
 
 
 def _columns(plain: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from pyman.cli.gotemplate_functions import FUNCTIONS
-from pyman.cli.gotemplate_lex import Token, error, split, tokens
-from pyman.cli.gotemplate_print import text
-from pyman.cli.gotemplate_run import NOTHING, Leave, Scope, branch, call, field_of, plain, short_circuit, variable
+from pyman.cli.gotemplate_lex import SPACE, Token, error, split, tokens
+from pyman.cli.gotemplate_print import ABSENT, text
+from pyman.cli.gotemplate_run import NOTHING, Leave, Scope, branch, call, field_of, invoke, plain, short_circuit, variable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ _DEEPEST = 50  # parentheses and blocks within each other
 
 
 class Compiler:
-    """Compiles one template; `names` are the variables known at the place that is being compiled."""
+    """Compiles one template; `names` are the variables known at the place that is being compiled.
 
-    def __init__(self, source: str) -> None:
+    inner: it is to be run within another one, as that of a table is, and so may not define templates.
+    """
+
+    def __init__(self, source: str, inner: bool = False) -> None:
         self._parts = split(source)
         self._at = 0
         self._names = ["$"]
-        self._depth = 0
+        self._templates: dict[str, list[Part]] = {}
+        self._depth = int(inner)
         self._loops = 0
         self._tokens: list[Token] = []
         self._position = 0
@@ -66,7 +70,7 @@ class Compiler:
                 raise error(self._position, f"{{{{{word}}}}} outside {{{{range}}}}")
             return self._leave(word)
         if word in ("define", "template", "block"):
-            raise error(self._position, f"{word} is not supported: a template has one part")
+            return self._named(word)
         names, declares, value = self._pipeline_with_names(1)
         if not names:
             return (lambda scope: text(value(scope)).replace("\n", "\\n")) if self._one_line() else (lambda scope: text(value(scope)))
@@ -130,6 +134,41 @@ class Compiler:
         del self._names[known:]
         self._depth -= 1
         return branch(word, names, value, body, otherwise, position)
+
+    def _named(self, word: str) -> Part:
+        """define "x", template "x" [PIPELINE], block "x" PIPELINE: parts that have a name."""
+        position, (_, *found) = self._position, self._tokens
+        if not found or found[0].kind != "value" or not isinstance(found[0].value, str):
+            raise error(position, f"a name in quotes is missing after {word}")
+        name, self._tokens = found[0].value, found[1:]
+        if word == "define":
+            if self._depth or self._tokens:
+                raise error(position, "unexpected value after define's name" if self._tokens else "define is within something else")
+            self._define(name, position)
+            return lambda scope: ""
+        if word == "block" and not self._tokens:
+            raise error(position, "missing value for block")
+        value = self._whole_pipeline() if self._tokens else lambda scope: ABSENT
+        if word == "block":
+            self._define(name, position)
+        return invoke(self._templates, name, value, position)
+
+    def _define(self, name: str, position: int) -> None:
+        """Compile what stands until {{end}} as a template of its own: it sees no variables of the others."""
+        self._deeper(position)
+        outer = self._names, self._loops
+        self._names, self._loops = ["$"], 0
+        begin = self._at
+        parts, ended = self.block(position)
+        if ended[0].value != "end" or len(ended) > 1:
+            raise error(self._position, "expected {{end}}")
+        self._names, self._loops = outer
+        self._depth -= 1
+        if any(sort == "action" or content.strip(SPACE) for sort, content, _ in self._parts[begin : self._at - 1]):
+            if self._templates.get(name):
+                raise error(position, f"multiple definition of template {name!r}")
+            self._templates[name] = parts
+        self._templates.setdefault(name, [])  # one without content stands for another one
 
     def _deeper(self, position: int) -> None:
         self._depth += 1

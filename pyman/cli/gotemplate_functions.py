@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pyman.cli.gotemplate_print import ABSENT, WIDEST, kind, printf, text
+from pyman.cli.gotemplate_print import ABSENT, WIDEST, kind, text
+from pyman.cli.gotemplate_printf import printf
 from pyman.cli.gotemplate_time import Duration
 from pyman.state import fastjson
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Value = Callable[["Scope"], Any]
     Part = Callable[["Scope"], str]
 
+_DEEPEST = 100  # templates that call each other
 _MOST_STEPS = 2_000_000  # parts that are run: nested ranges over long lists must end
 # Fields of Podman's that are nil without a health check, or without --size.
 _NIL = ("Health", "Healthcheck", "HealthCheck", "SizeRw", "SizeRootFs")
@@ -24,12 +25,13 @@ NOTHING = object()
 class Scope:
     """Where a part runs: dot, and the variables from the outermost to the innermost ($ is the first)."""
 
-    __slots__ = ("dot", "steps", "variables")
+    __slots__ = ("depth", "dot", "steps", "variables")
 
     def __init__(self, root: Any) -> None:
         self.dot = root
         self.variables: list[tuple[str, Any]] = [("$", root)]
         self.steps = 0
+        self.depth = 0
 
 
 class Leave(Exception):
@@ -158,6 +160,26 @@ def run_parts(parts: list[Part], scope: Scope) -> str:
         raise
     finally:
         del scope.variables[known:]
+
+
+def invoke(templates: dict[str, list[Part]], name: str, value: Value, position: int) -> Part:
+    """A template by its name, with what `value` gives as its dot; it may be defined later."""
+
+    def run(scope: Scope) -> str:
+        if name not in templates:
+            raise error(position, f"template {name!r} not defined")
+        inner = Scope(value(scope))
+        inner.steps, inner.depth = scope.steps, scope.depth + 1
+        if inner.depth > _DEEPEST:
+            raise error(position, f"exceeded maximum template depth ({_DEEPEST})")
+        try:
+            return run_parts(templates[name], inner)
+        except RecursionError:
+            raise error(position, "its templates call each other too deeply") from None
+        finally:
+            scope.steps = inner.steps
+
+    return run
 
 
 def branch(word: str, names: list[str], value: Value, body: list[Part], otherwise: list[Part], position: int) -> Part:

@@ -115,10 +115,12 @@ def print_template(
     plain: Callable[[Any], Any],
     headings: dict[str, str],
     heading: bool = True,
+    shape: tuple[str, Callable[[Any], dict[str, Any]]] | None = None,
 ) -> None:
     """--format with a template, once per subject. UsageError with the position of a mistake.
 
     functions: field name -> what works it out from a subject; plain: what {{json .}} prints of one.
+    shape: what {{.}} prints: a structure of go_reports.py, and its record.
     headings: headings of `table TEMPLATE` that are not the field's name in capitals.
     """
     from pyman.cli import gotemplate
@@ -126,9 +128,9 @@ def print_template(
     compiled, columns = gotemplate.compile_format(template)
     if columns is None:
         for subject in subjects:
-            print_filled(compiled, gotemplate.Row(subject, functions, plain))
+            print_filled(compiled, gotemplate.Row(subject, functions, plain, shape))
         return
-    results, printed, mistake = filled(compiled, [gotemplate.Row(subject, functions, plain) for subject in subjects])
+    results, printed, mistake = filled(compiled, [gotemplate.Row(subject, functions, plain, shape) for subject in subjects])
     top = gotemplate.heading(columns, headings).split("\t")
     lines = [result.split("\t") for result in results]
     width = max(len(line) for line in [top, *lines])

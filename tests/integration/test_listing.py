@@ -109,3 +109,43 @@ def test_wait_inspect_and_exec(pyman: Run, base: Path) -> None:
     assert pyman("inspect", "--size", "--format", "{{.SizeRw}}", "one").stdout == "100000\n"
     assert pyman("exec", "--cidfile", str(base / "cid"), "hostname").stdout == "one\n"
     assert "cannot read" in pyman("exec", "--cidfile", "/nonexistent", "hostname", rc=125).stderr
+
+
+def test_whole_rows_print_as_podmans_structures(pyman: Run, image: str) -> None:
+    """Fields in Go's order within braces, and with their names by %+v; maps as map[key:value]."""
+
+    def whole(*args: str) -> str:
+        return pyman(*args, "--format", "{{.}}").stdout
+
+    pyman("volume", "create", "--label", "a=b", "-o", "type=tmpfs", "-o", "o=size=1m", "whole")
+    place, since = pyman("volume", "inspect", "whole", "--format", "{{.Mountpoint}} {{.CreatedAt}}").stdout.strip().split(" ", 1)
+    shown = f"{{{{{{whole local {place} {since} map[] map[a:b] local map[SIZE:1m o:size=1m type:tmpfs] 0 0 false 0 true true 0  0}}}}}}\n"
+    assert whole("volume", "inspect", "whole") == shown == whole("volume", "ls", "-f", "name=whole")
+    named = pyman("volume", "ls", "--format", '{{printf "%+v %T" . .}}', "-f", "name=whole").stdout
+    assert named.startswith("&{VolumeConfigResponse:{InspectVolumeData:{Name:whole Driver:local ") and "*types.VolumeListReport" in named
+    pyman("volume", "rm", "whole")
+    pyman("network", "create", "--subnet", "10.97.66.0/24", "--label", "a=b", "whole")
+    shown = whole("network", "inspect", "whole")
+    assert shown.startswith("{{whole ") and "[{{{10.97.66.0 ffffff00}} 10.97.66.1 <nil>}] [] false false true [] map[a:b] map[]" in shown
+    assert shown.endswith("} map[]}\n") and whole("network", "ls", "-f", "name=whole") == shown[: -len(" map[]}\n")] + "}\n"
+    subnets = "{{range .Subnets}}{{.}} {{.Subnet}} {{.Gateway}}{{end}} {{.Network.Name}}"
+    shown = pyman("network", "inspect", "whole", "--format", subnets).stdout
+    assert shown == "{{{10.97.66.0 ffffff00}} 10.97.66.1 <nil>} 10.97.66.0/24 10.97.66.1 whole\n"
+    pyman("network", "rm", "whole")
+    pyman("secret", "create", "-l", "a=b", "whole", "-", input="x")
+    assert " {whole {file map[path:" in whole("secret", "inspect", "whole") and whole("secret", "ls").count("whole file ") == 1
+    pyman("secret", "rm", "whole")
+    made = pyman("create", "--name", "whole", "--network", "none", "-l", "a=b", image, "true").stdout.strip()
+    assert f" {made} {image} " in (shown := whole("ps", "-a", "-f", "name=whole")) and shown.startswith("{{false [true] ")
+    assert shown.endswith(" [] [whole] {      } [] 0   [] 0 <nil> -62135596800 created }}\n") and "map[a:b " in shown
+    assert whole("events", "--stream=false", "--since", "1h", "-f", f"container={made}").startswith(
+        f"{{<nil> {made} {image} whole  create "
+    )
+    pyman("rm", "whole")
+    assert whole("images", image).startswith(f"{{{image.rpartition(':')[0]} latest {{")
+    assert whole("history", image).startswith("{{") and whole("system", "df").startswith("{Images 1 0 ")
+    assert whole("info").startswith("{{{") and whole("info").endswith("} <nil>}\n") and "map[" not in whole("version")
+    one = pyman("info", "--format", '{{.Host.IDMappings}} {{.Store.ImageStore}} {{printf "%T" .Host}} {{.Host.Arch}} {{.host.os}}').stdout
+    assert one.startswith("{[{0 ") and "{1} *define.HostInfo " in one and one.endswith(" linux\n")
+    client = pyman("version", "--format", "{{.Client.Version}} {{.Version}} {{.Client.PythonVersion}} {{printf `%+v` .Client}}").stdout
+    assert client.split()[0] == client.split()[1] and "&{APIVersion:" in client

@@ -100,7 +100,7 @@ def test_what_podman_prints(template: str, expected: str) -> None:
         ('{{ "a\\q" }}', 6, "unknown escape"),
         ('{{ "a\\ud800" }}', 6, "unknown escape"),
         ('{{ "a }}', 1, "not closed"),
-        ("{{ define `T` }}{{ end }}", 3, "not supported"),
+        ("{{ define `T` }}1{{ end }}{{ define `T` }}2{{ end }}", 29, "multiple definition"),
         ("{{ (len .Name }}", 4, "not closed"),
         ("{{ if 1 }}{{ else }}{{ else }}{{ end }}", 23, "expected {{end}}"),
         ("{{ 1abc }}", 4, "no number"),

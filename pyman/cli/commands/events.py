@@ -59,11 +59,15 @@ def _printer(template: str, short: bool) -> Callable[[Event], str]:
     terminal = sys.stdout.isatty()
 
     def show(event: Event) -> str:
-        results, printed, mistake = output.filled(compiled, [gotemplate.Row(event, _FIELDS, events.plain)])
+        results, printed, mistake = output.filled(compiled, [gotemplate.Row(event, _FIELDS, events.plain, ("Event", _whole))])
         output.print_rest(printed, mistake)
         return escape(results[0]) if terminal else results[0]
 
     return show
+
+
+def _whole(event: Event) -> dict[str, Any]:
+    return {name: field(event) for name, field in _FIELDS.items()}
 
 
 def _human(event: Event, short: bool) -> str:

@@ -70,7 +70,7 @@ def main(opts: Any, args: list[str]) -> int:
     elif opts["quiet"]:
         sys.stdout.write("".join(functions["ID"](step) + "\n" for step in steps))
     elif opts["format"] and opts["format"].strip() != "table":
-        output.print_template(opts["format"], steps, functions, _json, _HEADINGS)
+        output.print_template(opts["format"], steps, functions, _json, _HEADINGS, shape=("historyReporter", _json))
     else:
         columns = ["ID", "Created", "CreatedBy", "Size", "Comment"]
         headings = [_HEADINGS.get(column) or column.upper() for column in columns]

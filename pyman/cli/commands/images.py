@@ -107,7 +107,21 @@ def main(opts: Any, args: list[str]) -> int:
         ids = list(dict.fromkeys(row["record"]["id"] for row in rows))
         sys.stdout.write("".join((key[:12] if trunc else "sha256:" + key) + "\n" for key in ids))
     elif template and template.strip() != "table":
-        output.print_template(template, rows, _functions(trunc, counts), lambda row: _json(row, counts()), _HEADINGS, not opts["noheading"])
+
+        def plain(row: Row) -> dict[str, Any]:
+            return _json(row, counts())
+
+        def whole(row: Row) -> dict[str, Any]:
+            names = {
+                "Repository": row["repository"],
+                "Tag": row["tag"],
+                "RepoTags": row["record"]["names"],
+                "ReadOnly": "store" in row["record"],
+            }
+            return {**plain(row), **names}
+
+        heading = not opts["noheading"]
+        output.print_template(template, rows, _functions(trunc, counts), plain, _HEADINGS, heading, ("imageReporter", whole))
     else:
         columns = ["Repository", "Tag", *(["Digest"] if opts["digests"] else []), "ID", "Created", "Size"]
         columns += ["History"] if opts["history"] else []

@@ -18,31 +18,12 @@ def main(opts: Any, args: list[str]) -> int:
     if opts["format"] == "json":
         output.print_json(data)
     elif opts["format"]:
-        from pyman.cli import gotemplate
+        from pyman.cli import go_reports, gotemplate
 
-        output.print_filled(gotemplate.compile_format(opts["format"])[0], _struct(data, ""))
+        output.print_filled(gotemplate.compile_format(opts["format"])[0], go_reports.report(data, "infoReport"))
     else:
         _print(data, 0)
     return 0
-
-
-_MAPS = ("registries", "graphOptions", "graphStatus")
-
-
-def _struct(value: dict[str, Any], name: str) -> dict[str, Any]:
-    """The data as templates see it: a field that does not exist is an error, except in maps."""
-    from pyman.cli.gotemplate_print import Struct
-
-    if name in _MAPS:
-        return value
-    more: dict[str, Any] = {}
-    if name == "host":
-        more = {"CgroupsVersion": value["cgroupVersion"], "FreeLocks": None, "RuntimeInfo": {}, "EmulatedArchitectures": []}
-    elif name == "security":
-        more = {"DefaultCapabilities": value["capabilities"]}
-    elif name == "distribution":
-        more = {"Variant": "", "Codename": ""}
-    return Struct({key: _struct(item, key) if isinstance(item, dict) else item for key, item in value.items()}, more)
 
 
 def _print(value: dict[str, Any], depth: int) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pyman.cli import gotemplate_time
 from pyman.cli.commands import inspect
 from pyman.cli.dispatch import print_error
-from pyman.cli.go_types import RawList, RawMap
+from pyman.cli.go_reports import report
 from pyman.cli.output import print_filled
 from pyman.engine import networks
 from pyman.errors import PymanError, UsageError
@@ -14,50 +13,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_FIELDS = {
-    "ID": "id",
-    "Name": "name",
-    "Driver": "driver",
-    "NetworkInterface": "network_interface",
-    "Created": "created",
-    "Subnets": "subnets",
-    "Routes": "routes",
-    "IPv6Enabled": "ipv6_enabled",
-    "Internal": "internal",
-    "DNSEnabled": "dns_enabled",
-    "NetworkDNSServers": "network_dns_servers",
-    "Labels": "labels",
-    "Options": "options",
-    "IPAMOptions": "ipam_options",
-    "Containers": "containers",
-}
+    from pyman.cli.gotemplate_print import Struct
+
+NAMES = (
+    *("ID", "Name", "Driver", "NetworkInterface", "Created", "Subnets", "Routes", "IPv6Enabled", "Internal", "DNSEnabled"),
+    *("NetworkDNSServers", "Labels", "Options", "IPAMOptions", "Containers"),
+)
 
 
-def _subnet(entry: dict[str, Any]) -> RawMap:
-    leased = entry.get("lease_range")
-    named = RawMap({"StartIP": leased.get("start_ip", ""), "EndIP": leased.get("end_ip", "")}, leased) if leased else None
-    return RawMap({"Subnet": entry["subnet"], "Gateway": entry.get("gateway", ""), "LeaseRange": named}, entry)
-
-
-def _route(entry: dict[str, Any]) -> RawMap:
-    return RawMap({"Destination": entry["destination"], "Gateway": entry["gateway"], "Metric": entry.get("metric")}, entry)
-
-
-def fields(record: dict[str, Any]) -> dict[str, Any]:
+def fields(record: dict[str, Any]) -> Struct:
     """A network by the names that templates use."""
-    named: dict[str, Any] = {name: record.get(key, "") for name, key in _FIELDS.items()}
-    named["Created"] = gotemplate_time.Moment(named["Created"])
-    named["Subnets"] = RawList([_subnet(entry) for entry in record.get("subnets") or []], record.get("subnets"))
-    named["Routes"] = RawList([_route(entry) for entry in record.get("routes") or []], record.get("routes"))
-    named["NetworkDNSServers"] = RawList(record.get("network_dns_servers") or [], record.get("network_dns_servers"))
-    for name in ("Labels", "Options", "Containers"):
-        named[name] = RawMap(record.get(_FIELDS[name]) or {}, record.get(_FIELDS[name]))
-    network = RawMap({name: value for name, value in named.items() if name != "Containers"}, _without_containers(record))
-    return RawMap({**named, "Network": network}, record)
-
-
-def _without_containers(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key != "containers"}
+    found = report(record, "NetworkInspectReport")
+    without = {key: value for key, value in record.items() if key != "containers"}
+    found.also["Network"] = report(without, "NetworkConfig")
+    return found
 
 
 def main(opts: Any, args: list[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.cli import output
-from pyman.cli.commands.network_inspect import fields
+from pyman.cli.commands.network_inspect import NAMES, fields
 from pyman.cli.dispatch import print_error
 from pyman.engine import networks
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
+_SHAPE: tuple[str, Callable[[Row], Row]] = ("ListPrintReports", lambda record: record)
+
+
 def _labels(record: Row) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted((record.get("labels") or {}).items()))
 
@@ -25,9 +28,9 @@ def _functions(trunc: bool) -> dict[str, Callable[[Row], Any]]:
     """Field name -> what works it out from a network."""
 
     def field(name: str) -> Callable[[Row], Any]:
-        return lambda record: fields(record)[name]
+        return lambda record: fields(record).get(name)
 
-    functions = {name: field(name) for name in fields({"subnets": []}) if name not in ("Network", "Containers")}
+    functions = {name: field(name) for name in NAMES if name != "Containers"}
     functions["ID"] = lambda record: record["id"][:12] if trunc else record["id"]
     functions["Labels"] = _labels
     return functions
@@ -41,7 +44,7 @@ def main(opts: Any, args: list[str]) -> int:
         output.print_json(rows)
     elif template and template.strip() != "table":
         headings = {"ID": "NETWORK ID"}
-        output.print_template(template, rows, _functions(trunc), lambda record: record, headings, not opts["noheading"])
+        output.print_template(template, rows, _functions(trunc), lambda record: record, headings, not opts["noheading"], _SHAPE)
     elif opts["quiet"]:
         sys.stdout.write("".join(record["name"] + "\n" for record in rows))
     else:

@@ -91,7 +91,10 @@ def _show(opts: Any) -> int:
         def plain(state: dict[str, Any]) -> dict[str, Any]:
             return rows.json_row(state, opts["size"], opts["namespace"])
 
-        output.print_template(template, states, known, plain, rows.HEADINGS, not opts["noheading"])
+        def whole(state: dict[str, Any]) -> dict[str, Any]:
+            return {**plain(state), "Created": output.rfc3339(state["created"]), "CreatedAt": "", "Status": ""}
+
+        output.print_template(template, states, known, plain, rows.HEADINGS, not opts["noheading"], ("psReporter", whole))
     else:
         columns = dict(_COLUMNS)
         if opts["namespace"]:

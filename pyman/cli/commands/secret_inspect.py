@@ -33,7 +33,7 @@ def main(opts: Any, args: list[str]) -> int:
     if opts["pretty"]:
         sys.stdout.write("".join(_pretty(record) for record in found))
     elif opts["format"] and opts["format"] != "json":
-        output.print_template(opts["format"], found, {name: _field(name) for name in _FIELDS}, _plain, {})
+        output.print_template(opts["format"], found, {name: _field(name) for name in _FIELDS}, _plain, {}, shape=_SHAPE)
     else:
         output.print_json([_plain(record) for record in found])
     return code
@@ -62,6 +62,9 @@ def _plain(record: Any) -> dict[str, Any]:
     if not record["value"]:
         del value["SecretData"]
     return value
+
+
+_SHAPE: tuple[str, Callable[[Any], dict[str, Any]]] = ("SecretInfoReport", lambda record: _fields(record, output.rfc3339))
 
 
 def _pretty(record: Any) -> str:

@@ -66,7 +66,7 @@ def main(opts: Any, args: list[str]) -> int:
     elif opts["quiet"]:
         sys.stdout.write("".join(record["id"] + "\n" for record in found))
     elif opts["format"] and opts["format"].strip() != "table":
-        output.print_template(opts["format"], found, _FUNCTIONS, _plain, _HEADINGS, not opts["noheading"])
+        output.print_template(opts["format"], found, _FUNCTIONS, _plain, _HEADINGS, not opts["noheading"], ("SecretListReport", _plain))
     else:
         rows = [[str(value) for value in _plain(record).values()] for record in found]
         output.print_table(["ID", "NAME", "DRIVER", "CREATED", "UPDATED"], rows, not opts["noheading"])

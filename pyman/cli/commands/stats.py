@@ -79,7 +79,11 @@ def _show(found: list[Sample], template: str, fields: dict[str, Callable[[Sample
         output.print_json([{key: fields[column](sample) for key, column in zip(_JSON, _COLUMNS)} for sample in found])
         return
     if template:
-        output.print_template(template, found, fields, lambda sample: _plain(sample, fields), _HEADINGS)
+
+        def plain(sample: Sample) -> dict[str, Any]:
+            return _plain(sample, fields)
+
+        output.print_template(template, found, fields, plain, _HEADINGS, shape=("containerStats", plain))
         return
     headings = [_HEADINGS.get(column, column.upper()) for column in _COLUMNS]
     output.print_table(headings, [[str(fields[column](sample)) for column in _COLUMNS] for sample in found])

@@ -42,7 +42,9 @@ def main(opts: Any, args: list[str]) -> int:
     elif opts["format"] and opts["format"].strip() != "table":
         rows = [_json(row) for row in usage.summary]
         fields = ("Active", "RawReclaimable", "RawSize", "Reclaimable", "Size", "Total", "Type")
-        output.print_template(opts["format"], rows, {name: _field(name) for name in fields}, lambda row: row, {})
+        output.print_template(
+            opts["format"], rows, {name: _field(name) for name in fields}, lambda row: row, {}, shape=("dfSummary", _json)
+        )
     else:
         cells = [[row["Type"], str(row["Total"]), str(row["Active"]), size(row["RawSize"]), _reclaimable(row)] for row in usage.summary]
         output.print_table(["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"], cells)

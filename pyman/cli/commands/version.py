@@ -16,7 +16,7 @@ def main(opts: Any, args: list[str]) -> int:
     """Print the version, as text, json or by template."""
     python = sys.version.split()[0]
     if opts["format"]:
-        from pyman.cli import gotemplate, output
+        from pyman.cli import go_reports, gotemplate, output
         from pyman.engine import machine
 
         client = {**machine.release(), "PythonVersion": python}
@@ -24,7 +24,8 @@ def main(opts: Any, args: list[str]) -> int:
             output.print_json({"Client": client})
         else:
             # Without a service the server is this program too; Podman also takes the fields without Client before them.
-            data = {**client, "Client": client, "Server": client}
+            data = go_reports.report({"Client": client, "Server": client}, "SystemVersionReport")
+            data.also = client
             output.print_filled(gotemplate.compile_format(opts["format"])[0], data)
         return 0
     sys.stdout.write(

@@ -25,7 +25,7 @@ def main(opts: Any, args: list[str]) -> int:
             print_error(err)
             code = 125
     if opts["format"] and opts["format"] != "json":
-        volume_ls.print_template(opts["format"], found)
+        volume_ls.print_template(opts["format"], found, shape="VolumeInspectReport")
     else:
         output.print_json([volume_inspect.inspect(record, output.rfc3339) for record in found])
     return code

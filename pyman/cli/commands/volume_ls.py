@@ -20,16 +20,21 @@ _FIELDS = (
 )
 
 
-def print_template(template: str, records: list[Any], heading: bool = True) -> None:
+def print_template(template: str, records: list[Any], heading: bool = True, shape: str = "VolumeListReport") -> None:
     """--format with a template, once per record. UsageError with the position of a mistake."""
 
     def field(name: str) -> Callable[[Any], Any]:
         return lambda record: volume_inspect.fields(record)[name]
 
     functions = {**{name: field(name) for name in _FIELDS}, "CreatedAt": lambda record: output.go_time(record["created"])}
-    output.print_template(
-        template, records, functions, lambda record: volume_inspect.inspect(record, output.rfc3339), {"Name": "VOLUME NAME"}, heading
-    )
+
+    def whole(record: Any) -> dict[str, Any]:
+        return {**volume_inspect.fields(record), "CreatedAt": output.rfc3339(record["created"])}
+
+    def plain(record: Any) -> Any:
+        return volume_inspect.inspect(record, output.rfc3339)
+
+    output.print_template(template, records, functions, plain, {"Name": "VOLUME NAME"}, heading, (shape, whole))
 
 
 def main(opts: Any, args: list[str]) -> int:
