@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TMPFS_KEYS = ("size", "mode", "nr_inodes", "nr_blocks", "uid", "gid")
+_TMPFS_WORDS = ("rw", "noexec", "nosuid", "nodev", "tmpcopyup", "noatime", *mounts.PROPAGATION)
 
 
 def parse_tmpfs(spec: str) -> Mount:
@@ -40,13 +41,14 @@ def _tmpfs(destination: str, given: list[str], spec: str) -> Mount:
             raise UsageError(f"cannot mount {spec!r}", "the kernel lets only privileged users keep a tmpfs out of swap", "use a ramfs")
         elif option == "U":
             pass  # the uid= and gid= of the user, who is known later
-        elif option.split("=")[0] in _TMPFS_KEYS or option in ("rw", "noexec", "nosuid", "nodev", "tmpcopyup", "noatime"):
+        elif option.split("=")[0] in _TMPFS_KEYS or option in _TMPFS_WORDS:
             options += [] if option in options else [option]
         else:
             raise UsageError(
                 f"invalid tmpfs option {option!r} in {spec!r}",
                 "pyman does not know it",
-                "known are size, mode, uid, gid, nr_inodes, ro, [no]exec, [no]dev, [no]suid, noatime, notmpcopyup, U",
+                "known are size, mode, uid, gid, nr_inodes, ro, [no]exec, [no]dev, [no]suid, noatime, [no]tmpcopyup, U, "
+                "[r]private, [r]shared, [r]slave, [r]unbindable",
             )
     return Mount({"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options}, chown="U" in given)
 
@@ -173,8 +175,12 @@ def _memory(kind: str, destination: str, keys: dict[str, str], spec: str) -> Mou
     mount = _tmpfs(destination, words, spec)
     if kind == "ramfs" and mount.chown:
         raise UsageError(f"cannot mount {spec!r}", "a ramfs belongs to root, and takes no owner", "use type=tmpfs")
-    if kind == "ramfs":  # it has no options but the mode
-        options = [word for word in mount.entry["options"] if word in ("rw", "ro", "tmpcopyup") or word.startswith(("no", "mode="))]
+    if kind == "ramfs":
+        for name in keys:
+            if name in ("size", "nr_inodes", "nr_blocks", "uid", "gid", "tmpcopyup", "notmpcopyup"):
+                why = f"a ramfs has no {name}: it has no limit, belongs to root and is empty at first"
+                raise UsageError(f"cannot mount {spec!r}", why, "use type=tmpfs")
+        options = [word for word in mount.entry["options"] if word != "tmpcopyup"]
         mount.entry = {**mount.entry, "type": "ramfs", "source": "ramfs", "options": options}
     return mount
 

@@ -95,14 +95,23 @@ def bind(source: str, destination: str, options: list[str]) -> dict[str, Any]:
     return {"destination": destination, "type": "bind", "source": source, "options": result}
 
 
-_PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable")
-_ONE_OF = (("ro", "rw"), ("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev"), ("bind", "rbind"), ("copy", "nocopy"), ("z", "Z"))
+PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable")
+_ONE_OF = (
+    ("ro", "rw"),
+    ("exec", "noexec"),
+    ("suid", "nosuid"),
+    ("dev", "nodev"),
+    ("bind", "rbind"),
+    ("copy", "nocopy"),
+    ("z", "Z"),
+    ("tmpcopyup", "notmpcopyup"),
+)
 NO_IDMAP = "the kernel lets only privileged users make id-mapped mounts of their files"
 
 
 def check_once(options: list[str], spec: str) -> None:
     """UsageError if an option, or one that says the opposite, is given twice."""
-    for words in (*_ONE_OF, _PROPAGATION, *((word,) for word in {"U", "O", "no-dereference"} & set(options))):
+    for words in (*_ONE_OF, PROPAGATION, *((word,) for word in {"U", "O", "no-dereference"} & set(options))):
         given = [option for option in options if option in words]
         if len(given) > 1:
             raise UsageError(f"invalid options in {spec!r}", f"{' and '.join(given)} cannot be used together", "give one of them, once")
@@ -142,10 +151,8 @@ def _options(text: str, spec: str) -> tuple[list[str], set[str], dict[str, Any]]
             )
     if ("upperdir" in made) != ("workdir" in made) or ("upperdir" in made and "overlay" not in made):
         raise UsageError(f"cannot mount {spec!r}", "upperdir= and workdir= go together, and with O")
-    if made.get("overlay") and ({"ro", *_PROPAGATION} & set(flags) or {"z", "Z"} & special):
-        raise UsageError(
-            f"cannot mount {spec!r}", "an overlay (O) is writable and private, and not labelled", "leave the other options away"
-        )
+    if made.get("overlay") and {"z", "Z"} & special:
+        raise UsageError(f"cannot mount {spec!r}", "an overlay (O) is not labelled", "leave z and Z away")
     return flags, special, made
 
 
@@ -163,7 +170,7 @@ def volume_name(path: str) -> str:
 def parse_volume(spec: str, volumes: Callable[..., str]) -> Mount:
     """-v [SOURCE:]DESTINATION[:OPTIONS]. SOURCE is an absolute or ./ path, or a volume's name. UsageError."""
     parts = spec.split(":")
-    if len(parts) > 3 or not all(parts[: min(2, len(parts))]):
+    if len(parts) > 3 or not all(parts):
         raise UsageError(f"invalid volume {spec!r}", "it has the wrong number of parts", "the form is [SOURCE:]CONTAINER-PATH[:OPTIONS]")
     if len(parts) == 1:
         return anonymous(clean_destination(parts[0], spec), volumes)
@@ -176,6 +183,15 @@ def mount(source: str, destination: str, text: str, spec: str, volumes: Callable
     chown, relabel = "U" in special, ("Z" if "Z" in special else "z" if "z" in special else "")
     if source.startswith(("/", ".")):
         path = os.path.abspath(source)
+        beside = [
+            *flags,
+            *sorted(special - {"U"}),
+            *(["subpath="] if "subpath" in made else []),
+            *(["idmap"] if "idmap" in text.split(",") else []),
+        ]
+        if made.get("overlay") and beside:
+            why = f"an overlay (O) of a path is writable and private, and takes no {', '.join(beside)}"
+            raise UsageError(f"cannot mount {spec!r}", why, "besides O there are U, upperdir= and workdir=")
         follow = "no-dereference" not in special
         try:
             os.stat(path, follow_symlinks=follow)

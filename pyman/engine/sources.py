@@ -55,7 +55,7 @@ def _overlay(plan: Plan, mount: Mount, base: str) -> str:
     if not made.get("layers"):
         info = os.stat(lowers[0])
         if not stat.S_ISDIR(info.st_mode):
-            raise UsageError(f"cannot mount {lowers[0]} as an overlay", "it is not a directory", "leave :O away")
+            raise RuntimeFailure(f"cannot mount {lowers[0]} as an overlay", "it is not a directory", "leave :O away", stage="mounts")
         os.chown(upper, info.st_uid, info.st_gid)
         os.chmod(upper, stat.S_IMODE(info.st_mode))
     if made.get("upperdir"):

@@ -12,7 +12,7 @@ import time
 
 from pyman import stages
 from pyman.engine import volume_mounts, volumes
-from pyman.errors import StorageError, UsageError
+from pyman.errors import RuntimeFailure, StorageError, UsageError
 from pyman.linux import libc, trees
 from pyman.runtime import tuning
 from pyman.state.lock import Lock
@@ -84,11 +84,11 @@ def prepare(mount: Mount, root_fd: int, user: dict[str, Any], spec: dict[str, An
         os.close(top)
 
 
-def _cannot_own(mount: Mount, user: dict[str, Any], err: OSError, name: str) -> UsageError:
+def _cannot_own(mount: Mount, user: dict[str, Any], err: OSError, name: str) -> RuntimeFailure:
     where = f"{name!r} in it: " if name and not name.startswith("/proc/") else ""
     hint = "all files in it must be yours, or of your subordinate ids; leave :U away otherwise" if err.errno == 1 else ""
     what = f"cannot give {_shown(mount)} to the container's user {user['uid']}:{user['gid']} (:U)"
-    return UsageError(what, where + (err.strerror or str(err)), hint)
+    return RuntimeFailure(what, where + (err.strerror or str(err)), hint, stage="mounts")
 
 
 def _shown(mount: Mount) -> str:

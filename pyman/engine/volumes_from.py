@@ -29,8 +29,10 @@ def _mounts(specs: list[str]) -> dict[str, Mount]:
     """By destination; the first one that has a place wins."""
     found: dict[str, Mount] = {}
     for spec in specs:
-        name, _, text = spec.partition(":")
-        modes = text.split(",") if text else []
+        name, colon, text = spec.partition(":")
+        modes = text.split(",") if colon else []
+        if len({"ro", "rw"} & set(modes)) > 1 or len(modes) > len(set(modes)):
+            raise UsageError(f"invalid options in --volumes-from {spec!r}", "ro or rw, and z or Z, can be said once only")
         for mode in modes:
             if mode not in _MODES:
                 raise UsageError(f"invalid option {mode!r} in --volumes-from {spec!r}", "known are ro, rw, z and Z")

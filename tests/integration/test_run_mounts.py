@@ -46,6 +46,34 @@ def test_overlay_with_given_upper_directory(pyman: Run, image: str, tree: Path, 
     assert "writable and private" in pyman("run", *NONE, "-v", f"{tree}:/t:O,ro", image, "true", rc=125).stderr
 
 
+def test_an_overlay_of_a_volume_takes_what_one_of_a_path_does_not(pyman: Run, image: str, tree: Path) -> None:
+    """As Podman, which ignores it there; ours is as it was asked for."""
+    for words, written in (("O,ro", "closed"), ("O,rw,nocopy", "written"), ("O,rshared,noexec,U", "written")):
+        script = "echo x 2>/dev/null > /x/a && echo written || echo closed; grep -c ' /x ' /proc/mounts"
+        assert pyman("run", *NONE, "-v", f"overlaid:/x:{words}", image, "sh", "-c", script).stdout.split() == [written, "1"], words
+    assert pyman("run", *NONE, "-v", "overlaid:/x", image, "ls", "/x").stdout == ""
+    pyman("volume", "rm", "overlaid")
+    assert "not a directory" in pyman("run", *NONE, "-v", f"{tree}/file:/x:O", image, "true", rc=126).stderr
+
+
+def test_a_ramfs_is_empty_and_a_tmpfs_may_be_shared(pyman: Run, image: str) -> None:
+    assert pyman("run", *NONE, "--mount", "type=ramfs,dst=/root", "--tmpfs", "/etc", image, "ls", "/etc/passwd").stdout == "/etc/passwd\n"
+    seen = pyman("run", *NONE, "--mount", "type=ramfs,dst=/etc", image, "ls", "/etc").stdout.split()
+    assert "passwd" not in seen and "hosts" in seen
+    if OTHER_RUNTIME:
+        return  # crun leaves it private without a shared root
+    script = "grep ' /s ' /proc/self/mountinfo | grep -c shared:; grep ' /p ' /proc/self/mountinfo | grep -c shared:"
+    assert pyman("run", *NONE, "--tmpfs", "/s:rshared", "--tmpfs", "/p:private", image, "sh", "-c", script, rc=1).stdout == "1\n0\n"
+
+
+def test_options_of_volumes_from_are_said_once(pyman: Run, image: str, tree: Path) -> None:
+    pyman("create", "--name", "giver", "-v", f"{tree}:/m", image, "true")
+    for words in ("", "ro,rw", "z,z", "ro,O"):
+        assert "--volumes-from" in pyman("run", *NONE, "--volumes-from", f"giver:{words}", image, "true", rc=125).stderr
+    assert pyman("run", *NONE, "--volumes-from", "giver:ro,z", image, "cat", "/m/file").stdout == "host\n"
+    pyman("rm", "giver")
+
+
 def test_overlay_and_subpath_of_a_volume(pyman: Run, image: str) -> None:
     pyman("run", *NONE, "-v", "ov:/v", image, "sh", "-c", "mkdir -p /v/a/b; echo deep > /v/a/b/f; ln -s / /v/out; ln -s a /v/short")
     assert pyman("run", *NONE, "-v", "ov:/v:O", image, "sh", "-c", "rm -r /v/a; ls /v").stdout == "out\nshort\n"
@@ -200,6 +228,13 @@ def test_owner_of_a_tmpfs_and_options_that_contradict(pyman: Run, image: str, tr
         ("--mount", "type=tmpfs,dst=/m,noswap", "privileged"),
         ("--mount", "type=tmpfs,src=x,dst=/m", "no source"),
         ("--mount", "type=ramfs,dst=/m,U=true", "takes no owner"),
+        ("--mount", "type=ramfs,dst=/m,size=5m", "no limit"),
+        ("--mount", "type=ramfs,dst=/m,tmpcopyup", "empty at first"),
+        ("--tmpfs", "/m:tmpcopyup,notmpcopyup", "tmpcopyup and notmpcopyup"),
+        ("--tmpfs", "/m:shared,slave", "shared and slave"),
+        *(("-v", f"{tree}:/m:O,{word}", f"takes no {word}") for word in ("rw", "noexec", "nodev", "nocopy", "idmap", "rbind", "rshared")),
+        ("-v", f"{tree}:/m:", "number of parts"),
+        ("-v", f"{tree}:/m:O,U,ro", "takes no ro"),
         ("--mount", "type=artifact,src=x,dst=/m", "artifact does not exist"),
         ("--mount", "type=nfs,dst=/m", "known are"),
         ("--mount", "type=volume,src=vol", "destination="),

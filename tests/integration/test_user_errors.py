@@ -164,7 +164,7 @@ def test_failures_of_a_start_name_their_cause(pyman: Run, image: str, tmp_path: 
     volumes = pyman("volume", "ls", "-q").stdout
     done = pyman("run", "--rm", "--name", "failed", "--network", "pasta:--bogus", image, "true", rc=126)
     assert "--bogus" in done.stderr and "pasta" in done.stderr
-    done = pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=125)
+    done = pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=126)
     assert "cannot give /usr/share/doc" in done.stderr and "not permitted" in done.stderr and ":U" in done.stderr
     assert "cannot run nosuch" in pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=127).stderr
     assert pyman("ps", "-aq").stdout == "" and pyman("volume", "ls", "-q").stdout == volumes
