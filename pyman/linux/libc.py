@@ -11,6 +11,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
+    from typing import Any
 else:
     from pyman.linux import cabi as ctypes
 
@@ -125,6 +126,17 @@ def set_process_name(name: str) -> None:
     """PR_SET_NAME: at most 15 bytes are kept, shown by ps as the command's name."""
     buffer = ctypes.create_string_buffer(name.encode()[:15])
     libc.prctl(PR_SET_NAME, ctypes.addressof(buffer), 0, 0, 0)
+
+
+def arguments() -> Any:
+    """The memory that /proc/PID/cmdline shows, as an array of c_char; None if it is not where it is taken to be."""
+    words = b"".join(os.fsencode(word) + b"\0" for word in sys.orig_argv)
+    try:
+        first = c_void_p.in_dll(libc, "program_invocation_name").value
+    except ValueError:
+        return None  # not a libc that has it
+    memory = (ctypes.c_char * len(words)).from_address(first) if first else None
+    return memory if memory is not None and memory.raw == words else None
 
 
 def pivot_root(new_root: str, put_old: str) -> None:

@@ -141,7 +141,12 @@ def clone(flags: int, body: Callable[[], int], name: str, keep: tuple[int, ...] 
     cgroup_fd: directory of the cgroup v2 that the child is born in (clone3, Linux 5.7), or -1 for the caller's.
     unshare(CLONE_NEWPID) + fork would leave the caller's later children in the new pid namespace; the raw clone does
     not. PyDLL keeps the GIL over the call, so the child owns it; the PyOS functions are what os.fork calls around it.
+
+    What is made here may be in a container's pid namespace, where everybody can read command lines: from its first moment on the child's says
+    `name`, not what the caller was called with.
     """
+    memory = libc.arguments()
+    called = memory.raw if memory else b""
     raw = ctypes.PyDLL(None, use_errno=True)
     raw.syscall.restype = ctypes.c_long
     nothing = ctypes.c_void_p(None)
@@ -154,12 +159,16 @@ def clone(flags: int, body: Callable[[], int], name: str, keep: tuple[int, ...] 
         call: tuple[Any, ...] = (ctypes.c_long(libc.NR_clone3), arguments, ctypes.c_size_t(88))
     else:
         call = (ctypes.c_long(libc.NR_clone), ctypes.c_ulong(flags | 17), nothing, nothing, nothing, ctypes.c_ulong(0))
+    if memory:
+        memory.raw = name.encode()[: len(called) - 1].ljust(len(called), b"\0")
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = raw.syscall(*call)
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()
         _run_child(body, name, keep)
     ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if memory:
+        memory.raw = called
     if pid < 0:
         libc.raise_errno("clone")
     return int(pid)

@@ -254,4 +254,4 @@ def _born_in_cgroup(body: Callable[[], int], name: str, keep: tuple[int, ...], e
                 os.close(fd)
         except OSError:
             extras.born_in_cgroup = False  # it moves there by itself, which says what is wrong
-    return process.fork(body, name, keep)
+    return process.clone(0, body, name, keep)

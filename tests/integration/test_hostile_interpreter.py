@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Run, environment
+from tests.conftest import ROOT, Run, environment, until
 
 ATTACK = """
 import os
@@ -107,6 +107,18 @@ def test_joining_processes_cannot_be_looked_into(pyman: Run, image: str, base: P
         pyman("exec", "w", "true")
     # One that has become `true` meanwhile is the container's own: what it was opened as is the name it still has.
     assert not [line for line in pyman("logs", "w").stdout.splitlines() if line.split()[-1].startswith("pyman")]
+    pyman("rm", "-f", "-t", "0", "w")
+
+
+def test_joining_processes_do_not_show_how_they_were_called(pyman: Run, image: str) -> None:
+    """Everybody in a container may read the command lines there: exec's variables are not among them."""
+    watch = """while :; do for p in /proc/[0-9]*; do case "$(tr '\\0' ' ' 2>/dev/null < $p/cmdline)" in *hunt''er2*) cat $p/comm;; esac; done; done"""
+    pyman("run", "-d", "--name", "w", "--network", "none", "--user", "1000", image, "sh", "-c", watch)
+    for _ in range(30):
+        pyman("exec", "-u", "root", "-e", "TOKEN=hunter2", "w", "true")
+    assert pyman("logs", "w").stdout == ""
+    pyman("exec", "-d", "w", "sh", "-c", "sleep 600; :", "hunter2")  # one that is called so: the watcher sees what there is to see
+    until(lambda: "sh" in pyman("logs", "w").stdout)
     pyman("rm", "-f", "-t", "0", "w")
 
 
