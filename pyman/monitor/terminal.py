@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHUNK = 16000  # bytes of data per packet; the monitor takes 16384
-PROXIED = tuple(n for n in range(1, 32) if n not in (9, 13, 17, 18, 19, 20, 21, 22, 23, 28))
+# Not those that stop and continue the caller himself, nor what the kernel sends for pipes, children and windows; the real-time ones, too.
+PROXIED = tuple(n for n in range(1, 65) if n not in (9, 13, 17, 18, 19, 20, 21, 22, 23, 28, 32, 33))
 _TIOCGWINSZ = 0x5413
 
 

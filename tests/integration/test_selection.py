@@ -196,6 +196,16 @@ def test_signals_of_an_attached_command(pyman: Run, base: Path, two: Path, proxy
         pyman("stop", "-t", "0", "one")
 
 
+@pytest.mark.parametrize("number", [signal.SIGRTMIN, signal.SIGRTMIN + 3, signal.SIGRTMAX])
+def test_real_time_signals_are_passed_on(pyman: Run, base: Path, image: str, number: int) -> None:
+    """systemd in a container shuts down by one of them."""
+    words = ["run", "--rm", *NONE, image, "sh", "-c", f"trap 'exit 22' {int(number)}; echo up; while :; do sleep 0.05; done"]
+    with subprocess.Popen([*command(), *words], env=environment(base), stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout and child.stdout.readline() == "up\n"
+        child.send_signal(number)
+        assert child.wait(300) == 22
+
+
 def on_terminal(base: Path, line: list[str], keys: bytes, ready: bytes) -> tuple[int, bytes]:
     """Run a command on a terminal of its own, type `keys` once `ready` was printed (again and again if it is empty); (exit code, all it printed)."""
     ours, theirs = os.openpty()
