@@ -6,6 +6,7 @@ One child reads below the root of its side, the other unpacks below that of its 
 from __future__ import annotations
 
 import os
+import select
 import stat
 
 from pyman import paths
@@ -109,6 +110,9 @@ def to_stdout(source: Side, out_fd: int, warn: Callable[[str], None]) -> None:
 
 def from_stdin(dest: Side, in_fd: int, *, archive: bool, overwrite: bool, warn: Callable[[str], None]) -> None:
     """Unpack the archive read from `in_fd` into a directory of a container. UsageError if it is none; ImageError, StateError."""
+    ready = select.poll()
+    ready.register(in_fd, select.POLLIN)
+    ready.poll()  # a stopped container is locked while its files are written, not while nobody has begun to send any
     try:
         dest.prepare()
         call = userns.start_call(

@@ -119,12 +119,7 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             **({"personality": {"domain": personality(str(opts["personality"]))}} if opts.get("personality") else {}),
         },
     }
-    if "\0" in "".join(spec["process"]["args"]) or "\0" in "".join(spec["process"]["env"]):
-        raise UsageError(
-            "cannot use the container's command and environment",
-            "there is a NUL character in them, which no program can be given",
-            "correct the image's Cmd, Entrypoint or Env, or the --env-file",
-        )
+    _check_words([*spec["process"]["args"], *spec["process"]["env"]])
     if privileged:
         from pyman.engine import privileged as host
 
@@ -137,6 +132,22 @@ def build(opts: dict[str, Any], image_config: dict[str, Any] | None, ctx: SpecCo
             systemd_mode.apply(spec, opts, ctx)
     _init_program(spec, opts, table)
     return spec
+
+
+def _check_words(words: list[str]) -> None:
+    """UsageError for what execve(2) cannot be given; images may say anything."""
+    text = "".join(words)
+    why = "there is a NUL character in them" if "\0" in text else ""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        why = "there is half of a surrogate pair in them"
+    if why:
+        raise UsageError(
+            "cannot use the container's command and environment",
+            f"{why}, which no program can be given",
+            "correct the image's Cmd, Entrypoint or Env, or the --env-file",
+        )
 
 
 def arguments(opts: dict[str, Any], image: dict[str, Any]) -> list[str]:

@@ -120,7 +120,7 @@ def find_program(args: list[str], env: dict[str, str], hidden: bool = False) -> 
     """args[0] looked up in the container's PATH, which is not told where it is `hidden`. CommandNotFound (127), CannotInvoke (126)."""
     name = args[0]
     if not name:
-        raise CannotInvoke("cannot run the container's command", "its name is empty")
+        raise CommandNotFound("cannot run the container's command", "its name is empty")
     if "/" in name:
         _check_executable(name)
         return name

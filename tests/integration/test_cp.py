@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, command, environment
+from tests.conftest import Run, command, environment, until
 
 
 @pytest.fixture
@@ -224,6 +224,19 @@ def test_archives_from_stdin(pyman: Run, box: str, base: Path, files: Path) -> N
     assert "sets the extended attribute" in send(data=_opaque(), rc=125)
     pyman("cp", "box:/tmp", "cp/all")
     assert outside.read_text() == "content"
+
+
+def test_who_sends_nothing_yet_locks_nothing(pyman: Run, image: str, base: Path) -> None:
+    """A stopped container can be removed while an archive for it is awaited."""
+    pyman("create", "--name", "awaiting", "--network", "none", image, "true")
+    with subprocess.Popen(
+        [*command(), "cp", "-", "awaiting:/tmp"], env=environment(base), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        call = Path(f"/proc/{child.pid}/syscall")
+        until(lambda: call.read_text().split()[0] in ("7", "73"), "it does not poll")  # poll(2) on x86_64, ppoll(2) on aarch64
+        assert pyman("rm", "awaiting").stdout == "awaiting\n"
+        _, err = child.communicate(archive(("f", tarfile.REGTYPE, "x", 0)), timeout=300)
+    assert child.returncode == 125 and b"removed" in err, err
 
 
 def _opaque() -> bytes:

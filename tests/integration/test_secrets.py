@@ -52,6 +52,9 @@ def test_create_ls_inspect_exists_rm(pyman: Run, base: Path) -> None:
     assert pyman("secret", "inspect", "--showsecret", "one", "--format", "{{.Spec.Name}}={{.SecretData}}").stdout == f"one={VALUE}\n"
     pretty = pyman("secret", "inspect", "--pretty", "two").stdout.split("\n")
     assert pretty[:4] == [f"ID:              {second}", "Name:              two", "Labels:", " - a=b"]
+    create(pyman, "forged", "v", "-l", "a=b\nDriver: none")
+    assert " - a=b\\nDriver: none" in pyman("secret", "inspect", "--pretty", "forged").stdout.split("\n")
+    pyman("secret", "rm", "forged")
     assert pyman("secret", "exists", third[:8]) and pyman("secret", "exists", "nope", rc=1)
     assert pyman("secret", "inspect", "one", "nope", "--format", "{{.Spec.Name}}", rc=125).stdout == "one\n"
     newer = create(pyman, "one", "z", "--replace")

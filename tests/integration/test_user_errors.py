@@ -167,8 +167,9 @@ def test_failures_of_a_start_name_their_cause(pyman: Run, image: str, tmp_path: 
     done = pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/usr/share/doc:/d:U", image, "true", rc=126)
     assert "cannot give /usr/share/doc" in done.stderr and "not permitted" in done.stderr and ":U" in done.stderr
     assert "cannot run nosuch" in pyman("run", "--rm", "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=127).stderr
+    assert "its name is empty" in pyman("run", "--rm", "--name", "failed", *NONE[1:], image, "", rc=127).stderr
     assert pyman("ps", "-aq").stdout == "" and pyman("volume", "ls", "-q").stdout == volumes
-    assert "nosuch" in pyman("why", "failed").stdout
+    assert "its name is empty" in pyman("why", "failed").stdout
     # Without --rm it stays, to be looked at, and keeps its name.
     for option, code in ((["-d"], 127), ([], 125)):
         pyman("run", *option, "--name", "failed", *NONE[1:], "-v", "/anonymous", image, "nosuch", rc=code)

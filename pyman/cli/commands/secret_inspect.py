@@ -78,4 +78,4 @@ def _pretty(record: Any) -> str:
         f"Created at:        {output.go_time(record['created'])}",
         f"Updated at:        {output.go_time(record['updated'])}",
     ]
-    return "".join(escape(line) + "\n" for line in lines)
+    return "".join(escape(line).replace("\n", "\\n") + "\n" for line in lines)  # a label's line break forges none
