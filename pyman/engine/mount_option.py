@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 
+from pyman import paths
 from pyman.config import fields
 from pyman.engine import mounts
 from pyman.engine.mounts import FLAGS, NO_IDMAP, Mount, bind, clean_destination
@@ -240,9 +241,17 @@ def _glob(spec: str, source: str, target: str, keys: dict[str, str], volumes: Ca
     """A bind mount for each path of the host that matches; in directory `destination`, or at its own path without one."""
     import glob
 
-    paths = sorted(glob.glob(os.path.abspath(source))) if source else []
-    if not paths:
+    found = sorted(glob.glob(os.path.abspath(source))) if source else []
+    if not found:
         raise UsageError(f"cannot mount {spec!r}", f"no path of the host matches {source!r}")
     words = ",".join(_words(keys, "glob", spec))
-    places = [os.path.join(target, os.path.basename(path)) if target else path for path in paths]
-    return [mounts.mount(path, clean_destination(place, spec), words, spec, volumes) for path, place in zip(paths, places)]
+    # A link may have been made by a container. Ordinary directories of links are followed, as the user sees them (/etc/ssl/certs).
+    risky = "U" in words.split(",") or os.path.realpath(source).startswith(os.path.realpath(paths.graphroot()) + "/")
+    if link := next((path for path in found if risky and os.path.islink(path)), ""):
+        raise UsageError(
+            f"cannot mount {spec!r}",
+            f"{link} is a symbolic link, which a glob follows neither in pyman's store nor with U",
+            "mount what is meant",
+        )
+    places = [os.path.join(target, os.path.basename(path)) if target else path for path in found]
+    return [mounts.mount(path, clean_destination(place, spec), words, spec, volumes) for path, place in zip(found, places)]

@@ -104,6 +104,14 @@ def test_glob_mount(pyman: Run, image: str, base: Path) -> None:
     assert pyman("run", *NONE, "--mount", spec + ",dst=/etc/conf,ro", image, "ls", "/etc/conf").stdout == "one.conf\ntwo.conf\n"
     assert pyman("run", *NONE, "--mount", spec, image, "cat", f"{base}/globs/two.conf").stdout == "two.conf"
     assert "matches" in pyman("run", *NONE, "--mount", f"type=glob,src={base}/globs/*.no,dst=/x", image, "true", rc=125).stderr
+    # A link among them is followed, as the user sees it; not where a container may have made it, nor to what is to change its owner.
+    (base / "globs/link.conf").symlink_to("three.txt")
+    assert pyman("run", *NONE, "--mount", spec + ",dst=/c", image, "cat", "/c/link.conf").stdout == "three.txt"
+    assert "link.conf is a symbolic link" in pyman("run", *NONE, "--mount", spec + ",dst=/c,U=true", image, "true", rc=125).stderr
+    pyman("run", *NONE, "-v", "links:/v", image, "ln", "-s", f"{base}/globs/three.txt", "/v/evil")
+    inside = pyman("volume", "inspect", "links", "--format", "{{.Mountpoint}}").stdout.strip()
+    assert "evil is a symbolic link" in pyman("run", *NONE, "--mount", f"type=glob,src={inside}/*,dst=/c", image, "true", rc=125).stderr
+    pyman("volume", "rm", "links")
 
 
 def test_memory_mounts(pyman: Run, image: str) -> None:
