@@ -67,6 +67,9 @@ class Runtime:
         # Limits come through our own driver; what the runtime does about cgroups on its own is taken away again.
         namespaces = [_reachable(entry) for entry in spec["linux"]["namespaces"]]
         spec = {**spec, "linux": {**spec["linux"], "resources": {}, "namespaces": namespaces}}
+        flow = _flow(spec["mounts"])
+        if flow:
+            spec["linux"]["rootfsPropagation"] = flow
         # Without privileges no runtime makes device nodes: they are bound, and only some runtimes do that by themselves.
         spec["mounts"] = [_plain(entry) for entry in spec["mounts"]] + [_bound(device) for device in spec["linux"].pop("devices", [])]
         own = cgroups.own()
@@ -169,6 +172,12 @@ def _reachable(namespace: dict[str, Any]) -> dict[str, Any]:
         except OSError:
             continue
     raise RuntimeFailure(f"cannot join the {namespace['type']} namespace", "its last process ended just now")
+
+
+def _flow(mounts: list[dict[str, Any]]) -> str:
+    """How the root must be cut off from the host's tree, for mounts that are to stay below it; empty: as the runtime does by itself."""
+    found = {option.removeprefix("r") for mount in mounts for option in mount.get("options") or []}
+    return next((f"r{wanted}" for wanted in ("shared", "slave") if wanted in found), "")
 
 
 def _bound(device: dict[str, Any]) -> dict[str, Any]:

@@ -162,6 +162,10 @@ class Init(program.Program):
         """Its NIS domain."""
         libc.setdomainname(name)
 
+    def do_sources(self, items: list[dict[str, Any]]) -> None:
+        """Copies of the sources that are to stay below the host's mounts, before its tree is cut off."""
+        mounts.open_sources(items)
+
     def do_root(self, path: str) -> None:
         """The host's tree cut off, the root's directory a mount."""
         if self.extras is None:

@@ -37,6 +37,19 @@ def make_readonly(root: Root) -> None:
     root.later_readonly.clear()
 
 
+def open_sources(items: list[dict[str, Any]]) -> None:
+    """Before the host's tree is cut off: copies of what these bind mounts show, for what is mounted there later to arrive. OSError.
+
+    They are slaves first, also where a shared mount is asked for: it is shared with who gets it from the container, never with the host.
+    """
+    libc.mount(None, "/", None, libc.MS_REC | libc.MS_SLAVE)
+    for item in items:
+        try:
+            item["tree"] = _open_source(item)
+        except OSError:
+            pass  # the mount itself tells, or does without on an old kernel
+
+
 def make(root: Root, item: dict[str, Any]) -> None:
     """One mount. RuntimeFailure."""
     try:
@@ -186,9 +199,7 @@ def _bind(root: Root, item: dict[str, Any]) -> None:
 def _bind_tree(root: Root, item: dict[str, Any]) -> None:
     tree = item["tree"]
     if tree < 0:
-        flags = libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if item["recursive"] else 0)
-        flags |= _AT_SYMLINK_NOFOLLOW if item["source_nofollow"] else 0
-        tree = libc.open_tree(libc.AT_FDCWD, item["source"], flags)
+        tree = _open_source(item)
     try:
         directory = stat.S_ISDIR(os.fstat(tree).st_mode)
         nofollow = os.O_NOFOLLOW if item["target_nofollow"] else 0
@@ -209,6 +220,12 @@ def _bind_tree(root: Root, item: dict[str, Any]) -> None:
             root.later_readonly.append(os.dup(tree))
     finally:
         os.close(tree)
+
+
+def _open_source(item: dict[str, Any]) -> int:
+    flags = libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if item["recursive"] else 0)
+    flags |= _AT_SYMLINK_NOFOLLOW if item["source_nofollow"] else 0
+    return libc.open_tree(libc.AT_FDCWD, item["source"], flags)
 
 
 def _set(tree: int, bits: tuple[int, int], recursive: bool) -> None:

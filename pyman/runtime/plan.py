@@ -59,9 +59,13 @@ def container(spec: dict[str, Any], gated: bool = False, rehearsed: list[Step] |
 
 def root(spec: dict[str, Any]) -> list[Step]:
     """The root file system with the mounts in it, in the spec's order, and the devices on top (config.md "Mounts", config-linux.md "Devices")."""
-    steps: list[Step] = [("root", "root", spec["root"]["path"])]
-    mounts = spec.get("mounts") or []
-    steps += [("mounts", "mount", item) for item in all_mounts(spec)]
+    mounts, items = spec.get("mounts") or [], all_mounts(spec)
+    flowing = [
+        item for item in items if item["how"] == "bind" and item["tree"] < 0 and item["propagation"] & (libc.MS_SLAVE | libc.MS_SHARED)
+    ]
+    steps: list[Step] = [("mounts", "sources", flowing)] if flowing else []
+    steps.append(("root", "root", spec["root"]["path"]))
+    steps += [("mounts", "mount", item) for item in items]
     if _has_devices(mounts):
         steps += [("devices", "bind_device", f"/dev/{name}", f"/dev/{name}") for name in _STANDARD_DEVICES]
         steps += [("devices", "device", device) for device in (spec.get("linux") or {}).get("devices") or []]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import OTHER_RUNTIME, Run
+from tests.conftest import OTHER_RUNTIME, Run, command
 
 NONE = ("--rm", "--network", "none")
 
@@ -284,6 +285,31 @@ def test_flags_and_propagation(pyman: Run, image: str, tree: Path) -> None:
     assert pyman("run", *NONE, "--mount", mount, image, *show).stdout.startswith(
         "ro,nosuid,nodev,noexec,relatime" + ("" if OTHER_RUNTIME else " shared:")
     )
+
+
+FLOW = """
+mount -t tmpfs t "$TREE" && mount --make-shared "$TREE" && mkdir -m 777 "$TREE/dir" || exit 1
+for option in slave rslave rshared private; do
+    echo "== $option"
+    %(command)s run -d --name flow --cap-add sys_admin --security-opt seccomp=unconfined --network none -v "$TREE/dir:/m:$option" demo sleep 100 >/dev/null
+    mount -t tmpfs t "$TREE/dir" && mkdir "$TREE/dir/later"
+    %(command)s exec flow sh -c "ls /m; mkdir -p /m/own; mount -t tmpfs o /m/own && touch /m/own/inside && ls /m/own"
+    ls "$TREE/dir/own" 2>/dev/null
+    %(command)s rm -f -t 0 flow >/dev/null
+    umount "$TREE/dir"; rm -rf "$TREE/dir/own"
+done
+"""
+
+
+# The other runtimes do not reach the store from a user namespace without its owner.
+@pytest.mark.parametrize("more", [(), *([] if OTHER_RUNTIME else [("--uidmap", "0:1:1000", "--gidmap", "0:1:1000")])])
+def test_mounts_of_the_host_arrive_where_that_is_asked_for(pyman: Run, image: str, tree: Path, more: tuple[str, ...]) -> None:
+    script = FLOW.replace(" --name flow ", f" --name flow {shlex.join(more)} ")
+    done = pyman("unshare", "sh", "-c", script % {"command": shlex.join(command())}, env={"TREE": str(tree)})
+    sections = dict(part.split("\n", 1) for part in done.stdout.split("== ")[1:])
+    for option in ("slave", "rslave", "rshared"):
+        assert sections[option] == "later\ninside\n", (option, done.stderr)
+    assert sections["private"] == "inside\n", "no mount arrives, and the container's own never leaves"
 
 
 def test_links_quotes_and_sources_left_out(pyman: Run, image: str, base: Path, tree: Path) -> None:

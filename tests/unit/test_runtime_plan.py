@@ -51,7 +51,7 @@ def names(steps: list[plan.Step]) -> list[str]:
 def test_the_order_of_a_container() -> None:
     steps = plan.container(spec())
     assert names(steps) == [
-        *("session", "keyring", "hostname", "root"),
+        *("session", "keyring", "hostname", "sources", "root"),
         *["mount"] * len(MOUNTS),
         *["bind_device"] * 6,
         *("device", "device_links", "console", "readonly", "sysctls", "mask", "before_pivot", "pivot", "entered"),
