@@ -698,6 +698,7 @@ static void cgroup_remove(const char *path)
 #include "monitor/journal.h"
 #include "monitor/notify.h"
 #include "monitor/session.h"
+#include "monitor/later.h"
 
 int main(int argc, char **argv)
 {
@@ -707,6 +708,8 @@ int main(int argc, char **argv)
 
     if (argc > 2 && !strcmp(argv[1], "--exec"))
         return session_main(argc, argv);
+    if (argc > 6 && !strcmp(argv[1], "--later"))
+        return later_main(argv);
     for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         const char *name = argv[i], *value = argv[i + 1];
         if (!strcmp(name, "--init"))

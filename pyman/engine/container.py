@@ -48,7 +48,7 @@ def names_dir() -> str:
 class Container:
     """One container; `config` and `state` are read when first asked for."""
 
-    __slots__ = ("_config", "_lock", "_state", "dir", "id")
+    __slots__ = ("_config", "_lock", "_state", "dir", "id", "unsaved")
 
     def __init__(self, container_id: str) -> None:
         self.id = container_id
@@ -56,6 +56,7 @@ class Container:
         self._config: dict[str, Any] | None = None
         self._state: dict[str, Any] | None = None
         self._lock: Lock | None = None
+        self.unsaved = False  # the end of its last run is in the exit record only: there was no room for the state
 
     @property
     def run_dir(self) -> str:
@@ -140,6 +141,7 @@ class Container:
     def save(self) -> None:
         """Write the state. The caller holds the lock."""
         store.write_json(os.path.join(self.dir, "state.json"), self.state)
+        self.unsaved = False
 
     def sync(self) -> bool:
         """Make the state agree with reality; true if it changed. Writes only under the lock."""
@@ -170,7 +172,7 @@ class Container:
             try:
                 self.save()
             except StorageError:
-                pass  # a full disk: the exit record stays, and the next command learns the same from it
+                self.unsaved = True  # a full disk: the exit record stays, and the next command learns the same from it
             if record is None:
                 self._note_lost_end()
         return self._revived() or True

@@ -8,6 +8,7 @@ command that looks at it (`revive`). CLI process, and that command in U1.
 from __future__ import annotations
 
 import os
+import time
 
 from pyman.errors import PymanError, UsageError
 from pyman.linux import process
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 NAMES = ("no", "on-failure", "always", "unless-stopped")
 LONGEST_WAIT = 60_000  # milliseconds
 FIRST_WAIT = 100
+PASSING = (28, 122, 12, 11, 23, 24)  # ENOSPC, EDQUOT, ENOMEM, EAGAIN (too many processes), ENFILE, EMFILE: a start may succeed later
 
 
 def parse(text: str) -> tuple[str, int]:
@@ -68,7 +70,14 @@ def note_wish(container: Container, what: str = "user") -> None:
     state = container.state
     pending = state["status"] != "exited" or state.get("waiter_pid") or state.get("lost")
     if pending and (state.get("restart_policy", "no") != "no" or state.get("health") == 2):
-        store.write_text(stopped_path(container), what)
+        try:
+            store.write_text(stopped_path(container), what)
+        except PymanError as err:
+            if err.errno not in PASSING:
+                raise
+            os.close(
+                os.open(stopped_path(container), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            )  # an empty file has room where no other has
 
 
 def forget_wish(container: Container) -> None:
@@ -165,7 +174,27 @@ def start_again(container: Container, tell: Callable[[str], None]) -> bool:
     """The monitor's command after the wait, or instead of a lost one; false if somebody has decided otherwise. What start_container raises.
 
     tell: is called with what nobody asked for.
+    Where something has run short, a full disk for one, the monitor's process waits longer and tries again: it never returns then.
     """
+    try:
+        return _start_again(container, tell)
+    except _Later as later:
+        from pyman.engine import start
+        from pyman.monitor import spawn  # after such a failure only
+
+        alive = os.path.join(container.dir, "config.json")
+        spawn.exec_later(later.wait, alive, stopped_path(container), start.after_command(container))
+
+
+class _Later(Exception):
+    """The start failed for want of something that may be there later. wait: milliseconds."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+def _start_again(container: Container, tell: Callable[[str], None]) -> bool:
     from pyman.engine import start
 
     with container:
@@ -179,12 +208,11 @@ def start_again(container: Container, tell: Callable[[str], None]) -> bool:
         try:
             start.start_locked(container, restarts=state["restarts"] + 1, wait=wait)
         except BaseException as err:
-            # Nobody reads this process's messages: inspect and ps must tell. It is not tried again.
-            state = container.state  # read anew, if the start itself has failed
-            state["waiter_pid"] = state["waiter_start"] = 0
-            state.pop("lost", None)
-            state["note"] = f"the restart failed: {err}"
-            container.save()
+            passing = getattr(err, "errno", 0) in PASSING
+            _note_failed_restart(container, err, instead, passing)
+            if passing and mine:
+                past = time.time() - container.state["finished"]
+                raise _Later(min(LONGEST_WAIT, max(wait, int(past * 1000)))) from err  # so that it doubles, though nothing can be noted
             raise
         container.event("restart")
         if instead:
@@ -192,3 +220,20 @@ def start_again(container: Container, tell: Callable[[str], None]) -> bool:
             asks = f"its restart policy {policy} asks" if policy != "no" else "its health check asked"
             tell(f"container {container.name} had lost its monitor and is started again, as {asks}")
         return True
+
+
+def _note_failed_restart(container: Container, err: BaseException, lost_before: bool, passing: bool) -> None:
+    """Nobody reads this process's messages: inspect and ps must tell. passing: it is tried again, by this process or the next command."""
+    container.sync()  # the state was read anew, if the start itself has failed, and may be from before the end
+    state = container.state
+    if not passing:
+        state["waiter_pid"] = state["waiter_start"] = 0
+        state.pop("lost", None)
+    elif lost_before:
+        state["lost"] = True
+    state["note"] = f"the restart failed{', and is tried again' if passing else ''}: {err}"
+    try:
+        container.save()
+    except PymanError:
+        if not passing:
+            raise

@@ -154,6 +154,8 @@ def _make_dirs(container: Container) -> None:
     for path in ("hosts", "resolv.conf", "hostname", ".containerenv"):
         with open(os.path.join(container.run_dir, path), "w"):
             pass
+    if container.unsaved:
+        container.save()
     try:
         os.unlink(container.exit_path)
     except FileNotFoundError:

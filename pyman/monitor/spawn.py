@@ -192,6 +192,12 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
     os.execve(sealed, argv, os.environ)
 
 
+def exec_later(wait_ms: int, alive: str, stopped: str, command: list[str]) -> NoReturn:
+    """Replace this process by one that waits and then executes `command` with --restart: as long as the file `alive` exists, and `stopped` does not."""
+    argv = ["pyman-monitor", "--later", str(wait_ms), alive, stopped, "--", *command]
+    os.execve(paths.native("monitor"), argv, os.environ)
+
+
 def exec_session(
     pid: int, record: str, exit_path: str, events_path: str, event: str, session: str, *, console: int, client: int
 ) -> NoReturn:

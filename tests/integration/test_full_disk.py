@@ -147,3 +147,58 @@ def test_full_at_any_point(pyman: Run, layout: str, base: Path) -> None:
     assert "Traceback" not in done.stderr and len(errors) == lines.count("good 125"), done.stderr
     assert all("No space left on device" in line for line in errors), errors
     assert rest[-1] == "rmi 0" and rest[0].startswith("Untagged: "), done.stdout  # and nothing is listed after it
+
+
+AGAIN = """
+mount -t tmpfs -o size=24m,mode=700 none "$STORE" || exit 1
+export PYMAN_GRAPHROOT="$STORE"
+p() { %s "$@"; }
+fill() { head -c 30000000 /dev/zero > "$STORE/filler" 2>/dev/null; }
+field() { p inspect -f "$2" "$1" 2>/dev/null; }
+reach() { n=0; until [ "$(field "$1" "$2")" = "$3" ] || [ $((n += 1)) = 300 ]; do sleep 0.1; done; field "$1" "$2"; }
+tried() { n=0; until [ -d "/proc/$1" ] && [ "$(cat "/proc/$1/comm")" = "pyman:[restart]" ] || [ $((n += 1)) = 300 ]; do sleep 0.1; done; }
+go() { p run -d --name "$1" --network none --restart "$2" -v "$STORE:/s" demo sh -c 'until [ -e /s/go ]; do sleep 0.05; done; exit 3' >/dev/null; }
+p pull -q oci:"$DEMO":latest >/dev/null || exit 1
+echo "== again"
+go al on-failure:3
+pid=$(field al '{{.State.ConmonPid}}')
+touch "$STORE/go"; fill
+tried "$pid"
+field al '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}'; p wait al; p ps -a --format '{{.Status}}'
+rm "$STORE/filler"
+reach al '{{.RestartCount}} {{.State.Restarting}} {{.State.ExitCode}}' '3 false 3'
+p rm al
+echo "== stopped"
+rm "$STORE/go"; go st always
+pid=$(field st '{{.State.ConmonPid}}')
+touch "$STORE/go"; fill
+tried "$pid"
+p stop st >/dev/null 2>&1
+readlink "/proc/$pid/exe" # nothing: it has ended
+rm "$STORE/filler"
+p ps -a --format '{{.Names}} {{.Restarts}} {{.Status}}'
+p rm st
+echo "== lost"
+rm "$STORE/go"; go lo always
+pid=$(field lo '{{.State.ConmonPid}}')
+fill
+kill -9 "$pid"
+p ps -a --format '{{.Names}} {{.Restarts}}' 2>/dev/null
+rm "$STORE/filler"
+p ps -a --format '{{.Names}} {{.Restarts}} {{.State}}' 2>/dev/null
+p rm -f -t 0 lo
+umount -l "$STORE"
+"""
+
+
+def test_restarts_wait_for_room(pyman: Run, layout: str, base: Path) -> None:
+    store = base / "again"
+    store.mkdir()
+    env = {"STORE": str(store), "DEMO": layout}
+    done = pyman("unshare", "sh", "-c", AGAIN % shlex.join(command()), env=env, timeout=300)
+    sections = dict(part.split("\n", 1) for part in done.stdout.split("== ")[1:])
+    again = sections["again"].splitlines()
+    assert again[:2] == ["exited 3 0", "3"] and again[2].startswith("Restarting (3)"), (done.stdout, done.stderr)
+    assert again[3:] == ["3 false 3", "al"], (done.stdout, done.stderr)
+    assert sections["stopped"].startswith("st 0 Exited (3)"), (done.stdout, done.stderr)
+    assert sections["lost"] == "lo 0\nlo 1 running\nlo\n", (done.stdout, done.stderr)
