@@ -157,7 +157,14 @@ def _run(argv: list[str]) -> int:
     module = __import__(f"pyman.cli.commands.{parsed.command.module}", fromlist=["main"])
     gc.freeze()
     gc.enable()
-    return int(module.main(parsed.options, parsed.args))
+    try:
+        return int(module.main(parsed.options, parsed.args))
+    except (OSError, PymanError) as err:
+        from pyman.cli import gone  # after a failure only
+
+        if parsed.command.module in gone.MODULES:
+            gone.explain(parsed.command.module, parsed.args, err)
+        raise
 
 
 def main(argv: list[str]) -> NoReturn:

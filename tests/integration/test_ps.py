@@ -137,23 +137,41 @@ def test_aliases(pyman: Run, web: str) -> None:
         assert pyman(*alias, "-q").stdout == pyman("ps", "-q").stdout
 
 
-def test_sizes_and_prune_beside_others(pyman: Run, image: str, base: Path) -> None:
-    """Containers come, run and go meanwhile: they are listed or not, and removed or not, and nothing of it is an error."""
+@pytest.fixture
+def others(pyman: Run, image: str, base: Path) -> Iterator[None]:
+    """Containers `one` and `two` are made, started and removed by other commands, again and again."""
     over = base / "over"
     script = "import os, subprocess, sys\nwhile not os.path.exists(sys.argv[1]):\n for words in {}: subprocess.run([*sys.argv[2:], *words], capture_output=True)"
-    comers = [
+    turns = [
         (["create", "--name", name, "--network", "none", image, "sleep", "600"], ["start", name], ["rm", "-f", "-t", "0", name])
         for name in ("one", "two")
     ]
-    clients = [subprocess.Popen([sys.executable, "-c", script.format(words), over, *command()], env=environment(base)) for words in comers]
-    try:
-        for _ in range(12):
-            assert pyman("ps", "-a", "--size").stdout.startswith("CONTAINER ID")
-            assert not pyman("container", "prune", "-f").stderr
-            json.loads(pyman("ps", "-a", "--sort", "size", "--format", "json").stdout)
-    finally:
-        over.touch()
-        for client in clients:
-            client.wait()
-        over.unlink()
-        pyman("rm", "-f", "-t", "0", "-i", "one", "two")
+    clients = [subprocess.Popen([sys.executable, "-c", script.format(turn), over, *command()], env=environment(base)) for turn in turns]
+    yield
+    over.touch()
+    for client in clients:
+        client.wait()
+    over.unlink()
+    pyman("rm", "-f", "-t", "0", "-i", "one", "two")
+
+
+@pytest.mark.usefixtures("others")
+def test_sizes_and_prune_beside_others(pyman: Run) -> None:
+    """Containers come, run and go meanwhile: they are listed or not, and removed or not, and nothing of it is an error."""
+    for _ in range(12):
+        assert pyman("ps", "-a", "--size").stdout.startswith("CONTAINER ID")
+        assert not pyman("container", "prune", "-f").stderr
+        json.loads(pyman("ps", "-a", "--sort", "size", "--format", "json").stdout)
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(
+    "words",
+    ["export -o /dev/null one", "cp one:/etc/passwd -", "diff one", "commit -q one", "attach one", "top one", "update --cpu-shares 5 one"],
+)
+def test_what_goes_away_under_a_command(pyman: Run, words: str) -> None:
+    """It is told that it was removed, not which of its files was missing first."""
+    for _ in range(12):
+        done = pyman(*words.split(), rc=None)
+        assert not [word for word in ("No such file", "log-level", "overlay") if word in done.stderr], done.stderr
+    pyman("image", "prune", "-f")
