@@ -4,7 +4,7 @@
  * memory between its start and the container's end. With --exec: the parent of a detached exec's process (monitor/session.h).
  *
  * Attach protocol (SOCK_SEQPACKET, one byte of type first):
- *   monitor -> client: 2 stdout data, 3 stderr data, x + exit code (le32)
+ *   monitor -> client: 2 stdout data, 3 stderr data, x + exit code (le32), l + number of bytes it was not given (le64), f there are too many
  *   client -> monitor: i stdin data, e end of stdin, w + rows, columns (le16 each)
  *   client -> monitor, which answers and closes: h run a health check, g write down the state of health
  */
@@ -34,20 +34,11 @@
 
 enum { MAX_CLIENTS = 16, CHUNK = 16384, BATCH = 8 * CHUNK, LOG_SPARE = 64 << 20 };
 
-struct client {
-    int fd;
-    int primary; /* the command that started the container: it may slow the container down, but loses nothing */
-};
-
-static struct client clients[MAX_CLIENTS];
-static int n_clients, primary_gone;
 static int stdin_fd = -1, stream_fd[2] = {-1, -1}, console_fd = -1, listen_fd = -1, log_fd = -1, run_dir_fd = -1;
 static const char *log_path, *exit_file, *run_dir;
 static int log_json, log_files = 1, log_full, log_lost;
 static long long log_max, log_size;
 static char chunk[CHUNK + 1];
-static char pending[CHUNK + 1]; /* a packet the primary client could not take yet */
-static int pending_len;
 static char input[CHUNK + 1]; /* stdin data the container could not take yet */
 static int input_len, input_at, input_eof;
 
@@ -250,107 +241,7 @@ static void log_chunk(int stream, const char *data, size_t length)
 
 /* ---- clients ---- */
 
-static void client_drop(int index)
-{
-    if (clients[index].primary)
-        pending_len = 0;
-    close(clients[index].fd);
-    clients[index] = clients[--n_clients];
-}
-
-static void client_add(int fd, int primary)
-{
-    struct ucred peer;
-    socklen_t size = sizeof peer;
-    if (n_clients == MAX_CLIENTS || (!primary && (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid()))) {
-        close(fd);
-        return;
-    }
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    clients[n_clients++] = (struct client){fd, primary};
-}
-
-static int primary_index(void)
-{
-    for (int i = 0; i < n_clients; i++)
-        if (clients[i].primary)
-            return i;
-    return -1;
-}
-
-/* What lay in the pipes at the container's end while the primary client was too slow: packets, each behind its length. */
-static char *tail;
-static size_t tail_len, tail_at;
-
-static void tail_add(const char *data, int length)
-{
-    char *more = realloc(tail, tail_len + sizeof length + (size_t)length);
-    if (!more)
-        return;
-    memcpy(more + tail_len, &length, sizeof length);
-    memcpy(more + tail_len + sizeof length, data, (size_t)length);
-    tail = more;
-    tail_len += sizeof length + (size_t)length;
-}
-
-static void broadcast(const char *data, int length)
-{
-    for (int i = n_clients - 1; i >= 0; i--) {
-        if (clients[i].primary && pending_len) {
-            tail_add(data, length);
-            continue;
-        }
-        if (send(clients[i].fd, data, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-            continue;
-        if (errno == EAGAIN && clients[i].primary) {
-            memcpy(pending, data, (size_t)length);
-            pending_len = length;
-        } else {
-            client_drop(i); /* gone, or too slow for the others to wait for it */
-        }
-    }
-}
-
-static void pending_flush(int index)
-{
-    if (send(clients[index].fd, pending, (size_t)pending_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-        pending_len = 0;
-    else if (errno != EAGAIN)
-        client_drop(index);
-}
-
-/* However long it takes: the primary client loses nothing. */
-static void primary_wait(void)
-{
-    int p, length;
-    while ((pending_len || tail_at < tail_len) && (p = primary_index()) >= 0) {
-        struct pollfd one = {clients[p].fd, POLLOUT, 0};
-        poll(&one, 1, -1);
-        if (pending_len) {
-            pending_flush(p);
-            continue;
-        }
-        memcpy(&length, tail + tail_at, sizeof length);
-        if (send(clients[p].fd, tail + tail_at + sizeof length, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-            tail_at += sizeof length + (size_t)length;
-        else if (errno != EAGAIN)
-            client_drop(p);
-    }
-}
-
-/* Tells the clients the exit code; with `primary` the primary client alone. */
-static void clients_end(int code, int primary)
-{
-    char packet[5] = {'x', (char)code, 0, 0, 0}; /* as wait(2) would pass it on: 255 for -1 */
-    for (int c = n_clients - 1; c >= 0; c--) {
-        if (clients[c].primary != primary)
-            continue;
-        fcntl(clients[c].fd, F_SETFL, 0); /* the last packet may wait for a slow primary client, not for others */
-        primary_gone |= send(clients[c].fd, packet, sizeof packet, MSG_NOSIGNAL | (primary ? 0 : MSG_DONTWAIT)) < 0 && primary;
-        close(clients[c].fd);
-        clients[c] = clients[--n_clients];
-    }
-}
+#include "monitor/clients.h"
 
 static void input_flush(void)
 {
@@ -400,9 +291,8 @@ static void client_read(int index)
         struct winsize size = {.ws_row = rows, .ws_col = cols};
         ioctl(console_fd, TIOCSWINSZ, &size);
     } else if (n == 1 && (chunk[0] == 'h' || chunk[0] == 'g')) {
-        int fd = clients[index].fd;
-        clients[index] = clients[--n_clients];
-        health_request(fd, chunk[0]);
+        char what = chunk[0];
+        health_request(client_take(index), what);
     }
 }
 
@@ -872,7 +762,7 @@ int main(int argc, char **argv)
         polled_clients = n_clients;
         for (int c = 0; c < n_clients; c++) {
             short events = input_len > input_at ? 0 : POLLIN;
-            if (pending_len && clients[c].primary)
+            if (clients[c].behind || clients[c].missed)
                 events |= POLLOUT;
             fds[n++] = (struct pollfd){clients[c].fd, events, 0};
         }
@@ -884,7 +774,7 @@ int main(int argc, char **argv)
             fds[at_notify = n++] = (struct pollfd){notify_listen, POLLIN, 0};
         if (journal_at < journal_len && journal_fd >= 0)
             fds[at_journal = n++] = (struct pollfd){journal_fd, POLLOUT, 0};
-        if (poll(fds, (nfds_t)n, earlier(earlier(earlier(health_wait(wait), watchdog_due), journal_due()), log_due())) < 0)
+        if (poll(fds, (nfds_t)n, earlier(earlier(earlier(earlier(health_wait(wait), watchdog_due), journal_due()), log_due()), clients_due())) < 0)
             continue;
         if (journal_at < journal_len && (at_journal < 0 || fds[at_journal].revents || now_ms() - journal_stuck >= JOURNAL_AGAIN))
             journal_flush(JOURNAL_PATIENCE);
@@ -896,11 +786,12 @@ int main(int argc, char **argv)
             short got = fds[first_client + c].revents;
             if (clients[c].fd != fds[first_client + c].fd)
                 continue; /* dropped above it in this round */
-            if (got & POLLOUT && pending_len && clients[c].primary)
-                pending_flush(c);
+            if (got & POLLOUT && (clients[c].behind || clients[c].missed))
+                client_ready(c);
             else if (got & (POLLIN | POLLHUP | POLLERR))
                 client_read(c);
         }
+        clients_look();
         if (at_input >= 0 && fds[at_input].revents)
             input_flush();
         /* Whoever has connected before the container wrote is to see it: `start --attach` lets it begin once it has connected. */
@@ -908,7 +799,7 @@ int main(int argc, char **argv)
             (at_stream[1] >= 0 && fds[at_stream[1]].revents))
             attach_accept();
         for (int s = 0; s < 2; s++)
-            if (at_stream[s] >= 0 && fds[at_stream[s]].revents && !stream_read(s) && console_fd >= 0 && fds[at_stream[s]].revents & POLLHUP) {
+            if (at_stream[s] >= 0 && fds[at_stream[s]].revents && !pending_len && !stream_read(s) && console_fd >= 0 && fds[at_stream[s]].revents & POLLHUP) {
                 /* A pty without slaves hangs up for good only when init has ended; until then do not spin on it. */
                 struct timespec pause = {0, 20 * 1000 * 1000};
                 nanosleep(&pause, NULL);
@@ -955,6 +846,7 @@ int main(int argc, char **argv)
     /* The pid namespace died with init, so nobody writes any more: take what lies in the pipes, then stop. With
      * --pid=host left-over processes may hold them open; what they write later is theirs to lose. */
     attach_accept();
+    clients_ending();
     for (int s = 0; s < 2; s++)
         while (stream_read(s))
             ;
@@ -978,10 +870,7 @@ int main(int argc, char **argv)
     write_exit(status, oom, wait_ms);
     reach("monitor:recorded");
     char code_option[32];
-    primary_gone = primary_index() < 0;
-    if (!pending_len)
-        clients_end(code, 1);
-    clients_end(code, 0);
+    clients_end(code);
     /* The monitor's own end tells that the published ports are free again; nobody else has to wait for the helpers. */
     for (int h = 0; h < n_helpers; h++)
         if (helpers[h] >= 0) {
@@ -989,13 +878,12 @@ int main(int argc, char **argv)
             poll(&one, 1, 10000);
         }
     /* The container's end is on record: only now a client that is stopped, or whose reader is, may keep this process. */
-    primary_wait();
-    clients_end(code, 1);
+    clients_wait(code);
     if (wait_ms >= 0)
         start_again(command, wait_ms);
     /* A service manager takes the exit code of its service's main process for that of the service. */
     snprintf(code_option, sizeof code_option, "--exit-code=%d", code & 255);
-    if (wait_ms < 0 && command && cleanup_alone && primary_gone)
+    if (wait_ms < 0 && command && cleanup_alone && !primary_told)
         execute(command, "--rm", notify_fd >= 0 ? code_option : NULL);
     else if (wait_ms < 0 && command && tidy && !cleanup_alone && !fork()) /* nobody waits for that */
         execute(command, NULL, NULL);

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from pyman import exitcodes, paths
+from pyman import errors, exitcodes, paths
 from pyman.engine import kill
-from pyman.engine.container import Container
+from pyman.engine.container import RUNNING, Container
+from pyman.errors import NoSuchContainer, StateError
 from pyman.linux import process
 from pyman.monitor import attach as client
 from pyman.state import store
@@ -68,11 +69,18 @@ def attach_container(
     """Pass data until the container ends (its exit code) or the user detaches (DETACHED).
 
     streams: whether stdout and stderr are shown. Signals are passed on to the container's init with sig_proxy. BrokenPipeError: whoever read
-    what the container prints has gone; the container runs on, as with Podman.
+    what the container prints has gone; the container runs on, as with Podman. StateError if there are too many others, or its end is not known.
     """
 
     def forward(signum: int) -> None:
         kill.send(container, signum)
+
+    def missed(size: int) -> None:
+        if errors.tell:
+            logs = f"pyman logs {container.name} has it"
+            errors.tell(
+                f"{size} bytes of the output of container {container.name} are not shown, since nobody took it here for 10 seconds: {logs}"
+            )
 
     result = client.attach(
         sock,
@@ -83,6 +91,7 @@ def attach_container(
         detach_keys=detach_keys,
         sig_proxy=sig_proxy,
         on_signal=forward,
+        on_missed=missed,
     )
     if result.detached:
         return DETACHED
@@ -93,5 +102,28 @@ def attach_container(
         return int(result.exit_code or exitcodes.CANNOT_INVOKE)
     if result.exit_code is not None:
         return int(result.exit_code)
-    record = store.read_json(container.exit_path)  # the monitor was lost before it could say
-    return int(record["exit_code"]) & 255 if record else 137
+    if result.refused:
+        raise StateError(
+            f"cannot attach to container {container.name}",
+            "16 commands are attached to it already",
+            f"pyman logs --follow {container.name}",
+        )
+    record = store.read_json(container.exit_path)  # the monitor was lost before it could say, or did not wait any longer
+    if record:
+        return int(record["exit_code"]) & 255
+    return _unknown(container)
+
+
+def _unknown(container: Container) -> int:
+    """The exit code of a container whose monitor has not told it. StateError."""
+    what = f"cannot tell how container {container.name} ended"
+    container._state = None
+    try:
+        container.sync()
+    except NoSuchContainer:
+        raise StateError(what, "it was removed meanwhile, and nobody took its output here for 10 seconds") from None
+    if container.state["status"] in RUNNING:
+        raise StateError(
+            what, "it was started again, and nobody took its output here for 10 seconds", f"pyman ps, pyman logs {container.name}"
+        )
+    return int(container.state["exit_code"]) & 255

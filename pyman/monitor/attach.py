@@ -19,14 +19,16 @@ class AttachResult:
     """How an attachment ended: the container's exit code, or the user's detach keys, or neither (monitor lost).
 
     lost: why output could not be written; empty if it could. unread: whoever read the output has gone, so that the attachment ended.
+    refused: the monitor has as many clients as it can have.
     """
 
-    __slots__ = ("detached", "exit_code", "lost", "unread")
+    __slots__ = ("detached", "exit_code", "lost", "refused", "unread")
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
         self.detached = False
         self.lost = ""
+        self.refused = False
         self.unread = False
 
 
@@ -52,17 +54,19 @@ def attach(
     detach_keys: str,
     sig_proxy: bool,
     on_signal: Callable[[int], None],
+    on_missed: Callable[[int], None],
 ) -> AttachResult:
     """Pass data between the caller's descriptors (-1: not attached) and the monitor until the container ends.
 
-    on_signal is called with the number of each signal caught while sig_proxy is set.
+    on_signal is called with the number of each signal caught while sig_proxy is set, on_missed with how many bytes of output did not
+    come, because this command took none for too long.
     """
     keys = Keys(parse_detach_keys(detach_keys) if tty else b"")
     terminal = Terminal(stdin if stdin >= 0 else 0, tty and stdin >= 0)
     signals = Signals((*(PROXIED if sig_proxy else ()), _signal.SIGWINCH))
     result = AttachResult()
     try:
-        _loop(sock, stdin, (stdout, stderr), tty, keys, terminal, signals, on_signal, result)
+        _loop(sock, stdin, (stdout, stderr), tty, keys, terminal, signals, on_signal, on_missed, result)
     finally:
         terminal.restore()
         signals.restore()
@@ -79,6 +83,7 @@ def _loop(
     terminal: Terminal,
     signals: Signals,
     on_signal: Callable[[int], None],
+    on_missed: Callable[[int], None],
     result: AttachResult,
 ) -> None:
     poll = select.poll()
@@ -109,6 +114,12 @@ def _loop(
             kind = packet[0]
             if kind == ord("x"):
                 result.exit_code = int.from_bytes(packet[1:5], "little")
+                return
+            if kind == ord("l"):
+                on_missed(int.from_bytes(packet[1:9], "little"))
+                continue
+            if kind == ord("f"):
+                result.refused = True
                 return
             index = 1 if kind == 3 else 0
             lost: list[str] = []
