@@ -181,16 +181,17 @@ def _config(container: Container, opts: dict[str, Any]) -> dict[str, Any]:
 
     made, options, image = container.config, container.config["options"], container.config["image_config"]
     entries = env.committed(options, list(image.get("Env") or []))
+    ports = [*inspect_config.exposed_ports(container), *inspect_config.published(container)]
     config: dict[str, Any] = {
         "User": str(options.get("user") or image.get("User") or ""),
-        "ExposedPorts": {port: {} for port in inspect_config.exposed_ports(container)},
+        "ExposedPorts": {port: {} for port in ports},
         "Env": entries,
         "Entrypoint": inspect_config.entrypoint(container),
         "Cmd": made["command"] or ([] if "entrypoint" in options else image.get("Cmd")),
-        "Volumes": {str(path): {} for path in image.get("Volumes") or {}},
-        "WorkingDir": root_access.workdir(container) if options.get("workdir") or image.get("WorkingDir") else "",
+        "Volumes": {str(path): {} for path in [*(image.get("Volumes") or {}), *_destinations(container, anonymous=True)]},
+        "WorkingDir": root_access.workdir(container),
         "Labels": dict(container.state["labels"]),
-        "StopSignal": str(made.get("stop_signal") or image.get("StopSignal") or ""),
+        "StopSignal": str(options.get("stop_signal") or image.get("StopSignal") or ""),
         "Healthcheck": image.get("Healthcheck"),
     }
     if opts.get("include_volumes"):
@@ -203,11 +204,13 @@ def _config(container: Container, opts: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _destinations(container: Container) -> list[str]:
+def _destinations(container: Container, anonymous: bool = False) -> list[str]:
+    """Where its volumes and paths of the host are mounted; anonymous: its own volumes alone."""
     from pyman.engine import volumes_from
 
     with container:
-        return sorted(volumes_from.mounts_of(container)[0])
+        mounts, volumes = volumes_from.mounts_of(container)
+    return sorted(path for path, mount in mounts.items() if not anonymous or mount.volume in volumes.anonymous)
 
 
 def _describe(

@@ -99,13 +99,17 @@ def _native(opts: dict[str, Any], host: dict[str, str], conf: dict[str, Any]) ->
 
 
 def committed(opts: dict[str, Any], image_env: list[Any]) -> list[str]:
-    """What an image made of a container has: the image's and the options', nothing of the host and of this run."""
-    env = {"PATH": DEFAULT_PATH, "container": "podman"}
-    if not opts.get("unsetenv_all"):
-        env.update(_split(image_env)[0])
+    """What an image made of a container has: the image's and the options', nothing of the host and of this run.
+
+    As with Podman, what the container was made without is still the image's.
+    """
+    image = _split(image_env)[0]
+    env = {} if opts.get("unsetenv_all") else {"PATH": DEFAULT_PATH, "container": "podman"}
+    env.update(image)
     _apply(env, list(opts.get("env") or []), {})
     for name in opts.get("unsetenv") or []:
         env.pop(name, None)
+    env.update({name: image[name] for name in opts.get("unsetenv") or [] if name in image})
     return [f"{name}={value}" for name, value in env.items()]
 
 

@@ -21,10 +21,11 @@ _HEALTH = {
 def apply(config: dict[str, Any], changes: list[str]) -> None:
     """Change `config` (the part `config` of an OCI configuration) in place. UsageError names the instruction that is wrong.
 
-    As in a Containerfile, a new ENTRYPOINT takes the old command away, unless a CMD was given before it.
+    As in a Containerfile, a new ENTRYPOINT takes the old command away, unless a CMD was given before it. A CMD without an argument is a
+    shell that waits for one, and an empty change none, as with Podman.
     """
     commanded = False
-    for change in changes:
+    for change in filter(str.strip, changes):
         word, separator, rest = change.strip().partition("=")
         if not separator or " " in word or "\t" in word:
             word, _, rest = change.strip().partition(" ")
@@ -32,12 +33,12 @@ def apply(config: dict[str, Any], changes: list[str]) -> None:
         if word not in INSTRUCTIONS:
             raise UsageError(f"cannot apply the change {change!r}", f"{word} is none of {', '.join(INSTRUCTIONS)}")
         rest = rest.strip()
-        if not rest and word != "ENTRYPOINT":
+        if not rest and word not in ("ENTRYPOINT", "CMD"):
             raise UsageError(f"cannot apply the change {change!r}", "the instruction has no argument")
-        if not rest:
-            config["Entrypoint"] = None
-            continue
         commanded = commanded or word == "CMD"
+        if not rest:
+            config.update({"Cmd": ["/bin/sh", "-c"]} if word == "CMD" else {"Entrypoint": None})
+            continue
         if word == "ENTRYPOINT" and not commanded:
             config["Cmd"] = None
         _APPLY[word](config, rest, change)
@@ -80,6 +81,8 @@ def _pairs(text: str, change: str) -> dict[str, str]:
     words = _split(text, change)
     if "=" not in words[0]:
         name, _, value = text.partition(" ")
+        if not value.strip():
+            raise UsageError(f"cannot apply the change {change!r}", f"{name} has no value", f"{name}= sets an empty one")
         return {name: value.strip()}
     found = {}
     for word in words:

@@ -85,7 +85,8 @@ def exposed_ports(container: Container) -> list[str]:
     return [f"{number}/{protocol}" for protocol, number in exposed.ports(exposed.names(config["image_config"], config["options"]))]
 
 
-def _published(container: Container) -> list[str]:
+def published(container: Container) -> list[str]:
+    """PORT/PROTOCOL of what is published."""
     return [f"{port['container_port'] + offset}/{port['protocol']}" for port in container.state["ports"] for offset in range(port["range"])]
 
 
@@ -142,7 +143,7 @@ def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
     """Config. process: that of the OCI configuration, before the first start a preview."""
     made = container.config
     options, image = made["options"], made["image_config"]
-    exposed = [*exposed_ports(container), *_published(container)]
+    exposed = [*exposed_ports(container), *published(container)]
     return {
         "Hostname": options.get("hostname") or container.id[:12],
         "Domainname": "",

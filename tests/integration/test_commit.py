@@ -9,6 +9,7 @@ import os
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,29 @@ def test_commit(pyman: Run, changed: str, base: Path) -> None:
     pyman("image", "prune", "-f")
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), {"WorkingDir": "/", "Env": ["PATH=/bin", "container=podman"], "Labels": {"title": "demo"}, "Cmd": ["true"]}),
+        (("-p", "127.0.0.1::80", "--expose", "81-82/udp"), {"ExposedPorts": {"80/tcp": {}, "81/udp": {}, "82/udp": {}}}),
+        (("-v", "/own", "-v", "named:/n", "-v", "/tmp:/t", "--mount", "type=volume,dst=/more"), {"Volumes": {"/own": {}, "/more": {}}}),
+        (("--unsetenv", "PATH", "--unsetenv", "container", "-e", "A=1"), {"Env": ["A=1", "PATH=/bin"]}),
+        (("--unsetenv-all", "-e", "A=1"), {"Env": ["PATH=/bin", "A=1"]}),
+        (("--systemd", "always"), {"StopSignal": None}),
+        (("--stop-signal", "INT", "-w", "/tmp", "-u", "5"), {"StopSignal": "INT", "WorkingDir": "/tmp", "User": "5"}),
+        (("--entrypoint", "/bin/sh"), {"Entrypoint": ["/bin/sh"], "Cmd": ["true"]}),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_a_commit_takes_of_the_options(pyman: Run, image: str, options: tuple[str, ...], expected: dict[str, Any]) -> None:
+    pyman("create", "--name", "taken", *options, image, "true")
+    config = json.loads(pyman("image", "inspect", pyman("commit", "-q", "taken").stdout.strip()).stdout)[0]["Config"]
+    assert {key: config.get(key) for key in expected} == expected
+    pyman("rm", "-v", "taken")
+    pyman("volume", "rm", "-f", "named")
+    pyman("image", "prune", "-f")
+
+
 @pytest.mark.parametrize("changed", ["stopped"], indirect=True)
 def test_the_configuration_of_a_commit(pyman: Run, changed: str, base: Path) -> None:
     (base / "config.json").write_text(json.dumps({"User": "9", "Env": ["B=2"], "Cmd": ["from", "file"], "Labels": {"f": "1"}}))
@@ -159,6 +183,10 @@ def test_the_configuration_of_a_commit(pyman: Run, changed: str, base: Path) -> 
         (["HEALTHCHECK CMD true"], "Healthcheck", {"Test": ["CMD-SHELL", "true"]}),
         ([check], "Healthcheck", {"Test": ["CMD", "true", "x"], "Interval": 5 * 10**9, "Retries": 4}),
         (["HEALTHCHECK NONE"], "Healthcheck", {"Test": ["NONE"]}),
+        (["CMD"], "Cmd", ["/bin/sh", "-c"]),
+        (["CMD ", "ENTRYPOINT x"], "Cmd", ["/bin/sh", "-c"]),
+        (["", " "], "WorkingDir", "/tmp"),
+        (["ENV A="], "Env", ["PATH=/bin", "container=podman", "A="]),
     ):
         options = [item for change in changes for item in ("-c", change)]
         value = json.loads(pyman("image", "inspect", pyman("commit", "-q", "-f", "docker", *options, changed).stdout.strip()).stdout)[0]
@@ -171,6 +199,9 @@ def test_the_configuration_of_a_commit(pyman: Run, changed: str, base: Path) -> 
         (("-f", "bad", changed), 'unrecognized image format "bad"'),
         (("-c", "RUN x", changed), "RUN is none of CMD"),
         (("-c", "EXPOSE x", changed), "'x' is no port"),
+        (("-c", "ENV A", changed), "A has no value"),
+        (("-c", "LABEL a", changed), "a has no value"),
+        (("-c", "USER ", changed), "no argument"),
         (("-c", "EXPOSE ٣", changed), "'٣' is no port"),
         (("-c", "ENV 'x", changed), "No closing quotation"),
         ((changed, "Upper"), "lower case"),
