@@ -93,6 +93,7 @@ def gather() -> Usage:
     busy = sum(row["state"]["status"] == "running" for row in found.containers)
     found.summary.append(_row("Containers", len(found.containers), busy, sum(row["size"] for row in found.containers), idle))
     used = volumes.used_by()
+    sizes["volumes"] = {name: size for name, size in sizes["volumes"].items() if volumes.exists(name)}
     found.volumes = [{"name": name, "size": size, "links": len(used.get(name, []))} for name, size in sorted(sizes["volumes"].items())]
     free = sum(row["size"] for row in found.volumes if not row["links"])
     links = sum(row["links"] for row in found.volumes)

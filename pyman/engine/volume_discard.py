@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyman import stages
 from pyman.engine import volumes
 from pyman.engine.container_list import list_containers
-from pyman.errors import NoSuchObject, PymanError, StateError
+from pyman.errors import NoSuchObject, PymanError, StateError, StorageError
 from pyman.state import events
 from pyman.state.lock import Lock
 from pyman.storage import trash
@@ -23,6 +23,8 @@ def remove(name: str) -> None:
         lock.acquire()
     except FileNotFoundError:
         raise NoSuchObject(f"no volume with name {name!r} found", "no such volume") from None
+    except OSError as err:
+        raise volumes.stray(name) or StorageError(f"cannot remove volume {name}", f"{lock.path}: {err.strerror}") from err
     try:
         holders = volumes.used_by().get(name)
         if holders:

@@ -45,7 +45,19 @@ def data_path(name: str) -> str:
 
 def exists(name: str) -> bool:
     """Whether the volume exists."""
-    return os.path.isdir(directory(name))
+    path = directory(name)
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def stray(name: str) -> StorageError | None:
+    """What is to be said of a place that something other than a volume has: a FIFO, a file, a link. None if it has not."""
+    try:
+        mode = os.lstat(directory(name)).st_mode
+    except OSError:
+        return None
+    kinds = {0o010000: "a FIFO", 0o140000: "a socket", 0o100000: "a file", 0o120000: "a symbolic link", 0o040000: ""}
+    kind = kinds.get(mode & 0o170000, "a device")
+    return StorageError(f"cannot use volume {name}", f"{kind} lies in its place", f"rm {directory(name)}") if kind else None
 
 
 def create(
@@ -109,6 +121,9 @@ def _name_it(path: str, name: str) -> None:
         os.rename(path, directory(name))
     except OSError as err:
         if err.errno in (17, 39, 20):  # EEXIST, ENOTEMPTY, ENOTDIR
+            other = stray(name)
+            if other:
+                raise other from None
             raise NameInUse(
                 f"cannot create volume {name}", f"volume with name {name} already exists", "take another name, or --ignore"
             ) from None
@@ -148,6 +163,8 @@ def ensure(name: str, *, anonymous: bool = False, create_missing: bool = True, o
         except NoSuchObject:
             if exists(name):
                 raise
+        except OSError as err:
+            raise stray(name) or err from None
         if not create_missing:
             raise NoSuchObject(f"no volume with name {name!r} found", "no such volume", f"pyman volume create {name}")
         options: dict[str, str] | None = None
@@ -165,8 +182,14 @@ def ensure(name: str, *, anonymous: bool = False, create_missing: bool = True, o
 def get(name: str) -> dict[str, Any]:
     """The volume's record. NoSuchObject; StorageError if it is damaged, which concerns this volume alone."""
     check_name(name)
-    record = store.read_json(os.path.join(directory(name), "volume.json"))
+    try:
+        record = store.read_json(os.path.join(directory(name), "volume.json"))
+    except StorageError as err:
+        raise stray(name) or err from None
     if record is None:
+        other = stray(name)
+        if other:
+            raise other
         if exists(name):
             raise StorageError(
                 f"cannot use volume {name}", "its volume.json is missing", f"its files are in {data_path(name)}; pyman volume rm {name}"
@@ -192,6 +215,15 @@ def write_state(name: str, state: dict[str, Any]) -> None:
 
 def names() -> list[str]:
     """The names of all volumes, damaged ones too."""
+    return [name for name in _places() if exists(name)]
+
+
+def strays() -> list[StorageError]:
+    """What lies among the volumes and is none."""
+    return [found for found in map(stray, _places()) if found]
+
+
+def _places() -> list[str]:
     try:
         return sorted(name for name in os.listdir(_top()) if not name.startswith("."))
     except FileNotFoundError:
@@ -200,8 +232,12 @@ def names() -> list[str]:
 
 def lookup(name: str) -> str:
     """The full name for a name or the beginning of one. NoSuchObject, PymanError (ambiguous)."""
-    if name and "/" not in name and not name.startswith(".") and exists(name):
-        return name
+    if name and "/" not in name and not name.startswith("."):
+        if exists(name):
+            return name
+        other = stray(name)
+        if other:
+            raise other
     found = [other for other in names() if name and other.startswith(name)]
     if len(found) > 1:
         raise PymanError(f"cannot choose a volume for {name}", "more than one result for volume name " + name, "give more of the name")

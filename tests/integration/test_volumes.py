@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -316,6 +317,51 @@ def test_a_damaged_volume_is_alone_with_it(pyman: Run, image: str, base: Path) -
     pyman("volume", "rm", "torn", "gone")
     (store(base) / "volumes/good/state.json").write_text("x")
     assert pyman("run", *NONE, "-v", "good:/x", image, "echo", "fine").stdout == "fine\n"
+
+
+def test_what_lies_among_the_volumes_and_is_none(pyman: Run, image: str, base: Path) -> None:
+    """It is told with what removes it; all else goes on, and a link leads nowhere."""
+    place = store(base) / "volumes"
+    pyman("volume", "create", "good")
+    pyman("volume", "create", "filed")
+    (place / "closed").mkdir(mode=0)
+    os.mkfifo(place / "fifo")
+    (place / "file").write_text("")
+    (place / "linked").symlink_to("good")
+    (place / "dangling").symlink_to("/no/such")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place / "sock"))
+    kinds = {"dangling": "a symbolic link", "fifo": "a FIFO", "file": "a file", "linked": "a symbolic link", "sock": "a socket"}
+    told = pyman("volume", "ls", "-q", rc=125)
+    assert told.stdout.split() == ["good", "filed"] and "closed/volume.json" in told.stderr
+    (place / "closed").rmdir()
+    told = pyman("volume", "ls", "-q")
+    assert told.stdout.split() == ["good", "filed"]
+    lines = [f"Warning: cannot use volume {name}: {kind} lies in its place; remove it: rm {place}/{name}" for name, kind in kinds.items()]
+    assert told.stderr.splitlines() == lines
+    assert [row["Name"] for row in json.loads(pyman("volume", "inspect", "-a").stdout)] == ["filed", "good"]
+    assert "Local Volumes  2 " in pyman("system", "df").stdout
+    for name, kind in kinds.items():
+        for words in (
+            ("volume", "inspect", name),
+            ("volume", "create", name),
+            ("volume", "create", "--ignore", name),
+            ("volume", "rm", name),
+            ("volume", "export", name),
+            ("run", *NONE, "-v", f"{name}:/x", image, "true"),
+        ):
+            done = pyman(*words, rc=125)
+            assert f"{kind} lies in its place" in done.stderr and f"rm {place}/{name}" in done.stderr, words
+        pyman("volume", "exists", name, rc=1)
+    (place / "shut").mkdir(mode=0)
+    done = pyman("volume", "rm", "-a", rc=125)
+    assert done.stdout.split() == ["filed", "good"] and "shut" in done.stderr
+    (place / "shut").rmdir()
+    assert sorted(entry.name for entry in place.iterdir()) == sorted(kinds)
+    pyman("volume", "prune", "-f")
+    for name in kinds:
+        (place / name).unlink()
+    assert pyman("volume", "ls").stderr == ""
 
 
 def test_inspect_and_ps_of_mounts(pyman: Run, image: str, base: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.cli import output
-from pyman.cli.dispatch import print_error
+from pyman.cli.dispatch import print_error, print_warning
 from pyman.engine import volume_filters, volume_inspect, volumes
 from pyman.errors import UsageError
 
@@ -38,7 +38,7 @@ def print_template(template: str, records: list[Any], heading: bool = True, shap
 
 
 def main(opts: Any, args: list[str]) -> int:
-    """Print the volumes asked for, oldest first. 125 if one is damaged; the others are shown."""
+    """Print the volumes asked for, oldest first. 125 if one is damaged; the others are shown. What lies there and is no volume is told."""
     if opts["quiet"] and opts["format"]:
         raise UsageError("cannot use --quiet and --format together", "--quiet prints names only")
     passes = volume_filters.compiled(opts["filter"])
@@ -53,6 +53,8 @@ def main(opts: Any, args: list[str]) -> int:
         print_template(template, found, not opts["noheading"])
     else:
         output.print_table(["DRIVER", "VOLUME NAME"], [[record["driver"], record["name"]] for record in found], not opts["noheading"])
+    for other in volumes.strays():
+        print_warning(f"{other}; remove it: {other.hint}")
     for err in errors:
         print_error(err)
     return 125 if errors else 0
