@@ -65,8 +65,9 @@ def attach_container(
     streams: tuple[bool, bool] = (True, True),
     detach_keys: str = "ctrl-p,ctrl-q",
     sig_proxy: bool = True,
+    code_is_ours: bool = True,
 ) -> int:
-    """Pass data until the container ends (its exit code) or the user detaches (DETACHED).
+    """Pass data until the container ends (its exit code, or 0 if that is not the command's) or the user detaches (DETACHED).
 
     streams: whether stdout and stderr are shown. Signals are passed on to the container's init with sig_proxy. BrokenPipeError: whoever read
     what the container prints has gone; the container runs on, as with Podman. StateError if there are too many others, or its end is not known.
@@ -99,7 +100,9 @@ def attach_container(
         raise BrokenPipeError
     if result.lost:
         os.write(2, f"Error: cannot write the output of container {container.name}: {result.lost}\n".encode())
-        return int(result.exit_code or exitcodes.CANNOT_INVOKE)
+        return int((code_is_ours and result.exit_code) or exitcodes.CANNOT_INVOKE)
+    if not code_is_ours:
+        return exitcodes.OK
     if result.exit_code is not None:
         return int(result.exit_code)
     if result.refused:

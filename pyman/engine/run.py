@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 def start_attached(
     container: Container,
     opts: dict[str, Any],
-    detached: Callable[[Container], None],
+    told: Callable[[Container], None],
     warn: Callable[[str], None] | None = None,
 ) -> int:
     """Start a created container; attach unless --detach. With --rm it is gone afterwards, whatever happened.
+
+    told: called once it runs where nothing of its output is shown: with --detach, or attached to stdin alone.
 
     One that cannot start is kept otherwise, as created, so that it can be looked at.
     """
@@ -46,9 +48,11 @@ def start_attached(
     stages.reach("run:started")
     write_pidfiles(container, opts)
     if not foreground:
-        detached(container)
+        told(container)
         return 0
-    streams = opts.get("attach") or []
+    streams = [stream.lower() for stream in opts.get("attach") or []]
+    if set(streams) == {"stdin"}:
+        told(container)  # nothing of its output will be seen
     shown = ("stdout" in streams, "stderr" in streams) if streams else (not passthrough, not passthrough)
     code = attach.attach_container(
         container,

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 
 
 def main(opts: Any, args: list[str]) -> int:
-    """The container's exit code, or 0 after the detach keys."""
+    """0 after the container's end and after the detach keys, as with Podman: `wait` and `start --attach` tell the container's code."""
     found = selection.select(opts, args)
     if len(found) != 1:
         raise UsageError("cannot attach to several containers", "give one name or id")
     container = found[0][1]
     if isinstance(container, PymanError):
         raise container
-    return attach_to(container, opts, stdin=not opts.get("no_stdin"))
+    if container.state["status"] == "initialized":
+        raise StateError(f"cannot attach to container {container.name}", "it has not begun", f"pyman start --attach {container.name}")
+    return attach_to(container, opts, stdin=not opts.get("no_stdin"), code_is_ours=False)
 
 
-def attach_to(container: Container, opts: Any, stdin: bool, then: Callable[[], object] = lambda: None) -> int:
-    """Attach to a container that runs; its stdin only if it has one and `stdin` is true. StateError.
+def attach_to(container: Container, opts: Any, stdin: bool, then: Callable[[], object] = lambda: None, code_is_ours: bool = True) -> int:
+    """Attach to a container that runs; its stdin only if it has one and `stdin` is true; its exit code, or 0 unless `code_is_ours`. StateError.
 
     then: called once nothing of what it writes can be missed.
     """
@@ -48,5 +50,6 @@ def attach_to(container: Container, opts: Any, stdin: bool, then: Callable[[], o
         tty=bool(options.get("tty")),
         detach_keys=keys,
         sig_proxy=opts.get("sig_proxy") is not False,
+        code_is_ours=code_is_ours,
     )
     return 0 if code == attach.DETACHED else code

@@ -40,9 +40,7 @@ def progress(opts: Any) -> Any:
 
 
 def main(opts: Any, args: list[str]) -> int:
-    """Exit code: the container's, or 125/126/127 for a failure before it ran."""
-    if opts.get("detach") and opts.get("attach"):
-        raise UsageError("cannot use --detach and --attach together", "a detached container is attached to nothing")
+    """Exit code: the container's, or 125/126/127 for a failure before it ran. --detach counts more than --attach."""
     warn_of_input(opts)
     if opts.get("detach_keys"):
         from pyman.monitor import terminal  # hardly ever
@@ -54,6 +52,7 @@ def main(opts: Any, args: list[str]) -> int:
     def detached(started: Container) -> None:
         if not str(opts.get("log_driver") or "").startswith("passthrough"):  # there stdout is the container's
             sys.stdout.write(started.id + "\n")
+            sys.stdout.flush()
 
     code = run.start_attached(container, opts, detached, print_warning)
     if opts.get("rmi") and opts.get("rm"):

@@ -19,6 +19,8 @@ def main(opts: Any, args: list[str]) -> int:
     """Start each container; with --attach exactly one, and its exit code is returned."""
     if opts.get("all") and (args or opts.get("latest")):
         raise UsageError("cannot use --all together with containers", "--all already means every container")
+    if opts.get("attach") and opts.get("all"):
+        raise UsageError("cannot use --all and --attach together", "--attach works on one container")
     if opts.get("attach"):
         return _attached(opts, args)
     if opts.get("sig_proxy") and "sig_proxy" in opts.given:
@@ -63,7 +65,6 @@ def _attached(opts: Any, args: list[str]) -> int:
         raise container
     merged = dict(container.config["options"])
     merged.update(detach=False, attach=[])
-    merged["interactive"] = bool(opts.get("interactive")) and bool(merged.get("interactive"))
     merged["sig_proxy"] = opts.get("sig_proxy")
     if "detach_keys" in opts.given:
         merged["detach_keys"] = opts["detach_keys"]
@@ -76,11 +77,11 @@ def _attached(opts: Any, args: list[str]) -> int:
     if running and container.state["status"] == "initialized":
         from pyman.cli.commands import attach
 
-        return attach.attach_to(container, opts, bool(opts.get("interactive")), lambda: start.start_container(container))
+        return attach.attach_to(container, opts, True, lambda: start.start_container(container))
     if running:
         from pyman.cli.commands import attach
 
-        return attach.attach_to(container, opts, stdin=bool(opts.get("interactive")))
+        return attach.attach_to(container, opts, stdin=True)
     try:
         return run.start_attached(container, merged, lambda _: None, print_warning)
     except PymanError as err:

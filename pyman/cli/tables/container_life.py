@@ -9,7 +9,7 @@ all bool Start all containers
 attach,a bool Attach to stdout and stderr
 detach-keys str Keys that detach from the container
 filter,f list Containers that match, for instance name=web
-interactive,i bool With --attach, attach stdin too; alone it changes nothing
+interactive,i bool Accepted; --attach attaches the stdin of a container that was made with --interactive
 latest,l bool The newest container
 sig-proxy bool=true With --attach, pass signals on to the container
 """
