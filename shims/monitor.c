@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -409,6 +410,16 @@ static void look_at_memory(const char *group, int kills)
 /* ---- end ---- */
 
 static int timed_out; /* its --timeout is over */
+static long long cpu_limit; /* seconds of processor time at which the kernel kills it; 0: none */
+static char cpu_facts[48];
+
+/* A SIGKILL of one that has used up its time is the kernel's. The kernel's own count goes by ticks, so it is not quite the one told at the end. */
+static void look_at_time(int status, const struct rusage *used)
+{
+    long long milliseconds = (used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000LL + (used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
+    if (cpu_limit > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && milliseconds >= cpu_limit * 800)
+        snprintf(cpu_facts, sizeof cpu_facts, ",\"CPULimit\":%lld", cpu_limit);
+}
 
 /* What is recorded: -1 for one that its --timeout has killed, as Podman has it. */
 static int exit_code(int status)
@@ -424,7 +435,7 @@ static void note_end(int status, int oom)
     int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", exit_code(status));
     if (sig)
         n += snprintf(facts + n, sizeof facts - (size_t)n, ",\"Signal\":%d", sig);
-    snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, log_lost ? ",\"LogLost\":true" : "");
+    snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, cpu_facts, log_lost ? ",\"LogLost\":true" : "");
     write_event("died", facts);
 }
 
@@ -449,8 +460,8 @@ static void write_exit(int status, int oom, long restart_ms)
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0, code = exit_code(status);
     if (restart_ms >= 0)
         snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
-    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s}", code, sig, (long long)now.tv_sec,
-                     now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, log_lost ? ",\"LogLost\":true" : "", again);
+    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s%s}", code, sig, (long long)now.tv_sec,
+                     now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, cpu_facts, log_lost ? ",\"LogLost\":true" : "", again);
     if (journal_on) /* until when a reader of the journal may wait for entries */
         n += snprintf(text + n - 1, sizeof text - (size_t)n + 1, ",\"journal\":%lld}", journal_last()) - 1;
     if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)
@@ -632,6 +643,8 @@ int main(int argc, char **argv)
             exit_file = value;
         else if (!strcmp(name, "--timeout"))
             timeout = number(value);
+        else if (!strcmp(name, "--cpu-limit"))
+            cpu_limit = atoll(value);
         else if (!strcmp(name, "--oom"))
             oom_path = value;
         else if (!strcmp(name, "--cgroup"))
@@ -820,10 +833,12 @@ int main(int argc, char **argv)
                     helper_wanted();
         }
         int child_status;
+        struct rusage used;
         pid_t pid = 0;
-        while ((wait == 0 || fds[at_signal].revents) && (pid = waitpid(-1, &child_status, WNOHANG)) > 0)
+        while ((wait == 0 || fds[at_signal].revents) && (pid = wait4(-1, &child_status, WNOHANG, &used)) > 0)
             if (pid == init_pid) {
                 status = child_status;
+                look_at_time(status, &used);
                 ended = 1;
             } else {
                 health_reaped(pid, child_status);

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
 revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
-END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
+END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost")
 
 
 def _event_settings() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 from pyman import errors, paths
 from pyman.engine import restart_policy
 from pyman.engine.container import Container
-from pyman.errors import StateError, UsageError
+from pyman.errors import StateError, StorageError, UsageError
 from pyman.linux import process
 
 # signal(7), x86 and arm: names are accepted with and without SIG.
@@ -39,17 +39,22 @@ def parse_signal(text: str) -> int:
 def kill_container(container: Container, signum: int) -> None:
     """Send signal `signum` to the container's init. StateError if it does not run."""
     with container:
-        if signum in _ENDING or signum == _stop_signal(container):
-            # A signal such as HUP asks for something else: the policy goes on.
+        # A signal such as HUP asks for something else: the policy goes on.
+        ends = signum in _ENDING or signum == _stop_signal(container)
+        if ends:
             restart_policy.note_wish(container)
             if restart_policy.cancel(container):
-                container.state["stopped_by"] = "kill"
-                container.save()
+                restart_policy.note_cancel(container, "kill")
                 return
         container.require_running("send a signal to")
         # Noted before: the container's end, which the monitor notes, comes after its cause.
         container.event("kill", Signal=signum, By=caller(), Command=errors.command)
-        send(container, signum)
+        if send(container, signum) and ends:
+            container.state["stopped_by"] = "kill"
+            try:
+                container.save()
+            except StorageError:
+                pass  # a full disk: the signal was sent, and the log of events says so
 
 
 def caller() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 
+from pyman import errors
 from pyman.errors import PymanError, UsageError
 from pyman.linux import process
 from pyman.state import store
@@ -25,6 +26,7 @@ NAMES = ("no", "on-failure", "always", "unless-stopped")
 LONGEST_WAIT = 60_000  # milliseconds
 FIRST_WAIT = 100
 PASSING = (28, 122, 12, 11, 23, 24)  # ENOSPC, EDQUOT, ENOMEM, EAGAIN (too many processes), ENFILE, EMFILE: a start may succeed later
+NOT_RUNNING = "it did not run"  # who was asked to stop
 
 
 def parse(text: str) -> tuple[str, int]:
@@ -116,6 +118,15 @@ def cancel(container: Container) -> bool:
 
     stop.wait_gone(pid, started, 30)
     return True
+
+
+def note_cancel(container: Container, what: str) -> None:
+    """A stop or a kill, `what`, has met a container that had ended: it has only ended the wait. StorageError."""
+    from pyman.engine import kill  # only where a wait was ended
+
+    container.state["stopped_by"] = f"{what} ({NOT_RUNNING})"
+    container.state["stopped_who"], container.state["stopped_with"] = kill.caller(), errors.command
+    container.save()
 
 
 def starts_on_boot(state: dict[str, Any], directory: str) -> bool:

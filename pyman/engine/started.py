@@ -159,6 +159,8 @@ def become_monitor(plan: Plan, created: Any, info: Any, ends: dict[str, int], lo
     if events.limit():
         args.events_path, args.event = events.path(), container.event_subject()
     args.timeout = int(plan.opts.get("timeout") or 0)
+    hard = next((limit["hard"] for limit in plan.spec["process"].get("rlimits") or [] if limit["type"] == "RLIMIT_CPU"), 0)
+    args.cpu_limit = hard if 0 < hard < 1 << 31 else 0
     args.health_path, args.health_state = os.path.join(container.dir, "health.plan"), os.path.join(container.dir, "health.json")
     args.check, args.secret_env = bool(plan.health) and not plan.gate, plan.secret_env
     args.notify_fd, args.notify_listen, args.notify_mode, args.watchdog = (

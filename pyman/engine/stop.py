@@ -46,8 +46,7 @@ def stop_container(
         restart_policy.note_wish(container, "service" if service else "user")
         if container.state["status"] not in RUNNING:
             if restart_policy.cancel(container):
-                container.state["stopped_by"] = "stop"
-                container.save()
+                restart_policy.note_cancel(container, "stop")
             return
         try:
             stop_locked(container, timeout, smart=smart, warn=warn)

@@ -7,7 +7,7 @@ import os
 from pyman import paths
 from pyman.engine import container as containers
 from pyman.engine import container_list, logopts, restart_policy, why_causes
-from pyman.engine.container import Container
+from pyman.engine.container import END_FACTS, Container
 from pyman.errors import NoSuchContainer, PymanError
 from pyman.monitor import logs as reader
 from pyman.state import eventlog, events, store
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
     Run = dict[str, Any]
 
-_FACTS = ("OOMKills", "MemoryMax", "MemoryPeak", "LogLost")
+_FACTS = END_FACTS[1:]
 _SIGSYS = 31
 _TOGETHER = 5.0  # seconds between what two monitors note of the same moment, at most
 _TAIL = 20  # lines of the log that are looked at
@@ -42,13 +42,13 @@ def answer(name: str, latest: bool = False) -> dict[str, Any]:
 def _existing(container: Container) -> dict[str, Any]:
     state, options = container.state, container.config["options"]
     mine = [event for event in eventlog.read() if event["ID"] == container.id]
-    runs = []
+    runs, silent = [], _log(container)[0] in ("none", *logopts.PASSED)
     everything = [*(state.get("ends") or []), state]  # what ended, oldest first, and what runs or ended last
     for kept, following in zip(everything, [*everything[1:], None]):
         if kept is state and state["status"] != "exited":
             break
         run = _from_state(kept, mine, following["started"] if following else 0.0)
-        run["timeout"] = int(options.get("timeout") or 0)
+        run["timeout"], run["init"], run["silent"] = int(options.get("timeout") or 0), bool(options.get("init")), silent
         runs.append(run)
     if runs and state["status"] == "exited":
         runs[-1]["tail"], runs[-1]["room"] = _tail(container), _room()
@@ -160,12 +160,20 @@ def _room() -> int:
     return info.f_bavail * info.f_frsize
 
 
-def _tail(container: Container) -> list[str]:
-    """The last lines that the container wrote; none where no log is kept."""
+def _log(container: Container) -> tuple[str, str]:
+    """(the driver, the file) of its log; none for settings that make no sense."""
     from pyman.config import containers as conf
 
     try:
-        driver, path, _, _ = logopts.settings(container.config["options"], conf.load(), os.path.join(container.dir, "ctr.log"))
+        return logopts.settings(container.config["options"], conf.load(), os.path.join(container.dir, "ctr.log"))[:2]
+    except PymanError:
+        return "none", ""
+
+
+def _tail(container: Container) -> list[str]:
+    """The last lines that the container wrote; none where no log is kept."""
+    driver, path = _log(container)
+    try:
         if driver == "journald":
             return _journal_tail(container)
         fd = store.open_file(path, follow=True)
@@ -203,6 +211,10 @@ def _removed(name: str) -> dict[str, Any] | None:
     mine = [event for event in everything if event["ID"] == wanted]
     if not wanted:
         return None
+    if os.path.isdir(os.path.join(containers.containers_dir(), wanted)):
+        raise NoSuchContainer(
+            f"no container with name or ID {name!r} found", "the last one of that name was renamed", f"pyman why {mine[-1]['Name']}"
+        )
     head = {"Name": mine[-1]["Name"], "Id": wanted, "Status": "removed", "Removed": True}
     runs = _from_events(mine)
     told = [_told(run) for run in reversed(runs)]
@@ -243,6 +255,7 @@ def _from_events(mine: list[Event]) -> list[Run]:
                     "facts": {key: event[key] for key in _FACTS if key in event},
                     "asked": asked,
                     "note": event.get("Cause", ""),
+                    "silent": True,  # its log went with it
                     "tail": [],
                     "room": -1,
                 }

@@ -1,12 +1,14 @@
 """Why a run ended: one sentence, its proof and what to do, from the facts kept of it. Pure. CLI process.
 
-A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (OOMKills, MemoryMax, MemoryPeak, LogLost), asked (the
+A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (container.END_FACTS), asked (the
 events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, stopped_with (the words of the command), note, timeout (--timeout, 0: none),
-tail (its last lines, if the log is there), room (bytes free in the store, -1: not known), denied (the system calls that the kernel's
+init (--init; None: not known), silent (there is no log to look at), tail (its last lines, if the log is there), room (bytes free in the store, -1: not known), denied (the system calls that the kernel's
 log tells of; None: it may not be read), host (the container whose pid namespace it shared, and that ended with it).
 """
 
 from __future__ import annotations
+
+from pyman.engine import restart_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,11 +58,19 @@ def amount(number: float) -> str:
 
 def explain(run: Run) -> Cause:
     """The cause of a run's end."""
-    for look in (_lost, _memory, _asked, _signalled, _disk):
-        found = look(run)
-        if found is not None:
-            return found
-    return _code(run)
+    found = None
+    for look in (_lost, _memory, _asked, _signalled, _disk, _code):
+        found = found or look(run)
+    kind, sentence, proof, hint = found or ("", "", [], "")
+    if _idle(run):
+        who = f" ({run['stopped_who']})" if run.get("stopped_who") else ""
+        proof = [*proof, f"then pyman {run.get('stopped_with') or 'stop'}{who} kept it from being started again"]
+    return (kind, sentence, proof, "" if run.get("silent") and "last lines" in hint else hint)
+
+
+def _idle(run: Run) -> bool:
+    """Whether who wanted it to end came when it had ended, and was waiting to be started again."""
+    return str(run.get("stopped_by") or "").endswith(f"({restart_policy.NOT_RUNNING})")
 
 
 def _lost(run: Run) -> Cause | None:
@@ -116,7 +126,7 @@ def _asked(run: Run) -> Cause | None:
                 _said(last),
                 "",
             )
-        if not run.get("stopped_by"):
+        if not str(run.get("stopped_by") or "").startswith("stop") or _idle(run):
             return None
         last = {"By": run.get("stopped_who", ""), "Command": run.get("stopped_with"), "Time": "", "Status": "stop"}
     by_check = str(last.get("By", "")).startswith("health")
@@ -167,6 +177,10 @@ def _signalled(run: Run) -> Cause | None:
     if run["exit_code"] == -1:
         length = f" of {run['timeout']} second{'s' if run['timeout'] != 1 else ''}" if run.get("timeout") else ""
         return ("timeout", f"was killed at the end of its --timeout{length}", proof, "")
+    if number == 9 and run["facts"].get("CPULimit"):
+        seconds = int(run["facts"]["CPULimit"])
+        proof.append(f"it had used {seconds} second{'s' if seconds != 1 else ''} of processor time, its limit")
+        return ("cpu-limit", "was killed by the kernel: it used up its limit of processor time (SIGKILL)", proof, _OWN[24][2])
     if number == 9 and run.get("host"):
         sentence = f"was killed by the kernel when container {run['host']} ended, whose pid namespace it shared"
         return ("shared-pid", sentence, proof, f"pyman why {run['host']} tells why that one ended")
@@ -204,6 +218,7 @@ def _code(run: Run) -> Cause:
     if code == 126:
         return ("not-executable", "ended with exit code 126: a shell in it could not execute a command", proof, "look at its last lines")
     if 128 < code <= 192:
-        sentence = f"ended with exit code {code}: a shell says so of a program that {signal_name(code - 128)} has ended"
+        who = {None: "a shell or an init (--init) says", False: "a shell says", True: "its init (--init) or a shell says"}[run.get("init")]
+        sentence = f"ended with exit code {code}: {who} so of a program that {signal_name(code - 128)} has ended"
         return ("child-signalled", sentence, proof, "")
     return ("error", f"ended by itself with exit code {code}", proof, "its last lines may say more: pyman logs")

@@ -19,7 +19,8 @@ class MonitorArgs:
     log_max_size: bytes until rotation (0: never); log_max_files: files kept; kill_pids: (pid, start time) of helpers; again: how the first of them
     is started again when it dies, program first; again_fd: the descriptor it then gets as 3;
     cgroup: directory of the container's cgroup, taken away at the end;
-    oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never).
+    oom_path: file with the kernel's count of out-of-memory kills; timeout: seconds until init is killed (0: never);
+    cpu_limit: seconds of processor time at which the kernel kills it (0: none).
     exit_command: run after the end, with --rm if `remove` and the starting command is gone, with --restart if the file
     policy_path asks for it and the file stopped_path does not exist; restarts: how often it was run so since a user started
     the container; wait_ms: how long to wait before. events_path: the log of events; event: what its lines say of the container. keep_stdio: keep the caller's streams for the next start.
@@ -34,6 +35,7 @@ class MonitorArgs:
         "cgroup",
         "check",
         "console_fd",
+        "cpu_limit",
         "event",
         "events_path",
         "exit_command",
@@ -75,7 +77,7 @@ class MonitorArgs:
         self.log_fd = -1
         self.log_driver = self.log_path = self.oom_path = self.run_dir = self.exit_path = self.cgroup = ""
         self.policy_path = self.stopped_path = self.events_path = self.event = ""
-        self.log_max_size = self.timeout = self.restarts = self.wait_ms = 0
+        self.log_max_size = self.timeout = self.cpu_limit = self.restarts = self.wait_ms = 0
         self.secret_env: list[str] = []
         self.journal: list[str] = []
         self.kept_fds: list[int] = []
@@ -165,6 +167,8 @@ def exec_monitor(args: MonitorArgs) -> NoReturn:
         argv += ["--notify-mode", str(("container", "conmon", "healthy").index(args.notify_mode)), "--watchdog", str(args.watchdog // 2000)]
     if args.timeout:
         argv += ["--timeout", str(args.timeout)]
+    if args.cpu_limit:
+        argv += ["--cpu-limit", str(args.cpu_limit)]
     for pid, started in args.kill_pids:
         argv += ["--kill", f"{pid}:{started}"]
     for word in args.again:

@@ -19,7 +19,6 @@
 #include <sched.h>
 #include <stddef.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 enum { MAX_WAITERS = 8, MAX_OUTPUT = 1 << 20, MAX_LOG = 4 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
 enum { SLOW_CHECK = 50 }; /* milliseconds: quicker ones wake the monitor only at their end */

@@ -184,3 +184,21 @@ def test_the_limit_of_the_log(pyman: Run, image: str) -> None:
         pyman("create", "--replace", "--name", "c", *(["--log-opt", f"max-size={size}"] if size else []), image, "true")
         assert inspect(pyman, "c")["HostConfig"]["LogConfig"]["Size"] == shown
     pyman("rm", "c")
+
+
+def test_stopped_by_the_user(pyman: Run, image: str) -> None:
+    """By a kill, too, with what asks for an end; the next start forgets it."""
+    script = "trap : HUP; trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done"
+    pyman("run", "-d", "--name", "i", "--network", "none", image, "sh", "-c", script)
+    field = ("inspect", "--format", "{{.State.StoppedByUser}}", "i")
+    until(lambda: pyman("logs", "i").stdout == "up\n")
+    for signal, expected in (("HUP", "false"), ("TERM", "true")):
+        pyman("kill", "-s", signal, "i")
+        assert pyman(*field).stdout.strip() == expected
+    pyman("wait", "i")
+    assert pyman(*field).stdout == "true\n"
+    pyman("start", "i")
+    assert pyman(*field).stdout == "false\n"
+    pyman("kill", "i")
+    assert pyman("wait", "i").stdout == "137\n" and pyman(*field).stdout == "true\n"
+    pyman("rm", "i")

@@ -175,6 +175,72 @@ def test_a_lost_monitor(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "w-lost")
 
 
+def test_a_limit_of_processor_time(pyman: Run, image: str) -> None:
+    """The kernel's SIGKILL, also of a container that is gone; one that came before is somebody else's."""
+    limited = ("--name", "w-cpu", "--network", "none", "--ulimit", "cpu=1")
+    for option in ((), ("--rm",)):
+        pyman("run", *option, *limited, image, "sh", "-c", "while :; do :; done", rc=137)
+        answer = why(pyman, "w-cpu")
+        assert (answer["Cause"], answer["Removed"]) == ("cpu-limit", bool(option)), answer
+        assert "--ulimit cpu" in answer["Hint"] and any("1 second of processor time" in text for text in answer["Proof"]), answer
+        pyman("rm", "-f", "w-cpu")
+    pyman("run", "-d", *limited, image, "sleep", "600")
+    os.kill(pid_of(pyman, "w-cpu"), signal.SIGKILL)
+    pyman("wait", "w-cpu")
+    assert why(pyman, "w-cpu")["Cause"] == "killed-from-host"
+    pyman("rm", "w-cpu")
+
+
+@pytest.mark.parametrize("verb", ["stop", "kill"])
+def test_asked_when_it_did_not_run(pyman: Run, image: str, base: Path, verb: str) -> None:
+    """A stop in the wait before the next start has ended the wait, not the container."""
+    pyman("run", "-d", "--name", "w-wait", "--network", "none", "--restart", "always", image, "sh", "-c", "exit 3")
+    store = base / "home/.local/share/pyman"
+    path = store / "containers" / os.readlink(store / "names/w-wait") / "state.json"
+
+    def waits() -> bool:
+        pid = int(json.loads(path.read_text())["monitor_pid"])
+        if not pid or Path(f"/proc/{pid}/comm").read_text() != "pyman:[monitor]\n":
+            return False
+        os.kill(pid, signal.SIGSTOP)  # nothing is held by a monitor: it may stand still while others look
+        if Path(f"/proc/{pid}/comm").read_text() == "pyman:[monitor]\n" and "is about to start it again" in pyman("why", "w-wait").stdout:
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    until(waits)
+    pyman(verb, "w-wait")
+    answer = why(pyman, "w-wait")
+    assert (answer["Cause"], answer["Sentence"]) == ("error", "ended by itself with exit code 3"), answer
+    assert any(text.startswith(f"then pyman {verb} (uid") and "kept it from being started again" in text for text in answer["Proof"]), (
+        answer
+    )
+    assert pyman("inspect", "--format", "{{.State.StoppedByUser}}", "w-wait").stdout == "true\n"
+    pyman("rm", "w-wait")
+
+
+def test_a_renamed_container_was_not_removed(pyman: Run, image: str) -> None:
+    pyman("create", "--name", "w-old", image, "true")
+    pyman("rename", "w-old", "w-renamed")
+    refused = pyman("why", "w-old", rc=125).stderr
+    assert "no container with name or ID 'w-old'" in refused and "pyman why w-renamed" in refused
+    pyman("rm", "w-renamed")
+    assert why(pyman, "w-old")["Removed"]
+
+
+def test_what_an_init_says(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--init", "--name", "w-init", "--network", "none", "--log-driver", "none", image, "sleep", "600")
+    until(lambda: "sleep" in pyman("top", "w-init").stdout.replace("-- sleep", ""))
+    os.kill(pid_of(pyman, "w-init"), signal.SIGTERM)
+    pyman("wait", "w-init")
+    answer = why(pyman, "w-init")
+    assert answer["ExitCode"] == 143 and "its init (--init)" in answer["Sentence"], answer
+    pyman("rm", "w-init")
+    pyman("run", "--name", "w-init", "--network", "none", "--log-driver", "none", image, "sh", "-c", "exit 3", rc=3)
+    assert why(pyman, "w-init")["Hint"] == ""
+    pyman("rm", "w-init")
+
+
 def test_two_ends_in_one_second(pyman: Run, image: str) -> None:
     """Each run has its own cause, however soon the next one follows."""
     for first, second in (("kill", "stop"), ("stop", "kill")):

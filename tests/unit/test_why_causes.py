@@ -36,7 +36,12 @@ def run(**changes: Any) -> dict[str, Any]:
         ({"signal": 31, "exit_code": 159, "denied": ["mkdir"]}, "seccomp", ["names the system call mkdir"]),
         ({"signal": 50, "exit_code": 178}, "signalled", ["SIGRTMIN+16"]),
         ({"exit_code": 1, "facts": {"LogLost": True}, "room": 4096}, "disk-full", ["4 KiB free", "log could not be written"]),
-        ({"exit_code": 137}, "child-signalled", ["SIGKILL"]),
+        ({"exit_code": 137}, "child-signalled", ["a shell or an init", "SIGKILL"]),
+        ({"exit_code": 143, "init": True}, "child-signalled", ["its init (--init) or a shell says so", "SIGTERM"]),
+        ({"exit_code": 143, "init": False}, "child-signalled", ["143: a shell says so"]),
+        ({"signal": 9, "exit_code": 137, "facts": {"CPULimit": 3}}, "cpu-limit", ["by the kernel", "3 seconds of processor time"]),
+        ({"exit_code": 3, "stopped_by": "stop (it did not run)"}, "error", ["by itself with exit code 3", "then pyman stop kept it from"]),
+        ({"exit_code": 3, "stopped_by": "kill", "stopped_who": "uid 1"}, "error", ["by itself with exit code 3"]),
         ({}, "success", ["exit code 0"]),
     ],
 )
@@ -44,6 +49,11 @@ def test_sentences(changes: dict[str, Any], kind: str, words: list[str]) -> None
     found, sentence, proof, _ = why_causes.explain(run(**changes))
     text = " ".join([sentence, *proof])
     assert found == kind and all(word in text for word in words), text
+
+
+def test_no_hint_leads_to_a_log_that_is_not_there() -> None:
+    assert "pyman logs" in why_causes.explain(run(exit_code=3))[3]
+    assert not any(why_causes.explain(run(exit_code=code, silent=True))[3] for code in (3, 126, 127))
 
 
 @pytest.mark.parametrize(
