@@ -193,6 +193,37 @@ def wait(pid: int) -> int:
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
+def leave_to_kernel(pid: int) -> None:
+    """Let the kernel reap `pid` when it ends, even while this process is stopped; for the only child of one that makes no more. See `ended`.
+
+    The first process of a pid namespace cannot finish ending before all others in there have been reaped: one with a parent outside that is
+    stopped (Ctrl-Z) would keep it for ever. With other children nothing is changed, since only one of several ends might be told.
+    """
+    import _signal
+
+    try:
+        with open("/proc/thread-self/children") as file:
+            if file.read().split() != [str(pid)]:
+                return
+    except OSError:
+        return  # a kernel without that file
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))  # so that it waits, with what it tells
+    libc.reap_children()
+
+
+def ended(pid: int) -> int:
+    """As `wait`, also after `leave_to_kernel`."""
+    import _signal
+
+    try:
+        return wait(pid)
+    except ChildProcessError:
+        told = _signal.sigtimedwait((_signal.SIGCHLD,), 0)
+    if told is None or told.si_pid != pid:
+        return 137  # somebody else has sent this signal: nothing is known of its end
+    return int(told.si_status) + (0 if told.si_code == 1 else 128)  # CLD_EXITED
+
+
 def in_namespace_of(pid: int) -> list[int]:
     """The processes in the pid namespace of `pid`; none but itself if that is the caller's own."""
     try:

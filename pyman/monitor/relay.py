@@ -7,7 +7,7 @@ import fcntl
 import os
 import select
 
-from pyman.linux import libc
+from pyman.linux import libc, process
 from pyman.monitor.terminal import CHUNK, PROXIED, Keys, Signals, Terminal, parse_detach_keys, write_all
 
 TYPE_CHECKING = False
@@ -23,6 +23,8 @@ def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
     terminal = Terminal(0, tty and stdin)
     signals = Signals((*(PROXIED if tty else ()), _signal.SIGWINCH))
     pidfd = started.pidfd if started.pidfd >= 0 else libc.pidfd_open(started.pid)
+    if started.watcher is None:
+        process.leave_to_kernel(started.pid)
     try:
         detached = _relay_loop(started, pidfd, tty, stdin, keys, terminal, signals)
     finally:
@@ -35,9 +37,8 @@ def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
         message, _ = started.watcher.receive()
         started.pid = 0
         return int(message["code"]) if message else 137  # it was killed, and nobody else knows
-    _, status = os.waitpid(started.pid, 0)
-    started.pid = 0
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    pid, started.pid = started.pid, 0
+    return process.ended(pid)
 
 
 def _relay_loop(started: Any, pidfd: int, tty: bool, stdin: bool, keys: Keys, terminal: Terminal, signals: Signals) -> bool:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -56,6 +57,49 @@ def test_a_stopped_client_stops_nobody_else(base: Path, pyman: Run, image: str) 
     assert process.returncode == 137
     assert len(first) + len(rest) == len(logged), "the client has lost nothing"
     pyman("rm", "c")
+
+
+@pytest.mark.parametrize("options", [(), ("-i",), ("-t",)], ids=["plain", "stdin", "terminal"])
+@pytest.mark.parametrize("end", ["stop", "rm", "itself"])
+def test_a_stopped_exec_keeps_no_container_from_ending(base: Path, pyman: Run, image: str, options: tuple[str, ...], end: str) -> None:
+    """Its command is seen off by the kernel, and its end still told."""
+    pyman("run", "-d", "--name", "x", *NONE, "--init", image, "sh", "-c", "until test -e /end; do usleep 10000; done; exit 4")
+    argv = [*command(), "exec", *options, "x", "sh", "-c", "touch /begun; exec sleep 500"]
+    session = subprocess.Popen(argv, env=environment(base), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    until(lambda: pyman("exec", "x", "test", "-e", "/begun", rc=None).returncode == 0)
+    blocked = re.compile(r"^SigBlk:\s*[0-9a-f]*[13579bdf][0-9a-f]{4}$", re.MULTILINE)  # SIGCHLD: it passes data
+    until(lambda: blocked.search(Path(f"/proc/{session.pid}/status").read_text()))
+    os.kill(session.pid, signal.SIGSTOP)
+    try:
+        if end == "itself":
+            pyman("exec", "x", "touch", "/end")
+            assert pyman("wait", "x").stdout == "4\n"
+        else:
+            pyman(end, *(("-f",) if end == "rm" else ()), "-t", "0", "x")
+        assert pyman("ps", "-q").stdout == ""
+    finally:
+        os.kill(session.pid, signal.SIGCONT)
+        assert session.wait(timeout=300) == 137
+        pyman("rm", "-f", "-t", "0", "-i", "x")
+
+
+def test_the_exit_code_of_exec(base: Path, pyman: Run, image: str) -> None:
+    """It is that of the command: not of one that it was stopped, nor of background jobs of a shell that has become `pyman exec`."""
+    pyman("run", "-d", "--name", "x", *NONE, "--init", image, "sleep", "1000")
+    shell = ("sh", "-c", '(exit 3) & sleep 0.2 & exec "$@"', "sh")
+    stops = "(sleep 0.2; kill -CONT $$) & kill -STOP $$; "
+    for before in ((), shell):
+        for code, script in (
+            (0, ""),
+            (9, "exit 9"),
+            (9, "sleep 0.3; exit 9"),
+            (137, "kill -9 $$"),
+            (9, f"{stops} exit 9"),
+            (143, f"{stops} kill $$"),
+        ):
+            argv = [*before, *command(), "exec", "x", "sh", "-c", script]
+            assert subprocess.run(argv, env=environment(base), check=False).returncode == code, (before, script)
+    pyman("rm", "-f", "-t", "0", "x")
 
 
 @pytest.mark.parametrize("tty", [(), ("-t",)], ids=["pipe", "terminal"])
