@@ -64,6 +64,11 @@ def _text(value: str) -> bytes:
     return value.encode("utf-8", "surrogateescape")
 
 
+def _milliseconds(time: int) -> int:
+    """Of nanoseconds, rounded up: 0 would mean that there is no such time, and the check would never be made, or never end."""
+    return -(-time // _MILLISECOND)
+
+
 def _words(test: list[str]) -> list[str]:
     return ["/bin/sh", "-c", " ".join(test[1:])] if test[0] == "CMD-SHELL" else test[1:]
 
@@ -78,9 +83,9 @@ def _settings(container: Container, opts: dict[str, Any], check: dict[str, Any],
     conf = containers_conf.load()
     noted = bool(events.limit()) and conf["engine"].get("healthcheck_events") is not False
     numbers = {
-        "interval": check["Interval"] // _MILLISECOND,
-        "timeout": check["Timeout"] // _MILLISECOND,
-        "start_period": check.get("StartPeriod", 0) // _MILLISECOND,
+        "interval": _milliseconds(check["Interval"]),
+        "timeout": _milliseconds(check["Timeout"]),
+        "start_period": _milliseconds(check.get("StartPeriod", 0)),
         "retries": check["Retries"],
         "log_count": count,
         "log_size": size,
@@ -90,8 +95,8 @@ def _settings(container: Container, opts: dict[str, Any], check: dict[str, Any],
         "events": (2 if destination == "events_logger" else 1) if noted else 0,
     }
     if startup:
-        numbers["startup_interval"] = startup["Interval"] // _MILLISECOND
-        numbers["startup_timeout"] = startup["Timeout"] // _MILLISECOND
+        numbers["startup_interval"] = _milliseconds(startup["Interval"])
+        numbers["startup_timeout"] = _milliseconds(startup["Timeout"])
         numbers["startup_retries"], numbers["startup_success"] = startup["Retries"], startup["Successes"]
     found = [("s", f"{name}={value}".encode()) for name, value in numbers.items()]
     if destination not in health.DESTINATIONS:

@@ -128,6 +128,13 @@ def test_a_check_belongs_to_the_period_in_which_it_began(pyman: Run, image: str)
     assert (status(pyman), health(pyman)["FailingStreak"]) == ("unhealthy", 2 if late else 1)
 
 
+@pytest.mark.parametrize("options", [("exit 1", "--health-interval"), ("sleep 600", "--health-interval=10ms", "--health-timeout")])
+def test_the_shortest_times_are_times(pyman: Run, image: str, options: tuple[str, ...]) -> None:
+    """They are kept in milliseconds, and none of them becomes 0: a check that is never made, or never ends."""
+    start(pyman, image, "--health-cmd", *options, "1ns", "--health-retries", "1")
+    until(lambda: status(pyman) == "unhealthy")
+
+
 def test_switched_off_and_on_again(pyman: Run, image: str) -> None:
     """The results of this run stay, each one once and in their order; those of the last one do not."""
     start(pyman, image, *by_hand("cat /n"))
