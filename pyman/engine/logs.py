@@ -80,7 +80,7 @@ class Source:
         self.ended = False
         self._alive = True
         self._quiet = 1  # how often in succession there was nothing
-        self._files = _journal(container, opts, self.follow, until) if driver == "journald" else LogFiles(path)
+        self._files = _journal(container, opts, self.follow, until) if driver == "journald" else LogFiles(path, self.follow)
         if lines.isdigit():
             self._files.seek_tail(int(lines), lambda line: reader.is_end(line, self.json))
 

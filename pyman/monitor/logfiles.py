@@ -39,18 +39,27 @@ def _inode(path: str) -> int:
 
 
 class LogFiles:
-    """A position in a log. `read` gives what follows it, in whole lines."""
+    """A position in a log. `read` gives what follows it, in whole lines; without `follow` what was there at the beginning, and no more."""
 
-    __slots__ = ("_ahead", "_fd", "_path", "_rest", "fd", "lost")
+    __slots__ = ("_ahead", "_end", "_fd", "_path", "_rest", "fd", "lost")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, follow: bool = True) -> None:
         self._path = path
+        self._end = -1  # where to end in the newest of the files that are open
         self._rest = b""
         self._fd = -1  # what is being read
         self._ahead: list[int] = []  # what comes after it, as far as it is open
         self.fd = -1  # a file is always ready to be read: it tells of no news
         self.lost = False  # whether files went before they could be read: this process was stopped for too long
         self._open_all()
+        if not follow:
+            # Between two of the monitor's steps of a rotation there may be no newest file.
+            for _ in range(3):
+                if self._fd < 0:
+                    time.sleep(0.001)
+                    self._open_all()
+            newest = self._ahead[-1] if self._ahead else self._fd
+            self._end = os.fstat(newest).st_size if newest >= 0 else 0
 
     def _open_all(self) -> None:
         """Open every file, the newest first: files move to higher numbers meanwhile, so that one may be met twice, but none is missed."""
@@ -87,7 +96,8 @@ class LogFiles:
         for number, fd in enumerate(files):
             if fd < 0:
                 return
-            at, lines = _back(fd, lines, ends, number == 0)
+            size = self._end if self._end >= 0 and not number else os.fstat(fd).st_size
+            at, lines = _back(fd, size, lines, ends, number == 0)
             os.lseek(fd, at, os.SEEK_SET)
             if lines < 0:
                 for older in files[number + 1 :]:
@@ -98,16 +108,18 @@ class LogFiles:
     def read(self) -> list[bytes] | None:
         """Some of the next lines, without their ends; None if there are no more for now."""
         while True:
-            if self._fd < 0:
+            if self._fd < 0 and self._end < 0:
                 self._open_all()
-                if self._fd < 0:
-                    return None
-            data = os.read(self._fd, PIECE)
+            if self._fd < 0:
+                return None
+            bounded = self._end >= 0 and not self._ahead
+            size = min(PIECE, self._end - os.lseek(self._fd, 0, os.SEEK_CUR)) if bounded else PIECE
+            data = os.read(self._fd, size) if size > 0 else b""
             if data:
                 *whole, self._rest = (self._rest + data if self._rest else data).split(b"\n")
                 if whole:
                     return whole
-            elif not self._next():
+            elif bounded or not self._next():
                 return None
 
     def _next(self) -> bool:
@@ -168,13 +180,13 @@ class LogFiles:
         return fd
 
 
-def _back(fd: int, lines: int, ends: Callable[[bytes], bool], newest: bool) -> tuple[int, int]:
-    """(where the last `lines` lines of a file begin, how many are still to be found before it; -1: none)."""
-    at, carry, first = os.fstat(fd).st_size, b"", newest
+def _back(fd: int, size: int, lines: int, ends: Callable[[bytes], bool], newest: bool) -> tuple[int, int]:
+    """(where the last `lines` lines of the first `size` bytes of a file begin, how many are still to be found before it; -1: none)."""
+    at, carry, first = size, b"", newest
     while at > 0:
-        size = min(at, 1 << 16)
-        at -= size
-        data = os.pread(fd, size, at) + carry
+        piece = min(at, 1 << 16)
+        at -= piece
+        data = os.pread(fd, piece, at) + carry
         parts = data.split(b"\n")
         position = at + len(data) - len(parts.pop())
         if not parts:

@@ -53,3 +53,19 @@ def test_a_reader_that_has_stopped_does_not_stop_the_container(pyman: Run, image
     assert int(last) == LINES, "it goes on with what is there"
     out.unlink()
     pyman("rm", "-f", "-t", "0", "fast")
+
+
+@pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
+def test_without_follow_it_is_what_was_there(pyman: Run, image: str, driver: str) -> None:
+    """However fast the container writes, and however often its log is rotated meanwhile."""
+    options = ("--log-driver", driver, "--log-opt", "max-size=10k", "--log-opt", "max-file=3")
+    pyman("run", "-d", "--name", "fast", "--network", "none", *options, image, "sh", "-c", "i=0; while :; do echo $((i += 1)); done")
+    until(lambda: len(pyman("logs", "fast").stdout.split()) > 100)
+    for _ in range(20):
+        first, second, third = map(int, pyman("logs", "--tail", "3", "fast").stdout.split())
+        assert (second, third) == (first + 1, first + 2)
+        assert pyman("logs", "--tail", "0", "fast").stdout == ""
+        numbers = list(map(int, pyman("logs", "fast").stdout.split()))
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers[0] > third
+        assert len(numbers) < 3 * 10_000 / 2
+    pyman("rm", "-f", "-t", "0", "fast")
