@@ -264,8 +264,8 @@ def test_names_as_docker_writes_them(pyman: Run, image: str) -> None:
 
 def test_exec_options(pyman: Run, two: Path, base: Path) -> None:
     pyman("start", "one")
-    (base / "vars").write_text("A=1\n# comment\nB=two words\n")
-    assert pyman("exec", "--env-file", str(base / "vars"), "-e", "A=2", "one", "sh", "-c", "echo $A $B").stdout == "2 two words\n"
+    (base / "vars").write_text("A=1\n  # comment\n\n\tB=two words\n")
+    assert pyman("exec", "--env-file", str(base / "vars"), "-e", " A=2", "one", "sh", "-c", "echo $A $B").stdout == "2 two words\n"
     assert pyman("exec", "--no-session", "one", "echo", "x").stdout == "x\n"
     caps = ["sed", "-n", "s/CapEff:[\\t 0]*//p", "/proc/self/status"]
     plain, privileged = pyman("exec", "one", *caps).stdout, pyman("exec", "--privileged", "one", *caps).stdout
