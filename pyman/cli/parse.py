@@ -28,6 +28,7 @@ _OLD = {
     "override-os": "os",
     "override-variant": "variant",
     "storage": "external",
+    "timeout": "time",
 }
 _TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 

@@ -47,6 +47,7 @@ def test_init(pyman: Run, image: str, network: str) -> None:
     assert found["Status"] == "initialized" and found["Pid"] and not found["Running"] and str(found["StartedAt"]).startswith("0001")
     assert pyman("ps", "-a", "--format", "{{.Status}}").stdout == "Initialized\n" and not pyman("ps", "-q").stdout
     assert "has already been created in runtime" in pyman("init", "box", rc=125).stderr
+    assert "it has not begun" in pyman("attach", "box", rc=125).stderr
     assert "it is not started yet" in pyman("exec", "box", "true", rc=255).stderr
     assert b"user:x" in pyman("cp", "box:/etc/passwd", "-", text=False).stdout  # type: ignore[operator]
     assert pyman("start", "-a", "box", rc=3).stdout == "hello\n"
@@ -55,7 +56,7 @@ def test_init(pyman: Run, image: str, network: str) -> None:
     pyman("start", "box")
     assert pyman("wait", "box").stdout == "3\n" and pyman("logs", "box").stdout == "hello\n" * 2
     pyman("init", "box")
-    pyman("stop", "-t", "0", "box")
+    pyman("stop", "--timeout", "0", "box")
     assert state(pyman, "box")["ExitCode"] == 137
     pyman("init", "box")
     assert len(pyman("container", "prune", "-f").stdout.split()) == 1, "what is only initialized does not run"
