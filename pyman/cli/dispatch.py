@@ -77,13 +77,12 @@ def _globals(options: dict[str, Any]) -> None:
         from pyman.config import modules  # with the option only
 
         modules.use(options["module"])
-    if options.get("out"):
+    out = "/dev/null" if options.get("noout") else options.get("out")
+    if out:
         try:
-            fd = os.open(options["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         except OSError as err:
-            raise UsageError(
-                f"cannot write to {options['out']}", err.strerror or str(err), "give --out a file that you may write to"
-            ) from err
+            raise UsageError(f"cannot write to {out}", err.strerror or str(err), "give --out a file that you may write to") from err
         os.dup2(fd, 1)
         os.close(fd)
 

@@ -111,6 +111,8 @@ def test_own_options(pyman: Run, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = pyman("--out", str(out), "version", "--format", "{{.Client.Os}}")
     assert done.stdout == "" and out.read_text() == "linux\n"
+    assert pyman("--noout", "version", "--format", "{{.Client.Os}}").stdout == ""
+    assert pyman("--noout=false", "version", "--format", "{{.Client.Os}}").stdout == "linux\n"
     (tmp_path / "config.json").write_text('{"auths": {"r.example": {"auth": "bWU6c2VjcmV0"}}}')
     assert pyman("--config", str(tmp_path), "login", "--get-login", "r.example").stdout == "me\n"
     for argv, words in (

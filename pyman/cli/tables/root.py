@@ -16,6 +16,7 @@ log-level str=warn trace and debug print tracebacks of failures
 module list File of settings that is read after containers.toml: its path, or its name in a folder containers.toml.modules
 network-cmd-path str Program for networks !! pasta and slirp4netns are found by PATH; network_cmd_options in containers.toml gives them options
 network-config-dir str Directory of networks !! networks lie in the directory of images and containers: --root
+noout bool Write nothing to stdout
 out str Write what would go to stdout to this file
 remote,r bool Use a remote service !! (false) pyman works on this machine, without a service: ssh HOST pyman ...
 root str Directory of images and containers (graphroot)
