@@ -162,7 +162,13 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
 
 
 def _check_size_is_known(source: Side, fd: int) -> None:
-    """An archive has a file's size before its content. The kernel's own files say 0, or a page, whatever they hold. UsageError."""
+    """An archive has a file's size before its content. The kernel's own files say 0, or a page, whatever they hold. UsageError.
+
+    What has no place in any file system (a pipe by the name /dev/stdin) would come as one of its kind, with nobody at the other end.
+    """
+    if source.container is None and not os.readlink(f"/proc/self/fd/{fd}").startswith("/"):
+        hint = f"cat {source.path} >FILE, and copy that; or give an archive: tar c FILES | pyman cp - CONTAINER:DIRECTORY"
+        raise UsageError(f"cannot copy {source.path}", "it is a pipe or a socket, no file", hint)
     kind = _KERNEL.get(fs.magic(fd))
     if kind:
         file = f"{source.path.rstrip('/')}/FILE" if stat.S_ISDIR(os.fstat(fd).st_mode) else source.path

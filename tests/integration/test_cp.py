@@ -85,6 +85,7 @@ def test_refusals(pyman: Run, box: str, files: Path) -> None:
         (("cp/file", "box:"), "the path in the container is missing"),
     ):
         assert text in pyman("cp", *args, rc=125).stderr
+    assert "it is a pipe or a socket" in pyman("cp", "/dev/stdin", "box:/tmp/stdin", input="x", rc=125).stderr
     said = pyman("cp", "box:/dev/null", "cp/null", rc=125).stderr
     assert "it is a device" in said or '"/dev/null" could not be found' in said  # a stopped one has none
     assert "destination must be a directory" in pyman("cp", "-", "box:/etc/passwd", input="x", rc=125).stderr
