@@ -60,7 +60,8 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
 
         return filters.has_id(state["id"], value)
     if key == "name":
-        return _search(value, state["name"], key)
+        # For Docker names begin with a slash, and scripts say ^/NAME$; no name of ours has one.
+        return _search(value if "[" in value else value.replace("/", ""), state["name"], key)
     if key == "label":
         from pyman.engine import filters  # with this filter only
 
