@@ -10,6 +10,7 @@ from pyman.cli.gotemplate_compile import Compiler
 from pyman.cli.gotemplate_lex import SPACE, error, split
 from pyman.cli.gotemplate_print import Map
 from pyman.cli.gotemplate_run import Scope, run_parts
+from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,9 +78,29 @@ def compile_format(text: str) -> tuple[Callable[[dict[str, Any]], str], str | No
     """(function from a row to its text, the columns with tabs between them for `table TEMPLATE`, else None).
 
     As in Podman, \\t and \\n stand for a tab and a new line, and a table's blanks separate columns. A row ends its line, whether the
-    template says so or not.
+    template says so or not; only one in whose quotes such a line break would be is taken as it is written.
     """
-    source = text.replace("\\t", "\t").replace("\\n", "\n").removesuffix("\n")
+    source = text.replace("\\t", "\t").replace("\\n", "\n").removesuffix("\n") + "\n"
+    try:
+        return _compiled(source)
+    except UsageError:
+        if "\\" not in text:
+            raise
+        return _compiled(text)
+
+
+def takes_all(text: str) -> bool:
+    """Whether a template goes over all rows by itself: it has {{range .}}, and is run once, as in Podman."""
+    at = text.find("range")
+    while at >= 0:
+        rest = text[at + 5 :].lstrip()
+        if text[:at].rstrip().endswith("{{") and rest.startswith(".") and rest[1:].lstrip().startswith("}}"):
+            return not text.startswith("table")
+        at = text.find("range", at + 5)
+    return False
+
+
+def _compiled(source: str) -> tuple[Callable[[dict[str, Any]], str], str | None]:
     if not source.startswith("table"):
         return compile_template(source), None
     out, at = "", 0
@@ -93,7 +114,8 @@ def compile_format(text: str) -> tuple[Callable[[dict[str, Any]], str], str | No
             raise error(start, "{{ is not closed by }}")
         out += source[start:end] if start >= 0 else ""
         at = end
-    return compile_template(out, True), out
+    row = compile_template(out, True)
+    return lambda value: row(value).removesuffix("\n"), out
 
 
 def _columns(plain: str) -> str:

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 
 def _json(value: Any) -> str:
-    plain = getattr(value, "plain", None)
-    result = fastjson.dumps(plain() if plain else value, ascii_only=False)
-    return result
+    rows = [_plain(item) for item in value] if type(value) is list else _plain(value)
+    return fastjson.dumps(rows, ascii_only=False)
+
+
+def _plain(value: Any) -> Any:
+    make = getattr(value, "plain", None)
+    return make() if make else value
 
 
 def index(value: Any, *keys: Any) -> Any:

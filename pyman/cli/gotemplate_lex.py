@@ -148,7 +148,7 @@ def _quoted(body: str, at: int, position: int) -> tuple[str | int, int]:
         return body[at + 1 : end], end + 1
     text, start = "", at
     at += 1
-    while at < len(body) and body[at] != quote:
+    while at < len(body) and body[at] not in (quote, "\n"):
         if body[at] != "\\":
             text += body[at]
             at += 1
@@ -170,8 +170,8 @@ def _quoted(body: str, at: int, position: int) -> tuple[str | int, int]:
         except (ValueError, OverflowError):
             raise error(position + at, f"unknown escape \\{char}") from None
         at += 1 + (length if length == 3 else length + 1)
-    if at >= len(body):
-        raise error(position + start, f"{quote} is not closed")
+    if body[at : at + 1] != quote:
+        raise error(position + start, f"{quote} is not closed" + (" on its line" if at < len(body) else ""))
     if quote == "'":
         if len(text) != 1:
             raise error(position + start, "a character constant has one character")

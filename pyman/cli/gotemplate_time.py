@@ -16,6 +16,7 @@ _LAYOUT = (
     *(("Jan", "%b"), ("Mon", "%a"), ("PM", "%p"), ("01", "%m"), ("02", "%d"), ("03", "%I"), ("04", "%M"), ("05", "%S"), ("06", "%y")),
     *(("15", "%H"), ("_2", "%e"), ("1", "%-m"), ("2", "%-d"), ("3", "%-I"), ("4", "%-M"), ("5", "%-S")),
 )
+_LONGEST = 2**63 - 1  # nanoseconds
 
 
 class Moment(str):
@@ -64,6 +65,31 @@ def _nanoseconds(value: Moment) -> int:
     return int(value[20:-1][:9].ljust(9, "0")) if value[19:20] == "." else 0
 
 
+def _since_1970(value: Moment) -> int:
+    """In nanoseconds."""
+    return int(_parsed(value).timestamp()) * 10**9 + _nanoseconds(value)
+
+
+def _other(value: Any) -> int:
+    if not isinstance(value, Moment):
+        raise TypeError("it wants a time")
+    return _since_1970(value)
+
+
+def _sub(value: Moment, other: Any) -> Duration:
+    return Duration(max(-_LONGEST - 1, min(_LONGEST, _since_1970(value) - _other(other))))
+
+
+def _add(value: Moment, span: Any) -> Moment:
+    import datetime  # for the method only
+
+    if type(span) not in (int, Duration):
+        raise TypeError("it wants a duration")
+    seconds, rest = divmod(_since_1970(value) + span, 10**9)
+    whole = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+    return Moment(whole.isoformat() + f".{rest:09d}".rstrip("0").rstrip(".") + "Z")
+
+
 def _format(value: Moment, layout: Any) -> str:
     if not isinstance(layout, str):
         raise TypeError("it wants a layout")
@@ -81,7 +107,11 @@ def _format(value: Moment, layout: Any) -> str:
 
 
 _FIELDS: dict[str, Callable[[Moment], Any]] = {
+    "Add": lambda value: lambda span: _add(value, span),
+    "After": lambda value: lambda other: _since_1970(value) > _other(other),
+    "Before": lambda value: lambda other: _since_1970(value) < _other(other),
     "Day": lambda value: _parsed(value).day,
+    "Equal": lambda value: lambda other: _since_1970(value) == _other(other),
     "Format": lambda value: lambda layout: _format(value, layout),
     "Hour": lambda value: _parsed(value).hour,
     "IsZero": lambda value: value.startswith("0001-01-01T00:00:00"),
@@ -90,9 +120,10 @@ _FIELDS: dict[str, Callable[[Moment], Any]] = {
     "Nanosecond": _nanoseconds,
     "Second": lambda value: _parsed(value).second,
     "String": lambda value: value.go(),
+    "Sub": lambda value: lambda other: _sub(value, other),
     "Unix": lambda value: int(_parsed(value).timestamp()),
     "UnixMilli": lambda value: int(_parsed(value).timestamp()) * 1000 + _nanoseconds(value) // 1_000_000,
-    "UnixNano": lambda value: int(_parsed(value).timestamp()) * 10**9 + _nanoseconds(value),
+    "UnixNano": _since_1970,
     "UTC": lambda value: value,
     "Weekday": lambda value: _parsed(value).strftime("%A"),
     "Year": lambda value: _parsed(value).year,

@@ -104,7 +104,7 @@ def _json_escape(char: str) -> str:
 
 
 def print_text(text: str) -> None:
-    """A template's result: escaped on a terminal, as it is for scripts."""
+    """A line: escaped on a terminal, as it is for scripts."""
     sys.stdout.write((escape(text) if sys.stdout.isatty() else text) + "\n")
 
 
@@ -126,11 +126,11 @@ def print_template(
     from pyman.cli import gotemplate
 
     compiled, columns = gotemplate.compile_format(template)
+    rows = [gotemplate.Row(subject, functions, plain, shape) for subject in subjects]
     if columns is None:
-        for subject in subjects:
-            print_filled(compiled, gotemplate.Row(subject, functions, plain, shape))
+        print_each(compiled, rows, template)
         return
-    results, printed, mistake = filled(compiled, [gotemplate.Row(subject, functions, plain, shape) for subject in subjects])
+    results, printed, mistake = filled(compiled, rows)
     top = gotemplate.heading(columns, headings).split("\t")
     lines = [result.split("\t") for result in results]
     width = max(len(line) for line in [top, *lines])
@@ -161,7 +161,15 @@ def print_filled(compiled: Callable[[Any], str], value: Any) -> None:
     """A template's result for one value. UsageError, after what was printed before the mistake."""
     results, printed, mistake = filled(compiled, [value])
     print_rest(printed, mistake)
-    print_text(results[0])
+    sys.stdout.write(escape(results[0]) if sys.stdout.isatty() else results[0])
+
+
+def print_each(compiled: Callable[[Any], str], values: list[Any], template: str) -> None:
+    """A template's result for each value; for all at once where the template asks for that. UsageError, as `print_filled`."""
+    from pyman.cli import gotemplate
+
+    for value in [values] if gotemplate.takes_all(template) else values:
+        print_filled(compiled, value)
 
 
 def bad_value(option: str, value: str, allowed: str) -> UsageError:

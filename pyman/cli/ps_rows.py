@@ -120,6 +120,13 @@ def cid_file(state: State) -> str:
     return str(_config(state)["options"].get("cidfile") or "")
 
 
+def created(state: State) -> Any:
+    """The time of its creation, with what templates can ask of a time."""
+    from pyman.cli.gotemplate_time import moment
+
+    return moment(state["created"])
+
+
 def command(state: State) -> str:
     """The command, shortened to 20 characters."""
     text = " ".join(state["command"])
@@ -134,7 +141,7 @@ _FIELDS: dict[str, Callable[[State], Any]] = {
     "AutoRemove": lambda s: s["auto_remove"],
     "CIDFile": cid_file,
     "Command": command,
-    "Created": lambda s: output.go_time(s["created"]),
+    "Created": created,
     "CreatedAt": lambda s: output.go_time(s["created"]),
     "CreatedHuman": lambda s: output.ago(s["created"]),
     "ExitCode": lambda s: s["exit_code"],

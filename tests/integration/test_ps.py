@@ -36,6 +36,20 @@ def one(pyman: Run, name: str, template: str, *args: str) -> str:
     return pyman("ps", "-a", *args, "--filter", f"name=^{name}$", "--format", template).stdout.rstrip("\n")
 
 
+def test_names_as_docker_has_them(pyman: Run, web: str, done: str) -> None:
+    """They begin with a slash there."""
+    for wanted, found in (
+        ("^/web$", [web]),
+        ("/web", [web]),
+        ("^/(web|done)$", [done, web]),
+        ("/eb", [web]),
+        ("/", [done, web]),
+        ("^[^/]e", [web]),
+        ("^/x", []),
+    ):
+        assert sorted(pyman("ps", "-a", "--filter", f"name={wanted}", "--format", "{{.Names}}").stdout.split()) == found, wanted
+
+
 def test_fields(pyman: Run, web: str, done: str) -> None:
     value = json.loads(pyman("inspect", web).stdout)[0]
     assert one(pyman, web, "{{.ID}} {{.ImageID}} {{.Id}}") == f"{value['Id'][:12]} {value['Image'][:12]} {value['Id']}"
@@ -46,6 +60,9 @@ def test_fields(pyman: Run, web: str, done: str) -> None:
         == one(pyman, web, "{{.CreatedAt}}")
         == value["Created"].replace("T", " ").replace("Z", " +0000 UTC")
     )
+    assert one(pyman, web, "{{.Created.Year}} {{json .Created}}") == f'{value["Created"][:4]} "{value["Created"]}"'
+    assert json.loads(one(pyman, web, "{{json .}}"))["Created"] == value["Created"]
+    assert pyman("ps", "-a", "--format", "{{range .}}{{.Names}} {{end}}").stdout == "web done \n"
     assert re.fullmatch("Up " + AGE, one(pyman, web, "{{.Status}}"))
     assert one(pyman, web, "{{.State}} {{.Exited}} {{.ExitedAt}} {{.ExitCode}}") == "running false -62135596800 0"
     assert one(pyman, web, "{{.Pid}}") == str(value["State"]["Pid"])

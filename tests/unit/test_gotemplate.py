@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -25,7 +26,7 @@ DATA = {
 
 
 def run(template: str) -> str:
-    return gotemplate.compile_format(template)[0](DATA)
+    return gotemplate.compile_format(template)[0](DATA).removesuffix("\n")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_times() -> None:
         ("{{.Zero.IsZero}} {{.At.IsZero}} {{eq .At .At}} {{printf `%s|%v` .At .At}}", f"true false true {at.go()}|{at.go()}"),
         ("{{.Odd}}", "\x1b]0;x"),
     ):
-        assert gotemplate.compile_format(template)[0](subject) == expected, template
+        assert gotemplate.compile_format(template)[0](subject) == expected + "\n", template
     for template, why in (
         ("{{.At.Bogus}}", "a time has no 'Bogus'"),
         ("{{.Odd.Unix}}", "error calling Unix"),
@@ -201,7 +202,7 @@ def test_records_know_their_fields_and_maps_any() -> None:
         ("{{.Registries.x}} {{.Labels.x}} {{.Host.GraphStatus.x}}", "<no value> <no value> <no value>"),
         ("{{json .Host}}", '{"memTotal":7,"graphStatus":{"A b":"c"}}'),
     ):
-        assert gotemplate.compile_format(template)[0](data) == expected, template
+        assert gotemplate.compile_format(template)[0](data) == expected + "\n", template
     for template in ("{{.Nope}}", "{{.Host.Nope}}", "{{with .Host}}{{.Nope}}{{end}}"):
         with pytest.raises(UsageError, match=r"no field 'Nope'; known are (GraphStatus|Labels|Host)"):
             gotemplate.compile_format(template)[0](data)
@@ -316,6 +317,54 @@ def test_rows_before_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_durations(number: int, shown: str) -> None:
     assert gotemplate.compile_template("{{.}}")(Duration(number)) == shown  # type: ignore[arg-type]
+
+
+def test_the_end_of_a_row() -> None:
+    """As Podman: escapes first, and the line is ended; what cannot be read then is taken as it stands."""
+    for template, expected in (
+        ("{{.Name}}", "gt\n"),
+        ("{{.Name}}\\n", "gt\n"),
+        ('{{.Name}}{{"\\n"}}', "gt\n"),
+        ('{{.Name}}\\n{{"\\n"}}x', "gt\\n\nx"),
+        ('{{.Name}}{{"\\\\t"}}', "gt\\t"),
+        ('{{.Name}}{{"\\t"}}|', "gt\t|\n"),
+        ('{{printf "%s\\n" .Name}}', "gt\n"),
+        ("{{println .Name}}", "gt\n\n"),
+        ("{{.Name}} {{- ` a\\nb`}}", "gt a\nb\n"),
+        ('{{if .Name}}x{{end}}{{"\\n" -}}', "x\n"),
+    ):
+        assert gotemplate.compile_format(template)[0](DATA) == expected, template
+    for template in ('{{"\n"}}', '{{"\\q"}}', '{{.Name}}{{"\\n"}}{{'):
+        with pytest.raises(UsageError):
+            gotemplate.compile_format(template)
+
+
+def test_templates_over_all_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    functions = {"Name": lambda row: row}
+    for template, printed in (
+        ("{{range .}}{{.Name}} {{end}}", "a b \n"),
+        ("{{ range\t. }}{{.Name}},{{ end -}}", "a,b,"),
+        ("{{range .}}{{.Name}}{{end}} {{len .}} {{json .}}", 'ab 2 ["a","b"]\n'),
+        ("{{.Name}}", "a\nb\n"),
+        ("{{range $i, $n := .Names}}{{end}}", ""),
+    ):
+        with contextlib.suppress(UsageError):
+            output.print_template(template, ["a", "b"], functions, str, {})
+        assert capsys.readouterr().out == printed, template
+
+
+def test_times_and_other_times() -> None:
+    data = {"A": Moment("2026-01-02T03:04:05.5Z"), "B": Moment("2026-01-02T03:04:06.75Z"), "Zero": Moment("0001-01-01T00:00:00Z")}
+    for template, expected in (
+        ("{{.B.Sub .A}} {{.A.Sub .B}} {{(.B.Sub .A).Seconds}}", "1.25s -1.25s 1.25"),
+        ("{{.A.Before .B}} {{.A.After .B}} {{.A.Equal .A}}", "true false true"),
+        ("{{.Zero.Sub .A}}", "-2562047h47m16.854775808s"),
+        ("{{.A.Add 1500000000}} {{.A.Add (.A.Sub .B)}}", "2026-01-02 03:04:07 +0000 UTC 2026-01-02 03:04:04.25 +0000 UTC"),
+    ):
+        assert gotemplate.compile_template(template)(data) == expected, template
+    for template in ("{{.A.Sub 1}}", "{{.A.Add .B}}", '{{.A.Before "x"}}'):
+        with pytest.raises(UsageError):
+            gotemplate.compile_template(template)(data)
 
 
 def test_data_makes_no_lines_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

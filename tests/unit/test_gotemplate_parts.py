@@ -15,7 +15,7 @@ DATA = {"Name": "gt", "Client": {"Version": "5"}, "State": STATE, "Policy": POLI
 
 
 def run(template: str, data: Any = None) -> str:
-    return gotemplate.compile_format(template)[0](DATA if data is None else data)
+    return gotemplate.compile_format(template)[0](DATA if data is None else data).removesuffix("\n")
 
 
 @pytest.mark.parametrize(

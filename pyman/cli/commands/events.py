@@ -43,16 +43,16 @@ def main(opts: Any, args: list[str]) -> int:
     """Print each event that matches until --until, or for ever."""
     show = _printer(str(opts["format"] or ""), not opts["no_trunc"])
     for event in events.select(opts, sys.stdout.flush):
-        sys.stdout.write(show(event) + "\n")
+        sys.stdout.write(show(event))
     return 0
 
 
 def _printer(template: str, short: bool) -> Callable[[Event], str]:
     if not template:
         # A label with a line break must not look like an event of its own.
-        return lambda event: escape(_human(event, short)).replace("\n", "\\n").replace("\t", "\\t")
+        return lambda event: escape(_human(event, short)).replace("\n", "\\n").replace("\t", "\\t") + "\n"
     if template.strip() == "json":
-        return lambda event: fastjson.dumps(events.plain(event))
+        return lambda event: fastjson.dumps(events.plain(event)) + "\n"
     from pyman.cli import gotemplate
 
     compiled, _ = gotemplate.compile_format(template)

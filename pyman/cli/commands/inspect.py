@@ -145,8 +145,7 @@ def show(found: list[dict[str, Any]], template: str) -> None:
 
     compiled, columns = gotemplate.compile_format(template)
     if columns is None:
-        for value in found:
-            output.print_filled(compiled, value)
+        output.print_each(compiled, found, template)
         return
     lines, printed, mistake = output.filled(compiled, found)
     if lines:

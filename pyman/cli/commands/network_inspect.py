@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyman.cli.commands import inspect
 from pyman.cli.dispatch import print_error
 from pyman.cli.go_reports import report
-from pyman.cli.output import print_filled
+from pyman.cli.output import print_each
 from pyman.engine import networks
 from pyman.errors import PymanError, UsageError
 
@@ -44,8 +44,7 @@ def main(opts: Any, args: list[str]) -> int:
         from pyman.cli import gotemplate
 
         compiled, _ = gotemplate.compile_format(opts["format"])
-        for record in found:
-            print_filled(compiled, fields(record))
+        print_each(compiled, [fields(record) for record in found], opts["format"])
     else:
         inspect.show(found, "")
     return code

@@ -89,10 +89,10 @@ def _show(opts: Any) -> int:
         known = rows.functions(trunc)
 
         def plain(state: dict[str, Any]) -> dict[str, Any]:
-            return rows.json_row(state, opts["size"], opts["namespace"])
+            return {**rows.json_row(state, opts["size"], opts["namespace"]), "Created": output.rfc3339(state["created"])}
 
         def whole(state: dict[str, Any]) -> dict[str, Any]:
-            return {**plain(state), "Created": output.rfc3339(state["created"]), "CreatedAt": "", "Status": ""}
+            return {**plain(state), "CreatedAt": "", "Status": ""}
 
         output.print_template(template, states, known, plain, rows.HEADINGS, not opts["noheading"], ("psReporter", whole))
     else:
