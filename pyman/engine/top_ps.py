@@ -79,8 +79,9 @@ def parse(words: list[str]) -> Asked:
                 raise _unknown(word)
             asked.picks.append(_pick(_LONG_PICKS[name], value if equals else (left.pop(0) if left else "")))
             continue
-        dashed = word.startswith("-")
         letters = word.lstrip("-")
+        # ps -aux means aux, unless there is a user x.
+        dashed = word.startswith("-") and not set("aux") <= set(letters) <= set("auxwf")
         while letters:
             letter, letters = letters[0], letters[1:]
             if letter == "o" and (dashed or len(letters) + 1 == len(word)):

@@ -45,6 +45,8 @@ def test_arguments_of_ps(pyman: Run, image: str) -> None:
     until(lambda: pyman("top", "t", "args").stdout.split() == ["COMMAND", "sleep", "1000", "sleep", "1001"])
     assert pyman("top", "t", "-ef").stdout.splitlines()[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     aux = pyman("top", "t", "--", "aux").stdout.splitlines()
+    for words in (["-aux"], ["-auxww"], ["--", "-axu"]):
+        assert len(pyman("top", "t", *words).stdout.splitlines()) == len(aux), "no user x"
     assert aux[0].split() == ["USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TT", "STAT", "START", "TIME", "COMMAND"]
     assert aux[1].split()[0] == "root" and aux[1].endswith("sleep 1000")
     listed = pyman("top", "t", "-eo", "pid,args=WHAT", "--sort=-pid").stdout.splitlines()
