@@ -22,19 +22,21 @@ _PASSWD = "$USERNAME:*:$UID:$GID:$NAME:$HOME:/bin/sh"
 _GROUP = "$GROUPNAME:x:$GID:$USERLIST"
 
 
-def add(spec: dict[str, Any], root_fd: int, ctx: SpecContext, user: dict[str, Any], opts: dict[str, Any]) -> None:
-    """Add the bind mounts to `spec` where a line is missing. UsageError for an unknown --hostuser or a bad entry."""
+def add(spec: dict[str, Any], root_fd: int, ctx: SpecContext, user: dict[str, Any], opts: dict[str, Any]) -> str:
+    """Add the bind mounts to `spec` where a line is missing; the home of a new user, or "". UsageError for an unknown --hostuser or a bad entry."""
     if opts.get("passwd") is False:
-        return
+        return ""
     passwd, group = (users.read_file(root_fd, f"etc/{file}") for file in ("passwd", "group"))
     new_passwd: list[str] = []
     new_group: list[str] = []
+    home = ""
     keep_id = bool(spec["linux"].get("uidMappings")) and not ctx.given_user
     if not user.get("name") and user["uid"] != 0 and (keep_id or ctx.given_user):
         name = _own_name() if keep_id else str(user["uid"])
         home = next((entry[5:] for entry in spec["process"]["env"] if entry.startswith("HOME=")), "/")
         values = {"USERNAME": name, "UID": str(user["uid"]), "GID": str(user["gid"]), "NAME": name if keep_id else "container user"}
         new_passwd.append(_line(str(opts.get("passwd_entry") or _PASSWD), {**values, "HOME": home if home != "/" else ctx.workdir}, 7))
+        home = new_passwd[0].split(":")[5]
         if not any(len(entry) >= 3 and entry[2] == str(user["gid"]) for entry in group):
             values = {"GROUPNAME": name if keep_id else str(user["gid"]), "GID": str(user["gid"]), "USERLIST": name if keep_id else ""}
             new_group.append(_line(str(opts.get("group_entry") or _GROUP), values, 4))
@@ -51,6 +53,7 @@ def add(spec: dict[str, Any], root_fd: int, ctx: SpecContext, user: dict[str, An
         os.chmod(path, 0o644)
         options = ["bind", "rprivate", "nosuid", "nodev", "noexec", *(["ro"] if spec["root"].get("readonly") else [])]
         spec["mounts"].append({"destination": f"/etc/{file}", "type": "bind", "source": path, "options": options})
+    return home
 
 
 def _own_name() -> str:

@@ -40,14 +40,14 @@ def finish(spec: dict[str, Any], root_fd: int, ctx: SpecContext, opts: dict[str,
         process["capabilities"] = caps.process_sets(
             process["capabilities"]["bounding"], False, list(opts.get("cap_add") or []) if not opts.get("privileged") else []
         )
-    if not any(entry.startswith("HOME=") for entry in process["env"]):
-        process["env"].append(f"HOME={user.get('home') or '/'}")
     if not opts.get("workdir"):
         _make_workdir(root_fd, ctx.workdir, user["uid"], user["gid"], spec)
     if (user["uid"] != 0 and not user.get("name")) or opts.get("hostuser"):
         from pyman.engine import identity  # only for users that the image does not know
 
-        identity.add(spec, root_fd, ctx, user, opts)
+        user["home"] = identity.add(spec, root_fd, ctx, user, opts) or user["home"]
+    if not any(entry.startswith("HOME=") for entry in process["env"]):
+        process["env"].append(f"HOME={user.get('home') or '/'}")
     if ctx.copy_up:
         from pyman.engine import volume_fill  # volumes, :U, :z only
 

@@ -68,6 +68,14 @@ def test_unknown_users_get_a_name(pyman: Run, image: str) -> None:
         pyman(*run, "--user", "4321", "--passwd-entry", entry, image, "tail", "-n1", "/etc/passwd").stdout
         == "4321:x:4321:0:me:/work:/bin/ash\n"
     )
+    for options, home in (
+        (("-w", "/tmp"), "/tmp"),
+        ((), "/"),
+        (("-w", "/tmp", "-e", "HOME=/x"), "/x"),
+        (("-w", "/tmp", "--passwd-entry", entry), "/work"),
+        (("-w", "/tmp", "--passwd=false"), "/"),
+    ):
+        assert pyman(*run, "--user", "4321", *options, image, "sh", "-c", "echo $HOME").stdout == home + "\n", options
     assert "fields" in pyman(*run, "--user", "4321", "--passwd-entry", "a:b", image, "true", rc=125).stderr
     assert "4321" not in pyman(*run, "--user", "4321", "--passwd=false", image, "cat", "/etc/passwd").stdout
     assert pyman(*run, "--user", "4321:55", "--group-entry", "g:x:$GID:", image, "tail", "-n1", "/etc/group").stdout == "g:x:55:\n"
