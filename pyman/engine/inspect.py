@@ -37,7 +37,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
     args = process.get("args") or inspect_config.arguments(container)
     chosen = _chosen(container, spec)
     mounts = _mounts(chosen)
-    network = _network(container)
+    network = _network(container, state["network_mode"])
     return {
         "Id": container.id,
         "Created": rfc3339(config["created"]),
@@ -190,7 +190,7 @@ def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
     return result
 
 
-def _network(container: Container) -> dict[str, Any]:
+def _network(container: Container, mode: str) -> dict[str, Any]:
     state = container.state
     ports: dict[str, Any] = dict.fromkeys(inspect_config.exposed_ports(container))
     for port in state["ports"]:
@@ -201,6 +201,10 @@ def _network(container: Container) -> dict[str, Any]:
     networks = {status["name"]: _endpoint(container, status) for status in state.get("attached") or []}
     if not networks and state.get("networks"):
         networks = {name: {} for name in state["networks"]}
+    if not networks and (mode in ("none", "host") or (mode in ("pasta", "slirp4netns") and not state["pid"])):
+        # As in Podman (with a helper that has given it an address none is named there), for scripts that take the first one.
+        empty = {"name": mode, "addresses": [], "mac": "", "id": mode, "aliases": []}
+        networks = {mode: {key: value for key, value in _endpoint(container, empty).items() if key != "Aliases"}}
     return {
         "EndpointID": "",
         "Gateway": "",

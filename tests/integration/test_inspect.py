@@ -125,6 +125,7 @@ def test_templates(pyman: Run, image: str) -> None:
         ("{{json .State.CheckpointedAt}}", '"0001-01-01T00:00:00Z"'),
         ('{{.State.StartedAt.Format "2006-01-02T15:04:05Z07:00"}}', inspect(pyman, "c")["State"]["StartedAt"][:19] + "Z"),
         ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}|", "|"),
+        ("{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}} {{.NetworkSettings.Networks.none.NetworkID}}", "none none"),
         ("{{.Name}}\\t{{.RestartCount}}", "c\t0"),
         ("table {{.Name}} {{.RestartCount}}", "c           0"),
     ):
