@@ -62,7 +62,7 @@ def attach(
     come, because this command took none for too long.
     """
     keys = Keys(parse_detach_keys(detach_keys) if tty else b"")
-    terminal = Terminal(stdin if stdin >= 0 else 0, tty and stdin >= 0)
+    terminal = Terminal(stdin if stdin >= 0 else 0, tty, stdin >= 0)
     signals = Signals((*(PROXIED if sig_proxy else ()), _signal.SIGWINCH))
     result = AttachResult()
     try:

@@ -20,7 +20,7 @@ _TIOCSWINSZ = 0x5414
 def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
     """Pass data between the caller and an exec's pipes or pty until its process ends, our child or the watcher's; its exit code."""
     keys = Keys(parse_detach_keys(detach_keys) if tty else b"")
-    terminal = Terminal(0, tty and stdin)
+    terminal = Terminal(0, tty, stdin)
     signals = Signals((*(PROXIED if tty else ()), _signal.SIGWINCH))
     pidfd = started.pidfd if started.pidfd >= 0 else libc.pidfd_open(started.pid)
     if started.watcher is None:

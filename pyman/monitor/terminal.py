@@ -38,14 +38,19 @@ def parse_detach_keys(text: str, wrong: int | None = None) -> bytes:
 
 
 class Terminal:
-    """The user's terminal in raw mode while attached; restored whatever happens."""
+    """The user's terminal in raw mode while attached; restored whatever happens.
+
+    Without input (`tty` alone) only what is shown is raw, for the container's own terminal has ended the lines: ^C goes on to be a signal.
+    """
 
     __slots__ = ("fd", "saved")
 
-    def __init__(self, fd: int, wanted: bool) -> None:
+    def __init__(self, fd: int, tty: bool, stdin: bool) -> None:
         self.fd = fd
         self.saved: list[Any] | None = None
-        if wanted and os.isatty(fd):
+        if tty and not stdin and os.isatty(1):
+            self._show_raw()
+        if tty and stdin and os.isatty(fd):
             import termios  # a shared library of its own: 1 ms that only terminals need
 
             self.saved = termios.tcgetattr(fd)
@@ -56,6 +61,18 @@ class Terminal:
             raw[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
             raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
             termios.tcsetattr(fd, termios.TCSADRAIN, raw)
+
+    def _show_raw(self) -> None:
+        import termios
+
+        try:
+            if os.tcgetpgrp(1) != os.getpgrp():
+                return  # who is in the background would be stopped for it
+        except OSError:
+            pass  # it is not the terminal of our session
+        self.fd = 1
+        self.saved = termios.tcgetattr(1)
+        termios.tcsetattr(1, termios.TCSADRAIN, [*self.saved[:1], self.saved[1] & ~termios.OPOST, *self.saved[2:]])
 
     def restore(self) -> None:
         """Give it back as it was."""

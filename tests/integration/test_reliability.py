@@ -146,12 +146,12 @@ def test_closed_streams(base: Path, pyman: Run, image: str) -> None:
     until(lambda: not pyman("ps", "-aq").stdout)
 
 
-def terminal(base: Path, rows: int, columns: int, *args: str) -> tuple[int, int]:
-    """`run -it` on a terminal of that size: (pid, the terminal's other end)."""
+def terminal(base: Path, rows: int, columns: int, *args: str, options: str = "-it") -> tuple[int, int]:
+    """`run -it`, or with other options, on a terminal of that size: (pid, the terminal's other end)."""
     pid, fd = pty.fork()
     if pid == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        os.execve(command()[0], [*command(), "run", "-it", "--rm", *NONE, *args], environment(base))
+        os.execve(command()[0], [*command(), "run", options, "--rm", *NONE, *args], environment(base))
     return pid, fd
 
 
@@ -171,6 +171,18 @@ def test_the_window_has_its_size_from_the_first_instruction_on(base: Path, pyman
         assert read_all(fd).strip() == "33 77"
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         os.close(fd)
+
+
+def test_lines_end_once_on_a_terminal_without_input(base: Path, pyman: Run, image: str) -> None:
+    """The container's terminal has made the carriage returns; what the user types to interrupt it still does."""
+    pid, fd = terminal(base, 24, 80, image, "sh", "-c", "trap 'echo two; exit 5' INT; echo one; while :; do sleep 0.05; done", options="-t")
+    shown = b""
+    while b"one" not in shown:
+        shown += os.read(fd, 65536)
+    os.write(fd, b"\3")
+    assert (shown.decode() + read_all(fd)).replace("^C", "") == "one\r\ntwo\r\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+    os.close(fd)
 
 
 def test_a_storm_of_window_changes(base: Path, pyman: Run, image: str) -> None:
