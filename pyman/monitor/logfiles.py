@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIECE = 1 << 20  # bytes read at a time
+_SEEK_CUR = 1  # the lean os (leanos.py) does not have it
 _MOST_FILES = 10_000
 
 
@@ -113,7 +114,7 @@ class LogFiles:
             if self._fd < 0:
                 return None
             bounded = self._end >= 0 and not self._ahead
-            size = min(PIECE, self._end - os.lseek(self._fd, 0, os.SEEK_CUR)) if bounded else PIECE
+            size = min(PIECE, self._end - os.lseek(self._fd, 0, _SEEK_CUR)) if bounded else PIECE
             data = os.read(self._fd, size) if size > 0 else b""
             if data:
                 *whole, self._rest = (self._rest + data if self._rest else data).split(b"\n")
@@ -146,7 +147,7 @@ class LogFiles:
                 fd = self._oldest()
                 self.lost = fd >= 0  # else the whole log has gone
                 return fd
-            if os.lseek(self._fd, 0, os.SEEK_CUR) < os.fstat(self._fd).st_size:
+            if os.lseek(self._fd, 0, _SEEK_CUR) < os.fstat(self._fd).st_size:
                 return self._fd  # written after the last look and before the rotation
             name = f"{self._path}.{number - 1}" if number > 1 else self._path
             fd = _open(name)
