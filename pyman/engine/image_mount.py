@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.engine import mount
 from pyman.errors import StateError
-from pyman.linux import libc
+from pyman.linux import fs, libc
 from pyman.state import events
 from pyman.storage import driver, images, layers, overlay
 
@@ -25,7 +24,7 @@ def _place(record: dict[str, Any]) -> str:
 
 def mounted() -> list[dict[str, Any]]:
     """The records of all images that are mounted here."""
-    here = mount.mounted_places()
+    here = fs.mounted_places()
     return [record for record in images.load().records.values() if os.path.realpath(_place(record)) in here]
 
 
@@ -38,7 +37,7 @@ def mount_image(record: dict[str, Any], conf: dict[str, Any]) -> str:
     """Mount an image and return where; one that is mounted here stays as it is. ImageError, StorageError."""
     images.read_config(record)  # a list of images has no files
     path = _place(record)
-    if os.path.realpath(path) in mount.mounted_places():
+    if os.path.realpath(path) in fs.mounted_places():
         return path
     os.makedirs(path, 0o700, exist_ok=True)
     lowers = [layers.layer_path(diff_id) for diff_id in record["layers"]]
@@ -51,7 +50,7 @@ def mount_image(record: dict[str, Any], conf: dict[str, Any]) -> str:
 def unmount_image(record: dict[str, Any], *, force: bool = False) -> bool:
     """Unmount an image; false if it is not mounted here. StateError if something is in use there."""
     path = _place(record)
-    if os.path.realpath(path) not in mount.mounted_places():
+    if os.path.realpath(path) not in fs.mounted_places():
         return False
     try:
         libc.umount2(path, libc.MNT_DETACH if force else 0)

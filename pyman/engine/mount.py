@@ -11,9 +11,8 @@ from pyman.engine import launch, root_access
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.container_list import list_containers
 from pyman.errors import StateError, UsageError
-from pyman.linux import libc, process
+from pyman.linux import fs, libc, process
 from pyman.rootless import userns
-from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,16 +35,9 @@ def place(container: Container) -> str:
     return str(config["rootfs"]) if config["rootfs"] and not config.get("rootfs_overlay") else os.path.join(container.dir, "merged")
 
 
-def mounted_places() -> set[str]:
-    """The mount points of this mount namespace."""
-    text = store.read_text("/proc/self/mountinfo") or ""
-    fields = (line.split(" ") for line in text.split("\n") if line)
-    return {field[4].encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape") for field in fields}
-
-
 def mounted() -> list[Container]:
     """The containers whose files are mounted here."""
-    here = mounted_places()
+    here = fs.mounted_places()
     return [container for container in list_containers() if os.path.realpath(place(container)) in here]
 
 
@@ -53,7 +45,7 @@ def mount_container(container: Container) -> str:
     """Mount a container's files, without its volumes, and return where; one that is mounted here stays as it is. StorageError, StateError."""
     with container:
         path = place(container)
-        if path == container.config["rootfs"] or os.path.realpath(path) in mounted_places():
+        if path == container.config["rootfs"] or os.path.realpath(path) in fs.mounted_places():
             return path
         if container.state["status"] in RUNNING:
             _take_root(container, path)
@@ -110,7 +102,7 @@ def unmount_container(container: Container, *, force: bool = False) -> None:
     """Unmount a container's files; one that is not mounted here is fine. StateError if something is in use there."""
     with container:
         path = place(container)
-        if path == container.config["rootfs"] or os.path.realpath(path) not in mounted_places():
+        if path == container.config["rootfs"] or os.path.realpath(path) not in fs.mounted_places():
             return
         try:
             libc.umount2(path, libc.MNT_DETACH if force else 0)

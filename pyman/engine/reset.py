@@ -10,10 +10,10 @@ import os
 import stat
 
 from pyman import paths, stages
-from pyman.engine import mount, remove
+from pyman.engine import remove
 from pyman.engine.container import Container, all_ids
 from pyman.errors import PymanError, StorageError
-from pyman.linux import libc
+from pyman.linux import fs, libc
 from pyman.rootless import userns
 from pyman.storage import trash
 
@@ -74,7 +74,7 @@ def _refuse_shared(place: str) -> None:
 def _refuse_mounts(places: list[str]) -> None:
     """StorageError for what is mounted below: its files are not the store's. Inside `pyman unshare` it is unmounted."""
     tops = [os.path.realpath(place).rstrip("/") + "/" for place in places]
-    for path in sorted(mount.mounted_places(), reverse=True):
+    for path in sorted(fs.mounted_places(), reverse=True):
         if not any(path.startswith(top) for top in tops):
             continue
         try:

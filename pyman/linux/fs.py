@@ -87,3 +87,13 @@ def widen_pipe(pipe: int, size: int = 1 << 20) -> None:
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)  # type: ignore[attr-defined, unused-ignore]
     except OSError:
         pass  # pipe-user-pages-soft: the usual size will do
+
+
+def mounted_places(kind: str = "") -> list[str]:
+    """The mount points of this mount namespace, the oldest first; kind: those of that file system type only. OSError."""
+    with open("/proc/self/mountinfo", encoding="ascii", errors="surrogateescape") as file:
+        fields = [line.split(" ")[4] for line in file if not kind or f" - {kind} " in line]
+    return [
+        field.encode("ascii", "surrogateescape").decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")
+        for field in fields
+    ]

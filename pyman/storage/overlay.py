@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 
 from pyman.errors import StorageError
-from pyman.linux import fs, libc, process
+from pyman.linux import fs, libc
 from pyman.storage import additional
 from pyman.storage.driver import FUSE, Driver
 
@@ -46,6 +45,9 @@ def mount_rootfs(
     if not lowers:
         os.makedirs(os.path.join(os.path.dirname(upper), "empty"), exist_ok=True)
         lowers = [os.path.join(os.path.dirname(upper), "empty")]
+    if uid_shift or gid_shift or driver.name == FUSE:
+        from pyman.storage import fuse  # where the kernel's overlay does not do
+
     if uid_shift or gid_shift:
         if not driver.fuse_program:
             raise StorageError(
@@ -53,9 +55,9 @@ def mount_rootfs(
                 "the kernel's overlay cannot do it without privileges, and fuse-overlayfs is not installed",
                 "as root: apt-get install fuse-overlayfs",
             )
-        _mount_fuse(driver.fuse_program, lowers, upper, work, merged, read_only, uid_shift or [], gid_shift or [])
+        fuse.mount(driver.fuse_program, lowers, upper, work, merged, read_only, uid_shift or [], gid_shift or [])
     elif driver.name == FUSE:
-        _mount_fuse(driver.program, lowers, upper, work, merged, read_only, [], [])
+        fuse.mount(driver.program, lowers, upper, work, merged, read_only, [], [])
     else:
         _mount_kernel(lowers, upper, work, merged, read_only, volatile)
 
@@ -68,7 +70,7 @@ def _mount_kernel(lowers: list[str], upper: str, work: str, merged: str, read_on
     except FileNotFoundError:
         where = "/"  # the caller's directory was removed under it
     top_first = [
-        _escape(lower[len(base) + 1 :] if lower.startswith(f"{base}/") else os.path.relpath(lower, base)) for lower in reversed(lowers)
+        escape(lower[len(base) + 1 :] if lower.startswith(f"{base}/") else os.path.relpath(lower, base)) for lower in reversed(lowers)
     ]
     try:
         os.chdir(base)
@@ -79,7 +81,7 @@ def _mount_kernel(lowers: list[str], upper: str, work: str, merged: str, read_on
         writable = [] if read_only else [("upperdir", upper), ("workdir", work)]
         if volatile and writable:
             _forget_volatile(work)
-        options = ["userxattr", "lowerdir=" + ":".join(top_first), *(f"{key}={_escape(value)}" for key, value in writable)]
+        options = ["userxattr", "lowerdir=" + ":".join(top_first), *(f"{key}={escape(value)}" for key, value in writable)]
         text = ",".join(options + (["volatile"] if volatile and writable else []))
         if len(text) < _PAGE:
             libc.mount("overlay", merged, "overlay", 0, text)
@@ -112,46 +114,6 @@ def _forget_volatile(work: str) -> None:
         pass
 
 
-def _escape(path: str) -> str:
+def escape(path: str) -> str:
+    """A path as it stands in the options of either overlay."""
     return path.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
-
-
-def _mount_fuse(program: str, lowers: list[str], upper: str, work: str, merged: str, read_only: bool, uids: Shift, gids: Shift) -> None:
-    options = ["lowerdir=" + ":".join(_escape(lower) for lower in reversed(lowers))]
-    if not read_only:
-        options += [f"upperdir={_escape(upper)}", f"workdir={_escape(work)}"]
-    for key, shift in (("uidmapping", uids), ("gidmapping", gids)):
-        if shift:
-            options.append(f"{key}=" + ":".join(f"{image}:{inside}:{count}" for image, count, inside in shift))
-    before = os.stat(merged).st_dev
-    read_end, write_end = os.pipe()
-
-    def body() -> int:
-        # The daemon must not keep the caller's pipes open, nor die with its terminal.
-        null = os.open("/dev/null", os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(null, 1)
-        os.dup2(write_end, 2)
-        os.close(write_end)
-        os.execv(program, [FUSE, "-o", ",".join(options), merged])
-
-    pid = process.fork(body, "fuse-overlayfs", (write_end,))
-    os.close(write_end)
-    code = process.wait(pid)  # it goes to the background once it is mounted
-    if code == 0:
-        os.close(read_end)
-        deadline = time.monotonic() + 30
-        while os.stat(merged).st_dev == before and time.monotonic() < deadline:
-            time.sleep(0.001)
-        if os.stat(merged).st_dev == before:
-            raise StorageError(
-                "cannot mount the container's root with fuse-overlayfs", "it ended well, and nothing is mounted", "fuse-overlayfs --version"
-            )
-        return
-    with open(read_end, "rb") as pipe:
-        text = pipe.read(4096).decode(errors="replace").strip()
-    raise StorageError(
-        "cannot mount the container's root with fuse-overlayfs",
-        text or f"exit code {code}",
-        "check /dev/fuse (mode 0666), and fuse-overlayfs --version",
-    )
