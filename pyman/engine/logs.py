@@ -57,6 +57,19 @@ def running(container: Container) -> bool:
     return container.state["status"] in RUNNING or restart_policy.waiting(container.state)
 
 
+def busy(container: Container) -> bool:
+    """Whether a command is at work on the container: `restart` may be about to start it again."""
+    from pyman.state.lock import Lock  # for those who wait
+
+    lock = Lock(container.dir, shared=True)
+    try:
+        return not lock.try_acquire()
+    except OSError:
+        return False
+    finally:
+        lock.release()
+
+
 class Source:
     """The lines of one container's log that were asked for, as they stand in the file; `ended` when there will be no more."""
 
@@ -101,6 +114,8 @@ class Source:
         # Where lines have just been there are likely more: whether the container has ended is asked when it has been quiet for a moment.
         if self._quiet > 1 and self.follow and self._alive:
             self._alive = running(self._container)
+            if not self._alive and busy(self._container):
+                self._alive, self._quiet = True, 1  # to be asked again soon
             if not self._alive:
                 self._files.complete()
                 lines = self._files.read()  # what it wrote between the last look and its end

@@ -139,7 +139,11 @@ class LogFiles:
         for _ in range(100):
             number = self._number(own.st_ino)
             if number == 0:
-                return -1
+                if os.lseek(self._fd, 0, os.SEEK_CUR) <= own.st_size:
+                    return -1
+                os.lseek(self._fd, 0, os.SEEK_SET)  # it was emptied, as logrotate's copytruncate does
+                self._rest = b""
+                return self._fd
             if number < 0:
                 if os.fstat(self._fd).st_nlink:
                     time.sleep(0.001)  # looked for while it was being renamed

@@ -82,6 +82,41 @@ def test_several_containers(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "la", "lb")
 
 
+def follow(base: Path, name: str) -> tuple[subprocess.Popen[bytes], Path]:
+    """Who follows the log of a container, and the file with what he has read."""
+    out = base / f"{name}.out"
+    with out.open("wb") as stdout:
+        return subprocess.Popen([*command(), "logs", "-f", name], env=environment(base), stdout=stdout), out
+
+
+def test_following_over_a_restart(pyman: Run, image: str, base: Path) -> None:
+    """By the restart command; a stop is the end."""
+    pyman("run", "-d", "--name", "again", "--network", "none", image, "sh", "-c", "echo run; exec sleep 600")
+    reader, out = follow(base, "again")
+    for runs in (1, 2, 3):
+        until(lambda runs=runs: out.read_text() == "run\n" * runs)  # type: ignore[misc]
+        pyman(*(("restart", "-t", "0") if runs < 3 else ("stop", "-t", "0")), "again")
+    assert reader.wait(300) == 0
+    pyman("rm", "again")
+
+
+@pytest.mark.parametrize("driver", ["k8s-file", "json-file"])
+def test_following_what_is_emptied(pyman: Run, image: str, base: Path, driver: str) -> None:
+    """As logrotate's copytruncate does: what is written afterwards is read from the beginning of the file."""
+    before = "".join(f"before {number}\n" for number in range(1, 51))
+    script = "for i in $(seq 50); do echo before $i; done; while [ ! -e /go ]; do sleep 0.05; done; echo one; echo two; exec sleep 600"
+    pyman("run", "-d", "--name", "cut", "--network", "none", "--log-driver", driver, image, "sh", "-c", script)
+    path = pyman("inspect", "--format", "{{.HostConfig.LogConfig.Path}}", "cut").stdout.strip()
+    reader, out = follow(base, "cut")
+    until(lambda: out.read_text() == before)
+    os.truncate(path, 0)
+    pyman("exec", "cut", "touch", "/go")
+    until(lambda: out.read_text() == before + "one\ntwo\n")
+    pyman("stop", "-t", "0", "cut")
+    assert reader.wait(300) == 0
+    pyman("rm", "cut")
+
+
 def test_following_ends(pyman: Run, image: str, base: Path) -> None:
     pyman("run", "-d", "--name", "le", "--network", "none", image, "sh", "-c", "echo one; sleep 600")
     until(lambda: pyman("logs", "le").stdout == "one\n")
