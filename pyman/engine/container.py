@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
 revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
-END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost")
+END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost", "asked")
 
 
 def _event_settings() -> dict[str, Any]:
@@ -174,7 +174,7 @@ class Container:
             except StorageError:
                 self.unsaved = True  # a full disk: the exit record stays, and the next command learns the same from it
             if record is None:
-                self._note_lost_end()
+                self.note_lost_end()
         return self._revived() or True
 
     def _revived(self) -> bool:
@@ -203,7 +203,7 @@ class Container:
         image = state["image"] if state["image_id"] else ""
         return fastjson.dumps({"ID": self.id, **events.subject(state["name"], image, state["labels"])})[1:-1]
 
-    def _note_lost_end(self) -> None:
+    def note_lost_end(self) -> None:
         """The monitor notes an end before it records it. Where it was killed, perhaps between the two, this is done for it."""
         from pyman.state import eventlog
 

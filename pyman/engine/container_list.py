@@ -126,6 +126,8 @@ def _collect_ended(container: Container) -> bool:
     except OSError:
         return False  # it is no directory
     try:
+        if container.state["status"] == "exited" and container.exit_record() is None:
+            container.note_lost_end()
         remove.discard_container(container)
     finally:
         lock.release()

@@ -32,6 +32,8 @@ def select(opts: Any, idle: Callable[[], None]) -> Iterator[Event]:
     logger = containers_conf.load()["engine"].get("events_logger")
     if logger not in ("file", "none", ""):
         raise UsageError(f"cannot use events_logger {logger!r}", "events are written to a file, or not at all", "set it to file or none")
+    if logger == "none":
+        raise UsageError("cannot read events", "events_logger is none in containers.toml: none are written", "set it to file")
     chosen = compile_filters(opts.get("filter") or [])
     since = _stamp(parse_time(opts["since"], "--since")) if opts.get("since") else ""
     end = parse_time(opts["until"], "--until", ahead=True) if opts.get("until") else 0.0

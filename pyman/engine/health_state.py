@@ -6,6 +6,7 @@ The monitor alone writes the file; a result that tells nothing new stays in its 
 from __future__ import annotations
 
 import os
+import time
 
 from pyman.engine.container import RUNNING, Container, containers_dir
 from pyman.errors import PymanError, StateError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIGUSR1 = 10
+_PATIENCE = 5.0  # seconds
 _HEAD = len('{"Status":"unhealthy"')
 
 
@@ -64,7 +66,17 @@ def results(container: Container) -> dict[str, Any] | None:
 
 
 def ask(container: Container, what: bytes) -> str:
-    """The monitor's answer to g (write down what is known) or h (run a check now); empty if it has none, or has ended."""
+    """The monitor's answer to g (write down what is known) or h (run a check now); empty if it has none, or has ended.
+
+    `full` if it has no room for another client; who only asks leaves at once, so that is tried for a while.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while (answer := _asked(container, what)) == "full" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return answer
+
+
+def _asked(container: Container, what: bytes) -> str:
     from pyman.engine import attach
 
     try:
@@ -75,6 +87,8 @@ def ask(container: Container, what: bytes) -> str:
         sock.send(what)
         while True:
             packet = sock.recv(1 << 15)  # what the container writes meanwhile is sent to all clients
+            if packet == b"f":
+                return "full"
             if not packet or packet[:1] == what:
                 return str(packet[1:].decode("ascii", "replace"))
     except OSError:
@@ -92,7 +106,10 @@ def run_check(container: Container) -> str:
         raise StateError(what, f"it is not running (state: {state['status']})")
     if not state.get("health"):
         raise StateError(what, "it has no health check", f"give it one: pyman update --health-cmd COMMAND {container.name}")
-    return ask(container, b"h") or "stopped"
+    answer = ask(container, b"h") or "stopped"
+    if answer == "full":
+        raise StateError(what, "its monitor has no room for another client", "end a pyman attach to it, and try again")
+    return answer
 
 
 def reload(container: Container) -> None:

@@ -120,7 +120,7 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
         "FinishedAt": rfc3339(state["finished"]),
         "CheckpointedAt": rfc3339(0.0),
         "RestoredAt": rfc3339(0.0),
-        "StoppedByUser": bool(state.get("stopped_by")),
+        "StoppedByUser": bool(state.get("stopped_by") or (state.get("end") or {}).get("asked")),
         **({"Health": health_state.results(container)} if state.get("health") else {}),
     }
 

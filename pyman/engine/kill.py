@@ -48,9 +48,12 @@ def kill_container(container: Container, signum: int) -> None:
                 return
         container.require_running("send a signal to")
         # Noted before: the container's end, which the monitor notes, comes after its cause.
-        container.event("kill", Signal=signum, By=caller(), Command=errors.command)
+        who = caller()
+        container.event("kill", Signal=signum, By=who, Command=errors.command)
         if send(container, signum) and ends:
-            container.state["stopped_by"] = "kill"
+            state = container.state
+            state["stopped_by"], state["stopped_who"], state["stopped_with"] = "kill", who, errors.command
+            state["stopped_facts"] = {"Signal": signum}
             try:
                 container.save()
             except StorageError:

@@ -126,6 +126,7 @@ def note_cancel(container: Container, what: str) -> None:
 
     container.state["stopped_by"] = f"{what} ({NOT_RUNNING})"
     container.state["stopped_who"], container.state["stopped_with"] = kill.caller(), errors.command
+    container.state.pop("stopped_facts", None)
     container.save()
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyman.engine.plan import Plan
 
+_STOPPED = ("stopped_by", "stopped_who", "stopped_with", "stopped_facts")  # who wanted the end of a run, and how
 MOST_ENDS = 10  # ends of earlier runs that a container remembers
 
 
@@ -84,7 +85,7 @@ def _save(plan: Plan, created: Any, info: Any) -> None:
         volume_at=plan.volumes.used,
         cgroup=plan.cgroup,
     )
-    for key in ("note", "stopped_by", "stopped_who", "stopped_with", "start_error", "end", "lost"):
+    for key in ("note", *_STOPPED, "start_error", "end", "lost"):
         state.pop(key, None)
     container.save()
 
@@ -111,7 +112,7 @@ def _generated(plan: Plan, mount: dict[str, Any]) -> bool:
 def _remembered(state: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a run's end when the next one begins."""
     kept = {key: state[key] for key in ("started", "finished", "exit_code")}
-    kept.update({key: state[key] for key in ("oom_killed", "note", "stopped_by", "stopped_who", "stopped_with", "end") if state.get(key)})
+    kept.update({key: state[key] for key in ("oom_killed", "note", *_STOPPED, "end") if state.get(key)})
     return kept
 
 

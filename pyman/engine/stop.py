@@ -95,13 +95,14 @@ def stop_locked(
     if state["status"] == "paused":
         seconds = 0  # a frozen process heeds nothing but SIGKILL
     pid, started = state["pid"], state["pid_start"]
-    facts = {}
+    facts: dict[str, Any] = {}
     if seconds and not heeds(pid, stop_signal(container)):
         seconds = _in_vain(container, seconds, smart, warn)
         facts = {"Deaf": True}
     killed = False
     who = kill.caller()
-    container.event("stop", Signal=stop_signal(container), Timeout=seconds, By=who, Command=errors.command, **facts)
+    facts.update(Signal=stop_signal(container), Timeout=seconds)
+    container.event("stop", By=who, Command=errors.command, **facts)
     stages.reach("stop:noted")
     sent = seconds != 0 and kill.send(container, stop_signal(container))
     stages.reach("stop:signalled")
@@ -128,7 +129,7 @@ def stop_locked(
     if not killed and (container.state.get("stopped_by") or (container.state.get("end") or {}).get("signal") == SIGKILL):
         return  # another command was quicker: it has noted what it did
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
-    container.state["stopped_who"], container.state["stopped_with"] = who, errors.command
+    container.state.update(stopped_who=who, stopped_with=errors.command, stopped_facts=facts)
     try:
         container.save()
     except StorageError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
     Run = dict[str, Any]
 
-_FACTS = END_FACTS[1:]
+_FACTS = END_FACTS[1:-1]
 _SIGSYS = 31
 _TOGETHER = 5.0  # seconds between what two monitors note of the same moment, at most
 _TAIL = 20  # lines of the log that are looked at
@@ -76,12 +76,13 @@ def _existing(container: Container) -> dict[str, Any]:
         "initialized": "has not begun",
     }
     text = sentence.get(state["status"], f"is {state['status']}")
-    return {**head, **_nothing(state["status"], text, state["started"], state.get("restarts", 0)), "Runs": told}
+    restarts, who = state.get("restarts", 0), "restart policy" if state.get("restart_policy", "no") != "no" else "health check"
+    proof = [f"it was started again {restarts} time{'s' if restarts != 1 else ''}, as its {who} asks"] if restarts else []
+    return {**head, **_nothing(state["status"], text, state["started"]), "Proof": proof, "Runs": told}
 
 
-def _nothing(kind: str, sentence: str, started: float, restarts: int) -> dict[str, Any]:
-    proof = [f"its restart policy has started it again {restarts} times"] if restarts else []
-    return {"Cause": kind, "Sentence": sentence, "Proof": proof, "Hint": "", "StartedAt": started, "FinishedAt": 0, "ExitCode": 0}
+def _nothing(kind: str, sentence: str, started: float) -> dict[str, Any]:
+    return {"Cause": kind, "Sentence": sentence, "Proof": [], "Hint": "", "StartedAt": started, "FinishedAt": 0, "ExitCode": 0}
 
 
 def _failed(error: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _from_state(kept: dict[str, Any], mine: list[Event], following: float) -> Ru
     end = kept.get("end") or {}
     until = min(kept["finished"] + 0.5, following or kept["finished"] + 0.5)
     first, last = events.stamp(int(kept["started"] * 10**9)), events.stamp(int(until * 10**9))
-    asked = [event for event in mine if event["Status"] in ("stop", "kill") and first <= event["Time"] <= last]
+    asked = [{**event, "At": _seconds(event)} for event in mine if event["Status"] in ("stop", "kill") and first <= event["Time"] <= last]
     return {
         "started": kept["started"],
         "finished": kept["finished"],
@@ -123,10 +124,11 @@ def _from_state(kept: dict[str, Any], mine: list[Event], following: float) -> Ru
         "signal": int(end.get("signal") or 0),
         "oom": bool(kept.get("oom_killed")),
         "facts": {key: end[key] for key in _FACTS if key in end},
-        "asked": asked,
+        "asked": asked or ([end["asked"]] if end.get("asked") else []),
         "stopped_by": kept.get("stopped_by") or "",
         "stopped_who": kept.get("stopped_who") or "",
         "stopped_with": kept.get("stopped_with") or "",
+        "stopped_facts": kept.get("stopped_facts") or {},
         "note": kept.get("note") or "",
         # The log reaches back far enough, and has no start of this run: the command that was at it was killed.
         "cut": bool(mine)
@@ -224,7 +226,7 @@ def _removed(name: str) -> dict[str, Any] | None:
         error = {"what": last.get("Error", ""), "hint": last.get("Hint"), "exit_code": last.get("ContainerExitCode", 125)}
         return {**head, **_failed({**error, "time": _seconds(last)}), "Runs": told}
     if not told:
-        return {**head, **_nothing("created", "was removed without having run, as far as the log of events reaches", 0, 0), "Runs": []}
+        return {**head, **_nothing("created", "was removed without having run, as far as the log of events reaches", 0), "Runs": []}
     return {**head, **told[0], "Runs": told[1:]}
 
 
@@ -243,7 +245,7 @@ def _from_events(mine: list[Event]) -> list[Run]:
         if event["Status"] == "start":
             started, asked = _seconds(event), []
         elif event["Status"] in ("stop", "kill"):
-            asked.append(event)
+            asked.append({**event, "At": _seconds(event)})
         elif event["Status"] == "died":
             runs.append(
                 {

@@ -1,7 +1,7 @@
 """Why a run ended: one sentence, its proof and what to do, from the facts kept of it. Pure. CLI process.
 
 A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (container.END_FACTS), asked (the
-events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, stopped_with (the words of the command), note, timeout (--timeout, 0: none),
+events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, stopped_with (the words of the command), stopped_facts (Signal, Timeout, Deaf, At), note, timeout (--timeout, 0: none),
 init (--init; None: not known), silent (there is no log to look at), tail (its last lines, if the log is there), room (bytes free in the store, -1: not known), denied (the system calls that the kernel's
 log tells of; None: it may not be read), host (the container whose pid namespace it shared, and that ended with it).
 """
@@ -26,6 +26,7 @@ _NAMES = {
         start=1,
     )
 }
+_LATEST = 5.0  # seconds after a stop's time in which its SIGKILL is noted as the end
 _FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
 # What a signal that the program brought upon itself means: (kind, sentence, hint).
 _OWN = {
@@ -106,36 +107,58 @@ def _memory(run: Run) -> Cause | None:
     return ("oom-child", f"ended with exit code {run['exit_code']} after the kernel had killed one of its processes {cause}", proof, hint)
 
 
+def _wish(run: Run) -> dict[str, Any] | None:
+    """Who last wanted it to end: by the log of events, or what was noted beside it where that tells nothing."""
+    by, asked = str(run.get("stopped_by") or ""), run["asked"]
+    noted = None
+    if by and not _idle(run):
+        noted = {"Status": by.split()[0], "By": run.get("stopped_who", ""), "Command": run.get("stopped_with"), "Time": ""}
+        noted.update(run.get("stopped_facts") or {})
+    last = asked[-1] if asked else noted
+    if (
+        last
+        and last["Status"] == "kill"
+        and not (run["signal"] == last.get("Signal") or run["exit_code"] == 128 + int(last.get("Signal") or 0))
+    ):
+        return noted if noted and noted["Status"] == "stop" else None
+    return last
+
+
+def _unfinished(run: Run, stop: dict[str, Any]) -> bool:
+    """Whether SIGKILL has ended it while a stop waited, or after one that was cut short: then another has sent it."""
+    by = str(run.get("stopped_by") or "")
+    if run["signal"] != 9 or "SIGKILL" in by:
+        return False
+    if run["exit_code"] == -1 or by.startswith("stop"):
+        return True
+    if stop.get("Timeout") is None or not stop.get("At"):
+        return False
+    waited = run["finished"] - stop["At"]
+    return bool(stop["Timeout"] < 0 or not stop["Timeout"] - 0.5 <= waited <= stop["Timeout"] + _LATEST)
+
+
+def _whose(wish: dict[str, Any]) -> tuple[str, str]:
+    """(who wanted it, the same with what is known of him)."""
+    by = str(wish.get("By") or "")
+    check, comma, why = by.partition(", ")
+    if check in ("health check", "startup check", "health"):
+        return f"its {check} check" if check == "health" else f"its {check}", f" ({why})" if comma else ""
+    return f"pyman {wish.get('Command') or wish['Status']}", f" ({by})" if by else ""
+
+
 def _asked(run: Run) -> Cause | None:
     """Somebody wanted it to end, by pyman."""
-    asked = run["asked"]
-    last = asked[-1] if asked else None
-    if last is None or last["Status"] != "stop":
-        if last is not None and (run["signal"] == last.get("Signal") or run["exit_code"] == 128 + int(last.get("Signal") or 0)):
-            name = signal_name(int(last.get("Signal") or 0))
-            if str(last.get("By", "")).startswith("health"):
-                return (
-                    "health",
-                    f"was killed with {name}, as its health check asks ({last['By'].removeprefix('health check, ')})",
-                    _said(last),
-                    "",
-                )
-            return (
-                "killed",
-                f"was killed by pyman {last.get('Command') or 'kill'} with {name} ({last.get('By') or 'by whom is not known'})",
-                _said(last),
-                "",
-            )
-        if not str(run.get("stopped_by") or "").startswith("stop") or _idle(run):
-            return None
-        last = {"By": run.get("stopped_who", ""), "Command": run.get("stopped_with"), "Time": "", "Status": "stop"}
-    by_check = str(last.get("By", "")).startswith("health")
-    verb = "its health check" if by_check else f"pyman {last.get('Command') or 'stop'}"
-    kind = "health" if by_check else "stopped"
-    by = str(last.get("By") or "").removeprefix("health check, ")
-    who = f" ({by})" if by else ""
-    killed = run["signal"] == 9 or "SIGKILL" in (run.get("stopped_by") or "")
+    last = _wish(run)
+    if last is None or (last["Status"] == "stop" and _unfinished(run, last)):
+        return None
+    verb, who = _whose(last)
+    kind = "health" if verb.startswith("its") else "stopped"
     name = signal_name(int(last.get("Signal") or 15))
+    if last["Status"] == "kill" and kind == "health":
+        return (kind, f"was killed with {name}, as {verb} asks{who}", _said(last), "")
+    if last["Status"] == "kill":
+        return ("killed", f"was killed by {verb} with {name}{who or ' (by whom is not known)'}", _said(last), "")
+    killed = run["signal"] == 9 or "SIGKILL" in (run.get("stopped_by") or "")
     if not killed and last.get("Deaf"):
         sentence = f"ended by itself with exit code {run['exit_code']} while {verb}{who} waited: it has no handler for {name}"
         return (kind, sentence, _said(last), "")
@@ -151,6 +174,16 @@ def _asked(run: Run) -> Cause | None:
     ]
     hint = "its first process has no handler for the signal: use --init, or --stop-signal" if name != "SIGKILL" else ""
     return (kind, f"was stopped by {verb}{who}: it did not heed {name}, so SIGKILL followed", proof, hint)
+
+
+def _before(run: Run) -> list[str]:
+    """What had asked it to end before another's SIGKILL did end it."""
+    last = _wish(run)
+    if last is None or last["Status"] != "stop":
+        return []
+    verb, who = _whose(last)
+    how = f"had sent {signal_name(int(last.get('Signal') or 15))}" if last.get("Timeout") else "had asked it to end"
+    return [f"{verb}{who} {how} before, and this SIGKILL is not its"]
 
 
 def _said(event: dict[str, Any]) -> list[str]:
@@ -176,7 +209,7 @@ def _signalled(run: Run) -> Cause | None:
         return (kind, f"{sentence} ({name})", proof, hint)
     if run["exit_code"] == -1:
         length = f" of {run['timeout']} second{'s' if run['timeout'] != 1 else ''}" if run.get("timeout") else ""
-        return ("timeout", f"was killed at the end of its --timeout{length}", proof, "")
+        return ("timeout", f"was killed at the end of its --timeout{length}", [*proof, *_before(run)], "")
     if number == 9 and run["facts"].get("CPULimit"):
         seconds = int(run["facts"]["CPULimit"])
         proof.append(f"it had used {seconds} second{'s' if seconds != 1 else ''} of processor time, its limit")
@@ -185,7 +218,7 @@ def _signalled(run: Run) -> Cause | None:
         sentence = f"was killed by the kernel when container {run['host']} ended, whose pid namespace it shared"
         return ("shared-pid", sentence, proof, f"pyman why {run['host']} tells why that one ended")
     if number == 9:
-        proof.append("no pyman command asked for it, and the kernel counted no out-of-memory kill of it")
+        proof += [*(_before(run) or ["no pyman command asked for it"]), "the kernel counted no out-of-memory kill of it"]
         return ("killed-from-host", "was killed with SIGKILL from outside: by a process of the host, not by pyman", proof, "")
     proof.append("no pyman command asked for it")
     return ("signalled", f"was ended by {name}, sent by a process of the host or by the container itself", proof, "")

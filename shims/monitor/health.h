@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-enum { MAX_WAITERS = 8, MAX_OUTPUT = 1 << 20, MAX_LOG = 4 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
+enum { MAX_WAITERS = 1024, MAX_OUTPUT = 1 << 20, MAX_LOG = 4 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
 enum { SLOW_CHECK = 50 }; /* milliseconds: quicker ones wake the monitor only at their end */
 enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
 
@@ -71,7 +71,7 @@ static long long check_due = -1, check_deadline = -1, kill_due = -1; /* millisec
 static long long check_slow = -1; /* from when on what the check writes is read while it runs */
 static struct timespec check_began;
 static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
-static int waiters[MAX_WAITERS], n_waiters;
+static int *waiters, n_waiters, waiters_room;
 static const char *health_action_taken = "";
 static char **health_argv; /* the monitor's arguments */
 
@@ -370,12 +370,17 @@ static void health_event(struct timespec end, long long exit_code)
 
 /* ---- what follows ---- */
 
-/* As the user's stop and kill are noted: before the signal, so that the end comes after its cause. */
+/* As the user's stop and kill are noted: before the signal, so that the end comes after its cause. The exit record has it, too. */
 static void act_event(const char *status, int sig)
 {
-    char facts[256];
-    snprintf(facts, sizeof facts, ",\"Signal\":%d,\"Timeout\":%lld,\"By\":\"health check, %lld failures in a row\"", sig, plan.stop_timeout / 1000,
-             check_is_startup ? startup_failures : failing_streak);
+    char facts[128];
+    struct timespec now;
+    long long failures = check_is_startup ? startup_failures : failing_streak;
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(facts, sizeof facts, ",\"Signal\":%d,\"Timeout\":%lld,\"By\":\"%s check, %lld failure%s%s\"", sig, plan.stop_timeout / 1000,
+             check_is_startup ? "startup" : "health", failures, failures == 1 ? "" : "s", check_is_startup ? "" : " in a row");
+    snprintf(asked_facts, sizeof asked_facts, ",\"asked\":{\"Status\":\"%s\",\"At\":%lld.%03ld%s}", status, (long long)now.tv_sec,
+             now.tv_nsec / 1000000, facts);
     write_event(status, facts);
 }
 
@@ -1011,7 +1016,12 @@ static void health_request(int fd, char what)
         close(fd);
         return;
     }
-    if (!health_on || n_waiters == MAX_WAITERS) {
+    if (health_on && n_waiters == waiters_room && n_waiters < MAX_WAITERS) {
+        int *more = realloc(waiters, (size_t)(waiters_room + 16) * sizeof *waiters);
+        waiters = more ? more : waiters;
+        waiters_room += more ? 16 : 0;
+    }
+    if (!health_on || n_waiters == waiters_room) {
         close(fd);
         return;
     }

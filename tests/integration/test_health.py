@@ -6,13 +6,14 @@ import calendar
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import Run, command, environment
 from tests.integration.test_hostile_config import inner, variant  # noqa: F401
 from tests.integration.test_restart_policies import directory, ended, field, until
 
@@ -153,6 +154,19 @@ def test_switched_off_and_on_again(pyman: Run, image: str) -> None:
     pyman("restart", "-t", "0", "h")
     assert health(pyman)["Log"] is None
     assert checked("b1") == ["b1"]
+
+
+def test_many_ask_at_once(pyman: Run, image: str, base: Path) -> None:
+    """They share one check, and each gets its answer."""
+    start(pyman, image, *by_hand("while [ ! -e /go ]; do sleep 0.05; done"))
+    argv = [*command(), "healthcheck", "run", "h"]
+    asking = [subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE) for _ in range(24)]
+    monitor = f"/proc/{field(pyman, 'h', '{{.State.ConmonPid}}')}/fd"
+    # The attach socket and the channel to the checker are sockets of the monitor's, too: all have come when there are that many and more.
+    until(lambda: int(pyman("unshare", "sh", "-c", f"ls -l {monitor} | grep -c socket:", rc=None).stdout or 0) >= len(asking) + 2)
+    pyman("exec", "h", "touch", "/go")
+    assert [(child.communicate()[0], child.returncode) for child in asking] == [(b"", 0)] * 24
+    assert len(health(pyman)["Log"]) >= 1 and status(pyman) == "healthy"
 
 
 def test_a_check_that_takes_too_long_is_killed_with_its_children(pyman: Run, image: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Run, until
+from tests.conftest import Run, command, environment, until
 
 Answer = dict[str, Any]
 
@@ -226,6 +227,76 @@ def test_a_renamed_container_was_not_removed(pyman: Run, image: str) -> None:
     assert "no container with name or ID 'w-old'" in refused and "pyman why w-renamed" in refused
     pyman("rm", "w-renamed")
     assert why(pyman, "w-old")["Removed"]
+
+
+def test_killed_while_a_stop_waits(pyman: Run, image: str, base: Path) -> None:
+    script = "trap 'sleep 5; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    for cut in (False, True):
+        pyman("run", "-d", "--name", "w-waits", "--network", "none", image, "sh", "-c", script)
+        until(lambda: pyman("logs", "w-waits").stdout == "up\n")
+        waiting = subprocess.Popen([*command(), "stop", "-t", "600", "w-waits"], env=environment(base), stdout=subprocess.DEVNULL)
+        until(
+            lambda: "stop" in pyman("events", "--stream=false", "--filter", "container=w-waits", "--format", "{{.Status}}").stdout.split()
+        )
+        if cut:
+            waiting.kill()
+            waiting.wait()
+        os.kill(pid_of(pyman, "w-waits"), signal.SIGKILL)
+        waiting.wait()
+        pyman("wait", "w-waits")
+        answer = why(pyman, "w-waits")
+        assert answer["Cause"] == "killed-from-host" and "heed" not in json.dumps(answer), answer
+        assert any("pyman stop (uid" in text and "this SIGKILL is not its" in text for text in answer["Proof"]), answer
+        pyman("rm", "w-waits")
+
+
+def test_without_a_log_of_events(pyman: Run, image: str, base: Path) -> None:
+    """The container's own record tells who ended it."""
+    conf = base / "w-silent.toml"
+    conf.write_text('[engine]\nevents_logger = "none"\n')
+    silent = {"PYMAN_CONF": str(conf)}
+    check = ("--health-cmd", "exit 1", "--health-interval", "disable", "--health-retries", "1", "--health-on-failure")
+    for name, options, ending, cause, words in (
+        ("w-a", (), ("kill", "w-a"), "killed", "killed by pyman kill with SIGKILL (uid"),
+        ("w-b", (), ("stop", "-t", "0", "w-b"), "stopped", "with SIGKILL, for no time to end was given"),
+        ("w-c", (*check, "kill"), ("healthcheck", "run", "w-c"), "health", "as its health check asks (1 failure in a row)"),
+        ("w-d", (*check, "stop", "--stop-timeout", "0"), ("healthcheck", "run", "w-d"), "health", "was stopped by its health check"),
+    ):
+        pyman("run", "-d", "--name", name, "--network", "none", *options, image, "sleep", "600", env=silent)
+        pyman(*ending, env=silent, rc=None)
+        pyman("wait", name, env=silent)
+        answer = why(pyman, name)
+        assert answer["Cause"] == cause and words in answer["Sentence"], answer
+        assert pyman("inspect", "--format", "{{.State.StoppedByUser}}", name).stdout == "true\n"
+        assert not any("log of events" in text for text in answer["Proof"]), answer
+        pyman("start", name, env=silent)
+        assert words in why(pyman, name)["Runs"][0]["Sentence"]
+        pyman("rm", "-f", "-t", "0", name)
+    assert "events_logger is none" in pyman("events", "--stream=false", env=silent, rc=125).stderr
+
+
+def test_a_lost_container_with_rm(pyman: Run, image: str) -> None:
+    pyman("run", "-d", "--rm", "--name", "w-lost-rm", "--network", "none", image, "sleep", "600")
+    pids = pyman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", "w-lost-rm").stdout.split()
+    for pid in pids:
+        os.kill(int(pid), signal.SIGKILL)
+    until(lambda: not pyman("ps", "-aq", "--filter", "name=w-lost-rm").stdout)
+    answer = why(pyman, "w-lost-rm")
+    assert (answer["Cause"], answer["Removed"]) == ("monitor-killed", True), answer
+    seen = pyman("events", "--stream=false", "--filter", "container=w-lost-rm", "--format", "{{.Status}}").stdout.split()
+    assert seen.count("died") == 1 and seen.index("died") < seen.index("remove")
+
+
+def test_started_again_by_a_check(pyman: Run, image: str) -> None:
+    check = ("--health-cmd", "true", "--health-startup-cmd", "test -e /ok", "--health-startup-interval", "disable")
+    options = (*check, "--health-interval", "disable", "--health-startup-retries", "1", "--stop-timeout", "0")
+    pyman("run", "-d", "--name", "w-again", "--network", "none", *options, image, "sleep", "600")
+    pyman("healthcheck", "run", "w-again", rc=1)
+    until(lambda: pyman("inspect", "--format", "{{.RestartCount}} {{.State.Status}}", "w-again").stdout == "1 running\n")
+    answer = why(pyman, "w-again")
+    assert answer["Proof"] == ["it was started again 1 time, as its health check asks"], answer
+    assert "by its startup check (1 failure)" in answer["Runs"][0]["Sentence"], answer
+    pyman("rm", "-f", "-t", "0", "w-again")
 
 
 def test_what_an_init_says(pyman: Run, image: str) -> None:
