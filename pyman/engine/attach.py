@@ -101,32 +101,31 @@ def attach_container(
     if result.lost:
         os.write(2, f"Error: cannot write the output of container {container.name}: {result.lost}\n".encode())
         return int((code_is_ours and result.exit_code) or exitcodes.CANNOT_INVOKE)
-    if not code_is_ours:
-        return exitcodes.OK
-    if result.exit_code is not None:
-        return int(result.exit_code)
     if result.refused:
         raise StateError(
             f"cannot attach to container {container.name}",
             "16 commands are attached to it already",
             f"pyman logs --follow {container.name}",
         )
-    record = store.read_json(container.exit_path)  # the monitor was lost before it could say, or did not wait any longer
-    if record:
-        return int(record["exit_code"]) & 255
-    return _unknown(container)
+    code = result.exit_code if result.exit_code is not None else _untold(container)
+    return int(code) if code_is_ours else exitcodes.OK
 
 
-def _unknown(container: Container) -> int:
-    """The exit code of a container whose monitor has not told it. StateError."""
+def _untold(container: Container) -> int:
+    """The exit code of a container whose monitor has not told it: it was lost before, or has not waited any longer. StateError."""
     what = f"cannot tell how container {container.name} ended"
-    container._state = None
-    try:
-        container.sync()
-    except NoSuchContainer:
-        raise StateError(what, "it was removed meanwhile, and nobody took its output here for 10 seconds") from None
-    if container.state["status"] in RUNNING:
-        raise StateError(
-            what, "it was started again, and nobody took its output here for 10 seconds", f"pyman ps, pyman logs {container.name}"
-        )
-    return int(container.state["exit_code"]) & 255
+    record = store.read_json(container.exit_path)
+    if not record:
+        container._state = None
+        try:
+            container.sync()
+        except NoSuchContainer:
+            raise StateError(what, "it was removed meanwhile, and nobody took its output here for 10 seconds") from None
+        if container.state["status"] in RUNNING:
+            raise StateError(
+                what, "it was started again, and nobody took its output here for 10 seconds", f"pyman ps, pyman logs {container.name}"
+            )
+    if errors.tell:
+        why = "nobody took it here for 10 seconds" if record else "its monitor was killed"
+        errors.tell(f"the last output of container {container.name} may not be shown, since {why}: pyman logs {container.name}")
+    return int((record or container.state)["exit_code"]) & 255

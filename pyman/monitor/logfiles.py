@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 20  # bytes read at a time
 _SEEK_CUR = 1  # the lean os (leanos.py) does not have it
 _MOST_FILES = 10_000
+_SEEK_CUR = 1  # of unistd.h: the lean `os` does without
 
 
 def _open(path: str) -> int:

@@ -45,11 +45,11 @@ def state(process: subprocess.Popen[str]) -> str:
 
 def test_who_reads_gets_everything(base: Path, pyman: Run, writer: str) -> None:
     attached = begin(base, pyman, 3)
-    pyman("exec", writer, "touch", "/go", "/end")
+    pyman("exec", writer, "touch", "/go", "/end", rc=None)
     with ThreadPoolExecutor() as pool:
         for out, err in pool.map(lambda process: process.communicate(timeout=300), attached):
             assert (out, err) == (LINES, "")
-    assert [process.returncode for process in attached] == [7] * 3
+    assert [process.returncode for process in attached] == [0] * 3
 
 
 def test_a_stopped_one_does_not_stop_the_container(base: Path, pyman: Run, writer: str) -> None:
@@ -60,13 +60,13 @@ def test_a_stopped_one_does_not_stop_the_container(base: Path, pyman: Run, write
     pyman("exec", writer, "touch", "/go")
     until(lambda: pyman("exec", writer, "test", "-e", "/done", rc=None).returncode == 0)
     os.kill(stopped.pid, signal.SIGCONT)
-    pyman("exec", writer, "touch", "/end")
+    pyman("exec", writer, "touch", "/end", rc=None)  # the end of the container may come before its own
     out, err = stopped.communicate(timeout=300)
-    assert stopped.returncode == 7
+    assert stopped.returncode == 0
     found = re.findall(r"Warning: (\d+) bytes of the output of container writer are not shown", err)
     assert len(out) + sum(map(int, found)) == len(LINES) and len(found) == err.count("\n") >= 1
     assert LINES.startswith(out[:1000])
-    assert others.result() == (LINES, "") and reader.returncode == 7
+    assert others.result() == (LINES, "") and reader.returncode == 0
 
 
 def test_a_stopped_one_learns_the_end(base: Path, pyman: Run, writer: str) -> None:
@@ -78,24 +78,40 @@ def test_a_stopped_one_learns_the_end(base: Path, pyman: Run, writer: str) -> No
     assert field(pyman, writer, "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
     os.kill(stopped.pid, signal.SIGCONT)
     out, err = stopped.communicate(timeout=300)
-    assert (out, err, stopped.returncode) == (pyman("logs", writer).stdout, "", 137)
+    assert (out, err, stopped.returncode) == (pyman("logs", writer).stdout, "", 0)
 
 
-def test_the_exit_code_of_one_that_was_not_awaited(base: Path, pyman: Run, writer: str) -> None:
-    """It is in the record, or the container runs again."""
+@pytest.mark.parametrize("again", [False, True], ids=["ended", "again"])
+def test_one_that_was_not_awaited_at_the_end(base: Path, pyman: Run, writer: str, again: bool) -> None:
     (stopped,) = begin(base, pyman)
     monitor = int(field(pyman, writer, "{{.State.ConmonPid}}"))
     os.kill(stopped.pid, signal.SIGSTOP)
     until(lambda: state(stopped) == "T")
-    pyman("exec", writer, "touch", "/go", "/end")
+    pyman("exec", writer, "touch", "/go", "/end", rc=None)
     until(lambda: field(pyman, writer, "{{.State.Status}}") == "exited")
     until(lambda: not os.path.exists(f"/proc/{monitor}"))
     assert field(pyman, writer, "{{.State.ExitCode}}") == "7"
-    pyman("start", writer)
+    if again:
+        pyman("start", writer)
     os.kill(stopped.pid, signal.SIGCONT)
     out, err = stopped.communicate(timeout=300)
-    assert stopped.returncode == 125 and LINES.startswith(out)
-    assert "Error: cannot tell how container writer ended: it was started again" in err
+    assert LINES.startswith(out)
+    if again:
+        assert stopped.returncode == 125 and "Error: cannot tell how container writer ended: it was started again" in err
+    else:
+        assert stopped.returncode == 0
+        assert (
+            err
+            == "Warning: the last output of container writer may not be shown, since nobody took it here for 10 seconds: pyman logs writer\n"
+        )
+
+
+def test_the_exit_code_of_one_that_starts_it(base: Path, pyman: Run, image: str) -> None:
+    """`start --attach` is a later client where the container was initialized before, and ends with its code."""
+    pyman("create", "--name", "initialized", "--network", "none", image, "sh", "-c", "seq 1 200000; exit 7")
+    pyman("init", "initialized")
+    assert pyman("start", "--attach", "initialized", rc=7).stdout == LINES
+    pyman("rm", "initialized")
 
 
 def test_more_than_there_can_be(base: Path, pyman: Run, writer: str) -> None:

@@ -62,10 +62,10 @@ def test_without_follow_it_is_what_was_there(pyman: Run, image: str, driver: str
     pyman("run", "-d", "--name", "fast", "--network", "none", *options, image, "sh", "-c", "i=0; while :; do echo $((i += 1)); done")
     until(lambda: len(pyman("logs", "fast").stdout.split()) > 100)
     for _ in range(20):
-        first, second, third = map(int, pyman("logs", "--tail", "3", "fast").stdout.split())
-        assert (second, third) == (first + 1, first + 2)
+        first, second, third = pyman("logs", "--tail", "3", "fast").stdout.split()
+        assert int(second) == int(first) + 1 and str(int(first) + 2).startswith(third)  # the last line may have been written in part
         assert pyman("logs", "--tail", "0", "fast").stdout == ""
-        numbers = list(map(int, pyman("logs", "fast").stdout.split()))
-        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers[0] > third
+        numbers = list(map(int, pyman("logs", "fast").stdout.split()))[:-1]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         assert len(numbers) < 3 * 10_000 / 2
     pyman("rm", "-f", "-t", "0", "fast")

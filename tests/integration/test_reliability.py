@@ -72,7 +72,7 @@ def test_a_stopped_exec_keeps_no_container_from_ending(base: Path, pyman: Run, i
     os.kill(session.pid, signal.SIGSTOP)
     try:
         if end == "itself":
-            pyman("exec", "x", "touch", "/end")
+            pyman("exec", "x", "touch", "/end", rc=None)
             assert pyman("wait", "x").stdout == "4\n"
         else:
             pyman(end, *(("-f",) if end == "rm" else ()), "-t", "0", "x")
