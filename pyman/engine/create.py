@@ -166,10 +166,12 @@ def _ports(opts: dict[str, Any], image_config: dict[str, Any], conf: dict[str, A
 
 
 def _dependencies(opts: dict[str, Any]) -> list[str]:
-    """The ids of the containers whose namespaces it is to live in. NoSuchContainer."""
-    if not any("container:" in str(opts.get(key) or "") for key in ("network", "ipc", "pid", "uts", "userns", "cgroupns")):
+    """The ids of the containers whose namespaces it is to live in, or that --requires names. NoSuchContainer."""
+    if not opts.get("requires") and not any(
+        "container:" in str(opts.get(key) or "") for key in ("network", "ipc", "pid", "uts", "userns", "cgroupns")
+    ):
         return []
-    from pyman.engine import dependencies  # with namespaces of other containers only
+    from pyman.engine import dependencies  # with other containers only
 
     return dependencies.resolve(dependencies.wanted(opts))
 

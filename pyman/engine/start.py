@@ -58,6 +58,10 @@ def start_locked(
     gate: path of a FIFO that init is to wait at: the command begins later, see engine/init.py.
     """
     try:
+        if not restarts and container.config.get("depends"):
+            from pyman.engine import dependencies  # of such a container only
+
+            dependencies.check(container)
         plan = start_plan.make(container)
     except PymanError as err:
         _note_failure(container, err)

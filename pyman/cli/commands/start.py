@@ -39,12 +39,20 @@ def main(opts: Any, args: list[str]) -> int:
         if opts.get("all") and container.state["status"] not in ("created", "initialized", "exited"):
             return False
         try:
+            _start_needed(container)
             return start.start_container(container, warn=print_warning) or not opts.get("all")
         except PymanError:
             _remove_failed(container)
             raise
 
     return selection.each(opts, args, action)
+
+
+def _start_needed(container: Container) -> None:
+    if container.config.get("depends"):
+        from pyman.engine import dependencies
+
+        dependencies.start_needed(container, print_warning)
 
 
 def _remove_failed(container: Container) -> None:
@@ -83,6 +91,7 @@ def _attached(opts: Any, args: list[str]) -> int:
 
         return attach.attach_to(container, opts, stdin=True)
     try:
+        _start_needed(container)
         return run.start_attached(container, merged, lambda _: None, print_warning)
     except PymanError as err:
         err.exit_code = exitcodes.PYMAN_FAILED  # as Podman: 126 and 127 are run's

@@ -122,7 +122,7 @@ rdt-class str RDT class !! it needs privileges
 read-only bool Mount the root file system read-only
 read-only-tmpfs bool=true With --read-only: temporary file systems on /run, /tmp, /var/tmp, and /dev writable
 replace bool Replace a container of the same name
-requires commas Containers that must run before !! pods are not part of this release
+requires commas Containers that start starts first, and that must run otherwise
 restart str Restart policy: no, on-failure[:N], always or unless-stopped
 retry uint Times a failed pull is tried again
 retry-delay str Time between two tries
