@@ -276,3 +276,8 @@ def _write_files(plan: Plan, info: Any) -> None:
 
         with open(os.path.join(run_dir, ".containerenv"), "w") as file:
             file.write(privileged.containerenv(plan.container))
+    linux = plan.spec["linux"]
+    if linux.get("uidMappings"):
+        from pyman.engine import own_userns  # with a user namespace of its own only
+
+        own_userns.own_by_root(run_dir, linux)

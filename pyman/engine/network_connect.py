@@ -14,6 +14,7 @@ from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NetworkError, NoSuchObject, StateError
 from pyman.linux import process
 from pyman.network import attachments, clashes, config, forward, helper, living, names, subnets, uplink
+from pyman.rootless import userns
 from pyman.state import events
 
 TYPE_CHECKING = False
@@ -165,12 +166,20 @@ def _lines(container: Container, name: str) -> list[str]:
 
 def _write(container: Container, name: str, lines: list[str]) -> None:
     """In place: the file is bound into the container's root."""
+    path, text = os.path.join(container.run_dir, name), "".join(line + "\n" for line in lines)
     try:
-        fd = os.open(os.path.join(container.run_dir, name), os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return
+        _overwrite(path, text)
+    except PermissionError:  # it belongs to the root of the container's own user namespace
+        userns.call_in_userns(lambda: _overwrite(path, text), "pyman:[hosts]")
+
+
+def _overwrite(path: str, text: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # the runtime directory was wiped
     with open(fd, "w", encoding="utf-8") as file:
-        file.write("".join(line + "\n" for line in lines))
+        file.write(text)
 
 
 def reload(container: Container) -> str:

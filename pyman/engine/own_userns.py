@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from pyman.engine import start_plan, volume_fill
 from pyman.linux import libc
 from pyman.runtime import rootfs_more
 from pyman.runtime.extras import Extras
@@ -19,6 +22,13 @@ def open_sources(plan: Plan, spec: dict[str, Any]) -> tuple[dict[str, Any], Any,
         return *_for_strangers(plan, spec), []
     spec, trees = _opened(spec)
     return spec, None, trees
+
+
+def own_by_root(directory: str, linux: dict[str, Any]) -> None:
+    """Give generated files to the container's root: the caller's id may be that of a user in it, who is not to change them."""
+    ids = [volume_fill.outside(linux[key], 0) for key in ("uidMappings", "gidMappings")]
+    for name in start_plan.FILES:
+        os.chown(os.path.join(directory, name), *ids)
 
 
 def _for_strangers(plan: Plan, spec: dict[str, Any]) -> tuple[dict[str, Any], Any]:

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+FILES = ("hosts", "resolv.conf", "hostname", ".containerenv")  # made for each run, in its runtime directory
 JOINABLE = ("ipc", "pid", "uts", "userns", "cgroupns")  # options that may name another container
 
 
@@ -151,9 +152,14 @@ def _make_dirs(container: Container) -> None:
             os.mkdir(directory, 0o755 if directory.endswith("upper") else 0o700)
         except FileExistsError:
             pass
-    for path in ("hosts", "resolv.conf", "hostname", ".containerenv"):
-        with open(os.path.join(container.run_dir, path), "w"):
-            pass
+    for name in FILES:
+        path = os.path.join(container.run_dir, name)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        except PermissionError:
+            os.unlink(path)  # of the last run, whose root is not the caller
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        os.close(fd)
     if container.unsaved:
         container.save()
     try:

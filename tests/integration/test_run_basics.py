@@ -91,6 +91,19 @@ def test_keep_id_writes_as_the_caller(pyman: Run, image: str, base: Path) -> Non
     assert (shared / "f").stat().st_uid == os.getuid()
 
 
+@pytest.mark.parametrize("userns", ["keep-id", "nomap", "keep-id:uid=0,gid=0"])
+def test_what_is_the_root_s(pyman: Run, image: str, userns: str) -> None:
+    """The container's user, who may be the caller, changes none of the files that pyman makes; its root does, in each run."""
+    paths = "/etc/hosts /etc/hostname /etc/resolv.conf /run/.containerenv"
+    script = f"for path in {paths}; do stat -c %u:%g $path; (echo evil >> $path) 2>/dev/null && echo written; done; exit 0"
+    pyman("create", "--name", "ours", *NONE[1:], "--userns", userns, "--user", "1234", image, "sh", "-c", script)
+    for _ in range(2):
+        assert pyman("start", "-a", "ours").stdout.split() == ["0:0"] * 4
+    pyman("rm", "ours")
+    written = pyman("run", *NONE, "--userns", userns, "--user", "0", image, "sh", "-c", script).stdout.split()
+    assert written == ["0:0", "written"] * 4
+
+
 def test_mounts(pyman: Run, image: str, base: Path) -> None:
     (base / "in").mkdir(exist_ok=True)
     (base / "in" / "file").write_text("content")
