@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.engine import container
-from pyman.errors import NoSuchContainer, PymanError
+from pyman.errors import NoSuchContainer, PymanError, UsageError
 
 # Commands of one or two containers which they do not remove themselves.
 MODULES = frozenset(
@@ -13,7 +13,7 @@ MODULES = frozenset(
 
 def explain(module: str, args: list[str], err: OSError | PymanError) -> None:
     """NoSuchContainer instead of an error about a file that is missing, if the container has gone meanwhile."""
-    if isinstance(err, NoSuchContainer) or not (err.errno == 2 or "No such file" in str(err)):
+    if isinstance(err, (NoSuchContainer, UsageError)) or not (err.errno == 2 or "No such file" in str(err)):
         return
     for word in args[:2] if module == "cp" else args[:1]:
         name, colon, _ = word.partition(":")
