@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIECE = 1 << 20  # bytes read at a time
-_SEEK_CUR = 1  # the lean os (leanos.py) does not have it
 _MOST_FILES = 10_000
-_SEEK_CUR = 1  # of unistd.h: the lean `os` does without
+_SEEK_SET, _SEEK_CUR = 0, 1  # the lean os (leanos.py) does not have them
 
 
 def _open(path: str) -> int:
@@ -55,8 +54,8 @@ class LogFiles:
         self.lost = False  # whether files went before they could be read: this process was stopped for too long
         self._open_all()
         if not follow:
-            # Between two of the monitor's steps of a rotation there may be no newest file.
-            for _ in range(3):
+            # Of a log of one file there may be none for a moment.
+            for _ in range(10):
                 if self._fd < 0:
                     time.sleep(0.001)
                     self._open_all()
@@ -64,14 +63,19 @@ class LogFiles:
             self._end = os.fstat(newest).st_size if newest >= 0 else 0
 
     def _open_all(self) -> None:
-        """Open every file, the newest first: files move to higher numbers meanwhile, so that one may be met twice, but none is missed."""
+        """Open every file, the newest first: files move to higher numbers meanwhile, so that one may be met twice, but none is missed.
+
+        Between two steps of a rotation there may be no newest one.
+        """
         found: list[int] = []
         inodes = set()
         for number in range(_MOST_FILES):
             fd = _open(f"{self._path}.{number}" if number else self._path)
             if fd < 0:
-                break
-            if not number:
+                if number:
+                    break
+                continue
+            if not found:
                 fcntl.flock(fd, fcntl.LOCK_SH)
             if os.fstat(fd).st_ino in inodes:
                 os.close(fd)
@@ -100,7 +104,7 @@ class LogFiles:
                 return
             size = self._end if self._end >= 0 and not number else os.fstat(fd).st_size
             at, lines = _back(fd, size, lines, ends, number == 0)
-            os.lseek(fd, at, os.SEEK_SET)
+            os.lseek(fd, at, _SEEK_SET)
             if lines < 0:
                 for older in files[number + 1 :]:
                     os.close(older)
@@ -140,9 +144,9 @@ class LogFiles:
         for _ in range(100):
             number = self._number(own.st_ino)
             if number == 0:
-                if os.lseek(self._fd, 0, os.SEEK_CUR) <= own.st_size:
+                if os.lseek(self._fd, 0, _SEEK_CUR) <= own.st_size:
                     return -1
-                os.lseek(self._fd, 0, os.SEEK_SET)  # it was emptied, as logrotate's copytruncate does
+                os.lseek(self._fd, 0, _SEEK_SET)  # it was emptied, as logrotate's copytruncate does
                 self._rest = b""
                 return self._fd
             if number < 0:
