@@ -26,7 +26,9 @@ def stale(container_id: str) -> bool:
     except PymanError:
         state = None
     if state is None:
-        return not os.path.exists(os.path.join(container.dir, "config.json"))
+        from pyman.engine import vanished  # such containers only
+
+        return not os.path.exists(os.path.join(container.dir, "config.json")) and not vanished.runs(container)
     if state["status"] in RUNNING:
         same_boot = state.get("boot_id") == process.boot_id()
         if same_boot and process.alive(state["pid"], state["pid_start"]):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pyman import errors
-from pyman.engine.container import Container, all_ids, names_dir
+from pyman import errors, paths
+from pyman.engine.container import REMOVED, Container, all_ids, names_dir
 from pyman.errors import NoSuchContainer, StorageError
 from pyman.linux import process
 from pyman.state.lock import Lock
@@ -19,21 +19,22 @@ def list_containers() -> list[Container]:
     """All complete containers, newest first, synced; those whose `--rm` end was interrupted are removed on the way."""
     found = []
     entries = all_ids()
+    entries += _vanished(entries)
     given = names_given()  # after the containers: what was made since has its name
     for entry in entries:
         container = Container(entry)
         try:
             changed = container.sync()
         except NoSuchContainer:
-            _collect_unfinished(container)
-            continue
+            if not _collect_unfinished(container):
+                continue
+            changed = container.sync()
         except StorageError as err:
             if errors.tell is None:
                 raise
             errors.tell(f"container {entry[:12]} is left out: {err}")  # it is not to hide the others
             continue
-        if _unmade(container):
-            _collect_unfinished(container)
+        if _unmade(container) and not _collect_unfinished(container):
             continue
         if container.state.get("auto_remove") and (_over(container.state) or _abandoned(container.state)):
             if _collect_ended(container):
@@ -92,25 +93,46 @@ def _unmade(container: Container) -> bool:
     return not lost_state.complete(container.dir)
 
 
-def _collect_unfinished(container: Container) -> None:
-    """A directory without config.json: being made or removed (its lock is held), or left by a killed command."""
+def _vanished(entries: list[str]) -> list[str]:
+    """The ids of containers that run without a directory among `entries`, which they now have again."""
+    try:
+        here = os.listdir(os.path.join(paths.runroot(), "containers"))
+    except OSError:
+        return []
+    if len(here) <= len(entries) and not set(here).difference(entries):
+        return []
+    from pyman.engine import vanished  # such containers, or those of another store, only
+
+    return [entry for entry in vanished.bring_back(vanished.candidates(entries)) if entry not in entries]
+
+
+def _collect_unfinished(container: Container) -> bool:
+    """A directory without config.json: being made or removed (its lock is held), or left by a killed command. Whether it is a container's yet.
+
+    What runs and was not being removed has been damaged, and stays.
+    """
     from pyman.storage import trash
 
     lock = Lock(container.dir)
     try:
         if not lock.try_acquire():
-            return
+            return False
     except OSError:
-        return
+        return False
     try:
-        from pyman.engine import lost_removal, lost_state, names  # after a killed command only
+        from pyman.engine import lost_removal, lost_state, names, vanished  # after a killed command only
 
-        if not lost_state.complete(container.dir):
-            lost_removal.end_processes(container)
-            names.release_all(container.id)
-            trash.discard(container.dir)
+        if lost_state.complete(container.dir):
+            return False
+        if not os.path.lexists(os.path.join(container.dir, "config.json" + REMOVED)) and vanished.runs(container):
+            return True
+        lost_removal.end_processes(container)
+        names.release_all(container.id)
+        trash.discard(container.dir)
+        trash.remove_tree(container.run_dir)
     finally:
         lock.release()
+    return False
 
 
 def _collect_ended(container: Container) -> bool:

@@ -7,7 +7,7 @@ import time
 
 from pyman.engine import logopts
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import NoSuchContainer, PymanError, StateError, UsageError
+from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError, UsageError
 from pyman.monitor import logs as reader
 from pyman.monitor.logfiles import LogFiles
 from pyman.state import store
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 def log_path(container: Container, conf: dict[str, Any]) -> tuple[str, str]:
     """(driver, path) of the container's log. StateError if its driver keeps none."""
-    driver, path, _, _ = logopts.settings(container.config["options"], conf, os.path.join(container.dir, "ctr.log"))
+    path = os.path.join(container.dir, "ctr.log")
+    try:
+        options = container.config["options"]
+    except StorageError:
+        if not os.path.isfile(path):
+            raise
+        options = {}  # damaged: what is there is told
+    driver, path, _, _ = logopts.settings(options, conf, path)
     if driver == "none" or driver in logopts.PASSED:
         raise StateError(
             f"cannot read the log of container {container.name}",

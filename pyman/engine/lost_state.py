@@ -19,6 +19,7 @@ from pyman.state import store
 from pyman.state.lock import Lock
 
 EACCES = 13
+RETURNED = "returned"  # file in the directory of a container that has been made again (engine/vanished.py)
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -34,7 +35,8 @@ def complete(path: str) -> bool:
         return False
     if not stat.S_ISDIR(mode) or mode & 0o700 != 0o700:
         return True
-    return os.path.exists(os.path.join(path, "spec.json")) and not os.path.lexists(os.path.join(path, "config.json" + REMOVED))
+    known = any(os.path.exists(os.path.join(path, name)) for name in ("spec.json", RETURNED))
+    return known and not os.path.lexists(os.path.join(path, "config.json" + REMOVED))
 
 
 def without_configuration(container: Container) -> PymanError:
@@ -70,7 +72,7 @@ def made_again(container: Container, damage: StorageError | None) -> dict[str, A
             return found
         if not complete(container.dir):
             raise NoSuchContainer(f"no container with ID {container.id[:12]}", "it was removed")
-        state = _made(container, damage)
+        state = rebuilt(container, damage)
         written = locked and _written(path, state)
         if errors.tell:
             what = "has been made again" if written else "is not known"
@@ -130,7 +132,8 @@ def _config(container: Container) -> dict[str, Any]:
     return {**empty, "id": container.id, "name": container.id[:12], "rootfs": "", "created": created}
 
 
-def _made(container: Container, damage: StorageError) -> dict[str, Any]:
+def rebuilt(container: Container, damage: StorageError) -> dict[str, Any]:
+    """The state as far as it can be known."""
     config = _config(container)
     state = {**container_records.first_state(config, config["options"]), "id": container.id}
     state["name"] = _name(container, str(config["name"]))
@@ -180,7 +183,13 @@ def all_names() -> dict[str, str]:
 def lookup(name: str) -> Container | None:
     """The container of this name that has no configuration, or to which the name does not lead any more: then it gets it back."""
     target = all_names().get(name, "")
-    if len(target) == 64 and "/" not in target and (complete(os.path.join(containers_dir(), target)) or living(Container(target))[0]):
+    if len(target) == 64 and "/" not in target and complete(os.path.join(containers_dir(), target)):
+        return Container(target)
+    from pyman.engine import vanished
+
+    if found := vanished.lookup(name):
+        return found
+    if len(target) == 64 and "/" not in target and living(Container(target))[0]:
         return Container(target)
     for container_id in nameless():
         if give_name(Container(container_id)) == name:

@@ -143,6 +143,10 @@ def _is_ghost(holder: str) -> bool:
     path = os.path.join(containers_dir(), holder)
     if os.path.exists(os.path.join(path, "config.json")) or lost_state.complete(path):
         return False
+    from pyman.engine import vanished
+
+    if vanished.runs(Container(holder)):
+        return False
     lock = Lock(path)
     try:
         return lock.try_acquire()

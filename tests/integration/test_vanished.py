@@ -1,0 +1,115 @@
+"""Containers whose directory is taken out of the store while they run: they are told of, nobody gets what is theirs, and nothing of them stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, until
+from tests.integration import leftovers
+
+
+def store(base: Path) -> Path:
+    return base / "home/.local/share/pyman"
+
+
+def taken_away(pyman: Run, base: Path, container_id: str) -> None:
+    pyman("unshare", "rm", "-rf", str(store(base) / "containers" / container_id))
+    assert not os.path.lexists(store(base) / "containers" / container_id)
+
+
+@pytest.fixture(params=["none", "pasta", "kept"])
+def gone(request: pytest.FixtureRequest, pyman: Run, image: str, base: Path) -> tuple[str, list[str]]:
+    """(the id of a container of which the directory has gone, what there was before it)."""
+    if request.param == "kept":
+        pyman("network", "create", "--subnet", "10.97.71.0/24", "kept", rc=None)
+    before = leftovers.found(base)
+    made = pyman("run", "-d", "--name", "gone", "--network", request.param, image, "sh", "-c", "echo said; exec sleep 600").stdout.strip()
+    until(lambda: pyman("logs", "gone").stdout == "said\n")
+    taken_away(pyman, base, made)
+    return made, before
+
+
+WHY = "container gone: its directory was removed from the store while it ran"
+
+
+@pytest.mark.parametrize("verb", ["ps", "stop", "rm", "kill", "logs", "top", "inspect", "prune", "id"])
+def test_each_command_finds_it_first(pyman: Run, gone: tuple[str, list[str]], base: Path, image: str, verb: str) -> None:
+    made, before = gone
+    if verb == "ps":
+        done = pyman("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.State}}")
+        assert done.stdout == f"{made} gone running\n"
+    elif verb == "stop":
+        done = pyman("stop", "-t", "0", "gone")
+        assert pyman("ps", "-a", "--format", "{{.Names}} {{.State}}").stdout == "gone exited\n"
+    elif verb == "kill":
+        done = pyman("kill", "gone")
+        until(lambda: pyman("ps", "-a", "--format", "{{.State}}").stdout == "exited\n")
+    elif verb == "logs":
+        done = pyman("logs", "gone")
+        assert done.stdout == "said\n"
+    elif verb == "top":
+        done = pyman("top", "gone", "args")
+        assert "sleep 600" in done.stdout
+    elif verb == "inspect":
+        done = pyman("inspect", "gone", rc=125)
+        assert "config.json: it is missing" in done.stderr and "rm --force" in done.stderr
+    elif verb == "prune":
+        done = pyman("container", "prune", "-f")
+        assert pyman("ps", "-q").stdout.strip() == made[:12]
+    else:
+        done = pyman("rm", "-f", "-t", "0", made[:12] if verb == "id" else "gone")
+    assert done.stderr.count(WHY) == 1, done.stderr
+    pyman("rm", "-f", "-t", "0", "gone")
+    assert pyman("ps", "-aq").stdout == ""
+    leftovers.nothing(base, before)
+
+
+def test_its_name_and_address_are_nobody_elses(pyman: Run, base: Path, image: str) -> None:
+    pyman("network", "create", "--subnet", "10.97.72.0/24", "held")
+    before = leftovers.found(base)
+    made = pyman("run", "-d", "--name", "gone", "--network", "held:ip=10.97.72.7", image, "sleep", "600").stdout.strip()
+    taken_away(pyman, base, made)
+    taken = pyman("run", "--rm", "--network", "held", "--ip", "10.97.72.7", image, "true", rc=126).stderr
+    assert WHY in taken and "10.97.72.7" in taken
+    pyman("unshare", "rm", "-rf", str(store(base) / "containers" / made))
+    taken = pyman("run", "--rm", "--name", "gone", "--network", "none", image, "true", rc=125).stderr
+    assert WHY in taken and "already in use" in taken
+    assert "gone" in pyman("network", "rm", "held", rc=2).stderr
+    pyman("rm", "-f", "-t", "0", "gone")
+    assert pyman("run", "--rm", "--name", "gone", "--network", "held", "--ip", "10.97.72.7", image, "echo", "free").stdout == "free\n"
+    leftovers.nothing(base, before)
+    pyman("network", "rm", "held")
+
+
+def test_one_that_ends_before_anybody_looks_leaves_nothing(pyman: Run, base: Path, image: str) -> None:
+    before = leftovers.found(base)
+    made = pyman(
+        "run", "-d", "--name", "gone", "--network", "none", image, "sh", "-c", "until [ -e /end ]; do usleep 10000; done"
+    ).stdout.strip()
+    pid = int(pyman("inspect", "--format", "{{.State.Pid}}", "gone").stdout)
+    taken_away(pyman, base, made)
+    os.kill(pid, 9)
+    until(
+        lambda: (
+            not os.path.exists(f"/proc/{pid}") and not any("pyman-monitor" in line for line in leftovers.found(base) if line not in before)
+        )
+    )
+    assert pyman("ps", "-aq").stdout == ""
+    leftovers.nothing(base, before)
+    assert "no container" in pyman("start", "gone", rc=125).stderr
+
+
+def test_what_stays_of_its_directory_is_no_reason_to_kill_it(pyman: Run, base: Path, image: str) -> None:
+    before = leftovers.found(base)
+    made = pyman("run", "-d", "--name", "gone", "--network", "none", image, "sleep", "600").stdout.strip()
+    place = store(base) / "containers" / made
+    for entry in place.iterdir():
+        if entry.is_file():
+            entry.unlink()
+    done = pyman("ps", "--format", "{{.Names}} {{.State}}")
+    assert done.stdout == "gone running\n" and WHY in done.stderr
+    pyman("rm", "-f", "-t", "0", "gone")
+    leftovers.nothing(base, before)
