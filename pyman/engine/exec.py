@@ -21,15 +21,17 @@ class ExecPipes:
     """A started exec: its process (0 once it was waited for) and the caller's ends of its stdio (-1 where there is none).
 
     watcher, pidfd: the channel to the parent of the process where that is not the caller (see exec_terminal.py), and the process, or -1.
+    lost: that parent was killed, and nobody knows how the process has ended.
     """
 
-    __slots__ = ("console", "id", "pid", "pidfd", "stderr", "stdin", "stdout", "watcher")
+    __slots__ = ("console", "id", "lost", "pid", "pidfd", "stderr", "stdin", "stdout", "watcher")
 
     def __init__(self) -> None:
         self.id = os.urandom(32).hex()
         self.pid = 0
         self.stdin = self.stdout = self.stderr = self.console = self.pidfd = -1
         self.watcher: Any = None
+        self.lost = False
 
 
 def exec_container(container: Container, command: list[str], opts: dict[str, Any], watched: bool = False) -> ExecPipes:

@@ -35,8 +35,8 @@ def relay(started: Any, *, tty: bool, stdin: bool, detach_keys: str) -> int:
         return 0
     if started.watcher is not None:
         message, _ = started.watcher.receive()
-        started.pid = 0
-        return int(message["code"]) if message else 137  # it was killed, and nobody else knows
+        started.pid, started.lost = 0, message is None
+        return int(message["code"]) if message else 137
     pid, started.pid = started.pid, 0
     return process.ended(pid)
 

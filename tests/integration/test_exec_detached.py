@@ -145,3 +145,38 @@ def test_a_program_lives_on_when_its_terminal_is_left(pyman: Run, image: str, ba
     until(lambda: 9 in deaths(pyman, "left").values())
     pyman("rm", "-f", "-t", "0", "left")
     settled(base, str(base / "home"))
+
+
+def test_who_waits_for_a_command_on_a_terminal_is_killed(pyman: Run, base: Path, image: str) -> None:
+    """The command goes on, and its user is told at its end why nobody knows how it has ended."""
+    pyman("run", "-d", "--name", "waited", "--network", "none", image, "sleep", "600")
+    ours, theirs = os.openpty()
+    words = ["exec", "-it", "waited", "sh", "-c", "echo ready; read word; echo got $word; exit 3"]
+    client = subprocess.Popen([*command(), *words], env=environment(base), stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert os.read(ours, 5) == b"ready"
+    identifier = pyman("inspect", "--format", "{{index .ExecIDs 0}}", "waited").stdout.strip()
+    waiting = [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and (entry / "cmdline").exists() and f"{identifier}" in _words(entry) and "pyman-monitor" in _words(entry)
+    ]
+    assert len(waiting) == 1
+    os.kill(waiting[0], signal.SIGKILL)
+    os.write(ours, b"word\r")
+    seen = b""
+    while b"killed from the host" not in seen:
+        seen += os.read(ours, 4096)
+    assert client.wait(120) == 137
+    os.close(ours)
+    assert b"got word" in seen and b"cannot tell how the command in container waited has ended" in seen
+    assert deaths(pyman, "waited") == {identifier: 137}
+    assert pyman("inspect", "--format", "{{.ExecIDs}}", "waited").stdout == "[]\n"
+    pyman("rm", "-f", "-t", "0", "waited")
+
+
+def _words(entry: Path) -> str:
+    try:
+        return (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""  # it has just ended

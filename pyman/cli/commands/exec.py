@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman import exitcodes
-from pyman.cli.dispatch import warn_of_input
+from pyman.cli.dispatch import print_error, warn_of_input
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
 from pyman.engine import exec_sessions
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyman.engine.container import Container
+
+_LOST = "the process that waited for it was killed from the host"
 
 
 def _target(opts: Any, args: list[str]) -> tuple[Container, list[str]]:
@@ -103,6 +105,8 @@ def main(opts: Any, args: list[str]) -> int:
         exec_terminal.leave(started)
         return code
     exec_sessions.forget(container, started.id)
-    if started.watcher is None:  # it has told it
-        container.event("exec_died", ContainerExitCode=code, ExecID=started.id)
+    if started.lost:
+        print_error(StateError(f"cannot tell how the command in container {container.name} has ended", _LOST))
+    if started.watcher is None or started.lost:  # else it has told it
+        container.event("exec_died", ContainerExitCode=code, ExecID=started.id, **({"Cause": _LOST} if started.lost else {}))
     return code
