@@ -74,7 +74,10 @@ def attach_container(
     """
 
     def forward(signum: int) -> None:
-        kill.send(container, signum)
+        try:
+            kill.send(container, signum)
+        except NoSuchContainer:
+            pass  # its end comes next: another command has removed it
 
     def missed(size: int) -> None:
         if errors.tell:
@@ -113,13 +116,18 @@ def attach_container(
 
 def _untold(container: Container) -> int:
     """The exit code of a container whose monitor has not told it: it was lost before, or has not waited any longer. StateError."""
-    what = f"cannot tell how container {container.name} ended"
+    what = f"cannot tell how container {container.id[:12]} ended"
     record = store.read_json(container.exit_path)
     if not record:
         container._state = None
         try:
             container.sync()
         except NoSuchContainer:
+            from pyman.state import eventlog  # another command has seen its end first, and removed it
+
+            ends = [event for event in eventlog.read() if event["ID"] == container.id and event["Status"] == "died"]
+            if ends:
+                return int(ends[-1].get("ContainerExitCode") or 0) & 255
             raise StateError(what, "it was removed meanwhile, and nobody took its output here for 10 seconds") from None
         if container.state["status"] in RUNNING:
             raise StateError(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
 revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
+LOST = "the monitor was killed; the exit code is not known"  # the note of such an end
 END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost", "asked")
 
 
@@ -264,7 +265,7 @@ def finished(state: dict[str, Any], record: dict[str, Any] | None, same_boot: bo
         state["finished"] = (
             time.time() if same_boot else max(state.get("started", 0.0), time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
         )
-        state["note"] = "the monitor was killed; the exit code is not known" if same_boot else "the machine was restarted"
+        state["note"] = LOST if same_boot else "the machine was restarted"
 
 
 def _is_id(text: str) -> bool:

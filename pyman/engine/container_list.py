@@ -147,11 +147,16 @@ def _collect_ended(container: Container) -> bool:
         return True
     except OSError:
         return False  # it is no directory
+    container._lock, container._state = lock, None
     try:
-        if container.state["status"] == "exited" and container.exit_record() is None:
-            container.note_lost_end()
+        container.sync()  # under the lock: an end that nobody has seen is noted before all of it goes
+        if not (_over(container.state) or _abandoned(container.state)):
+            return False
         remove.discard_container(container)
+    except NoSuchContainer:
+        pass  # its own command has just removed it
     finally:
+        container._lock = None
         lock.release()
     return True
 

@@ -93,14 +93,16 @@ def _note_failure(container: Container, err: PymanError) -> None:
     import time
 
     container._state = None
+    cause = {exitcodes.CANNOT_INVOKE: "cannot-invoke", exitcodes.NOT_FOUND: "command-not-found"}.get(err.exit_code, "start-failed")
     err.exit_code = _failed_code(err)
-    record = {"what": err.what, "why": err.why, "hint": err.hint, "exit_code": err.exit_code, "time": time.time()}
+    record = {"what": err.what, "why": err.why, "hint": err.hint, "exit_code": err.exit_code, "time": time.time(), "cause": cause}
     container.state["start_error"] = {key: text[:2048] if isinstance(text, str) else text for key, text in record.items()}
     try:
         container.save()
     except PymanError:
         pass  # a full disk: the error itself is what the user sees
-    container.event("start-failed", Type="failure", Error=str(err)[:4096], Hint=err.hint[:1024], ContainerExitCode=err.exit_code)
+    facts = {"Error": str(err)[:4096], "Hint": err.hint[:1024], "ContainerExitCode": err.exit_code, "Cause": cause}
+    container.event("start-failed", Type="failure", **facts)
 
 
 def _failed_code(err: PymanError) -> int:

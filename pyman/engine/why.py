@@ -7,7 +7,7 @@ import os
 from pyman import paths
 from pyman.engine import container as containers
 from pyman.engine import container_list, logopts, restart_policy, why_causes
-from pyman.engine.container import END_FACTS, Container
+from pyman.engine.container import END_FACTS, LOST, Container
 from pyman.errors import NoSuchContainer, PymanError
 from pyman.monitor import logs as reader
 from pyman.state import eventlog, events, store
@@ -88,7 +88,7 @@ def _nothing(kind: str, sentence: str, started: float) -> dict[str, Any]:
 def _failed(error: dict[str, Any]) -> dict[str, Any]:
     what = f"{error['what']}: {error['why']}" if error.get("why") else error["what"]
     return {
-        "Cause": {126: "cannot-invoke", 127: "command-not-found"}.get(error["exit_code"], "start-failed"),
+        "Cause": error.get("cause") or "start-failed",
         "Sentence": f"could not be started: {what}",
         "Proof": [f"the start failed with exit code {error['exit_code']}"],
         "Hint": error.get("hint") or "",
@@ -223,7 +223,12 @@ def _removed(name: str) -> dict[str, Any] | None:
     failures = [event for event in mine if event["Type"] == "failure"]
     if failures and (not runs or failures[-1]["Time"] > events.stamp(int(runs[-1]["finished"] * 10**9))):
         last = failures[-1]
-        error = {"what": last.get("Error", ""), "hint": last.get("Hint"), "exit_code": last.get("ContainerExitCode", 125)}
+        error = {
+            "what": last.get("Error", ""),
+            "hint": last.get("Hint"),
+            "exit_code": last.get("ContainerExitCode", 125),
+            "cause": last.get("Cause"),
+        }
         return {**head, **_failed({**error, "time": _seconds(last)}), "Runs": told}
     if not told:
         return {**head, **_nothing("created", "was removed without having run, as far as the log of events reaches", 0), "Runs": []}
@@ -237,7 +242,10 @@ def _seconds(event: Event) -> float:
 
 
 def _from_events(mine: list[Event]) -> list[Run]:
-    """The runs of a container as the log of events tells of them."""
+    """The runs of a container as the log of events tells of them.
+
+    Who killed a monitor may have killed what would have noted a start; and a removal ends a run of which nobody has noted the end.
+    """
     runs: list[Run] = []
     started = 0.0
     asked: list[Event] = []
@@ -246,10 +254,12 @@ def _from_events(mine: list[Event]) -> list[Run]:
             started, asked = _seconds(event), []
         elif event["Status"] in ("stop", "kill"):
             asked.append({**event, "At": _seconds(event)})
-        elif event["Status"] == "died":
+        elif event["Status"] == "died" or (event["Status"] == "remove" and started):
+            if event["Status"] == "remove":
+                event = {**event, "ContainerExitCode": 137, "Cause": LOST}
             runs.append(
                 {
-                    "started": started,
+                    "started": started or _seconds(event),
                     "finished": _seconds(event),
                     "exit_code": int(event.get("ContainerExitCode") or 0),
                     "signal": int(event.get("Signal") or 0),
@@ -262,4 +272,5 @@ def _from_events(mine: list[Event]) -> list[Run]:
                     "room": -1,
                 }
             )
+            started = 0.0
     return runs

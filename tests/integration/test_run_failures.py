@@ -56,5 +56,6 @@ def test_who_starts_a_container_that_exists_is_told_125(pyman: Run, image: str) 
     pyman("create", "--name", "bad", "--network", "none", "--sysctl", "kernel.shmmax=abc", image, "true")
     for verb in (("start",), ("start", "-a"), ("restart",), ("init",)):
         assert "kernel.shmmax" in pyman(*verb, "bad", rc=125).stderr
-    assert json.loads(pyman("why", "--format", "json", "bad").stdout)[0]["ExitCode"] == 126
+    told = json.loads(pyman("why", "--format", "json", "bad").stdout)[0]
+    assert (told["ExitCode"], told["Cause"]) == (126, "start-failed"), "126 is for more than a command that cannot be run"
     pyman("rm", "bad")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyman.linux import process
 from tests.conftest import Run, command, environment, until
 
 Answer = dict[str, Any]
@@ -335,3 +336,29 @@ def test_a_health_check_ends_it(pyman: Run, image: str) -> None:
     assert answer["Cause"] == "health" and "health check" in answer["Sentence"] and "in a row" in answer["Sentence"], answer
     pyman("rm", "w-sick")
     assert why(pyman, "w-sick")["Cause"] == "health"
+
+
+@pytest.mark.parametrize("looking", [("ps",), ("inspect", "early"), ("container", "prune", "-f")], ids=lambda words: words[0])
+def test_the_end_of_a_lost_monitor_is_noted_by_whoever_removes(pyman: Run, image: str, base: Path, looking: tuple[str, ...]) -> None:
+    """Whoever lists the containers may see the end of an attached `run --rm` before its own command does."""
+    words = ["run", "--rm", "--name", "early", "--network", "none", image, "sh", "-c", "echo up; exec sleep 600"]
+    child = subprocess.Popen(
+        [*command(), *words], env=environment(base), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdout and child.stdout.readline() == b"up\n"
+    made, monitor = pyman("inspect", "--format", "{{.Id}} {{.State.ConmonPid}}", "early").stdout.split()
+    init = pid_of(pyman, "early")
+    child.send_signal(signal.SIGSTOP)
+    os.kill(int(monitor), signal.SIGKILL)
+    until(lambda: process.state(init) in ("", "Z") and process.state(int(monitor)) in ("", "Z"))  # its stopped parent does not wait for it
+    pyman(*looking, rc=None)
+    pyman("ps", "-a")
+    child.send_signal(signal.SIGCONT)
+    assert child.wait(300) == 137
+    child.stdout.close()
+    for name in (made, "early"):
+        answer = why(pyman, name)
+        assert (answer["Cause"], answer["ExitCode"], answer["Removed"]) == ("monitor-killed", 137, True), answer
+        assert "2001" < answer["StartedAt"] <= answer["FinishedAt"]
+    events = pyman("events", "--stream=false", "--filter", f"container={made}", "--format", "{{.Status}}").stdout.split()
+    assert events.count("died") == events.count("remove") == 1
