@@ -8,6 +8,7 @@ import time
 from pyman.cli import output
 from pyman.engine import container as containers
 from pyman.engine import ps
+from pyman.errors import NoSuchContainer, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def namespaces(state: State) -> dict[str, str]:
 
 
 def _config(state: State) -> dict[str, Any]:
-    return containers.Container(state["id"]).config
+    try:
+        return containers.Container(state["id"]).config
+    except (NoSuchContainer, StorageError):
+        return {"options": {}, "image_config": {}}  # it has just been removed, or has lost it
 
 
 def exposed(state: State) -> dict[str, list[str]]:

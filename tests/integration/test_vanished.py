@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def test_each_command_finds_it_first(pyman: Run, gone: tuple[str, list[str]], ba
     if verb == "ps":
         done = pyman("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.State}}")
         assert done.stdout == f"{made} gone running\n"
+        assert [row["Names"] for row in json.loads(pyman("ps", "--format", "json").stdout)] == [["gone"]]
+        assert " [gone] " in pyman("ps", "--format", "{{.}}").stdout
     elif verb == "stop":
         done = pyman("stop", "-t", "0", "gone")
         assert pyman("ps", "-a", "--format", "{{.Names}} {{.State}}").stdout == "gone exited\n"
