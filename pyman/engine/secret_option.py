@@ -70,7 +70,7 @@ def take(specs: list[str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     key = b""
     for spec in specs:
         wanted = parse(spec)
-        record = secrets.lookup(wanted.pop("source"))
+        record, value = secrets.reveal(wanted.pop("source"))
         wanted.update(name=record["name"], id=record["id"])
         if wanted["type"] == "mount":
             target = wanted["target"] or record["name"]
@@ -85,7 +85,6 @@ def take(specs: list[str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
                 f"cannot use secret {record['name']}", f"two secrets have the target {wanted['target']}", "give one another target="
             )
         places[place] = record["id"]
-        value = secrets.reveal(record)
         if wanted["type"] == "env" and b"\0" in value:
             raise UsageError(f"cannot use secret {record['name']}", "a variable cannot hold its NUL bytes", "use type=mount")
         key = key or seal.read_key(create=True)

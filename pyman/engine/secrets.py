@@ -145,9 +145,19 @@ def _discard(record: dict[str, Any]) -> None:
         secret_drivers.delete(record)
 
 
-def reveal(record: dict[str, Any]) -> bytes:
-    """The value of a secret. StorageError, MissingProgram."""
-    return secret_drivers.lookup(record)
+def reveal(text: str) -> tuple[dict[str, Any], bytes]:
+    """(record, value) of the secret of that name or id. One that is replaced meanwhile is there all the time. NoSuchObject, StorageError,
+    MissingProgram.
+    """
+    record = lookup(text)
+    while True:
+        try:
+            return record, secret_drivers.lookup(record)
+        except PymanError:
+            newer = lookup(text)
+            if newer["id"] == record["id"]:
+                raise
+            record = newer
 
 
 def remove(text: str) -> str:

@@ -126,6 +126,8 @@ def stop_locked(
     restart_policy.cancel(container)  # it may have ended by itself just before the wish was written: then its monitor waits to start it
     wait_ports_free(state, *monitor)
     stages.reach("stop:ended")
+    # Its end may have been held up by others in its pid namespace who were not reaped: then it heeded the signal all the same.
+    killed = killed and container.state["exit_code"] == 128 + SIGKILL
     if not killed and (container.state.get("stopped_by") or (container.state.get("end") or {}).get("signal") == SIGKILL):
         return  # another command was quicker: it has noted what it did
     container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"

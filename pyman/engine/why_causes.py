@@ -27,6 +27,7 @@ _NAMES = {
     )
 }
 _LATEST = 5.0  # seconds after a stop's time in which its SIGKILL is noted as the end
+_NO_ROOM = 64 << 10  # bytes: too few for an event and a state
 _FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
 # What a signal that the program brought upon itself means: (kind, sentence, hint).
 _OWN = {
@@ -217,6 +218,9 @@ def _signalled(run: Run) -> Cause | None:
     if number == 9 and run.get("host"):
         sentence = f"was killed by the kernel when container {run['host']} ended, whose pid namespace it shared"
         return ("shared-pid", sentence, proof, f"pyman why {run['host']} tells why that one ended")
+    if number == 9 and not run.get("asked") and 0 <= run["room"] < _NO_ROOM:
+        proof += [f"the store has {amount(run['room'])} free now: who asks for an end cannot be noted there"]
+        return ("killed", "was killed with SIGKILL: by whom is not known, since the disk is full", proof, "make room: pyman image prune -a")
     if number == 9:
         proof += [*(_before(run) or ["no pyman command asked for it"]), "the kernel counted no out-of-memory kill of it"]
         return ("killed-from-host", "was killed with SIGKILL from outside: by a process of the host, not by pyman", proof, "")

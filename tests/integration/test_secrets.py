@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyman import stages
-from tests.conftest import Run
+from tests.conftest import Run, command, environment
 from tests.integration.test_stages import contents, kill_at
 
 NONE = ("--rm", "--network", "none")
@@ -300,3 +301,21 @@ def test_killed(pyman: Run, base: Path, stage: str) -> None:
 
 def test_login_with_a_secret(pyman: Run) -> None:
     assert "no such secret" in pyman("login", "--secret", "nope", "localhost:1", rc=125).stderr
+
+
+def test_a_start_beside_a_replacement(pyman: Run, image: str, base: Path) -> None:
+    """A secret that is replaced all the time is there all the time."""
+    create(pyman, "turning", "value")
+    over = base / "over"
+    script = "import os, subprocess, sys\nwhile not os.path.exists(sys.argv[1]): subprocess.run(sys.argv[2:], input=b'value', stdout=subprocess.DEVNULL)"
+    words = [sys.executable, "-c", script, str(over), *command(), "secret", "create", "--replace", "turning", "-"]
+    clients = [subprocess.Popen(words, env=environment(base)) for _ in range(3)]
+    try:
+        for _ in range(40):
+            assert pyman("secret", "inspect", "--showsecret", "turning", "--format", "{{.SecretData}}").stdout == "value\n"
+    finally:
+        over.touch()
+        for client in clients:
+            client.wait()
+        over.unlink()
+        pyman("secret", "rm", "turning")

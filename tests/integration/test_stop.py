@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -148,3 +149,33 @@ def test_a_container_that_goes_away_with_its_end(pyman: Run, image: str, base: P
     with under_way(pyman, image, base, "stop", "-t", "600", options=("--rm", "-v", "/anonymous")):
         pyman("kill", "s")
     assert pyman("ps", "-aq").stdout == pyman("volume", "ls", "-q").stdout == ""
+
+
+def locked(place: Path) -> bool:
+    fd = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def test_an_end_that_others_hold_up(pyman: Run, image: str, base: Path) -> None:
+    """Its first process has heeded the signal, also if it is killed in the end, since somebody in its pid namespace was not reaped."""
+    start(pyman, image, "sh", "-c", "trap 'exit 5' TERM; " + LOOP)
+    pid, container_id = field(pyman, "s", "{{.State.Pid}} {{.Id}}").split()
+    place = base / "home/.local/share/pyman/containers" / container_id
+    with subprocess.Popen(["nsenter", "--user", "--pid", "--preserve-credentials", "--target", pid, "sleep", "600"]) as holder:
+        until(lambda: Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text())  # nsenter is the parent, outside
+        holder.send_signal(signal.SIGSTOP)
+        with subprocess.Popen([*command(), "stop", "-t", "1", "s"], env=environment(base)) as stopping:
+            until(lambda: "State:\tS" in Path(f"/proc/{pid}/status").read_text() and not Path(f"/proc/{pid}/exe").exists(), "it does not end")
+            until(lambda: locked(place), "it was not killed")  # that is done under its lock
+            holder.send_signal(signal.SIGCONT)
+        assert stopping.returncode == 0
+        holder.wait()
+    assert field(pyman, "s", "{{.State.ExitCode}}") == "5"
+    assert "heeded SIGTERM and ended with exit code 5" in pyman("why", "s").stdout
+    pyman("rm", "s")

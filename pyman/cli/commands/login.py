@@ -79,7 +79,7 @@ def _secret(opts: Any) -> str:
         raise UsageError("cannot use --secret together with another password", "one of them is the password")
     from pyman.engine import secrets
 
-    return secrets.reveal(secrets.lookup(opts["secret"])).decode("utf-8", "surrogateescape").rstrip("\r\n")
+    return secrets.reveal(opts["secret"])[1].decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 
 def _ask(prompt: str, *, hidden: bool) -> str:

@@ -24,9 +24,8 @@ def main(opts: Any, args: list[str]) -> int:
     found, code = [], 0
     for name in args:
         try:
-            record = secrets.lookup(name)
-            value = secrets.reveal(record).decode("utf-8", "replace") if opts["showsecret"] else ""
-            found.append({**record, "value": value})
+            record, value = secrets.reveal(name) if opts["showsecret"] else (secrets.lookup(name), b"")
+            found.append({**record, "value": value.decode("utf-8", "replace")})
         except PymanError as err:
             print_error(err)
             code = 125
