@@ -171,7 +171,9 @@ def test_an_end_that_others_hold_up(pyman: Run, image: str, base: Path) -> None:
         until(lambda: Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text())  # nsenter is the parent, outside
         holder.send_signal(signal.SIGSTOP)
         with subprocess.Popen([*command(), "stop", "-t", "1", "s"], env=environment(base)) as stopping:
-            until(lambda: "State:\tS" in Path(f"/proc/{pid}/status").read_text() and not Path(f"/proc/{pid}/exe").exists(), "it does not end")
+            until(
+                lambda: "State:\tS" in Path(f"/proc/{pid}/status").read_text() and not Path(f"/proc/{pid}/exe").exists(), "it does not end"
+            )
             until(lambda: locked(place), "it was not killed")  # that is done under its lock
             holder.send_signal(signal.SIGCONT)
         assert stopping.returncode == 0
