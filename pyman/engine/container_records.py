@@ -139,13 +139,17 @@ def _policy(opts: dict[str, Any]) -> str:
 
 
 def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]:
-    """Image labels, then --label-file, then --label. UsageError for an unreadable file."""
+    """Image labels, then --label-file, then --label. UsageError for an unreadable file.
+
+    A file is read as one of environment variables, where a name without a value sets nothing.
+    """
     result = {str(k): str(v) for k, v in (image_config.get("Labels") or {}).items()}
     lines: list[str] = []
     for path in opts.get("label_file") or []:
         try:
             with open(path, encoding="utf-8") as file:
-                lines += [line.strip() for line in file if line.strip() and not line.startswith("#")]
+                texts = (line.lstrip().rstrip("\r\n") for line in file)
+                lines += [text for text in texts if "=" in text and text[0] != "#"]
         except (OSError, UnicodeDecodeError) as err:
             raise UsageError(
                 f"cannot read label file {path}", getattr(err, "strerror", "") or "it is not UTF-8 text", errno=getattr(err, "errno", 0)

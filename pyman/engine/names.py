@@ -29,7 +29,7 @@ _RIGHT = (
 def check(name: str) -> None:
     """UsageError unless `name` follows [a-zA-Z0-9][a-zA-Z0-9_.-]* (at most 255 characters)."""
     if not name or name[0] not in _FIRST or name.strip(_REST) or len(name) > 255:
-        raise UsageError(f"invalid container name {name!r}", "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*", "choose another --name")
+        raise UsageError(f"invalid container name {name!r}", "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*", "choose another name")
 
 
 def random_id() -> str:
@@ -96,10 +96,11 @@ def take(name: str, container_id: str, doing: str = "create container") -> None:
 
         if rename.release_stale(Container(holder), name):
             continue
+        other = "choose another --name, or use --replace" if doing == "create container" else "or choose another name"
         raise NameInUse(
             f"cannot {doing} {name}",
             f"the name is already in use by container {holder[:12]}",
-            f"remove it (pyman rm {name}), choose another --name, or use --replace",
+            f"remove it (pyman rm {name}), {other}",
         )
     raise NameInUse(f"cannot {doing} {name}", "other commands keep taking and releasing this name")
 

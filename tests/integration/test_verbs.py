@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,35 @@ def test_filters_compare_with_other_containers(pyman: Run, image: str, job: str)
     assert (waited.stdout, waited.stderr) == ("3\n-1\n", "")
     assert "cannot rename container job to third: the name is already" in pyman("rename", "job", "third", rc=125).stderr
     assert "keys are" in pyman("rm", "--filter", "colour=red", rc=125).stderr
+
+
+def test_hints_name_what_the_command_has(pyman: Run, image: str, job: str) -> None:
+    pyman("create", *NONE, "--name", "third", image, "true")
+    for name in ("third", "", "a b"):
+        told = pyman("rename", "job", name, rc=125).stderr
+        assert "choose another name" in told and "--" not in told, told
+    assert "another --name, or use --replace" in pyman("create", "--name", "third", image, rc=125).stderr
+    pyman("rm", "third")
+
+
+def test_ports_of_a_container_without_any(pyman: Run, image: str, job: str) -> None:
+    pyman("run", "-d", *NONE, "--name", "closed", image, "sleep", "600")
+    for name in ("closed", job):
+        done = pyman("port", name, "5432")
+        assert (done.stdout, done.stderr) == ("", "")
+    pyman("rm", "-f", "-t", "0", "closed")
+
+
+def test_label_files(pyman: Run, image: str, base: Path) -> None:
+    """Read as files of environment variables: indented, with comments, and a name alone sets nothing."""
+    file = base / "labels"
+    file.write_text("a=1\nd\n\n# x=y\n  b=2\n c\nf=\n  # k=3\ng=4 \r\n\tt=5=6\n")
+    pyman("create", "--name", "labelled", "--label-file", str(file), "--label", "e", image)
+    found = json.loads(pyman("inspect", "labelled", "--format", "{{json .Config.Labels}}").stdout)
+    assert {key: value for key, value in found.items() if len(key) == 1} == {"a": "1", "b": "2", "e": "", "f": "", "g": "4 ", "t": "5=6"}
+    pyman("rm", "labelled")
+    file.write_text("=q\n")
+    assert "invalid label '=q'" in pyman("create", "--label-file", str(file), image, rc=125).stderr
 
 
 def test_a_group_without_a_command_is_a_mistake(pyman: Run) -> None:

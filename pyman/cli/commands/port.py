@@ -32,10 +32,11 @@ def main(opts: Any, args: list[str]) -> int:
         found = _mappings(container)
         owner = f"{container.id[:12]}\t" if opts["all"] else ""
         chosen = [line for line in found if not wanted or (line[0] == int(port) and line[1] == (protocol or "tcp"))]
-        if wanted and not chosen:
+        if wanted and found and not chosen:  # without any, there is nothing to print, as with Podman
             raise NoSuchObject(
                 f"no host port leads to port {wanted[0]} of container {container.name}",
-                "it is not published" if container.state["status"] in RUNNING else f"the container is {container.state['status']}",
+                "it is not published",
+                f"pyman port {container.name} shows those that are",
             )
         for inner, kind, outer in chosen:
             sys.stdout.write(f"{outer}\n" if wanted else f"{owner}{inner}/{kind} -> {outer}\n")
