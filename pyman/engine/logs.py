@@ -135,6 +135,19 @@ class Source:
             lines = [line for line in lines if reader.when(line, self.json) <= self._until]
         return lines
 
+    def await_removal(self) -> None:
+        """Where the container has ended and goes away with its end, until it has."""
+        container = self._container
+        container._state = None
+        try:
+            monitor = container.state["monitor_pid"], container.state["monitor_start"]
+            if container.state.get("auto_remove") and not running(container):
+                from pyman.engine import wait  # for such containers only
+
+                wait.await_removal(container, *monitor)
+        except PymanError:
+            pass  # it has gone
+
     def patience(self) -> float:
         """Seconds after which to look again even if nothing has changed on disk."""
         longest = 0.05 if self._quiet == 1 else 1.0

@@ -10,10 +10,9 @@ from pyman.engine.container import RUNNING, Container
 from pyman.errors import NoSuchContainer, StateError
 from pyman.linux import libc, process
 
-CONDITIONS = (
-    *("configured", "created", "exited", "healthy", "initialized", "paused", "removing", "running", "stopped", "stopping", "unhealthy"),
-)
+CONDITIONS = (*("configured", "created", "exited", "healthy", "initialized", "paused", "removing", "running", "stopped", "unhealthy"),)
 _HEALTH = {"healthy", "unhealthy"}
+_REMOVAL = 5.0  # seconds after its end within which somebody begins to remove a container of --rm
 
 
 def wait_first(containers: list[Container], conditions: list[str], interval: float = 0.25) -> int:
@@ -34,6 +33,7 @@ def _met(container: Container, conditions: list[str], before: float) -> int | No
         wanted |= {"stopped", "exited"}
     container._state = None
     try:
+        monitor = container.state["monitor_pid"], container.state["monitor_start"]
         container.sync()
     except NoSuchContainer:
         return _last_code(container)
@@ -41,7 +41,11 @@ def _met(container: Container, conditions: list[str], before: float) -> int | No
     if state["status"] == "created" and (not conditions or "stopped" in wanted):
         return 0  # it has not started, so there is no end to wait for
     if state["status"] in wanted:
-        return int(state["exit_code"]) if state["status"] == "exited" else -1
+        if state["status"] != "exited":
+            return -1
+        if state.get("auto_remove"):
+            await_removal(container, *monitor)
+        return int(state["exit_code"])
     if state["status"] == "created" and "configured" in wanted:
         return -1
     if "running" in wanted and state["started"] not in (0.0, before):
@@ -62,6 +66,16 @@ def _healthy(container: Container, wanted: set[str]) -> bool:
     if state["status"] == "exited" and wanted <= _HEALTH and not restart_policy.waiting(state):
         raise StateError(what, f"it has ended with exit code {state['exit_code']}", f"pyman why {container.name}")
     return False
+
+
+def await_removal(container: Container, monitor_pid: int, monitor_start: int) -> None:
+    """Until a container of --rm that has ended is gone: then its name is free, and so are its volumes.
+
+    Its monitor removes it, or the command that waited for its end; where that was killed, nobody does for now.
+    """
+    moment = time.monotonic() + min(_REMOVAL, container.state["finished"] + _REMOVAL - time.time())
+    while os.path.exists(container.dir) and (time.monotonic() < moment or process.alive(monitor_pid, monitor_start)):
+        time.sleep(0.005)
 
 
 def wait_container(container: Container, conditions: list[str], interval: float = 0.25) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from pyman.state.lock import Lock
+from tests.conftest import Run, command, environment, until
 
 NONE = ("--network", "none")
 
@@ -90,6 +94,51 @@ def test_label_files(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "labelled")
     file.write_text("=q\n")
     assert "invalid label '=q'" in pyman("create", "--label-file", str(file), image, rc=125).stderr
+
+
+def test_conditions_that_cannot_come_true(pyman: Run, job: str) -> None:
+    for condition in ("stopping", "removed", "exited,stopping"):
+        assert "invalid condition" in pyman("wait", "--condition", condition, job, rc=125).stderr
+
+
+def sleeps(pid: int) -> bool:
+    """Whether a command has what it waits with, a pidfd or a watch of a directory."""
+    with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+        return any("anon_inode:" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+@pytest.mark.parametrize(("words", "shown"), [(("wait",), "3\n"), (("logs", "-f"), "up\n")])
+def test_an_end_that_is_waited_for_is_the_end_of_a_temporary_container(
+    pyman: Run, image: str, base: Path, words: tuple[str, ...], shown: str
+) -> None:
+    """Its name and its volumes are free when `wait` and `logs --follow` return."""
+    pyman(
+        "run",
+        "-d",
+        "--rm",
+        *NONE,
+        "--name",
+        "brief",
+        "-v",
+        "held:/v",
+        image,
+        "sh",
+        "-c",
+        "echo up; until test -e /go; do sleep .02; done; exit 3",
+    )
+    directory = base / "home/.local/share/pyman/containers" / pyman("inspect", "brief", "--format", "{{.Id}}").stdout.strip()
+    argv = [*command(), *words, "brief"]
+    with subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        until(lambda: sleeps(waiting.pid))
+        pyman("exec", "brief", "touch", "/go")
+        with Lock(str(directory)):  # nobody can remove it for now
+            until(lambda: pyman("inspect", "brief", "--format", "{{.State.Status}}").stdout == "exited\n")
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(timeout=0.5)
+        assert (*waiting.communicate(timeout=300), waiting.returncode) == (shown, "", 0)
+    assert not directory.exists()
+    pyman("volume", "rm", "held")
 
 
 def test_a_group_without_a_command_is_a_mistake(pyman: Run) -> None:

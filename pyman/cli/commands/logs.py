@@ -51,6 +51,10 @@ def main(opts: Any, args: list[str]) -> int:
         _write(printer.finish() if len(views) > 1 else [])
         if source.lost:
             print_warning(f"lines of container {name} were rotated away before they could be read")
+    if opts["follow"]:
+        sys.stdout.buffer.flush()
+        for _, source, _ in views:
+            source.await_removal()
     return 0
 
 
