@@ -56,7 +56,10 @@ def start_needed(container: Container, warn: Callable[[str], None] | None = None
 
     for other in map(Container, container.config.get("depends") or []):
         if _runs(other):
-            continue
+            from pyman.engine import stop
+
+            if not stop.under_way(other):
+                continue
         try:
             start_needed(other, warn)
             start.start_container(other, warn=warn)

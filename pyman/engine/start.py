@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 
 def start_container(container: Container, *, attach_fd: int = -1, warn: Callable[[str], None] | None = None) -> bool:
-    """Start a container; false if it already runs. `warn` is called with what the user should know.
+    """Start a container; false if it already runs. One that is being stopped is started afterwards. `warn` is called with what the user should know.
 
     attach_fd: one end of a SOCK_SEQPACKET socketpair for the monitor's first client, or -1.
     Raises what the start failed with: CommandNotFound (127), CannotInvoke (126), RuntimeFailure, NetworkError, ...
     """
     with container:
+        if container.state["status"] == "running":
+            from pyman.engine import stop  # for such containers only
+
+            stop.await_others(container, warn)
         if container.state["status"] == "paused":
             raise StateError(f"cannot start container {container.name}", "it is paused", f"pyman unpause {container.name}")
         if container.state["status"] == "initialized":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import time
@@ -12,6 +13,7 @@ from pyman.engine.container import RUNNING, Container
 from pyman.errors import NoSuchContainer, StateError, StorageError, UsageError
 from pyman.linux import libc, process
 from pyman.state import store
+from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,11 +146,53 @@ def _await_end(container: Container, seconds: int) -> bool:
     Whoever cannot wait any more wants to kill it, and whoever works with what runs need not wait for its end.
     """
     pid, started = container.state["pid"], container.state["pid_start"]
+    witness = Lock(_witness(container), shared=True)  # until the container is locked again: see await_others
+    try:
+        witness.acquire()
+    except (StorageError, OSError):
+        pass  # a damaged container: it is stopped all the same
     container.unlock()
     try:
         return wait_gone(pid, started, seconds)
     finally:
-        container.lock()
+        try:
+            container.lock()
+        finally:
+            witness.release()
+
+
+def _witness(container: Container) -> str:
+    """A file whose lock is shared by all who stop the container and do not hold its own lock meanwhile. It ends with them."""
+    return os.path.join(container.dir, "config.json")
+
+
+def under_way(container: Container) -> bool:
+    """Whether somebody stops the container and waits for its end."""
+    lock = Lock(_witness(container))
+    try:
+        return not lock.try_acquire()
+    except OSError:
+        return False
+    finally:
+        lock.release()
+
+
+def await_others(container: Container, warn: Callable[[str], None] | None) -> None:
+    """Before a start of what runs: let those who stop it come to their end, or it is told to be started and then ends.
+
+    The caller holds its lock, which is given back meanwhile: afterwards the container can have gone (NoSuchContainer). warn: see above.
+    """
+    while container.state["status"] in RUNNING and under_way(container):
+        if warn:
+            warn(f"container {container.name} is being stopped: this waits for its end")
+        container.unlock()
+        try:
+            with open(_witness(container), "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except FileNotFoundError:
+            pass  # removed just now
+        finally:
+            container.lock()
 
 
 def _in_vain(container: Container, seconds: int, smart: bool, warn: Callable[[str], None] | None) -> int:

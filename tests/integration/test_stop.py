@@ -145,6 +145,53 @@ def test_what_others_do_meanwhile(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "-f", "-t", "0", "s")
 
 
+@pytest.mark.parametrize("words", [("start", "s"), ("start", "--all"), ("start", "-a", "s"), ("start", "needs")])
+@pytest.mark.parametrize("wait", [("stop", "-t", "600"), ("stop", "-t", "-1")])
+def test_a_start_waits_for_the_stop(pyman: Run, image: str, base: Path, wait: tuple[str, ...], words: tuple[str, ...]) -> None:
+    """What it says to be started runs: not one that is about to end."""
+    with under_way(pyman, image, base, *wait):
+        if "needs" in words:
+            pyman("create", "--name", "needs", "--network", "none", "--requires", "s", image, "sleep", "600")
+        argv = [*command(), *words]
+        with subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as starting:
+            assert starting.stderr and "s is being stopped" in starting.stderr.readline()
+            pyman("kill", "s")
+            until(lambda: pyman("logs", "s").stdout.count("up\n") == 2)
+            if "-a" in words:
+                pyman("kill", "s")
+            out, err = starting.communicate(timeout=300)
+            assert (starting.returncode, err) == (137 if "-a" in words else 0, "")
+            assert {"-a": "up\n", "--all": field(pyman, "s", "{{.Id}}"), "s": "s\n", "needs": "needs\n"}[words[1]] in out
+    assert field(pyman, "s", "{{.State.Status}}") == ("exited" if "-a" in words else "running")
+    pyman("rm", "-f", "-t", "0", "--depend", "s")
+
+
+def test_a_start_after_a_killed_stop(pyman: Run, image: str, base: Path) -> None:
+    """Nobody waits for a stop that is no more: the container runs on."""
+    start(pyman, image, "sh", "-c", f"trap 'echo heard' TERM; echo up; {LOOP}")
+    until(lambda: "up" in pyman("logs", "s").stdout)
+    with subprocess.Popen([*command(), "stop", "-t", "-1", "s"], env=environment(base), stderr=subprocess.DEVNULL) as waiting:
+        until(lambda: "heard" in pyman("logs", "s").stdout)
+        with subprocess.Popen(
+            [*command(), "start", "s"], env=environment(base), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as starting:
+            assert starting.stderr and b"s is being stopped" in starting.stderr.readline()
+            waiting.kill()
+            assert starting.communicate(timeout=300) == (b"s\n", b"")
+    done = pyman("start", "s")
+    assert (done.stdout, done.stderr) == ("s\n", "")
+    assert pyman("logs", "s").stdout == "up\nheard\n"
+    pyman("rm", "-f", "-t", "0", "s")
+
+
+def test_a_start_of_what_is_being_removed(pyman: Run, image: str, base: Path) -> None:
+    with under_way(pyman, image, base, "rm", "-f", "-t", "600"):
+        with subprocess.Popen([*command(), "start", "s"], env=environment(base), stderr=subprocess.PIPE, text=True) as starting:
+            assert starting.stderr and "s is being stopped" in starting.stderr.readline()
+            pyman("kill", "s")
+            assert "it was removed meanwhile" in starting.communicate(timeout=300)[1] and starting.returncode == 125
+
+
 def test_a_container_that_goes_away_with_its_end(pyman: Run, image: str, base: Path) -> None:
     with under_way(pyman, image, base, "stop", "-t", "600", options=("--rm", "-v", "/anonymous")):
         pyman("kill", "s")

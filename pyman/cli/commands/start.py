@@ -36,7 +36,7 @@ def main(opts: Any, args: list[str]) -> int:
             return 0
 
     def action(container: Container) -> bool:
-        if opts.get("all") and container.state["status"] not in ("created", "initialized", "exited"):
+        if opts.get("all") and container.state["status"] not in ("created", "initialized", "exited") and not _ends(container):
             return False
         try:
             _start_needed(container)
@@ -46,6 +46,12 @@ def main(opts: Any, args: list[str]) -> int:
             raise
 
     return selection.each(opts, args, action)
+
+
+def _ends(container: Container) -> bool:
+    from pyman.engine import stop  # with --all, for those that run
+
+    return stop.under_way(container)
 
 
 def _start_needed(container: Container) -> None:
@@ -81,6 +87,10 @@ def _attached(opts: Any, args: list[str]) -> int:
 
         terminal.parse_detach_keys(opts["detach_keys"] or "")
     with container:
+        if container.state["status"] == "running":
+            from pyman.engine import stop
+
+            stop.await_others(container, print_warning)
         running = container.state["status"] in ("running", "paused", "initialized")
     if running and container.state["status"] == "initialized":
         from pyman.cli.commands import attach
