@@ -48,7 +48,10 @@ def _remove(container: Container, force: bool, timeout: int | None, volumes: boo
                 "remove them first, or use --depend",
             )
         for other in others:
-            gone += remove_container(other, force=force, timeout=timeout, volumes=volumes, depend=True)
+            try:
+                gone += remove_container(other, force=force, timeout=timeout, volumes=volumes, depend=True)
+            except NoSuchContainer:
+                pass  # it needed one of those before it as well, and went with that
     with container:
         if container.state["status"] in RUNNING:
             if not force and container.state["status"] != "initialized":

@@ -48,6 +48,18 @@ def test_what_is_needed_stays(pyman: Run, chain: None) -> None:
     assert states(pyman) == {}
 
 
+def test_what_needs_two_goes_with_the_first(pyman: Run, image: str, chain: None) -> None:
+    """However the ids of `mid` and of `app`, which needs `mid` and `db`, are in order: both go before `db`."""
+    known = [pyman("inspect", "mid", "--format", "{{.Id}}").stdout]
+    while pyman("inspect", "app", "--format", "{{.Id}}").stdout < known[0]:
+        pyman("rm", "app")
+        pyman("create", "--name", "app", *NONE, "--requires", "mid,db", image, "sleep", "600")
+    known += [pyman("inspect", name, "--format", "{{.Id}}").stdout for name in ("app", "db")]
+    gone = pyman("rm", "--depend", "db").stdout
+    assert sorted(gone.split()) == sorted(["db", *(line.strip() for line in known[:2])])
+    assert states(pyman) == {}
+
+
 def test_run_and_mistakes(pyman: Run, image: str, chain: None) -> None:
     assert "db" in pyman("run", "--rm", *NONE, "--requires", "db", image, "true", rc=126).stderr
     pyman("start", "db")
