@@ -136,9 +136,10 @@ def preload() -> None:
     """
     modules = sys.modules
     for name in _parts.pop(0) if _parts else ():
-        spec = None if name in modules else Finder._bundled(name)
+        parent, _, last = name.rpartition(".")
+        spec = None if name in modules or (parent and parent not in modules) else Finder._bundled(name)
         if spec is None:
-            continue  # importlib's turn, when somebody imports it
+            continue  # importlib's turn, when somebody imports it: it, or its package, is newer than the bundle
         module = type(sys)(name)
         module.__spec__, module.__file__, module.__package__ = spec, spec.origin, spec.parent
         module.__loader__ = Finder  # type: ignore[assignment]
@@ -150,5 +151,4 @@ def preload() -> None:
         except Exception:
             del modules[name]  # it will fail again where somebody imports it
             return
-        parent, _, last = name.rpartition(".")
         setattr(modules[parent], last, module)

@@ -97,6 +97,19 @@ def test_an_edited_module_is_believed_rather_than_the_bundle(call: Call, tree: P
     source.write_text(text)
 
 
+def test_a_newer_package_with_modules_of_the_bundle(call: Call, tree: Path) -> None:
+    """An installation that was changed in parts: the modules of a package that is not taken from the bundle are not, either."""
+    for source in sorted(tree.rglob("__init__.py"))[1:]:
+        info = source.stat()
+        os.utime(source, ns=(info.st_atime_ns, info.st_mtime_ns + 10**9))
+    for words in (("version",), ("ps", "-a")):
+        done = call(*words)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+    for source in sorted(tree.rglob("__init__.py"))[1:]:
+        info = source.stat()
+        os.utime(source, ns=(info.st_atime_ns, info.st_mtime_ns - 10**9))
+
+
 @pytest.mark.parametrize("name", ["fastimport.py", "leanos.py", "__init__.py"])
 def test_what_reads_the_bundle_is_not_taken_from_it_when_it_was_edited(call: Call, tree: Path, name: str) -> None:
     source = tree / name
