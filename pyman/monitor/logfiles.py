@@ -63,28 +63,47 @@ class LogFiles:
             self._end = os.fstat(newest).st_size if newest >= 0 else 0
 
     def _open_all(self) -> None:
-        """Open every file, the newest first: files move to higher numbers meanwhile, so that one may be met twice, but none is missed.
+        """Open every file, from the newest on: each is found by the one after it, since others take their numbers meanwhile.
 
         Between two steps of a rotation there may be no newest one.
         """
-        found: list[int] = []
-        inodes = set()
-        for number in range(_MOST_FILES):
-            fd = _open(f"{self._path}.{number}" if number else self._path)
-            if fd < 0:
-                if number:
-                    break
-                continue
-            if not found:
-                fcntl.flock(fd, fcntl.LOCK_SH)
-            if os.fstat(fd).st_ino in inodes:
-                os.close(fd)
-                continue
-            inodes.add(os.fstat(fd).st_ino)
+        number = 0
+        fd = _open(self._path)
+        if fd < 0:
+            number = 1
+            fd = _open(self._name(1))
+        if fd < 0:
+            return
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        found = [fd]
+        while fd >= 0:
+            fd, number = self._predecessor(fd, number)
             found.append(fd)
-        if found:
-            self._fd = found.pop()
-            self._ahead = found[::-1]
+        self._fd = found[-2]
+        self._ahead = found[-3::-1]
+
+    def _name(self, number: int) -> str:
+        return f"{self._path}.{number}" if number else self._path
+
+    def _predecessor(self, fd: int, number: int) -> tuple[int, int]:
+        """(the file before this one, its number); -1 if there is none. number: that of this file, as it was a moment ago."""
+        own = os.fstat(fd).st_ino
+        for _ in range(100):
+            if _inode(self._name(number)) != own:
+                number = self._number(own)
+            if number < 0 and not os.fstat(fd).st_nlink:
+                break  # it was taken away, and so were those before it
+            older = _open(self._name(number + 1)) if number >= 0 else -1
+            # The older ones are renamed first: while this file has its number, the one above it can only be the one before.
+            same = number >= 0 and _inode(self._name(number)) == own
+            if same and older >= 0:
+                return older, number + 1
+            if older >= 0:
+                os.close(older)
+            elif same and _inode(self._name(number + 2)) < 0:
+                break  # nor is it just being renamed
+            time.sleep(0.001)
+        return -1, -1
 
     def close(self) -> None:
         """Close all files."""
@@ -158,10 +177,9 @@ class LogFiles:
                 return fd
             if os.lseek(self._fd, 0, _SEEK_CUR) < os.fstat(self._fd).st_size:
                 return self._fd  # written after the last look and before the rotation
-            name = f"{self._path}.{number - 1}" if number > 1 else self._path
-            fd = _open(name)
+            fd = _open(self._name(number - 1))
             # While this file has its number, the one below it can only be the next: numbers only grow, the older file's first.
-            if fd >= 0 and _inode(f"{self._path}.{number}") == own.st_ino:
+            if fd >= 0 and _inode(self._name(number)) == own.st_ino:
                 fcntl.flock(fd, fcntl.LOCK_SH)
                 return fd
             if fd >= 0:
@@ -173,7 +191,7 @@ class LogFiles:
     def _number(self, inode: int) -> int:
         """This file's number in the log (0: the newest); -1 if it is not there."""
         for number in range(_MOST_FILES):
-            found = _inode(f"{self._path}.{number}" if number else self._path)
+            found = _inode(self._name(number))
             if found == inode:
                 return number
             if found < 0 and number:
@@ -182,9 +200,9 @@ class LogFiles:
 
     def _oldest(self) -> int:
         number = 0
-        while number < _MOST_FILES and _inode(f"{self._path}.{number + 1}") >= 0:
+        while number < _MOST_FILES and _inode(self._name(number + 1)) >= 0:
             number += 1
-        fd = _open(f"{self._path}.{number}" if number else self._path)
+        fd = _open(self._name(number))
         if fd >= 0:
             fcntl.flock(fd, fcntl.LOCK_SH)
         return fd
