@@ -161,8 +161,7 @@ def _run(argv: list[str]) -> int:
     except (OSError, PymanError) as err:
         from pyman.cli import gone  # after a failure only
 
-        if parsed.command.module in gone.MODULES:
-            gone.explain(parsed.command.module, parsed.args, err)
+        gone.explain(parsed.command.module, err)
         raise
 
 

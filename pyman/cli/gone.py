@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyman.engine import container
 from pyman.errors import NoSuchContainer, PymanError, UsageError
 
@@ -11,15 +13,10 @@ MODULES = frozenset(
 )
 
 
-def explain(module: str, args: list[str], err: OSError | PymanError) -> None:
-    """NoSuchContainer instead of an error about a file that is missing, if the container has gone meanwhile."""
-    if isinstance(err, (NoSuchContainer, UsageError)) or not (err.errno == 2 or "No such file" in str(err)):
+def explain(module: str, err: OSError | PymanError) -> None:
+    """NoSuchContainer instead of an error about a file that is missing, if a container that the command is about has gone meanwhile."""
+    if module not in MODULES or isinstance(err, (NoSuchContainer, UsageError)) or not (err.errno == 2 or "No such file" in str(err)):
         return
-    for word in args[:2] if module == "cp" else args[:1]:
-        name, colon, _ = word.partition(":")
-        if module == "cp" and (not colon or "/" in name):
-            continue  # a path of the host
-        try:
-            container.lookup(name)
-        except NoSuchContainer:
+    for name, found in container.looked_up.items():
+        if not os.path.exists(os.path.join(found.dir, "config.json")):
             raise NoSuchContainer(f"no container with name or ID {name} found", "it was removed meanwhile") from err

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RUNNING = ("running", "paused", "initialized")  # there are processes; only in the first do they do something
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
+looked_up: dict[str, Container] = {}  # what this command was asked for, by name: cli/gone.py
 revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
 LOST = "the monitor was killed; the exit code is not known"  # the note of such an end
 END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost", "asked")
@@ -274,6 +275,11 @@ def _is_id(text: str) -> bool:
 
 def lookup(name_or_id: str) -> Container:
     """The container of that name, full id, or unambiguous id prefix. NoSuchContainer, PymanError (ambiguous)."""
+    found = looked_up[name_or_id] = _find(name_or_id)
+    return found
+
+
+def _find(name_or_id: str) -> Container:
     name_or_id = name_or_id.removeprefix("/")  # Docker's names begin so
     if name_or_id and "/" not in name_or_id and name_or_id not in (".", ".."):
         try:
