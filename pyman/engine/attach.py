@@ -131,7 +131,9 @@ def _untold(container: Container) -> int:
             raise StateError(what, "it was removed meanwhile, and nobody took its output here for 10 seconds") from None
         if container.state["status"] in RUNNING:
             raise StateError(
-                what, "it was started again, and nobody took its output here for 10 seconds", f"pyman ps, pyman logs {container.name}"
+                f"cannot tell how container {container.name} ended",
+                "it was started again, and nobody took its output here for 10 seconds",
+                f"pyman ps, pyman logs {container.name}",
             )
     if errors.tell:
         why = "nobody took it here for 10 seconds" if record else "its monitor was killed"

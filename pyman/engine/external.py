@@ -226,14 +226,14 @@ def _console_socket(bundle: str) -> tuple[Any, str]:
 def _receive_console(sock: Any) -> int:
     """The pty master sent with SCM_RIGHTS over the console socket."""
     import _socket
-    import _struct
+
+    from pyman.linux import passing
 
     fd, _ = sock._accept()
     connection = _socket.socket(fileno=fd)
-    _, ancillary, _, _ = connection.recvmsg(4096, 64)
+    _, terminal = passing.receive(connection)
     connection.close()
     sock.close()
-    for level, kind, data in ancillary:
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            return int(_struct.unpack("i", data[:4])[0])
+    if terminal >= 0:
+        return terminal
     raise RuntimeFailure("cannot get the container's terminal", "the runtime sent no descriptor over the console socket")

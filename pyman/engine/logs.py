@@ -68,13 +68,7 @@ def busy(container: Container) -> bool:
     """Whether a command is at work on the container: `restart` may be about to start it again."""
     from pyman.state.lock import Lock  # for those who wait
 
-    lock = Lock(container.dir, shared=True)
-    try:
-        return not lock.try_acquire()
-    except OSError:
-        return False
-    finally:
-        lock.release()
+    return Lock(container.dir, shared=True).held()
 
 
 class Source:

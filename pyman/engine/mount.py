@@ -11,7 +11,7 @@ from pyman.engine import launch, root_access
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.container_list import list_containers
 from pyman.errors import StateError, UsageError
-from pyman.linux import fs, libc, process
+from pyman.linux import fs, libc, passing, process
 from pyman.rootless import userns
 
 TYPE_CHECKING = False
@@ -77,21 +77,20 @@ def _take_root(container: Container, path: str) -> None:
         except OSError as err:
             theirs.send(str(err.strerror).encode())
             return 1
-        theirs.sendmsg([b""], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, tree.to_bytes(4, "little"))])
+        passing.send(theirs, tree)
         return 0
 
     pid = process.fork(body, "pyman:[mount]", (theirs.fileno(),))
     theirs.close()
-    data, ancillary, _, _ = ours.recvmsg(4096, 64, _socket.MSG_CMSG_CLOEXEC)
+    data, tree = passing.receive(ours)
     process.wait(pid)
     ours.close()
-    if not ancillary:
+    if tree < 0:
         raise StateError(
             f"cannot mount container {container.name}",
             data.decode(errors="replace") or "it ended just now",
             "it may live in another user namespace than this shell: leave pyman unshare, and enter it again",
         )
-    tree = int.from_bytes(ancillary[0][2][:4], "little")
     try:
         libc.move_mount(tree, libc.AT_FDCWD, "", path, libc.MOVE_MOUNT_F_EMPTY_PATH)
     finally:

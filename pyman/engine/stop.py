@@ -168,13 +168,7 @@ def _witness(container: Container) -> str:
 
 def under_way(container: Container) -> bool:
     """Whether somebody stops the container and waits for its end."""
-    lock = Lock(_witness(container))
-    try:
-        return not lock.try_acquire()
-    except OSError:
-        return False
-    finally:
-        lock.release()
+    return Lock(_witness(container)).held()
 
 
 def await_others(container: Container, warn: Callable[[str], None] | None) -> None:

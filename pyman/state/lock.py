@@ -62,6 +62,15 @@ class Lock:
         self.fd = fd
         return True
 
+    def held(self) -> bool:
+        """Whether somebody holds it now, so that it could not be taken. False where there is nothing to lock."""
+        try:
+            return not self.try_acquire()
+        except OSError:
+            return False
+        finally:
+            self.release()
+
     def release(self) -> None:
         """Give the lock back; harmless if it is not held."""
         if self.fd >= 0:

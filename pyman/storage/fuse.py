@@ -8,7 +8,7 @@ import time
 
 from pyman import paths
 from pyman.errors import StorageError
-from pyman.linux import fs, libc, process
+from pyman.linux import fs, libc, passing, process
 from pyman.storage.driver import FUSE
 from pyman.storage.overlay import escape
 
@@ -41,14 +41,13 @@ def mount(program: str, lowers: list[str], upper: str, work: str, merged: str, r
     # Nothing of it depends on this process: once begun, it also undoes the mount of who was killed meanwhile.
     pid = process.fork(lambda: _starter(argv, theirs), "pyman:[fuse]", (theirs.fileno(),))
     theirs.close()
-    text, ancillary, _, _ = ours.recvmsg(8192, 64, _socket.MSG_CMSG_CLOEXEC)
+    text, tree = passing.receive(ours)
     process.wait(pid)
     ours.close()
-    if not ancillary:
+    if tree < 0:
         raise StorageError(
             _WHAT, text.decode(errors="replace") or "it was killed", "check /dev/fuse (mode 0666), and fuse-overlayfs --version"
         )
-    tree = int.from_bytes(ancillary[0][2][:4], "little")
     try:
         libc.move_mount(tree, libc.AT_FDCWD, "", merged, libc.MOVE_MOUNT_F_EMPTY_PATH)
     except OSError as err:
@@ -76,12 +75,12 @@ def _starter(argv: list[str], theirs: Any) -> int:
         merged = argv[-1]
         tree = libc.open_tree(libc.AT_FDCWD, merged, libc.OPEN_TREE_CLONE)
         libc.umount2(merged, libc.MNT_DETACH)
-        theirs.sendmsg([b""], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, tree.to_bytes(4, "little"))])
+        passing.send(theirs, tree)
         return 0
     except StorageError as err:
-        theirs.send(err.why.encode()[:4096])
+        theirs.send(err.why.encode()[:4000])
     except OSError as err:
-        theirs.send(f"{err.strerror or err}".encode()[:4096])
+        theirs.send(f"{err.strerror or err}".encode()[:4000])
     return 1
 
 

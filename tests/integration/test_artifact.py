@@ -145,7 +145,7 @@ def test_names_of_strangers_lead_nowhere(pyman: Run, image: str, files: Path, re
     pyman("artifact", "extract", f"{registry}/evil:1", str(files / "chosen"))
     assert (files / "chosen").read_text() == "evil"
     option = f"type=artifact,src={registry}/evil:1,dst=/tmp"
-    done = pyman("run", "--rm", "--network", "none", "--mount", option, image, "true", rc=125)
+    done = pyman("run", "--rm", "--network", "none", "--mount", option, image, "true", rc=126)
     assert "one of its files is called" in done.stderr
     assert pyman("run", "--rm", "--network", "none", "--mount", option + ",name=x", image, "cat", "/tmp/x").stdout == "evil"
 
@@ -171,8 +171,8 @@ def test_files_of_an_artifact_in_a_container(pyman: Run, image: str, files: Path
     )
     assert "Read-only" in done.stderr and blobs(base) == made
     assert "2 files" in run("src=art:1,dst=/etc/group", "true", rc=125).stderr
-    assert "artifact does not exist" in run("src=none:1,dst=/tmp", "true", rc=125).stderr
-    assert "no blob with the title" in run("src=art:1,dst=/tmp,title=zz", "true", rc=125).stderr
+    assert "artifact does not exist" in run("src=none:1,dst=/tmp", "true", rc=126).stderr
+    assert "no blob with the title" in run("src=art:1,dst=/tmp,title=zz", "true", rc=126).stderr
     for wrong in ("dst=/tmp", "src=art:1,dst=/tmp,rw=true", "src=art:1,dst=/tmp,title=a,digest=b", "src=art:1,dst=/tmp,name=../x"):
         run(wrong, "true", rc=125)
     pyman("create", "--name", "shown", "--mount", "type=artifact,src=art:1,dst=/tmp", image)

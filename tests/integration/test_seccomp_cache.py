@@ -57,5 +57,5 @@ def test_a_runtime_that_leaves_no_process(pyman: Run, image: str, base: Path, le
     write = 'while [ $# -gt 0 ]; do [ "$1" = --pid-file ] && printf %s "$LEFT" >"$2"; shift; done; exit 0\n'
     runtime.write_text(f'#!/bin/sh\nLEFT="{left}"\n{write}')
     runtime.chmod(0o755)
-    assert "its pid file has no process" in pyman("--runtime", str(runtime), *NONE, image, "true", rc=125).stderr
+    assert "its pid file has no process" in pyman("--runtime", str(runtime), *NONE, image, "true", rc=126).stderr
     assert not pyman("ps", "-aq").stdout
