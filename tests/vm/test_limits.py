@@ -162,7 +162,7 @@ def test_a_controller_that_was_not_delegated_is_named(vm: Machine) -> None:
     order = sorted(given, key=lambda path: -path.count("/"))
     vm("cd /sys/fs/cgroup/user.slice/user-1000.slice\n" + "\n".join(f"echo -io >{path}" for path in order), user="root")
     try:
-        strict = vm("pyman run --rm --device-write-bps /dev/vda:1mb demo true", rc=125).stderr
+        strict = vm("pyman run --rm --device-write-bps /dev/vda:1mb demo true", rc=126).stderr
         loose = vm("pyman run --rm --limits=best-effort --device-write-bps /dev/vda:1mb --memory 64m demo echo ran")
         doctor = vm("pyman doctor").stdout
     finally:
@@ -194,7 +194,7 @@ def test_a_user_without_a_session(vm: Machine) -> None:
     assert "loginctl enable-linger guest" in doctor.partition("to mend lingering:")[2]
     assert "enable-linger" in doctor.partition("to mend control groups:")[2].partition("to mend")[0]
     assert "XDG_RUNTIME_DIR" in doctor.partition("to mend runtime directory:")[2].partition("to mend")[0]
-    assert "ran\n" in runs and "cannot limit container" in runs and "enable-linger guest" in runs and runs.endswith("code 125\n")
+    assert "ran\n" in runs and "cannot limit container" in runs and "enable-linger guest" in runs and runs.endswith("code 126\n")
 
 
 def test_the_file_that_delegates_is_missing_and_written(vm: Machine) -> None:
@@ -225,7 +225,7 @@ def test_the_file_that_delegates_is_missing_and_written(vm: Machine) -> None:
     ).stdout
     before, _, after = said.partition("\n==\n")
     assert "with the controllers cpu memory pids; limits that need cpuset io are errors" in before
-    assert "the controller cpuset is not available" in before and before.endswith("code 125\n67108864")
+    assert "the controller cpuset is not available" in before and before.endswith("code 126\n67108864")
     assert after.splitlines()[:4] == [
         "/etc/systemd/system/user@.service.d/delegate.conf",
         "[Service]",
