@@ -52,6 +52,8 @@ def targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, l
         userns_fd = _same_userns(userns_fd, owner)
         if option == "userns" and os.fstat(fd).st_ino == os.fstat(owner).st_ino:
             continue  # it has none of its own: both live in U1
+        if option == "network" and os.fstat(fd).st_ino == os.stat("/proc/self/ns/net").st_ino:
+            continue  # it lives in the host's, which nobody may join: he is there already
         joined[option] = f"/proc/self/fd/{fd}"
     return joined, userns_fd, pins
 

@@ -34,7 +34,7 @@ def prune(filters: list[str]) -> Iterator[str | PymanError]:
         except NoSuchContainer:
             continue  # another command was quicker
         except PymanError as err:
-            if container.state["status"] not in RUNNING:
+            if container.state["status"] not in RUNNING and not restart_policy.waiting(container.state):
                 yield err  # else it was started meanwhile: none of those that are meant
         else:
             yield container.id

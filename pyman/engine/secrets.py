@@ -63,10 +63,11 @@ def every() -> tuple[list[dict[str, Any]], list[PymanError]]:
 
 def lookup(text: str) -> dict[str, Any]:
     """The secret of that name, id, or beginning of an id. NoSuchObject."""
-    records, _ = every()
-    for record in records:
-        if text in (record["name"], record["id"]):
-            return record
+    for _ in range(3):  # one that is replaced while they are listed may be met neither as it was nor as it is
+        records, _ = every()
+        for record in records:
+            if text in (record["name"], record["id"]):
+                return record
     found = [record for record in records if text and record["id"].startswith(text)]
     if len(found) == 1:
         return found[0]

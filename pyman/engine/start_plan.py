@@ -44,6 +44,8 @@ def make(container: Container) -> plans.Plan:
         from pyman.engine import joined_namespaces  # those of others only
 
         plan.joined, plan.userns_fd, plan.pins = joined_namespaces.targets(opts, plan.network_mode)
+        if plan.network_mode.startswith("container:") and "network" not in plan.joined:
+            plan.network_mode = "host"
     published = plans.published(opts, config["image_config"])
     if published and plan.network_mode.split(":")[0] in plans.WITH_PORTS:
         from pyman.network import ports  # with ports only

@@ -64,7 +64,7 @@ def _existing(container: Container) -> dict[str, Any]:
     if state["status"] == "exited":
         if restart_policy.waiting(state):
             policy = state.get("restart_policy", "no")
-            who = f"its restart policy, {policy}," if policy != "no" else "its health check, with --health-on-failure=restart,"
+            who = f"its restart policy, {policy}," if policy != "no" else "its health check"
             told[0]["Proof"].append(f"{who} is about to start it again")
         elif state.get("lost"):
             told[0]["Proof"].append(f"its restart policy, {state['restart_policy']}, asks for another run: pyman ps starts it again")

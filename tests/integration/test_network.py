@@ -73,6 +73,14 @@ def test_host_network_is_the_hosts(pyman: Run, image: str) -> None:
     assert inside == os.readlink("/proc/self/ns/net")
 
 
+def test_a_container_that_lives_in_the_hosts_network(pyman: Run, image: str) -> None:
+    """Who is to live where it does lives in the host's, too."""
+    pyman("run", "-d", "--name", "there", "--network", "host", image, "sleep", "600")
+    inside = pyman("run", "--rm", "--network", "container:there", image, "readlink", "/proc/self/ns/net").stdout.strip()
+    assert inside == os.readlink("/proc/self/ns/net")
+    pyman("rm", "-f", "-t", "0", "there")
+
+
 def test_hosts_files(pyman: Run, image: str) -> None:
     done = pyman(
         "run",
