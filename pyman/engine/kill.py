@@ -10,6 +10,10 @@ from pyman.engine.container import Container
 from pyman.errors import StateError, StorageError, UsageError
 from pyman.linux import process
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # signal(7), x86 and arm: names are accepted with and without SIG.
 SIGNALS = {
     name: number
@@ -51,13 +55,23 @@ def kill_container(container: Container, signum: int) -> None:
         who = caller()
         container.event("kill", Signal=signum, By=who, Command=errors.command)
         if send(container, signum) and ends:
-            state = container.state
-            state["stopped_by"], state["stopped_who"], state["stopped_with"] = "kill", who, errors.command
-            state["stopped_facts"] = {"Signal": signum}
+            note(container, "kill", who, {"Signal": signum})
             try:
                 container.save()
             except StorageError:
                 pass  # a full disk: the signal was sent, and the log of events says so
+
+
+def note(container: Container, how: str, who: str, facts: dict[str, Any] | None = None) -> None:
+    """Who has asked for the end of a run and how, in the container's state, for `why`; the caller holds its lock, and saves it.
+
+    facts: what the log of events says of it as well; None where nothing was sent.
+    """
+    container.state.update(stopped_by=how, stopped_who=who, stopped_with=errors.command)
+    if facts is None:
+        container.state.pop("stopped_facts", None)
+    else:
+        container.state["stopped_facts"] = facts
 
 
 def caller() -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 
-from pyman import errors
 from pyman.errors import PymanError, UsageError
 from pyman.linux import process
 from pyman.state import store
@@ -124,9 +123,7 @@ def note_cancel(container: Container, what: str) -> None:
     """A stop or a kill, `what`, has met a container that had ended: it has only ended the wait. StorageError."""
     from pyman.engine import kill  # only where a wait was ended
 
-    container.state["stopped_by"] = f"{what} ({NOT_RUNNING})"
-    container.state["stopped_who"], container.state["stopped_with"] = kill.caller(), errors.command
-    container.state.pop("stopped_facts", None)
+    kill.note(container, f"{what} ({NOT_RUNNING})", kill.caller())
     container.save()
 
 

@@ -132,8 +132,7 @@ def stop_locked(
     killed = killed and container.state["exit_code"] == 128 + SIGKILL
     if not killed and (container.state.get("stopped_by") or (container.state.get("end") or {}).get("signal") == SIGKILL):
         return  # another command was quicker: it has noted what it did
-    container.state["stopped_by"] = "stop (SIGKILL)" if killed else "stop"
-    container.state.update(stopped_who=who, stopped_with=errors.command, stopped_facts=facts)
+    kill.note(container, "stop (SIGKILL)" if killed else "stop", who, facts)
     try:
         container.save()
     except StorageError:
