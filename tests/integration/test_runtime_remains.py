@@ -233,18 +233,33 @@ def test_processes_of_a_damaged_record_are_found_by_their_group(
     assert done.stderr == "" and not os.path.exists(whole["cgroup"]) and os.listdir(root) == []
 
 
+def of_another_tick(start: int) -> subprocess.Popen[bytes] | None:
+    """A process that did not begin in clock tick `start`; none where it did."""
+    other = subprocess.Popen(["sleep", "1000"])
+    if process.start_time(other.pid) != start:
+        return other
+    other.kill()
+    other.wait()
+    return None
+
+
 def test_another_process_is_never_taken_for_the_container(bundle: Bundle, runtime: Runtime, tmp_path: Path) -> None:
     root = tmp_path / "state"
     runtime("--root", root, "run", "-d", "--bundle", bundle.save(args=["/bin/sleep", "1000"]), "wrong")
     file = root / "wrong/state.json"
     whole = json.loads(file.read_text())
-    with subprocess.Popen(["sleep", "1000"]) as other:
+    # A process is known by its id and its start in clock ticks of 10 ms: the kernel gives an id again only after all the
+    # others, so both are never the same, but this test's process could begin in the tick in which the container did.
+    other = until(lambda: of_another_tick(whole["start"]))
+    try:
         file.write_text(json.dumps({**whole, "pid": other.pid}))
         assert '"stopped"' in runtime("--root", root, "state", "wrong").stdout
         assert "not running" in runtime("--root", root, "kill", "wrong", "KILL", rc=1).stderr
         runtime("--root", root, "delete", "--force", "wrong")
         assert other.poll() is None and os.listdir(root) == []
+    finally:
         other.kill()
+        other.wait()
     if process.alive(whole["pid"], whole["start"]):
         os.kill(whole["pid"], 9)
 
