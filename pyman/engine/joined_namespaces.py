@@ -17,9 +17,13 @@ _OPTIONS = ("ipc", "network", "pid", "uts", "userns", "cgroupns")
 _NS_FILE = {"network": "net", "userns": "user", "cgroupns": "cgroup"}
 
 
-def targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, list[int]]:
-    """For every `container:ID` mode the namespace's path; the user namespace to join; descriptors that pin both."""
+def targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, list[int], int]:
+    """For every `container:ID` mode the namespace's path; the user namespace to join; descriptors that pin both.
+
+    And one of the mount namespace of whose ipc namespace it is, or -1: /dev/shm belongs to that, but lies in its mounts only.
+    """
     joined: dict[str, str] = {}
+    mounts_fd = -1
     pins: list[int] = []
     userns_fd = -1
     for option in _OPTIONS:
@@ -45,6 +49,9 @@ def targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, l
         # A descriptor keeps the namespace alive and right even if the target ends meanwhile.
         fd = os.open(f"/proc/{pid}/ns/{_NS_FILE.get(option, option)}", os.O_RDONLY | os.O_CLOEXEC)
         pins.append(fd)
+        if option == "ipc":
+            mounts_fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            pins.append(mounts_fd)
         owner = userns.userns_of(target.state["monitor_pid"], target.state["monitor_start"])
         if not process.alive(pid, started) or owner < 0:
             raise StateError(f"cannot join the {option} namespace of container {target.name}", "it ended just now")
@@ -55,7 +62,7 @@ def targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, l
         if option == "network" and os.fstat(fd).st_ino == os.stat("/proc/self/ns/net").st_ino:
             continue  # it lives in the host's, which nobody may join: he is there already
         joined[option] = f"/proc/self/fd/{fd}"
-    return joined, userns_fd, pins
+    return joined, userns_fd, pins, mounts_fd
 
 
 def _same_userns(one: int, other: int) -> int:

@@ -124,6 +124,10 @@ def _mount_sources(plan: Plan) -> list[str]:
         from pyman.engine import volume_mounts  # volumes that are file systems of their own only
 
         plan.locks = volume_mounts.mount(plan.volumes.mounted, plan.container.id)
+    if plan.shm_owner >= 0:
+        from pyman.engine import shared_shm  # --ipc container:NAME only
+
+        shared_shm.mount(plan)
     if plan.secrets:
         from pyman.engine import secret_option  # --secret only
 

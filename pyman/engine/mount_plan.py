@@ -177,8 +177,9 @@ def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
     ]
-    if ns.own("ipc"):
+    if not ns.hosts("ipc"):
         result.append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]})
+    if ns.own("ipc"):
         if opts.get("ipc") != "none":
             options = ["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"]
             result.append({"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": options})

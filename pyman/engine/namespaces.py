@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyman import paths
 from pyman.errors import UsageError
 
@@ -32,6 +34,10 @@ class Namespaces:
         """Whether the container gets a fresh namespace of this kind."""
         return any(entry["type"] == kind and "path" not in entry for entry in self.entries)
 
+    def hosts(self, kind: str) -> bool:
+        """Whether it lives in the host's namespace of this kind."""
+        return not any(entry["type"] == kind for entry in self.entries)
+
 
 def build(opts: dict[str, Any], ctx: SpecContext) -> Namespaces:
     """From --pid, --ipc, --uts, --cgroupns, --network and --userns. UsageError."""
@@ -49,7 +55,7 @@ def build(opts: dict[str, Any], ctx: SpecContext) -> Namespaces:
         else:
             raise UsageError(f"invalid value {mode!r} for --{option}", "it must be private, host, container:NAME or ns:PATH")
     if "ipc" in ctx.joined:
-        result.shm_source = ctx.joined["ipc"].replace("/ns/ipc", "/root/dev/shm") if "/ns/" in ctx.joined["ipc"] else "/dev/shm"
+        result.shm_source = os.path.join(ctx.run_dir, "shm")  # see engine/shared_shm.py
     _network(result, ctx)
     _user(result, opts, ctx)
     return result

@@ -108,6 +108,7 @@ class Plan:
         "rootfs",
         "secret_env",
         "secrets",
+        "shm_owner",
         "spec",
         "terminal",
         "userns_fd",
@@ -129,7 +130,7 @@ class Plan:
         self.notify_fd = self.notify_listen = -1  # connected to the service manager; bound, for the container
         self.notify_mode = ""
         self.watchdog = 0  # microseconds
-        self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = -1
+        self.attach_fd = self.netns_fd = self.report_fd = self.userns_fd = self.shm_owner = -1
         self.channel_fd = self.life_fd = -1  # on bridges: to the process that attaches the container, and the keeper's pipe
         self.attachments: list[dict[str, Any]] = []
         self.cleanup: list[str] = []

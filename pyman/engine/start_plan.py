@@ -43,7 +43,7 @@ def make(container: Container) -> plans.Plan:
     if plan.network_mode.startswith(("container:", "ns:")) or any(str(opts.get(key)).startswith("container:") for key in JOINABLE):
         from pyman.engine import joined_namespaces  # those of others only
 
-        plan.joined, plan.userns_fd, plan.pins = joined_namespaces.targets(opts, plan.network_mode)
+        plan.joined, plan.userns_fd, plan.pins, plan.shm_owner = joined_namespaces.targets(opts, plan.network_mode)
         if plan.network_mode.startswith("container:") and "network" not in plan.joined:
             plan.network_mode = "host"
     published = plans.published(opts, config["image_config"])
