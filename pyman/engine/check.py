@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 
+from pyman.engine import container_list
 from pyman.engine.container import RUNNING, Container, all_ids
 from pyman.errors import NoSuchContainer, PymanError, StorageError
 from pyman.rootless import idmap
@@ -196,7 +197,12 @@ def title(record: dict[str, Any]) -> str:
 def readable(found: Found) -> list[Container]:
     """All containers that can be read; the damage of the others is noted."""
     good = []
-    for entry in all_ids():
+    entries = all_ids()
+    if container_list.without_directory(entries):
+        from pyman.engine import vanished  # such containers only
+
+        entries += [entry for entry in vanished.bring_back(container_list.without_directory(entries)) if entry not in entries]
+    for entry in entries:
         container = Container(entry)
         try:
             container.sync()

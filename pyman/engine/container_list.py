@@ -93,17 +93,22 @@ def _unmade(container: Container) -> bool:
     return not lost_state.complete(container.dir)
 
 
-def _vanished(entries: list[str]) -> list[str]:
-    """The ids of containers that run without a directory among `entries`, which they now have again."""
+def without_directory(entries: list[str]) -> list[str]:
+    """The ids of what runs, or was killed while it began, and is not among `entries`; another store's containers are among them."""
     try:
-        here = os.listdir(os.path.join(paths.runroot(), "containers"))
+        return list(set(os.listdir(os.path.join(paths.runroot(), "containers"))).difference(entries))
     except OSError:
         return []
-    if len(here) <= len(entries) and not set(here).difference(entries):
+
+
+def _vanished(entries: list[str]) -> list[str]:
+    """The ids of containers that run without a directory among `entries`, which they now have again."""
+    here = without_directory(entries)
+    if not here:
         return []
     from pyman.engine import vanished  # such containers, or those of another store, only
 
-    return [entry for entry in vanished.bring_back(vanished.candidates(entries)) if entry not in entries]
+    return [entry for entry in vanished.bring_back(here) if entry not in entries]
 
 
 def _collect_unfinished(container: Container) -> bool:

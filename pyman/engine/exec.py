@@ -109,6 +109,7 @@ def read_spec(container: Container) -> dict[str, Any]:
     """The OCI spec the running container was started with. StateError if it is gone, StorageError if it is damaged."""
     spec = spec_record.read(container)
     if spec is None:
+        container.config  # noqa: B018  # a restart makes nothing again where this is gone, too
         what = f"cannot execute a command in container {container.name}"
         raise StateError(what, "its spec.json is missing", f"pyman restart {container.name} makes it again")
     return spec

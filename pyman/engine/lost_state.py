@@ -43,8 +43,11 @@ def without_configuration(container: Container) -> PymanError:
     """Why there is none."""
     if not complete(container.dir):
         return NoSuchContainer(f"no container with ID {container.id[:12]}", "it was removed")
-    hint = f"remove the container (pyman rm --force {container.id[:12]}), or restore the file"
-    return StorageError(f"cannot use {container.dir}/config.json", "it is missing", hint)
+    why, hint = "it is missing", f"remove the container (pyman rm --force {container.id[:12]}), or restore the file"
+    if os.path.exists(os.path.join(container.dir, RETURNED)):
+        why = f"it is missing: the directory of container {container.name} was removed from the store while it ran"
+        hint = f"nothing can bring it back: remove the container (pyman rm --force {container.id[:12]})"
+    return StorageError(f"cannot use {container.dir}/config.json", why, hint)
 
 
 def made_again(container: Container, damage: StorageError | None) -> dict[str, Any]:
@@ -137,9 +140,16 @@ def rebuilt(container: Container, damage: StorageError) -> dict[str, Any]:
     config = _config(container)
     state = {**container_records.first_state(config, config["options"]), "id": container.id}
     state["name"] = _name(container, str(config["name"]))
-    used = _volumes(container)
-    state["volume_at"], state["mounts"] = used, sorted(used)
     monitor, init = living(container)
+    used = _volumes(container)
+    if init:
+        from pyman.engine import living_mounts  # of what runs only
+
+        seen = living_mounts.volumes(container, monitor, init)
+        if seen is None and not used and not os.path.exists(os.path.join(container.dir, "spec.json")):
+            state["volumes_unknown"] = True  # see volumes.used_by
+        used = {**used, **(seen or {})}
+    state["volume_at"], state["mounts"] = used, sorted(used)
     started = os.path.exists(os.path.join(container.dir, "spec.json"))
     if init:
         state.update(status="running", pid=init, pid_start=process.start_time(init), boot_id=process.boot_id(), started=process.began(init))

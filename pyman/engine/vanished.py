@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-from pyman import errors, paths
+from pyman import errors
 from pyman.engine import lost_state, names
 from pyman.engine.container import Container, containers_dir
+from pyman.engine.container_list import without_directory
 from pyman.errors import PymanError, StorageError
 from pyman.linux import process
 from pyman.network import attachments
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _WHY = "its directory was removed from the store while it ran"
-
-
-def candidates(entries: list[str]) -> list[str]:
-    """The ids of those that have a directory of what runs, and none among `entries`."""
-    try:
-        here = os.listdir(os.path.join(paths.runroot(), "containers"))
-    except OSError:
-        return []
-    known = set(entries)
-    return [entry for entry in here if entry not in known]
 
 
 def bring_back(ids: list[str]) -> list[str]:
@@ -60,8 +51,14 @@ def runs(container: Container) -> bool:
 def lookup(text: str) -> Container | None:
     """The one of that name, or whose id begins so."""
     named = lost_state.all_names().get(text, "")
-    found = bring_back([entry for entry in candidates([]) if entry == named or (text and entry.startswith(text))])
+    found = bring_back([entry for entry in without_directory([]) if entry == named or (text and entry.startswith(text))])
     return Container(found[0]) if len(found) == 1 else None
+
+
+def unlisted(entries: list[str]) -> list[str]:
+    """The names of those that run and could not be given a state again; `entries`: the ids of those that have one."""
+    here = {entry for entry in without_directory(entries) if not os.path.exists(os.path.join(containers_dir(), entry, "state.json"))}
+    return [name for name, owner in lost_state.all_names().items() if owner in here and lost_state.living(Container(owner))[1]]
 
 
 def _made(container: Container, monitor: int) -> bool:

@@ -262,16 +262,33 @@ def every() -> tuple[list[dict[str, Any]], list[PymanError]]:
 def used_by() -> dict[str, list[tuple[str, str]]]:
     """Volume name -> (id, name) of the containers that have it, whatever their state. StorageError if one cannot be read.
 
-    The files as they are: nothing is brought up to date and nothing collected, since the caller may be at that.
+    The files as they are: nothing is brought up to date and nothing collected, since the caller may be at that. StorageError, too, while a
+    container runs of which nothing tells what it has.
     """
-    from pyman.engine import container
+    from pyman.engine import container, container_list
 
     found: dict[str, list[tuple[str, str]]] = {}
+    known = []
     for entry in container.all_ids():
-        state = store.read_json(os.path.join(container.containers_dir(), entry, "state.json")) or {}
+        state = store.read_json(os.path.join(container.containers_dir(), entry, "state.json"))
+        if state is None:
+            continue
+        known.append(entry)
+        if state.get("volumes_unknown"):
+            raise _unknown(str(state.get("name", "")))
         for name in set((state.get("volume_at") or {}).values()):
             found.setdefault(name, []).append((entry, str(state.get("name", ""))))
+    if container_list.without_directory(known):
+        from pyman.engine import vanished  # such containers only
+
+        for name in vanished.unlisted(known):
+            raise _unknown(name)
     return found
+
+
+def _unknown(name: str) -> StorageError:
+    why = f"container {name} may have any: its records were removed from the store while it ran, and the kernel does not tell"
+    return StorageError("cannot tell which volumes are in use", why, f"remove it first: pyman rm --force {name}")
 
 
 def users(name: str) -> list[str]:

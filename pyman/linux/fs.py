@@ -89,11 +89,22 @@ def widen_pipe(pipe: int, size: int = 1 << 20) -> None:
         pass  # pipe-user-pages-soft: the usual size will do
 
 
+def mounts(pid: int | str = "self") -> list[tuple[str, str, str, str, str]]:
+    """(device, root in its file system, mount point, type, its options as the kernel writes them) of each mount that a process sees, the oldest first. OSError."""
+    found = []
+    with open(f"/proc/{pid}/mountinfo", encoding="ascii", errors="surrogateescape") as file:
+        for line in file:
+            before, _, after = line.rstrip("\n").partition(" - ")
+            fields, of_kind = before.split(" "), after.split(" ")
+            found.append((fields[2], _plain(fields[3]), _plain(fields[4]), of_kind[0], of_kind[-1]))
+    return found
+
+
 def mounted_places(kind: str = "") -> list[str]:
     """The mount points of this mount namespace, the oldest first; kind: those of that file system type only. OSError."""
-    with open("/proc/self/mountinfo", encoding="ascii", errors="surrogateescape") as file:
-        fields = [line.split(" ")[4] for line in file if not kind or f" - {kind} " in line]
-    return [
-        field.encode("ascii", "surrogateescape").decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")
-        for field in fields
-    ]
+    return [place for _, _, place, type_, _ in mounts() if not kind or type_ == kind]
+
+
+def _plain(field: str) -> str:
+    """A field as it was before the kernel escaped it."""
+    return field.encode("ascii", "surrogateescape").decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")

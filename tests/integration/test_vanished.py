@@ -116,3 +116,96 @@ def test_what_stays_of_its_directory_is_no_reason_to_kill_it(pyman: Run, base: P
     assert done.stdout == "gone running\n" and WHY in done.stderr
     pyman("rm", "-f", "-t", "0", "gone")
     leftovers.nothing(base, before)
+
+
+def _lost(pyman: Run, base: Path, image: str, *options: str, records: tuple[str, ...] = ()) -> str:
+    """The id of a container `gone` that runs and has lost its directory, or only the files `records`."""
+    made = pyman("run", "-d", "--name", "gone", "--network", "none", *options, image, "sleep", "600").stdout.strip()
+    if not records:
+        taken_away(pyman, base, made)
+    for name in records:
+        (store(base) / "containers" / made / name).unlink()
+    return made
+
+
+@pytest.mark.parametrize("records", [(), ("state.json", "spec.json")])
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
+def test_its_volumes_stay(pyman: Run, base: Path, image: str, tmp_path: Path, driver: str, records: tuple[str, ...]) -> None:
+    before = leftovers.found(base)
+    (tmp_path / "device").mkdir(mode=0o755)
+    config = tmp_path / "containers.toml"
+    config.write_text(f'[storage]\ndriver = "{driver}"\n')
+    pyman("volume", "create", "--opt", "type=tmpfs", "v-tmpfs")
+    pyman("volume", "create", "--opt", "type=bind", "--opt", f"device={tmp_path / 'device'}", "v-bind")
+    pyman("volume", "create", "v-free")
+    kinds = ["-v", "v-plain:/plain", "-v", "v-tmpfs:/tmpfs", "-v", "v-bind:/bind", "-v", "v-below:/below:O", "-v", "/anonymous"]
+    kinds += ["--mount", "type=volume,src=v-part,dst=/part,subpath=."]
+    made = pyman(
+        "run", "-d", "--name", "gone", "--network", "none", *kinds, image, "sleep", "600", env={"PYMAN_CONF": str(config)}
+    ).stdout.strip()
+    names = [mount["Name"] for mount in json.loads(pyman("inspect", "gone").stdout)[0]["Mounts"]]
+    assert len(names) == 6
+    for name in records:
+        (store(base) / "containers" / made / name).unlink()
+    if not records:
+        taken_away(pyman, base, made)
+    assert pyman("volume", "prune", "-f").stdout == "v-free\n"
+    for name in names:
+        refused = pyman("volume", "rm", name, rc=2).stderr
+        assert "used by the following container(s): gone" in refused
+    assert sorted(pyman("volume", "ls", "-q").stdout.split()) == sorted(names)
+    pyman("stop", "-t", "0", "gone")
+    assert pyman("volume", "prune", "-f").stdout == ""
+    pyman("rm", "-v", "gone")
+    assert sorted(pyman("volume", "prune", "-f").stdout.split()) == sorted(name for name in names if len(name) < 64)
+    leftovers.nothing(base, before)
+
+
+@pytest.mark.parametrize("way", ["unlisted", "unknown"])
+def test_no_volume_goes_while_nothing_tells_which_it_has(pyman: Run, base: Path, image: str, way: str) -> None:
+    before = leftovers.found(base)
+    made = _lost(pyman, base, image, "-v", "data:/data")
+    place = store(base) / "containers" / made
+    if way == "unlisted":
+        place.parent.chmod(0o500)  # its directory cannot be made again
+    else:
+        pyman("ps")
+        state = json.loads((place / "state.json").read_text())
+        (place / "state.json").write_text(json.dumps({**state, "volume_at": {}, "volumes_unknown": True}))
+    for words in (["volume", "prune", "-f"], ["volume", "rm", "data"], ["volume", "rm", "-f", "data"]):
+        refused = pyman(*words, rc=125).stderr
+        assert "cannot tell which volumes are in use: container gone may have any" in refused and "pyman rm --force gone" in refused
+    assert pyman("volume", "ls", "-q").stdout == "data\n"
+    if way == "unlisted":
+        place.parent.chmod(0o700)
+    pyman("rm", "-f", "-t", "0", "gone")
+    assert pyman("volume", "prune", "-f").stdout == "data\n"
+    leftovers.nothing(base, before)
+
+
+def test_a_check_of_the_store_names_it(pyman: Run, base: Path, image: str) -> None:
+    before = leftovers.found(base)
+    made = _lost(pyman, base, image)
+    for _ in range(2):  # nobody has met it yet; it has a directory again
+        done = pyman("system", "check", rc=125)
+        assert f"Damaged container {made}:" in done.stdout
+        assert "the directory of container gone was removed from the store while it ran" in done.stdout
+    assert pyman("ps", "-q").stdout.strip() == made[:12]
+    pyman("rm", "-f", "-t", "0", "gone")
+    pyman("system", "check")
+    leftovers.nothing(base, before)
+
+
+def test_what_cannot_be_started_again_is_not_ended_by_a_restart(pyman: Run, base: Path, image: str) -> None:
+    before = leftovers.found(base)
+    made = _lost(pyman, base, image)
+    for words in (["gone"], ["--all"], ["--running"]):
+        refused = pyman("restart", "-t", "0", *words, rc=125).stderr
+        assert "cannot restart container gone: once stopped it could not be started again, so it goes on running" in refused
+        assert "was removed from the store while it ran" in refused and "pyman rm --force gone" in refused
+        assert pyman("ps", "-q").stdout.strip() == made[:12]
+    said = pyman("exec", "gone", "true", rc=255).stderr
+    assert "was removed from the store while it ran" in said and "pyman restart" not in said
+    assert "root:" in pyman("cp", "gone:/etc/passwd", "-").stdout
+    pyman("rm", "-f", "-t", "0", "gone")
+    leftovers.nothing(base, before)
