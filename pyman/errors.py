@@ -32,6 +32,8 @@ class PymanError(Exception):
 
     exit_code = exitcodes.PYMAN_FAILED
 
+    room = ""  # which disk is full, and how much of it is free (linux/fs.py), of an error of a full disk (cli/room.py)
+
     def __init__(self, what: str, why: str = "", hint: str = "", *, exit_code: int | None = None, stage: str = "", errno: int = 0) -> None:
         super().__init__(what, why)
         self.what = what
@@ -55,6 +57,7 @@ class PymanError(Exception):
             "stage": self.stage,
             "errno": self.errno,
             "exit_code": self.exit_code,
+            **({"room": self.room} if self.room else {}),
         }
 
 
@@ -132,7 +135,7 @@ def from_record(record: dict[str, object]) -> PymanError:
     if not (isinstance(cls, type) and issubclass(cls, PymanError)):
         cls = PymanError
     code, number = record.get("exit_code"), record.get("errno")
-    return cls(
+    err = cls(
         str(record.get("what", "unknown error")),
         str(record.get("why", "")),
         str(record.get("hint", "")),
@@ -140,3 +143,5 @@ def from_record(record: dict[str, object]) -> PymanError:
         stage=str(record.get("stage", "")),
         errno=number if isinstance(number, int) else 0,
     )
+    err.room = str(record.get("room", ""))
+    return err

@@ -40,6 +40,10 @@ def print_error(err: PymanError) -> None:
         sys.stdout.flush()
     except OSError:
         pass  # told at the end
+    if err.errno in (28, 122):  # ENOSPC, EDQUOT
+        from pyman.cli import room
+
+        room.explain(err)
     _say(f"Error: {_line(str(err))}\n" + (f"  hint: {_line(err.hint)}\n" if err.hint else ""))
 
 

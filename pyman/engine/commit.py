@@ -114,7 +114,12 @@ def _layer(made: Plan, squash: bool, intent: intents.Intent, warn: Callable[[str
     """Put the new layer into the store; its record, see unpack_layer. ImageError, StorageError."""
     single = root_access.single_id()
     sharing.how()
-    info = dict(userns.start_call(lambda: _store_layer(made, squash, single, intent), "pyman:[commit]", (intent.fd,)).finish())
+    try:
+        info = dict(userns.start_call(lambda: _store_layer(made, squash, single, intent), "pyman:[commit]", (intent.fd,)).finish())
+    except StorageError as err:
+        if err.errno in (fs.ENOSPC, fs.EDQUOT):
+            err.what = f"cannot commit container {made.container.name}: its new layer does not fit into the store"
+        raise
     for text in info.get("notes") or []:
         warn(text)
     return info

@@ -158,6 +158,12 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
         writer.close()
     except BrokenPipeError as err:
         raise StorageError("cannot copy", "the other side has ended", errno=32) from err
+    except OSError as err:
+        if err.errno not in (fs.ENOSPC, fs.EDQUOT):
+            raise
+        failed = StorageError(f"cannot copy {source.path}", err.strerror or str(err), errno=err.errno or 0)
+        failed.room = fs.room(out_fd, "" if head else "stdout")
+        raise failed from err
     return left_out[:20]
 
 
@@ -199,6 +205,10 @@ def _unpack(dest: Side, in_fd: int, archive: bool, overwrite: bool, head: bool =
     _confine(place)
     try:
         return untar.put(in_fd, place, rules)
+    except StorageError as err:
+        if err.errno in (fs.ENOSPC, fs.EDQUOT):
+            err.room = fs.room(place, f"container {dest.container.name}, {dest.path}" if dest.container else "")
+        raise
     except ImageError as err:
         if not head and err.what.startswith("damaged"):
             raise UsageError("source must be a (compressed) tar archive when copying from stdin", err.why) from err

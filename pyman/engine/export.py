@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyman.engine import root_access
 from pyman.engine.container import Container
 from pyman.errors import StorageError
+from pyman.linux import fs
 from pyman.rootless import userns
 from pyman.storage import tarsink, tarwriter
 
@@ -35,4 +36,8 @@ def _export(made: Plan, out_fd: int) -> list[str]:
         writer.close()
     except BrokenPipeError as err:
         raise StorageError(f"cannot export container {made.container.name}", "the reader has gone", errno=32) from err
+    except OSError as err:
+        failed = StorageError(f"cannot export container {made.container.name}", err.strerror or str(err), errno=err.errno or 0)
+        failed.room = fs.room(out_fd) if err.errno in (fs.ENOSPC, fs.EDQUOT) else ""
+        raise failed from err
     return left_out[:20]

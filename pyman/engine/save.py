@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from pyman import paths
 from pyman.config import containers
-from pyman.errors import UsageError
+from pyman.errors import StorageError, UsageError
 from pyman.image import reference
+from pyman.linux import fs
 from pyman.state import events
 from pyman.storage import images
 
@@ -56,6 +59,11 @@ def save(
                 target.names = [*([label] if label else []), *extra]
             pushing.push(record, target, choice, reporter=reporter, parallel=parallel)
         target.finish()
+    except StorageError as err:
+        place = path and (path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)))
+        if err.errno in (fs.ENOSPC, fs.EDQUOT) and fs.free(place or fd) < fs.SHORT:  # else it is the store, where it is put together
+            err.what, err.room = f"cannot write {path or 'stdout'}", fs.room(place or fd)
+        raise
     finally:
         target.close()
     for record, label in zip(chosen, labels):

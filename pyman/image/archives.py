@@ -49,12 +49,7 @@ class _Tar:
         return info.tobuf(tarfile.GNU_FORMAT)
 
     def _failed(self, err: OSError) -> StorageError:
-        return StorageError(
-            f"cannot write {self.label}",
-            err.strerror or str(err),
-            "free some disk space" if err.errno == 28 else "",
-            errno=err.errno or 0,
-        )
+        return StorageError(f"cannot write {self.label}", err.strerror or str(err), errno=err.errno or 0)
 
     def _add(self, name: str, data: bytes) -> None:
         with self._guard:

@@ -30,6 +30,33 @@ def magic(fd: int) -> int:
     return int(buffer[0]) & 0xFFFFFFFF
 
 
+ENOSPC, EDQUOT = 28, 122
+SHORT = 64 << 20  # bytes: with more left a disk is hardly the one that is full
+
+
+def free(place: int | str) -> int:
+    """Bytes that are free for us where `place`, a path or a descriptor, lies; 0 where no file can be made any more. OSError."""
+    info = os.statvfs(place)
+    return 0 if info.f_files and not info.f_favail else info.f_bavail * info.f_frsize
+
+
+def room(place: int | str, shown: str = "") -> str:
+    """What is to be said of a disk that is full; shown: how its place is called, if not by the path."""
+    try:
+        info = os.statvfs(place)
+        shown = shown or (place if isinstance(place, str) else os.readlink(f"/proc/self/fd/{place}").removesuffix(" (deleted)"))
+    except OSError:
+        return ""
+    size, left = info.f_blocks * info.f_frsize, info.f_bavail * info.f_frsize
+    if info.f_files and not info.f_favail:
+        return f"{shown}: it can hold no more files, for all of its {info.f_files} inodes are taken"
+    return f"{shown}: {_size(left)} of {_size(size)} are free"
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 10 << 20 else f"{count >> 10} KiB"
+
+
 def syncfs(path: str) -> None:
     """Write everything of the file system below `path` to disk, in one call instead of one per file."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -81,7 +81,7 @@ def test_full_disk(pyman: Run, layout: str, base: Path) -> None:
     assert "Traceback" not in errors
     lines = [line for line in errors.split("\n") if line.startswith("Error: ")]
     assert len(lines) == 6 and all("No space left on device" in line for line in lines), errors
-    assert "free some disk space" in errors
+    assert "make room there" in errors
 
 
 RESERVE = """
@@ -202,3 +202,47 @@ def test_restarts_wait_for_room(pyman: Run, layout: str, base: Path) -> None:
     assert again[3:] == ["3 false 3", "al"], (done.stdout, done.stderr)
     assert sections["stopped"].startswith("st 0 Exited (3)"), (done.stdout, done.stderr)
     assert sections["lost"] == "lo 0\nlo 1 running\nlo\n", (done.stdout, done.stderr)
+
+
+SAID = """
+mount -t tmpfs -o size=24m,mode=700 none "$STORE" && mount -t tmpfs -o size=1m,mode=700 none "$PLACE" || exit 1
+export PYMAN_GRAPHROOT="$STORE"
+p() { echo "== $1" >&2; %s "$@"; }
+p pull -q oci:"$DEMO":latest || exit 1
+p volume create full
+p run --name box --network none -v full:/full demo sh -c 'i=0; while [ $((i += 1)) -lt 300 ]; do cp /bin/busybox /b$((i %% 3)); done; yes | head -c 1500000 >/full/y'
+p export -o "$PLACE/1" box; rm "$PLACE/1"
+p export box >"$PLACE/1"; rm "$PLACE/1"
+p cp box:/b1 "$PLACE/1"; rm "$PLACE/1"
+p cp box:/b1 - >"$PLACE/1"; rm "$PLACE/1"
+p save -q -o "$PLACE/1" demo
+p save -q demo >"$PLACE/1"; rm "$PLACE/1"
+p save -q --format oci-archive --uncompressed -o "$PLACE/1" demo
+p save -q --format oci-dir --uncompressed -o "$PLACE/1" demo; rm -rf "$PLACE/1"
+p volume export -o "$PLACE/1" full
+head -c 30000000 /dev/zero > "$STORE/filler"; truncate -s -60k "$STORE/filler"
+p commit -q box made
+p commit -q --squash box made
+p cp "$DEMO" box:/new
+p cp box:/b1 box:/b4
+rm "$STORE/filler"; p rm box
+umount -l "$STORE" "$PLACE"
+"""
+
+
+def test_which_disk_is_full_and_how_much_is_free(pyman: Run, layout: str, base: Path) -> None:
+    store, place = base / "said", base / "place"
+    store.mkdir()
+    place.mkdir()
+    env = {"STORE": str(store), "PLACE": str(place), "DEMO": layout}
+    done = pyman("unshare", "sh", "-c", SAID % shlex.join(command()), env=env)
+    said = [part.split("\n", 1) for part in done.stderr.split("== ")[1:]][3:]
+    assert [verb for verb, _ in said] == [*"export export cp cp save save save save volume commit commit cp cp rm".split()]
+    for verb, text in said[:13]:
+        assert "No space left on device (" in text and ("of 24 MiB are free" in text or "KiB of 1024 KiB are free" in text), (verb, text)
+        assert "hint: make room there" in text and "cannot unpack" not in text, (verb, text)
+    for verb, text in said[:9]:
+        assert f"({place}" in text or "(stdout: " in text, (verb, text)
+    for _, text in said[9:11]:
+        assert f"cannot commit container box: its new layer does not fit into the store: No space left on device ({store}: " in text
+    assert "(container box, /new: " in said[11][1]
