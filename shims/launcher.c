@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static char python[4200], program[4600];
+#include "early.h"
+
+static char python[4200], program[4600], early[80];
 
 /* lib/pythonX.Y/site-packages/pyman below the environment. */
 static int find_package(const char *root, const char *file)
@@ -48,10 +50,21 @@ int main(int argc, char **argv)
     snprintf(python, sizeof python, "%s/python3", self);
     char *bin = strrchr(self, '/');
     *bin = 0;
-    char **args = calloc((size_t)argc + 6, sizeof *args);
+    char **args = calloc((size_t)argc + 8, sizeof *args);
     int count = 0;
     args[count++] = python;
     if (find_package(self, file)) {
+        if (!strcmp(module, "pyman")) {
+            char told[64];
+            *strrchr(program, '/') = 0;
+            begin_early(argc, argv, program, told, sizeof told);
+            strcat(program, "/__main__.py");
+            if (told[0]) {
+                snprintf(early, sizeof early, "pyman=%s", told);
+                args[count++] = (char *)"-X";
+                args[count++] = early;
+            }
+        }
         args[count++] = (char *)"-SI";
         args[count++] = program;
     } else { /* an editable installation: only site knows where the package is */

@@ -1,6 +1,6 @@
 """pyman's user namespace, and a network namespace in it, made by a native program while the command loads its modules.
 
-`begin` starts shims/namespaces.c and waits for nothing; `claim` gives the descriptors. The program ends when its pipe
+`begin` starts shims/namespaces.c, where the launcher has not done so, and waits for nothing; `claim` gives the descriptors. The program ends when its pipe
 closes: a command that fails, is killed, or never needs the namespaces leaves nothing behind. CLI process.
 """
 
@@ -10,6 +10,7 @@ import os
 
 from pyman.errors import MissingProgram, RootlessError
 from pyman.linux import process
+from pyman.rootless import early
 from pyman.state import store
 
 TYPE_CHECKING = False
@@ -34,6 +35,9 @@ def begin(idmap: IdMap, join_fd: int = -1) -> Holder:
     """Start making a user namespace with `idmap` (or join that of join_fd) and a network namespace. MissingProgram."""
     path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_native", "pyman-namespaces")
     how, passed = _how(idmap, join_fd)
+    begun = early.take(how)
+    if begun:
+        return Holder(*begun)
     result_r, result_w = os.pipe()
     life_r, life_w = os.pipe()
     passed += [result_w, life_r]
@@ -54,6 +58,8 @@ def begin(idmap: IdMap, join_fd: int = -1) -> Holder:
             os.set_inheritable(fd, False)
         os.close(result_w)
         os.close(life_r)
+    if how[0] == "maps":
+        early.note(how)
     return Holder(pid, result_r, life_w)
 
 
