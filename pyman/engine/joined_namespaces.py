@@ -13,56 +13,86 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyman.rootless.idmap import IdMap
+
 _OPTIONS = ("ipc", "network", "pid", "uts", "userns", "cgroupns")
 _NS_FILE = {"network": "net", "userns": "user", "cgroupns": "cgroup"}
 
 
-def targets(opts: dict[str, Any], net_mode: str) -> tuple[dict[str, str], int, list[int], int]:
-    """For every `container:ID` mode the namespace's path; the user namespace to join; descriptors that pin both.
+class Joined:
+    """paths: of each namespace, by option. userns_fd: the user namespace that the monitors live in. pins: descriptors that keep all alive.
 
-    And one of the mount namespace of whose ipc namespace it is, or -1: /dev/shm belongs to that, but lies in its mounts only.
+    shm_owner: the mount namespace of whose ipc namespace it is, or -1: /dev/shm belongs to that, but lies in its mounts only.
+    maps: (users, groups) of a joined user namespace, as a spec has them. hosts: the options whose container lives in the host's namespace.
     """
-    joined: dict[str, str] = {}
-    mounts_fd = -1
-    pins: list[int] = []
-    userns_fd = -1
+
+    __slots__ = ("hosts", "maps", "paths", "pins", "shm_owner", "userns_fd")
+
+    def __init__(self) -> None:
+        self.paths: dict[str, str] = {}
+        self.userns_fd = self.shm_owner = -1
+        self.pins: list[int] = []
+        self.hosts: list[str] = []
+        self.maps: tuple[list[dict[str, int]], list[dict[str, int]]] = [], []
+
+
+def targets(opts: dict[str, Any], net_mode: str, idmap: IdMap) -> Joined:
+    """What the `container:ID` and `ns:PATH` modes name. StateError, UsageError."""
+    found = Joined()
     for option in _OPTIONS:
         value = net_mode if option == "network" else opts.get(option) or ""
         if option == "network" and value.startswith("ns:"):
             from pyman.engine import network_path  # with this mode only
 
             fd, owner = network_path.open_namespace(value[3:])
-            pins += [fd, owner]
-            userns_fd = _same_userns(userns_fd, owner)
-            joined[option] = f"/proc/self/fd/{fd}"
-        if not value.startswith("container:"):
-            continue
-        target = lookup(value.split(":", 1)[1])
-        target.sync()
-        if target.state["status"] not in RUNNING:
-            raise StateError(
-                f"cannot join the {option} namespace of container {target.name}",
-                f"it is not running (state: {target.state['status']})",
-                f"pyman start {target.name}",
-            )
-        pid, started = target.state["pid"], target.state["pid_start"]
-        # A descriptor keeps the namespace alive and right even if the target ends meanwhile.
-        fd = os.open(f"/proc/{pid}/ns/{_NS_FILE.get(option, option)}", os.O_RDONLY | os.O_CLOEXEC)
-        pins.append(fd)
-        if option == "ipc":
-            mounts_fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            pins.append(mounts_fd)
-        owner = userns.userns_of(target.state["monitor_pid"], target.state["monitor_start"])
-        if not process.alive(pid, started) or owner < 0:
-            raise StateError(f"cannot join the {option} namespace of container {target.name}", "it ended just now")
-        pins.append(owner)
-        userns_fd = _same_userns(userns_fd, owner)
-        if option == "userns" and os.fstat(fd).st_ino == os.fstat(owner).st_ino:
-            continue  # it has none of its own: both live in U1
-        if option == "network" and os.fstat(fd).st_ino == os.stat("/proc/self/ns/net").st_ino:
-            continue  # it lives in the host's, which nobody may join: he is there already
-        joined[option] = f"/proc/self/fd/{fd}"
-    return joined, userns_fd, pins, mounts_fd
+            found.pins += [fd, owner]
+            found.userns_fd = _same_userns(found.userns_fd, owner)
+            found.paths[option] = f"/proc/self/fd/{fd}"
+        if value.startswith("container:"):
+            _target(found, option, value.split(":", 1)[1], idmap)
+    return found
+
+
+def _target(found: Joined, option: str, name: str, idmap: IdMap) -> None:
+    target = lookup(name)
+    target.sync()
+    what = f"cannot join the {option} namespace of container {target.name}"
+    if target.state["status"] not in RUNNING:
+        raise StateError(what, f"it is not running (state: {target.state['status']})", f"pyman start {target.name}")
+    pid, started = target.state["pid"], target.state["pid_start"]
+    kind = _NS_FILE.get(option, option)
+    # A descriptor keeps the namespace alive and right even if the target ends meanwhile.
+    fd = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    found.pins.append(fd)
+    if option == "ipc":
+        found.shm_owner = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        found.pins.append(found.shm_owner)
+    maps = (_map(pid, "uid_map", idmap.uids), _map(pid, "gid_map", idmap.gids)) if option == "userns" else ([], [])
+    owner = userns.userns_of(target.state["monitor_pid"], target.state["monitor_start"])
+    if not process.alive(pid, started) or owner < 0:
+        raise StateError(what, "it ended just now")
+    found.pins.append(owner)
+    found.userns_fd = _same_userns(found.userns_fd, owner)
+    if option == "userns":
+        if os.fstat(fd).st_ino == os.fstat(owner).st_ino:
+            return  # it has none of its own: both live in U1
+        found.maps = maps
+    elif os.fstat(fd).st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino:
+        found.hosts.append(option)  # it lives in the host's, which nobody may join: he is there already
+        return
+    found.paths[option] = f"/proc/self/fd/{fd}"
+
+
+def _map(pid: int, file: str, ranges: list[tuple[int, int, int]]) -> list[dict[str, int]]:
+    """The map of a process's user namespace, relative to U1 as that of a spec; the kernel tells it relative to who reads."""
+    result = []
+    with open(f"/proc/{pid}/{file}") as lines:
+        for line in lines:
+            inside, outside, count = map(int, line.split())
+            if not userns.in_userns():
+                outside = next((first + outside - own for first, own, size in ranges if own <= outside < own + size), -1)
+            result.append({"containerID": inside, "hostID": outside, "size": count})
+    return result
 
 
 def _same_userns(one: int, other: int) -> int:

@@ -176,8 +176,8 @@ def _uses_netns(plan: Plan) -> bool:
     external runtime makes its own.
     """
     fits = plan.netns_fd >= 0 and plan.own_runtime
-    kinds = {entry["type"] for entry in plan.spec["linux"]["namespaces"] if not entry.get("path")}
-    if fits and "network" in kinds and "user" not in kinds:
+    paths = {entry["type"]: entry.get("path", "") for entry in plan.spec["linux"]["namespaces"]}
+    if fits and paths.get("network") == "" and "user" not in paths:
         return True
     plan.netns_fd = -1
     return False

@@ -192,10 +192,10 @@ def _standard(opts: dict[str, Any], table: dict[str, Any], ns: Any) -> list[dict
                 "options": ["rbind", "nosuid", "noexec", "nodev", "rprivate"],
             }
         )
-    if ns.own("network") and ns.sysfs_allowed:
+    if not ns.hosts("network"):
         result.append({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]})
     else:
-        # sysfs belongs to a network namespace: of a foreign one only the host's mount can be shown.
+        # sysfs belongs to a network namespace: of the host's only the host's mount can be shown.
         result.append(
             {
                 "destination": "/sys",

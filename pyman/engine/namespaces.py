@@ -19,14 +19,13 @@ _OCI = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroupns": "cgroup"}
 class Namespaces:
     """OCI namespace entries, nested id maps (relative to U1), and what follows from them for the mounts."""
 
-    __slots__ = ("default_user", "entries", "gid_mappings", "shares_host_pid", "shm_source", "sysfs_allowed", "uid_mappings")
+    __slots__ = ("default_user", "entries", "gid_mappings", "shares_host_pid", "shm_source", "uid_mappings")
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = [{"type": "mount"}]
         self.uid_mappings: list[dict[str, int]] = []
         self.gid_mappings: list[dict[str, int]] = []
         self.shares_host_pid = False
-        self.sysfs_allowed = True
         self.shm_source = "/dev/shm"
         self.default_user = ""
 
@@ -98,6 +97,8 @@ def _user(result: Namespaces, opts: dict[str, Any], ctx: SpecContext) -> None:
     elif name == "container":
         if ctx.joined.get("userns"):
             result.entries.append({"type": "user", "path": ctx.joined["userns"]})
+            result.uid_mappings, result.gid_mappings = ctx.joined_maps
+            ctx.uid_shift, ctx.gid_shift = _shift(result.uid_mappings), _shift(result.gid_mappings)
         return
     elif name == "auto":
         raise UsageError(

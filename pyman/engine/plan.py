@@ -87,6 +87,7 @@ class Plan:
         "idmap",
         "interactive",
         "joined",
+        "joined_maps",
         "journal",
         "life_fd",
         "locks",
@@ -137,6 +138,7 @@ class Plan:
         self.conf: dict[str, Any] = {}
         self.opts: dict[str, Any] = {}
         self.joined: dict[str, str] = {}
+        self.joined_maps: tuple[list[dict[str, int]], list[dict[str, int]]] = [], []  # of a joined user namespace
         self.journal: list[str] = []  # NAME=VALUE, see engine/journal.py
         self.locks: list[Lock] = []  # held by C until it becomes the monitor
         self.net: NetSetup | None = None

@@ -40,6 +40,7 @@ class SpecContext:
         "idmap",
         "image_hosts",
         "joined",
+        "joined_maps",
         "made",
         "name",
         "network_mode",
@@ -59,6 +60,7 @@ class SpecContext:
         self.idmap: Any = None
         self.env: dict[str, str] = {}
         self.joined: dict[str, str] = {}
+        self.joined_maps: tuple[list[dict[str, int]], list[dict[str, int]]] = [], []
         self.volumes: Callable[..., str] = lambda *_args, **_kw: ""
         self.id = self.name = self.hostname = self.rootfs = self.run_dir = self.network_mode = ""
         self.hosts_path = self.resolv_path = self.hostname_path = ""

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyman.engine.joined_namespaces import Joined
+
 FILES = ("hosts", "resolv.conf", "hostname", ".containerenv")  # made for each run, in its runtime directory
 JOINABLE = ("ipc", "pid", "uts", "userns", "cgroupns")  # options that may name another container
 
@@ -43,9 +45,7 @@ def make(container: Container) -> plans.Plan:
     if plan.network_mode.startswith(("container:", "ns:")) or any(str(opts.get(key)).startswith("container:") for key in JOINABLE):
         from pyman.engine import joined_namespaces  # those of others only
 
-        plan.joined, plan.userns_fd, plan.pins, plan.shm_owner = joined_namespaces.targets(opts, plan.network_mode)
-        if plan.network_mode.startswith("container:") and "network" not in plan.joined:
-            plan.network_mode = "host"
+        _join(plan, joined_namespaces.targets(opts, plan.network_mode, plan.idmap))
     published = plans.published(opts, config["image_config"])
     if published and plan.network_mode.split(":")[0] in plans.WITH_PORTS:
         from pyman.network import ports  # with ports only
@@ -83,6 +83,17 @@ def make(container: Container) -> plans.Plan:
     return plan
 
 
+def _join(plan: plans.Plan, found: Joined) -> None:
+    plan.joined, plan.userns_fd, plan.pins, plan.shm_owner = found.paths, found.userns_fd, found.pins, found.shm_owner
+    plan.joined_maps = found.maps
+    for option in found.hosts:
+        plan.opts[option] = "host"
+    if "network" in found.hosts:
+        plan.network_mode = "host"
+    if "ipc" in found.hosts:
+        plan.shm_owner = -1
+
+
 def _context(plan: plans.Plan) -> specgen.SpecContext:
     """What the spec is built from beside options and image."""
     container = plan.container
@@ -91,7 +102,7 @@ def _context(plan: plans.Plan) -> specgen.SpecContext:
     ctx.hostname = plan.opts.get("hostname") or (os.uname().nodename if plan.network_mode == "host" else container.id[:12])
     ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, plan.conf, plan.idmap
     ctx.env = dict(os.environ)
-    ctx.network_mode, ctx.joined = plan.network_mode, plan.joined
+    ctx.network_mode, ctx.joined, ctx.joined_maps = plan.network_mode, plan.joined, plan.joined_maps
     ctx.hosts_path = os.path.join(container.run_dir, "hosts")
     ctx.resolv_path = os.path.join(container.run_dir, "resolv.conf")
     ctx.hostname_path = os.path.join(container.run_dir, "hostname")

@@ -70,27 +70,31 @@ def syncfs(path: str) -> None:
 _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 430, 431, 432
 
 
-def mount_overlay(target: str, lowers: list[str], writable: list[tuple[str, str]], volatile: bool) -> None:
-    """An overlay of any number of layers (top first) by fsopen(2): `lowerdir+` (Linux 6.5) has no page limit."""
-    fs_fd = libc.libc.syscall(ctypes.c_long(_NR_FSOPEN), ctypes.c_char_p(b"overlay"), ctypes.c_uint(1))
+def detached(kind: str, settings: list[tuple[str, str | None]], attributes: int = 0) -> int:
+    """A descriptor of a new file system that is mounted nowhere yet (fsopen(2), Linux 5.2); attributes: MOUNT_ATTR_*. OSError."""
+    fs_fd = libc.libc.syscall(ctypes.c_long(_NR_FSOPEN), ctypes.c_char_p(kind.encode()), ctypes.c_uint(1))
     if fs_fd < 0:
-        libc.raise_errno("fsopen", target)
+        libc.raise_errno("fsopen", kind)
     try:
-        _fsconfig(fs_fd, 0, "userxattr", None)
-        for lower in lowers:
-            _fsconfig(fs_fd, 1, "lowerdir+", lower)
-        for key, value in writable:
-            _fsconfig(fs_fd, 1, key, value)
-        if volatile and writable:
-            _fsconfig(fs_fd, 0, "volatile", None)
+        for key, value in settings:
+            _fsconfig(fs_fd, 0 if value is None else 1, key, value)
         _fsconfig(fs_fd, 6, None, None)
-        mount_fd = libc.libc.syscall(ctypes.c_long(_NR_FSMOUNT), ctypes.c_int(fs_fd), ctypes.c_uint(1), ctypes.c_uint(0))
+        mount_fd = libc.libc.syscall(ctypes.c_long(_NR_FSMOUNT), ctypes.c_int(fs_fd), ctypes.c_uint(1), ctypes.c_uint(attributes))
         if mount_fd < 0:
-            libc.raise_errno("fsmount", target)
-        libc.move_mount(mount_fd, libc.AT_FDCWD, "", target, libc.MOVE_MOUNT_F_EMPTY_PATH)
-        os.close(mount_fd)
+            libc.raise_errno("fsmount", kind)
+        return int(mount_fd)
     finally:
         os.close(fs_fd)
+
+
+def mount_overlay(target: str, lowers: list[str], writable: list[tuple[str, str]], volatile: bool) -> None:
+    """An overlay of any number of layers (top first) by fsopen(2): `lowerdir+` (Linux 6.5) has no page limit."""
+    settings: list[tuple[str, str | None]] = [("userxattr", None), *(("lowerdir+", lower) for lower in lowers), *writable]
+    if volatile and writable:
+        settings.append(("volatile", None))
+    fd = detached("overlay", settings)
+    libc.move_mount(fd, libc.AT_FDCWD, "", target, libc.MOVE_MOUNT_F_EMPTY_PATH)
+    os.close(fd)
 
 
 def _fsconfig(fs_fd: int, command: int, key: str | None, value: str | None) -> None:

@@ -70,18 +70,19 @@ def begin(
         spec["root"]["path"] = os.path.join(bundle, root)
     bpf = syscall_filter(spec) if bpf is None else bpf
     flags, pid_ns, user_ns, join, premade = _sort(spec["linux"]["namespaces"], netns_fd)
+    joins_others = len(join) > int(premade) or user_ns >= 0
+    if flags & libc.CLONE_NEWUSER and (joins_others or pid_ns >= 0):
+        from pyman.runtime import rootfs_more  # such containers only
+
+        # Made ahead: to have its ids mapped init would have to be open to who sees it, and some would see it.
+        user_ns = rootfs_more.user_namespace(spec["linux"].get("uidMappings") or [], spec["linux"].get("gidMappings") or [])
+        flags, joins_others = flags & ~libc.CLONE_NEWUSER, True
     new_user = bool(flags & libc.CLONE_NEWUSER)
-    made_here = -1
-    if pid_ns >= 0 and user_ns < 0 and flags & libc.CLONE_NEWNET and not new_user:
-        # Init joins another container's processes, so nobody may look into its /proc entry, the caller neither.
-        made_here = _make_netns()
-        join.append(os.dup(made_here))
-        flags, premade = flags & ~libc.CLONE_NEWNET, True
     ours, theirs = channels.pair()
-    init = Init(spec, theirs, stdio, join, new_user, bpf, preserve)
+    init = Init(spec, theirs, stdio, join, new_user or user_ns >= 0, bpf, preserve)
     init.die_with_parent = die_with_parent
-    init.joins_others = len(join) > int(premade) or user_ns >= 0
-    init.held = new_user or init.joins_others or extras is not None
+    init.joins_others = joins_others
+    init.held = new_user or joins_others or extras is not None
     more: tuple[int, ...] = ()
     if extras is not None:
         init.extras = extras
@@ -95,18 +96,18 @@ def begin(
     if cgroup and flags & libc.CLONE_NEWCGROUP:
         # A cgroup namespace begins where its maker is, which at the clone would still be the caller's group.
         init.late_cgroupns, flags = True, flags & ~libc.CLONE_NEWCGROUP
-    if new_user:  # sources that the caller opened for it
+    if init.other_user:  # sources that the caller opened for it
         more += tuple(entry["tree_fd"] for entry in spec.get("mounts") or [] if "tree_fd" in entry)
     keep = (theirs.fileno(), *(fd for fd in (init.gate_fd, init.outcome_fd) if fd >= 0), *stdio, *join, *preserve, *more)
     try:
-        pid = _born(flags, init, keep, user_ns, pid_ns, cgroup_fd)
+        pid, netns = _born(flags, init, keep, user_ns, pid_ns, cgroup_fd)
     finally:
         for fd in (cgroup_fd, user_ns, pid_ns):
             if fd >= 0:
                 os.close(fd)
     theirs.close()
     created = Created(pid, ours, bool(spec["process"].get("terminal")))
-    created.netns_fd = made_here
+    created.netns_fd = netns
     _set_up(created, init, flags)
     return created
 
@@ -118,10 +119,10 @@ def _set_up(created: Created, init: Init, flags: int) -> None:
             os.close(fd)
     if init.extras is not None:
         init.extras.parent_close()
-    if flags & libc.CLONE_NEWNET:
+    if flags & libc.CLONE_NEWNET and created.netns_fd < 0:
         # While init is held it is dumpable: later nobody may look into its /proc entry.
         created.netns_fd = os.open(f"/proc/{created.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    if init.new_user:
+    if flags & libc.CLONE_NEWUSER:
         from pyman.runtime import id_maps  # containers with a user namespace of their own only
 
         id_maps.write(created.pid, init.spec["linux"])
@@ -129,14 +130,14 @@ def _set_up(created: Created, init: Init, flags: int) -> None:
     _let_go(created, init)
 
 
-def _born(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int, cgroup_fd: int) -> int:
-    """Init's pid. RuntimeFailure."""
+def _born(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int, cgroup_fd: int) -> tuple[int, int]:
+    """Init's pid; its new network namespace, or -1. RuntimeFailure."""
     try:
         try:
-            pid = _clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
+            found = _clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
             if init.extras is not None:
                 init.extras.born_in_cgroup = cgroup_fd >= 0
-            return pid
+            return found
         except OSError:
             if cgroup_fd < 0 or init.extras is None:
                 raise
@@ -210,59 +211,12 @@ def _refused(err: OSError) -> RuntimeFailure:
     )
 
 
-def _make_netns() -> int:
-    """A descriptor of a new network namespace. A child makes it: the caller could not come back from there."""
-    made_r, made_w = os.pipe()
-    hold_r, hold_w = os.pipe()
-
-    def child() -> int:
-        libc.unshare(libc.CLONE_NEWNET)
-        os.write(made_w, b"1")
-        os.read(hold_r, 1)
-        return 0
-
-    pid = process.fork(child, "pyman:[netns]", (made_w, hold_r))
-    os.close(made_w)
-    os.close(hold_r)
-    try:
-        if not os.read(made_r, 1):
-            raise RuntimeFailure("cannot create the container's namespaces", "no network namespace can be made", stage="namespaces")
-        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(made_r)
-        os.close(hold_w)
-        process.wait(pid)
-
-
-def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int, cgroup_fd: int) -> int:
+def _clone(flags: int, init: Init, keep: tuple[int, ...], user_ns: int, pid_ns: int, cgroup_fd: int) -> tuple[int, int]:
     if user_ns < 0 and pid_ns < 0:
-        return process.clone(flags, init.main, "pyman:[init]", keep, cgroup_fd)
-    # setns(pid) changes where the caller's next children live, for good: an intermediate process does it, and its
-    # child is made with CLONE_PARENT, so that it is ours.
-    read_end, write_end = os.pipe()
+        return process.clone(flags, init.main, "pyman:[init]", keep, cgroup_fd), -1
+    from pyman.runtime import joining  # such containers only
 
-    def intermediate() -> int:
-        if not init.new_user:
-            libc.prctl(libc.PR_SET_DUMPABLE, 0)
-        if user_ns >= 0:
-            libc.setns(user_ns, libc.CLONE_NEWUSER)
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-            libc.prctl(libc.PR_SET_DUMPABLE, 0)  # the change of ids may have set it
-        if pid_ns >= 0:
-            libc.setns(pid_ns, libc.CLONE_NEWPID)
-        pid = process.clone(flags | libc.CLONE_PARENT, init.main, "pyman:[init]", keep, cgroup_fd)
-        os.write(write_end, b"%d" % pid)
-        return 0
-
-    helper = process.fork(intermediate, "pyman:[join]", (*keep, *(fd for fd in (user_ns, pid_ns, cgroup_fd) if fd >= 0), write_end))
-    os.close(write_end)
-    text = os.read(read_end, 32)
-    os.close(read_end)
-    process.wait(helper)
-    if not text:
-        raise OSError(1, "cannot join the user or pid namespace")
-    return int(text)
+    return joining.clone(flags, init, keep, user_ns, pid_ns, cgroup_fd)
 
 
 def wait_created(created: Created) -> None:

@@ -34,7 +34,7 @@ class Init(program.Program):
         "join",
         "joins_others",
         "late_cgroupns",
-        "new_user",
+        "other_user",
         "outcome_fd",
         "preserve",
         "root",
@@ -50,7 +50,7 @@ class Init(program.Program):
         channel: Channel,
         stdio: tuple[int, int, int],
         join: list[int],
-        new_user: bool,
+        other_user: bool,
         bpf: bytes,
         preserve: tuple[int, ...],
     ) -> None:
@@ -58,7 +58,7 @@ class Init(program.Program):
         self.spec = spec
         self.stdio = stdio
         self.join = join
-        self.new_user = new_user
+        self.other_user = other_user  # not the caller's: new, or joined
         self.preserve = preserve
         self.gate_fd = self.outcome_fd = -1  # see runtime/start.py
         self.steps: list[plan.Step] = []
@@ -102,9 +102,6 @@ class Init(program.Program):
         rehearsed = plan_program.rehearsal(program_steps) if self.outcome_fd >= 0 else None
         self.steps = plan.container(self.spec, self.gate_fd >= 0, rehearsed) + program_steps
 
-    def _created(self, kind: str) -> bool:
-        return any(ns["type"] == kind and not ns.get("path") for ns in self.spec["linux"]["namespaces"])
-
     def _enter_namespaces(self) -> None:
         self.stage = "userns"
         if self.held:
@@ -113,7 +110,7 @@ class Init(program.Program):
                 self.extras.state["pid"] = message["pid"]
         program.set_oom_score(self.spec["process"])
         self.stage = "join"
-        if self.joins_others and not self.new_user:
+        if self.joins_others:
             # Before another container's processes can see this one: its memory and descriptors must not be theirs to open.
             libc.prctl(libc.PR_SET_DUMPABLE, 0)
         for fd in self.join:
@@ -123,7 +120,7 @@ class Init(program.Program):
                 what = f"cannot join the namespace {os.readlink(f'/proc/self/fd/{fd}')}"
                 raise RuntimeFailure(what, err.strerror or str(err), stage="join", errno=err.errno or 0) from err
             os.close(fd)
-        if self.new_user:
+        if self.other_user:
             try:
                 if not self.spec["process"].get("keepGroups"):
                     os.setgroups([])
@@ -135,6 +132,8 @@ class Init(program.Program):
                 os.setresgid(0, 0, 0)
             if any(entry["containerID"] == 0 for entry in linux.get("uidMappings") or [{"containerID": 0}]):
                 os.setresuid(0, 0, 0)
+            if self.joins_others:
+                libc.prctl(libc.PR_SET_DUMPABLE, 0)  # the change of ids may have set it
         if self.late_cgroupns:
             self.stage = "namespaces"
             libc.unshare(libc.CLONE_NEWCGROUP)
@@ -142,7 +141,7 @@ class Init(program.Program):
             self.stage = "namespaces"
             self.extras.enter(self.joins_others)
         self.stage = "loopback"
-        if self._created("network"):
+        if any(ns["type"] == "network" and not ns.get("path") for ns in self.spec["linux"]["namespaces"]):
             _loopback_up()
 
     def do_session(self) -> None:

@@ -91,7 +91,10 @@ def _new(root: Root, item: dict[str, Any]) -> None:
         data = data + _mode_below(root, target)
     fd = root.make_dirs(target, strict)
     copy = os.open(proc_path(fd), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if item["copy_up"] else -1
-    if item["how"] == "cgroup":
+    if "made" in item:  # by who has the rights, see runtime/joining.py
+        libc.move_mount(item["made"], fd)
+        os.close(item["made"])
+    elif item["how"] == "cgroup":
         _mount_cgroup(root, target, fd, item["flags"], data)
     else:
         _mount_type(kind, item["source"] or kind, fd, item["flags"], data)

@@ -25,7 +25,7 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
     namespace may not reach what only the caller's user can. RuntimeFailure.
     """
     found = []
-    new_user = any(entry["type"] == "user" and not entry.get("path") for entry in spec["linux"]["namespaces"])
+    other_user = any(entry["type"] == "user" for entry in spec["linux"]["namespaces"])
     label_mounts(spec)
     for entry in spec["mounts"]:
         options = entry.get("options") or []
@@ -34,7 +34,7 @@ def prepare_mounts(spec: dict[str, Any]) -> list[int]:
             continue
         idmap = next((option for option in options if option.partition("=")[0] in ("idmap", "ridmap")), "")
         bind = (entry.get("type") or "bind") == "bind" or "bind" in options or "rbind" in options
-        if not bind or not (idmap or entry.get("uidMappings") or "src-nofollow" in options or new_user):
+        if not bind or "tree_fd" in entry or not (idmap or entry.get("uidMappings") or "src-nofollow" in options or other_user):
             continue
         maps = mappings(entry, idmap, spec["linux"]) if idmap or entry.get("uidMappings") else None
         flags = libc.OPEN_TREE_CLONE
@@ -68,8 +68,8 @@ def label_mounts(spec: dict[str, Any]) -> None:
 
 
 def leaves_out_caller(linux: dict[str, Any]) -> bool:
-    """Whether the spec makes a user namespace that the caller's own id is not in: its root may not go where only the caller may."""
-    if not any(entry["type"] == "user" and not entry.get("path") for entry in linux["namespaces"]):
+    """Whether the spec's user namespace (a joined one: if its maps are told) leaves the caller's own id out: its root may not go where he may."""
+    if not any(entry["type"] == "user" and (not entry.get("path") or linux.get("uidMappings")) for entry in linux["namespaces"]):
         return False
     own = os.geteuid()
     return not any(entry["hostID"] <= own < entry["hostID"] + entry["size"] for entry in linux.get("uidMappings") or [])

@@ -184,8 +184,8 @@ while True:
     for _ in range(15):
         assert run(own_python, base, "exec", "watcher", "/usr/bin/true").returncode == 0
     # A second container in the same process namespace comes the same way.
-    for _ in range(5):
-        joined = run(own_python, base, "run", "--rm", "--pid", "container:watcher", *common, "/usr/bin/true")
+    for option in ((), ("--userns", "keep-id"), ()) * 3:
+        joined = run(own_python, base, "run", "--rm", "--pid", "container:watcher", *option, *common, "/usr/bin/true")
         assert joined.returncode == 0, joined.stderr
     shown = pyman("logs", "watcher")
     assert "OPENED" not in shown.stdout and shown.stderr == "", shown
