@@ -75,7 +75,7 @@ def attach_container(
 
     def forward(signum: int) -> None:
         try:
-            kill.send(container, signum)
+            kill.pass_on(container, signum)
         except NoSuchContainer:
             pass  # its end comes next: another command has removed it
 

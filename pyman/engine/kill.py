@@ -6,9 +6,10 @@ import os
 
 from pyman import errors, paths
 from pyman.engine import restart_policy
-from pyman.engine.container import Container
+from pyman.engine.container import RUNNING, Container
 from pyman.errors import StateError, StorageError, UsageError
 from pyman.linux import process
+from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,25 +42,57 @@ def parse_signal(text: str) -> int:
 
 
 def kill_container(container: Container, signum: int) -> None:
-    """Send signal `signum` to the container's init. StateError if it does not run."""
+    """Send signal `signum` to the container's init. StateError if it does not run.
+
+    Whatever signal it is, the user has the container in hand from now on: as with Podman no restart policy acts before the next start.
+    """
     with container:
-        # A signal such as HUP asks for something else: the policy goes on.
-        ends = signum in _ENDING or signum == _stop_signal(container)
-        if ends:
+        if _ends(container, signum):
             restart_policy.note_wish(container)
             if restart_policy.cancel(container):
                 restart_policy.note_cancel(container, "kill")
                 return
         container.require_running("send a signal to")
-        # Noted before: the container's end, which the monitor notes, comes after its cause.
-        who = caller()
-        container.event("kill", Signal=signum, By=who, Command=errors.command)
-        if send(container, signum) and ends:
-            note(container, "kill", who, {"Signal": signum})
-            try:
-                container.save()
-            except StorageError:
-                pass  # a full disk: the signal was sent, and the log of events says so
+        _send_noted(container, signum)
+
+
+def pass_on(container: Container, signum: int) -> None:
+    """The same for a signal that a command attached to the container has got; it waits for nobody who is at work on that. StateError."""
+    lock = Lock(container.dir)
+    try:
+        if not lock.try_acquire():
+            restart_policy.note_wish(container)
+            send(container, signum)
+            return
+        container._lock, container._state = lock, None
+        if container.state["status"] in RUNNING:
+            _send_noted(container, signum)
+    except (StorageError, FileNotFoundError):
+        send(container, signum)  # nothing can be noted, and the signal comes first
+    finally:
+        container.unlock()
+
+
+def _ends(container: Container, signum: int) -> bool:
+    """Whether a signal asks for the end, and not for something else as HUP does."""
+    if signum in _ENDING:
+        return True
+    from pyman.engine import stop  # for other signals only
+
+    return signum == stop.stop_signal(container)
+
+
+def _send_noted(container: Container, signum: int) -> None:
+    # Noted before: the container's end, which the monitor notes, comes after its cause.
+    restart_policy.note_wish(container)
+    who = caller()
+    container.event("kill", Signal=signum, By=who, Command=errors.command)
+    if send(container, signum) and (_ends(container, signum) or not container.state.get("stopped_by")):
+        note(container, "kill", who, {"Signal": signum})
+        try:
+            container.save()
+        except StorageError:
+            pass  # a full disk: the signal was sent, and the log of events says so
 
 
 def note(container: Container, how: str, who: str, facts: dict[str, Any] | None = None) -> None:
@@ -83,12 +116,6 @@ def caller() -> str:
     except OSError:
         name = "?"
     return f"uid {paths.caller()[0]}, from {name} (pid {parent})"
-
-
-def _stop_signal(container: Container) -> int:
-    from pyman.engine import stop
-
-    return stop.stop_signal(container)
 
 
 def send(container: Container, signum: int) -> bool:

@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import time
 from concurrent import futures
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, until
+from tests.conftest import Run, command, environment, until
 
 FAIL = ("sh", "-c", "echo run; exit 3")
 MONITOR_STAGES = ("monitor:ended", "monitor:recorded", "monitor:again")
@@ -248,15 +249,29 @@ def test_every_stage_of_the_monitor_is_in_its_code() -> None:
         assert source.count(f'reach("{stage}")') == 1, stage
 
 
-def test_a_signal_that_asks_for_something_else(pyman: Run, image: str) -> None:
+@pytest.mark.parametrize("attached", [False, True])
+@pytest.mark.parametrize("policy", ["always", "on-failure"])
+def test_who_was_sent_a_signal_is_not_started_again(pyman: Run, image: str, base: Path, policy: str, attached: bool) -> None:
+    """As with Podman: by kill, or to a command that is attached; whatever signal it was. After the next start the policy counts again."""
     script = "trap 'exit 7' HUP; echo run; while :; do sleep 0.02; done"
-    pyman("run", "-d", "--name", "r", "--network", "none", "--restart", "always", image, "sh", "-c", script)
-    until(lambda: lines(pyman, "r") == 1)
-    pyman("kill", "-s", "HUP", "r")
-    until(lambda: lines(pyman, "r") == 2)
-    pyman("kill", "r")
+    line = ("run", "--name", "r", "--network", "none", "--restart", policy, image, "sh", "-c", script)
+    if attached:
+        with subprocess.Popen([*command(), *line], env=environment(base), stdout=subprocess.PIPE, text=True) as shown:
+            assert shown.stdout and shown.stdout.readline() == "run\n"
+            shown.send_signal(signal.SIGHUP)
+        assert shown.returncode == 7
+    else:
+        pyman("run", "-d", *line[1:])
+        until(lambda: lines(pyman, "r") == 1)
+        pyman("kill", "-s", "HUP", "r")
     until(lambda: field(pyman, "r", "{{.State.Status}} {{.State.Restarting}}") == "exited false")
-    assert field(pyman, "r", "{{.RestartCount}}") == "1"
+    assert field(pyman, "r", "{{.State.ExitCode}} {{.State.StoppedByUser}} {{.RestartCount}}") == "7 true 0"
+    pyman("start", "r")
+    until(lambda: lines(pyman, "r") == 2)
+    os.kill(int(field(pyman, "r", "{{.State.Pid}}")), signal.SIGHUP)
+    until(lambda: lines(pyman, "r") == 3)
+    assert field(pyman, "r", "{{.State.StoppedByUser}} {{.RestartCount}}") == "false 1"
+    pyman("rm", "-f", "-t", "0", "r")
 
 
 def test_wait_sees_the_first_end(pyman: Run, image: str) -> None:
