@@ -7,9 +7,9 @@ start time, and the monitor's exit record before anything else.
 from __future__ import annotations
 
 import os
-import time
 
 from pyman import paths
+from pyman.engine import run_end
 from pyman.engine.record_kinds import CONFIG_KINDS, EXIT_KINDS, STATE_KINDS
 from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError
 from pyman.linux import process
@@ -24,8 +24,6 @@ RUNNING = ("running", "paused", "initialized")  # there are processes; only in t
 REMOVED = ".removed"  # config.json gets this at its end when its container is being removed
 looked_up: dict[str, Container] = {}  # what this command was asked for, by name: cli/gone.py
 revives = False  # whether `sync` may start again what has lost its monitor: set for commands that look or start (cli/dispatch.py)
-LOST = "the monitor was killed; the exit code is not known"  # the note of such an end
-END_FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost", "asked")
 
 
 def _event_settings() -> dict[str, Any]:
@@ -162,7 +160,7 @@ class Container:
             return False  # init has ended, the monitor is still reading its last output
         if record is None:
             record = self.exit_record()  # written between the first look and the monitor's end
-        finished(state, record, same_boot)
+        run_end.note(state, record, same_boot)
         if record is None and same_boot:
             from pyman.engine import restart_policy  # after such an end only
 
@@ -241,32 +239,6 @@ class Container:
                 f"it is not running (state: {self.state['status']})",
                 f"pyman start {self.name}",
             )
-
-
-def finished(state: dict[str, Any], record: dict[str, Any] | None, same_boot: bool) -> None:
-    """Note the end of a run in `state`, from the exit record, or without one if the monitor was lost."""
-    state["status"] = "exited"
-    # A record with a time to wait: the monitor lives on, to start the container again (engine/restart_policy.py).
-    again = bool(record) and record.get("restart_ms") is not None  # type: ignore[union-attr]
-    state["waiter_pid"], state["waiter_start"] = (state["monitor_pid"], state["monitor_start"]) if again else (0, 0)
-    state["pid"] = state["pid_start"] = state["monitor_pid"] = state["monitor_start"] = 0
-    if record:
-        state["exit_code"] = record.get("exit_code", 255)
-        state["finished"] = record.get("time", state.get("started", 0.0))
-        state["oom_killed"] = bool(record.get("oom"))
-        state["restart_ms"] = record.get("restart_ms")
-        # Only what is out of the ordinary: ps reads these files by the hundred.
-        state["end"] = {key: record[key] for key in END_FACTS if record.get(key)}
-    else:
-        # Nobody saw it end: killed from the host together with its monitor, or by a reboot.
-        state["exit_code"] = 137
-        state["end"] = {}
-        state["restart_ms"] = None
-        # The latest that it can have been: now, or when the machine came up again.
-        state["finished"] = (
-            time.time() if same_boot else max(state.get("started", 0.0), time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
-        )
-        state["note"] = LOST if same_boot else "the machine was restarted"
 
 
 def _is_id(text: str) -> bool:

@@ -10,8 +10,8 @@ import os
 import stat
 
 from pyman import errors, paths
-from pyman.engine import container_records
-from pyman.engine.container import REMOVED, Container, all_ids, containers_dir, finished, names_dir
+from pyman.engine import container_records, run_end
+from pyman.engine.container import REMOVED, Container, all_ids, containers_dir, names_dir
 from pyman.engine.record_kinds import CONFIG_KINDS, STATE_KINDS
 from pyman.errors import NoSuchContainer, PymanError, StorageError
 from pyman.linux import process
@@ -159,7 +159,7 @@ def rebuilt(container: Container, damage: StorageError) -> dict[str, Any]:
         except StorageError:
             state["cgroup"] = ""
     elif started:
-        finished(state, container.exit_record(), True)
+        run_end.note(state, container.exit_record(), True)
         state["started"] = state["started"] or state["finished"]
     state["note"] = f"its state was damaged and made again from what else there was ({damage.why})"
     return state

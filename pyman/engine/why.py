@@ -6,8 +6,8 @@ import os
 
 from pyman import paths
 from pyman.engine import container as containers
-from pyman.engine import container_list, logopts, restart_policy, why_causes
-from pyman.engine.container import END_FACTS, LOST, Container
+from pyman.engine import container_list, logopts, restart_policy, run_end, why_causes
+from pyman.engine.container import Container
 from pyman.errors import NoSuchContainer, PymanError
 from pyman.monitor import logs as reader
 from pyman.state import eventlog, events, store
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
     Run = dict[str, Any]
 
-_FACTS = END_FACTS[1:-1]
+_FACTS = run_end.FACTS[1:-1]
 _SIGSYS = 31
 _TOGETHER = 5.0  # seconds between what two monitors note of the same moment, at most
 _TAIL = 20  # lines of the log that are looked at
@@ -256,7 +256,7 @@ def _from_events(mine: list[Event]) -> list[Run]:
             asked.append({**event, "At": _seconds(event)})
         elif event["Status"] == "died" or (event["Status"] == "remove" and started):
             if event["Status"] == "remove":
-                event = {**event, "ContainerExitCode": 137, "Cause": LOST}
+                event = {**event, "ContainerExitCode": 137, "Cause": run_end.LOST}
             runs.append(
                 {
                     "started": started or _seconds(event),

@@ -1,6 +1,6 @@
 """Why a run ended: one sentence, its proof and what to do, from the facts kept of it. Pure. CLI process.
 
-A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (container.END_FACTS), asked (the
+A run: started, finished (seconds since 1970), exit_code, signal, oom, facts (run_end.FACTS), asked (the
 events of its time that tell of a wish to end it, oldest first), stopped_by, stopped_who, stopped_with (the words of the command), stopped_facts (Signal, Timeout, Deaf, At), note, timeout (--timeout, 0: none),
 init (--init; None: not known), silent (there is no log to look at), tail (its last lines, if the log is there), room (bytes free in the store, -1: not known), denied (the system calls that the kernel's
 log tells of; None: it may not be read), host (the container whose pid namespace it shared, and that ended with it).

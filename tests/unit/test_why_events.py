@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyman.engine import why
-from pyman.engine.container import LOST
+from pyman.engine.run_end import LOST
 
 
 def event(status: str, second: int, **facts: Any) -> dict[str, Any]:
