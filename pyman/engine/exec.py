@@ -8,7 +8,7 @@ from pyman import exitcodes, stages
 from pyman.engine import caps, cgroups, exec_sessions, spec_record, users
 from pyman.engine import env as environment
 from pyman.engine.container import Container
-from pyman.errors import PymanError, StateError
+from pyman.errors import CannotInvoke, PymanError, StateError
 from pyman.rootless import idmap, userns
 from pyman.runtime import exec as runtime_exec
 
@@ -39,6 +39,17 @@ def exec_container(container: Container, command: list[str], opts: dict[str, Any
 
     watched: this process becomes the one that awaits the command's end and records it. Afterwards this process is uid 0 of the container's user namespace (its own namespaces otherwise unchanged).
     """
+    try:
+        return _begin(container, command, opts, watched)
+    except PymanError as err:
+        from pyman.engine import lost_root  # after a failure only
+
+        if container.state["status"] == "running" and lost_root.found(container):
+            raise lost_root.error(container, "execute a command in", CannotInvoke) from err
+        raise
+
+
+def _begin(container: Container, command: list[str], opts: dict[str, Any], watched: bool) -> ExecPipes:
     container._state = None
     container.sync()
     container.require_running("execute a command in")

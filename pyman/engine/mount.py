@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyman.engine import launch, root_access
+from pyman.engine import launch, lost_root, root_access
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.container_list import list_containers
 from pyman.errors import StateError, UsageError
@@ -80,6 +80,8 @@ def _take_root(container: Container, path: str) -> None:
         passing.send(theirs, tree)
         return 0
 
+    if lost_root.found(container):
+        raise lost_root.error(container, "mount")
     pid = process.fork(body, "pyman:[mount]", (theirs.fileno(),))
     theirs.close()
     data, tree = passing.receive(ours)

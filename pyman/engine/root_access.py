@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import launch, spec_record, specgen, users
+from pyman.engine import launch, lost_root, spec_record, specgen, users
 from pyman.engine import plan as plans
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.container_list import list_containers
@@ -66,6 +66,9 @@ def open_running(container: Container) -> int:
     if not process.alive(state["pid"], state["pid_start"]):
         os.close(fd)
         raise StateError(f"cannot reach the files of container {container.name}", "it ended just now", "try again")
+    if lost_root.found(container):
+        os.close(fd)
+        raise lost_root.error(container, "reach the files of")
     return fd
 
 

@@ -6,7 +6,7 @@ import os
 
 from pyman import paths
 from pyman.engine import container as containers
-from pyman.engine import container_list, logopts, restart_policy, run_end, why_causes
+from pyman.engine import container_list, logopts, lost_root, restart_policy, run_end, why_causes
 from pyman.engine.container import Container
 from pyman.errors import NoSuchContainer, PymanError
 from pyman.monitor import logs as reader
@@ -78,7 +78,11 @@ def _existing(container: Container) -> dict[str, Any]:
     text = sentence.get(state["status"], f"is {state['status']}")
     restarts, who = state.get("restarts", 0), "restart policy" if state.get("restart_policy", "no") != "no" else "health check"
     proof = [f"it was started again {restarts} time{'s' if restarts != 1 else ''}, as its {who} asks"] if restarts else []
-    return {**head, **_nothing(state["status"], text, state["started"]), "Proof": proof, "Runs": told}
+    advice = ""
+    if state["status"] == "running" and lost_root.found(container):
+        proof.append(lost_root.WHY)
+        advice = lost_root.hint(container)
+    return {**head, **_nothing(state["status"], text, state["started"]), "Proof": proof, "Hint": advice, "Runs": told}
 
 
 def _nothing(kind: str, sentence: str, started: float) -> dict[str, Any]:

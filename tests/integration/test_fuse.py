@@ -73,6 +73,33 @@ def test_a_killed_command(box: str, base: Path) -> None:
     until(lambda: not daemons(base), "a daemon is left by a killed command")
 
 
+def test_a_daemon_that_was_killed(pyman: Run, image: str, base: Path, tmp_path: Path) -> None:
+    """What needs the root says why it cannot be had, and what to do; the container's files are kept."""
+    assert not daemons(base)
+    pyman(*FUSE, "run", "-d", "--name", "up", "--network", "none", image, "sh", "-c", "echo own >/own; sleep 600")
+    until(lambda: "own" in pyman("exec", "up", "ls", "/").stdout)
+    os.kill(daemons(base)[0], signal.SIGKILL)
+    until(lambda: not daemons(base))
+    inner = " ".join(command())
+    commands = [
+        ["exec", "up", "echo"],
+        ["exec", "up", "/bin/echo"],
+        ["exec", "-w", "/usr", "up", "echo"],
+        ["exec", "-u", "root", "up", "echo"],
+    ]
+    commands += [["exec", "-d", "up", "echo"], ["exec", "-t", "up", "echo"], ["cp", "up:/own", "-"], ["cp", "/etc/hostname", "up:/"]]
+    for words in [*commands, ["unshare", "sh", "-c", f"{inner} mount up"]]:
+        said = pyman(*words, rc=126 if words[0] == "exec" and "-d" not in words else 125).stderr
+        assert "the daemon of its root file system (fuse-overlayfs) has ended" in said and "pyman restart up" in said, (words, said)
+    assert "(fuse-overlayfs) has ended" in pyman("why", "up").stdout and "pyman restart up" in pyman("why", "up").stdout
+    pyman("export", "-o", str(tmp_path / "tar"), "up")  # needs no mount of the container's
+    pyman("restart", "-t", "0", "up")
+    assert pyman("exec", "up", "cat", "/own").stdout == "own\n" and "has ended" not in pyman("why", "up").stdout
+    assert "no such program" in pyman("exec", "up", "nosuch", rc=127).stderr
+    pyman("rm", "-f", "-t", "0", "up")
+    until(lambda: not daemons(base))
+
+
 def test_a_running_container(pyman: Run, image: str, base: Path) -> None:
     pyman(*FUSE, "run", "-d", "--name", "up", "--network", "none", image, "sh", "-c", "echo own >/own; sleep 600")
     until(lambda: "own" in pyman("exec", "up", "ls", "/").stdout)
