@@ -57,15 +57,10 @@ static void note(const char *what)
 }
 
 #include "monitor/log.h"
-
 #include "monitor/clients.h"
-
 #include "monitor/attach.h"
-
 #include "monitor/end.h"
-
 #include "monitor/restart.h"
-
 #include "monitor/helper.h"
 
 static int number(const char *text)
@@ -87,129 +82,34 @@ static void nonblocking(int fd)
 #include "monitor/notify.h"
 #include "monitor/session.h"
 #include "monitor/later.h"
+#include "monitor/options.h"
 
-int main(int argc, char **argv)
+static int status, ended, killed_oom, signal_fd = -1, timer_fd = -1;
+
+static void signals_begin(void)
 {
-    int init_pid = -1, timeout = 0, status = 0, ended = 0, attach_fd = -1, cleanup_alone = 0, keep_stdio = 0, check_now = 0, tidy = 0, i, killed_oom;
-    const char *oom_path = NULL, *cgroup = NULL;
-    struct pollfd fds[12 + MAX_CLIENTS];
-
-    if (argc > 2 && !strcmp(argv[1], "--exec"))
-        return session_main(argc, argv);
-    if (argc > 6 && !strcmp(argv[1], "--later"))
-        return later_main(argv);
-    for (i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
-        const char *name = argv[i], *value = argv[i + 1];
-        if (!strcmp(name, "--init"))
-            init_pid = number(value);
-        else if (!strcmp(name, "--stdin"))
-            stdin_fd = number(value);
-        else if (!strcmp(name, "--stdout"))
-            stream_fd[0] = number(value);
-        else if (!strcmp(name, "--stderr"))
-            stream_fd[1] = number(value);
-        else if (!strcmp(name, "--console"))
-            console_fd = number(value);
-        else if (!strcmp(name, "--attach"))
-            attach_fd = number(value);
-        else if (!strcmp(name, "--log"))
-            log_path = value;
-        else if (!strcmp(name, "--journal"))
-            journal_on = 1, journal_field(value);
-        else if (!strcmp(name, "--log-fd"))
-            log_begin(number(value));
-        else if (!strcmp(name, "--log-json"))
-            log_json = number(value);
-        else if (!strcmp(name, "--log-max"))
-            log_max = atoll(value);
-        else if (!strcmp(name, "--log-files"))
-            log_files = number(value);
-        else if (!strcmp(name, "--run-dir"))
-            run_dir = value;
-        else if (!strcmp(name, "--exit-file"))
-            exit_file = value;
-        else if (!strcmp(name, "--timeout"))
-            timeout = number(value);
-        else if (!strcmp(name, "--cpu-limit"))
-            cpu_limit = atoll(value);
-        else if (!strcmp(name, "--oom"))
-            oom_path = value;
-        else if (!strcmp(name, "--cgroup"))
-            cgroup = value;
-        else if (!strcmp(name, "--cleanup-alone"))
-            cleanup_alone = number(value);
-        else if (!strcmp(name, "--tidy"))
-            tidy = number(value);
-        else if (!strcmp(name, "--keep-stdio"))
-            keep_stdio = number(value);
-        else if (!strcmp(name, "--events"))
-            events_path = value;
-        else if (!strcmp(name, "--event"))
-            event = value;
-        else if (!strcmp(name, "--policy"))
-            policy_file = value;
-        else if (!strcmp(name, "--stopped"))
-            stopped_file = value;
-        else if (!strcmp(name, "--restarts"))
-            restarts = number(value);
-        else if (!strcmp(name, "--wait"))
-            next_wait = atol(value);
-        else if (!strcmp(name, "--health"))
-            health_path = value;
-        else if (!strcmp(name, "--health-state"))
-            health_state_path = value;
-        else if (!strcmp(name, "--secrets"))
-            secret_fd = number(value);
-        else if (!strcmp(name, "--notify"))
-            notify_fd = number(value);
-        else if (!strcmp(name, "--notify-listen"))
-            notify_listen = number(value);
-        else if (!strcmp(name, "--notify-mode"))
-            notify_mode = number(value);
-        else if (!strcmp(name, "--watchdog"))
-            watchdog = atoll(value);
-        else if (!strcmp(name, "--check"))
-            check_now = number(value);
-        else if (!strcmp(name, "--kill") && n_helpers < MAX_HELPERS) {
-            helpers[n_helpers] = number(value);
-            const char *colon = strchr(value, ':');
-            helper_start[n_helpers++] = colon ? strtoull(colon + 1, NULL, 10) : 0;
-        } else if (!strcmp(name, "--again") && n_helper_words < MAX_WORDS) {
-            helper_words[n_helper_words++] = (char *)value;
-        } else if (!strcmp(name, "--again-fd")) {
-            helper_fd = number(value);
-        } else {
-            fprintf(stderr, "pyman-monitor: unknown option %s\n", name);
-            return 125;
-        }
-    }
-    if (init_pid < 1 || !run_dir || !exit_file) {
-        fprintf(stderr, "usage: pyman-monitor --init PID --run-dir DIR --exit-file FILE [...] [-- COMMAND...]\n");
-        return 125;
-    }
-    char **command = i + 1 < argc ? argv + i + 1 : NULL;
-    clock_gettime(CLOCK_MONOTONIC, &began);
-    if (!stopped_file || !command)
-        policy_file = NULL;
-
-    setsid();
-    prctl(PR_SET_NAME, "pyman:[monitor]", 0, 0, 0);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    /* The memory of a dead monitor is not worth a container. Lowering needs privilege, so a failure is no news. */
+    sigset_t set;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
-    sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGHUP); /* "the runtime directory was wiped: bind the attach socket again" */
     sigaddset(&set, SIGUSR1); /* "the plan of the health checks was changed" */
     sigaddset(&set, SIGUSR2); /* "the network's helper is wanted again" */
     sigprocmask(SIG_BLOCK, &set, NULL);
-    int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    int timer_fd = -1;
+    signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void begin(char **argv)
+{
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    setsid();
+    prctl(PR_SET_NAME, "pyman:[monitor]", 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    signals_begin();
     if (timeout > 0) {
         struct itimerspec when = {.it_value = {.tv_sec = timeout}};
         timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -238,107 +138,144 @@ int main(int argc, char **argv)
         fcntl(secret_fd, F_SETFD, FD_CLOEXEC);
     if (check_now)
         health_load();
+}
 
-    /* Whatever ended before the signal was blocked is looked for once without waiting. */
-    for (int wait = 0; !ended; wait = -1) {
-        int n = 0, at_stream[2] = {-1, -1}, at_signal, at_listen = -1, at_input = -1, at_timer = -1, at_notify = -1, at_checker = -1, at_journal = -1, first_client, polled_clients;
-        fds[at_signal = n++] = (struct pollfd){signal_fd, POLLIN, 0};
-        if (listen_fd >= 0)
-            fds[at_listen = n++] = (struct pollfd){listen_fd, POLLIN, 0};
-        if (timer_fd >= 0)
-            fds[at_timer = n++] = (struct pollfd){timer_fd, POLLIN, 0};
-        if (!pending_len && journal_room() && log_ready()) {
-            if (console_fd >= 0) {
-                fds[at_stream[0] = n++] = (struct pollfd){console_fd, POLLIN, 0};
-            } else {
-                for (int s = 0; s < 2; s++)
-                    if (stream_fd[s] >= 0)
-                        fds[at_stream[s] = n++] = (struct pollfd){stream_fd[s], POLLIN, 0};
-            }
-        }
-        if (input_len > input_at)
-            fds[at_input = n++] = (struct pollfd){console_fd >= 0 ? console_fd : stdin_fd, POLLOUT, 0};
-        first_client = n;
-        polled_clients = n_clients;
-        for (int c = 0; c < n_clients; c++) {
-            short events = input_len > input_at ? 0 : POLLIN;
-            if (clients[c].behind || clients[c].missed)
-                events |= POLLOUT;
-            fds[n++] = (struct pollfd){clients[c].fd, events, 0};
-        }
-        if (checker_fd >= 0 && checker_awaited())
-            fds[at_checker = n++] = (struct pollfd){checker_fd, POLLIN, 0};
-        if (check_pipe >= 0 && check_slow < 0)
-            fds[n++] = (struct pollfd){check_pipe, POLLIN, 0};
-        if (notify_listen >= 0)
-            fds[at_notify = n++] = (struct pollfd){notify_listen, POLLIN, 0};
-        if (journal_at < journal_len && journal_fd >= 0)
-            fds[at_journal = n++] = (struct pollfd){journal_fd, POLLOUT, 0};
-        if (poll(fds, (nfds_t)n, earlier(earlier(earlier(earlier(health_wait(wait), watchdog_due), journal_due()), log_due()), clients_due())) < 0)
-            continue;
-        if (journal_at < journal_len && (at_journal < 0 || fds[at_journal].revents || now_ms() - journal_stuck >= JOURNAL_AGAIN))
-            journal_flush(JOURNAL_PATIENCE);
-        if (at_checker >= 0 && fds[at_checker].revents)
-            checker_read();
-        if (at_notify >= 0 && fds[at_notify].revents)
-            notify_read();
-        for (int c = polled_clients - 1; c >= 0; c--) {
-            short got = fds[first_client + c].revents;
-            if (clients[c].fd != fds[first_client + c].fd)
-                continue; /* dropped above it in this round */
-            if (got & POLLOUT && (clients[c].behind || clients[c].missed))
-                client_ready(c);
-            else if (got & (POLLIN | POLLHUP | POLLERR))
-                client_read(c);
-        }
-        clients_look();
-        if (at_input >= 0 && fds[at_input].revents)
-            input_flush();
-        /* Whoever has connected before the container wrote is to see it: `start --attach` lets it begin once it has connected. */
-        if ((at_listen >= 0 && fds[at_listen].revents) || (at_stream[0] >= 0 && fds[at_stream[0]].revents) ||
-            (at_stream[1] >= 0 && fds[at_stream[1]].revents))
-            attach_accept();
-        for (int s = 0; s < 2; s++)
-            if (at_stream[s] >= 0 && fds[at_stream[s]].revents && !pending_len && !stream_read(s) && console_fd >= 0 && fds[at_stream[s]].revents & POLLHUP) {
-                /* A pty without slaves hangs up for good only when init has ended; until then do not spin on it. */
-                struct timespec pause = {0, 20 * 1000 * 1000};
-                nanosleep(&pause, NULL);
-            }
-        if (at_timer >= 0 && fds[at_timer].revents) {
-            timed_out = kill(init_pid, SIGKILL) == 0;
-            close(timer_fd);
-            timer_fd = -1;
-        }
-        if (fds[at_signal].revents) {
-            struct signalfd_siginfo info;
-            while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
-                if (info.ssi_signo == SIGHUP)
-                    attach_listen();
-                else if (info.ssi_signo == SIGUSR1 && health_path)
-                    health_load();
-                else if (info.ssi_signo == SIGUSR2)
-                    helper_wanted();
-        }
-        int child_status;
-        struct rusage used;
-        pid_t pid = 0;
-        while ((wait == 0 || fds[at_signal].revents) && (pid = wait4(-1, &child_status, WNOHANG, &used)) > 0)
-            if (pid == init_pid) {
-                status = child_status;
-                look_at_time(status, &used);
-                ended = 1;
-            } else {
-                health_reaped(pid, child_status);
-                helper_reaped(pid);
-            }
-        if (pid < 0 && errno == ECHILD && !ended)
-            ended = 1; /* init is not our child (cannot happen with our runtime): nothing left to wait for */
-        if (!ended) {
-            health_tick();
-            notify_tick();
-        }
+/* What is waited for in one round, and where in `fds` it stands; -1: not this time. */
+static struct {
+    struct pollfd fds[12 + MAX_CLIENTS];
+    int n, signal, listen, timer, stream[2], input, first_client, clients, checker, notify, journal;
+} now_polled;
+
+static int watch(int fd, short events)
+{
+    now_polled.fds[now_polled.n] = (struct pollfd){fd, events, 0};
+    return now_polled.n++;
+}
+
+static int happened(int at)
+{
+    return at >= 0 && now_polled.fds[at].revents;
+}
+
+static void watch_all(void)
+{
+    now_polled.n = 0;
+    now_polled.stream[0] = now_polled.stream[1] = -1;
+    now_polled.signal = watch(signal_fd, POLLIN);
+    now_polled.listen = listen_fd >= 0 ? watch(listen_fd, POLLIN) : -1;
+    now_polled.timer = timer_fd >= 0 ? watch(timer_fd, POLLIN) : -1;
+    if (!pending_len && journal_room() && log_ready()) {
+        if (console_fd >= 0)
+            now_polled.stream[0] = watch(console_fd, POLLIN);
+        for (int s = 0; s < 2 && console_fd < 0; s++)
+            if (stream_fd[s] >= 0)
+                now_polled.stream[s] = watch(stream_fd[s], POLLIN);
     }
+    now_polled.input = input_len > input_at ? watch(console_fd >= 0 ? console_fd : stdin_fd, POLLOUT) : -1;
+    now_polled.first_client = now_polled.n;
+    now_polled.clients = n_clients;
+    for (int c = 0; c < n_clients; c++)
+        watch(clients[c].fd, (short)((input_len > input_at ? 0 : POLLIN) | (clients[c].behind || clients[c].missed ? POLLOUT : 0)));
+    now_polled.checker = checker_fd >= 0 && checker_awaited() ? watch(checker_fd, POLLIN) : -1;
+    if (check_pipe >= 0 && check_slow < 0)
+        watch(check_pipe, POLLIN);
+    now_polled.notify = notify_listen >= 0 ? watch(notify_listen, POLLIN) : -1;
+    now_polled.journal = journal_at < journal_len && journal_fd >= 0 ? watch(journal_fd, POLLOUT) : -1;
+}
 
+static void answer_clients(void)
+{
+    for (int c = now_polled.clients - 1; c >= 0; c--) {
+        struct pollfd *polled = &now_polled.fds[now_polled.first_client + c];
+        if (clients[c].fd != polled->fd)
+            continue; /* dropped above it in this round */
+        if (polled->revents & POLLOUT && (clients[c].behind || clients[c].missed))
+            client_ready(c);
+        else if (polled->revents & (POLLIN | POLLHUP | POLLERR))
+            client_read(c);
+    }
+    clients_look();
+}
+
+static void answer_streams(void)
+{
+    /* Whoever has connected before the container wrote is to see it: `start --attach` lets it begin once it has connected. */
+    if (happened(now_polled.listen) || happened(now_polled.stream[0]) || happened(now_polled.stream[1]))
+        attach_accept();
+    for (int s = 0; s < 2; s++)
+        if (happened(now_polled.stream[s]) && !pending_len && !stream_read(s) && console_fd >= 0 &&
+            now_polled.fds[now_polled.stream[s]].revents & POLLHUP) {
+            /* A pty without slaves hangs up for good only when init has ended; until then do not spin on it. */
+            struct timespec pause = {0, 20 * 1000 * 1000};
+            nanosleep(&pause, NULL);
+        }
+}
+
+static void answer_signals(void)
+{
+    struct signalfd_siginfo info;
+    while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        if (info.ssi_signo == SIGHUP)
+            attach_listen();
+        else if (info.ssi_signo == SIGUSR1 && health_path)
+            health_load();
+        else if (info.ssi_signo == SIGUSR2)
+            helper_wanted();
+}
+
+static void reap(void)
+{
+    int child_status;
+    struct rusage used;
+    pid_t pid;
+    while ((pid = wait4(-1, &child_status, WNOHANG, &used)) > 0)
+        if (pid == init_pid) {
+            status = child_status;
+            look_at_time(status, &used);
+            ended = 1;
+        } else {
+            health_reaped(pid, child_status);
+            helper_reaped(pid);
+        }
+    if (pid < 0 && errno == ECHILD)
+        ended = 1; /* init is not our child (cannot happen with our runtime): nothing left to wait for */
+}
+
+/* Waits for what comes, and answers it. first: waits for nothing; whatever ended before the signal was blocked is looked for. */
+static void look(int first)
+{
+    watch_all(); /* (says since when the log waits for its readers: before log_due) */
+    int wait = first ? 0 : earlier(earlier(earlier(earlier(health_wait(-1), watchdog_due), journal_due()), log_due()), clients_due());
+    if (poll(now_polled.fds, (nfds_t)now_polled.n, wait) < 0)
+        return;
+    if (journal_at < journal_len && (now_polled.journal < 0 || happened(now_polled.journal) || now_ms() - journal_stuck >= JOURNAL_AGAIN))
+        journal_flush(JOURNAL_PATIENCE);
+    if (happened(now_polled.checker))
+        checker_read();
+    if (happened(now_polled.notify))
+        notify_read();
+    answer_clients();
+    if (happened(now_polled.input))
+        input_flush();
+    answer_streams();
+    if (happened(now_polled.timer)) {
+        timed_out = kill(init_pid, SIGKILL) == 0;
+        close(timer_fd);
+        timer_fd = -1;
+    }
+    if (happened(now_polled.signal))
+        answer_signals();
+    if (first || happened(now_polled.signal))
+        reap();
+    if (!ended) {
+        health_tick();
+        notify_tick();
+    }
+}
+
+/* The container has ended: what is left of its output, its record, and whatever comes after it. */
+static int finish(void)
+{
     for (int h = 0; h < n_helpers; h++)
         helpers[h] = end_helper(helpers[h], helper_start[h]);
     health_end();
@@ -390,4 +327,18 @@ int main(int argc, char **argv)
     else if (wait_ms < 0 && command && tidy && !cleanup_alone && !fork()) /* nobody waits for that */
         execute(command, NULL, NULL);
     return notify_fd >= 0 ? code : 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 2 && !strcmp(argv[1], "--exec"))
+        return session_main(argc, argv);
+    if (argc > 6 && !strcmp(argv[1], "--later"))
+        return later_main(argv);
+    if (options_read(argc, argv) < 0)
+        return 125;
+    begin(argv);
+    for (int first = 1; !ended; first = 0)
+        look(first);
+    return finish();
 }

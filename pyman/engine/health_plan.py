@@ -1,6 +1,6 @@
 """The plan of a container's health checks, as the monitor reads it: what to run, as whom, how often, what follows.
 
-Process C before the start, and the CLI process of `update`. The form of the file is told in shims/monitor/health.h.
+Process C before the start, and the CLI process of `update`. The form of the file is told in shims/monitor/health_plan.h.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The files of one log, read in their order over any number of rotations. CLI process.
 
-The monitor's rotation (shims/monitor.c) renames path to path.1, path.1 to path.2 and so on, the oldest first, and takes the oldest
+The monitor's rotation (shims/monitor/log.h) renames path to path.1, path.1 to path.2 and so on, the oldest first, and takes the oldest
 files away, but none with a shared lock on it. A reader keeps such a lock on the newest file it has opened: the next one in the
 log is then always to be found, one number below it.
 """

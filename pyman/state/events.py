@@ -1,7 +1,7 @@
 """The log of events: one line of JSON per event, appended with one write. Any process; never a reason for a command to fail.
 
 A line has the fields of Podman's event files (ID, Image, Name, Status, Time (RFC 3339, nanoseconds), Type, Attributes), further
-facts about the event (ContainerExitCode, Network, Error, Signal, ExecID ...). The monitor writes its lines itself (shims/monitor.c).
+facts about the event (ContainerExitCode, Network, Error, Signal, ExecID ...). The monitor writes its lines itself (shims/monitor/end.h).
 Over its size the file becomes events.log.1; state/eventlog.py reads both.
 """
 

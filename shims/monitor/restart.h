@@ -3,7 +3,7 @@
 enum { GOOD_RUN = 10, FIRST_WAIT = 100 }; /* seconds, milliseconds */
 static const char *policy_file, *stopped_file;
 static int restarts; /* since a user started the container */
-static long next_wait = FIRST_WAIT;
+static long long next_wait = FIRST_WAIT;
 static struct timespec began;
 static int force_restart; /* the health check's wish, whatever the policy */
 
@@ -28,7 +28,7 @@ static long restart_after(int code)
         return -1;
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec - began.tv_sec >= GOOD_RUN ? FIRST_WAIT : next_wait;
+    return now.tv_sec - began.tv_sec >= GOOD_RUN ? FIRST_WAIT : (long)next_wait;
 }
 
 /* Executes the command with one more argument, or two. */

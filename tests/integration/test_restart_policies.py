@@ -244,7 +244,8 @@ def test_what_is_asked_of_a_monitor_that_waits_ends_nothing(pyman: Run, image: s
 
 
 def test_every_stage_of_the_monitor_is_in_its_code() -> None:
-    source = (Path(__file__).parents[2] / "shims/monitor.c").read_text()
+    shims = Path(__file__).parents[2] / "shims"
+    source = "".join(path.read_text() for path in (shims / "monitor.c", *(shims / "monitor").glob("*.h")))
     for stage in MONITOR_STAGES:
         assert source.count(f'reach("{stage}")') == 1, stage
 
