@@ -19,7 +19,7 @@ def home() -> str:
         return value
     import pwd  # a C module; only for callers without $HOME
 
-    return pwd.getpwuid(os.getuid()).pw_dir
+    return pwd.getpwuid(caller()[0]).pw_dir
 
 
 def caller() -> tuple[int, int]:

@@ -2,6 +2,7 @@
  * site and pip's own wrapper scripts cost 3 to 8 ms per command; hot commands need nothing of site-packages. */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static int find_package(const char *root, const char *file)
 int main(int argc, char **argv)
 {
     char self[4000];
+    signal(SIGCHLD, SIG_DFL); /* a caller that ignores it has the kernel reap his children: ours are waited for */
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n < 0) {
         perror("pyman: /proc/self/exe");

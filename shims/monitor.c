@@ -37,7 +37,8 @@ enum { MAX_CLIENTS = 16, CHUNK = 16384, BATCH = 8 * CHUNK, LOG_SPARE = 64 << 20 
 
 static int stdin_fd = -1, stream_fd[2] = {-1, -1}, console_fd = -1, listen_fd = -1, log_fd = -1, run_dir_fd = -1;
 static const char *log_path, *exit_file, *run_dir;
-static int log_json, log_files = 1, log_full, log_lost;
+static int log_json, log_files = 1, log_full;
+static const char *log_lost = ""; /* that lines are missing from the log, and why: a fact of JSON for the exit record */
 static long long log_max, log_size;
 static char chunk[CHUNK + 1];
 static char input[CHUNK + 1]; /* stdin data the container could not take yet */
@@ -93,6 +94,7 @@ static void signals_begin(void)
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* the log has reached the caller's limit of file sizes: to the container as a full disk */
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGHUP); /* "the runtime directory was wiped: bind the attach socket again" */

@@ -8,6 +8,7 @@ import sys
 
 from pyman import errors, fastimport, paths
 from pyman.errors import PymanError, UsageError
+from pyman.linux import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def print_error(err: PymanError) -> None:
         sys.stdout.flush()
     except OSError:
         pass  # told at the end
-    if err.errno in (28, 122):  # ENOSPC, EDQUOT
+    if err.errno in (28, 122, 27):  # ENOSPC, EDQUOT, EFBIG
         from pyman.cli import room
 
         room.explain(err)
@@ -127,6 +128,7 @@ def _run(argv: list[str]) -> int:
         from pyman.linux import sealed
 
         sealed.ensure()
+    process.await_children()
     # What the user takes from others is for his own programs (unshare); what he gives to them a container's processes would have, too.
     paths.umask = os.umask(0o022)
     if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""What an error of a full disk lacks: which disk it is, how much of it is free, and what to do. CLI process, after such an error only."""
+"""What an error of a full disk lacks: which disk it is, how much of it is free, and what to do; and one of a file that may not grow. CLI process, after such an error only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ _ELSEWHERE = "make room there, or choose a place on another disk"
 
 
 def explain(err: PymanError) -> None:
-    """Add it. Where no function has said which disk it was, it may be the store's."""
+    """Add it. Where no function has said which disk it was, it may be the store's. EFBIG has a limit of the caller's as its cause."""
+    if err.errno == fs.EFBIG:
+        err.hint = (
+            err.hint or "this shell limits the size of files: ulimit -f shows it, and ulimit -f unlimited ends that where it is allowed"
+        )
+        return
     room, store = err.room, paths.graphroot()
     while not os.path.exists(store) and len(store) > 1:
         store = os.path.dirname(store)

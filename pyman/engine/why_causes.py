@@ -232,10 +232,11 @@ def _disk(run: Run) -> Cause | None:
     if run["exit_code"] == 0:
         return None
     line = next((line for line in reversed(run["tail"]) if any(word in line for word in _FULL)), "")
-    if not line and not run["facts"].get("LogLost"):
+    full = run["facts"].get("LogLost") is True
+    if not line and not full:
         return None
     proof = [f"it wrote: {line.strip()}"] if line else []
-    if run["facts"].get("LogLost"):
+    if full:
         proof.append("its log could not be written for want of room")
     if run["room"] >= 0:
         proof.append(f"the store has {amount(run['room'])} free now")
@@ -248,6 +249,10 @@ def _code(run: Run) -> Cause:
     proof = ["its first process ended by itself"]
     if run["tail"] and code:
         proof.append(f"its last line: {run['tail'][-1].strip()}")
+    if run["facts"].get("LogLost") == "limit":
+        proof.append("its log has reached the limit of file sizes (ulimit -f) of who started it: later lines are not in it")
+    elif run["facts"].get("LogLost") == "journal":
+        proof.append("the journal has not taken all of its lines")
     if code == 0:
         return ("success", "ended by itself with exit code 0: it had done its work", proof, "")
     if code == 127:

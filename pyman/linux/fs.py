@@ -30,7 +30,7 @@ def magic(fd: int) -> int:
     return int(buffer[0]) & 0xFFFFFFFF
 
 
-ENOSPC, EDQUOT = 28, 122
+ENOSPC, EDQUOT, EFBIG = 28, 122, 27
 SHORT = 64 << 20  # bytes: with more left a disk is hardly the one that is full
 
 

@@ -112,15 +112,23 @@ def close_other_fds(keep: tuple[int, ...]) -> None:
     libc.close_range(first)
 
 
-def reset_signals() -> None:
-    """Default action for every signal and an empty mask, as a new program expects them."""
+def reset_signals(ignored: tuple[int, ...] = ()) -> None:
+    """Default action for every signal but those `ignored`, and an empty mask, as a new program expects them."""
     import _signal  # the C half of signal: no enum import
 
     for number in range(1, 65):
         # What the interpreter found at its start and was told since; None: not for it to know (two of libc's own).
-        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
-            _signal.signal(number, _signal.SIG_DFL)
+        wanted = _signal.SIG_IGN if number in ignored else _signal.SIG_DFL
+        if _signal.getsignal(number) not in (wanted, None):
+            _signal.signal(number, wanted)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def await_children() -> None:
+    """Have the ends of children told, whatever the caller ignores: with SIGCHLD ignored the kernel reaps them, and `wait` would find none."""
+    import _signal
+
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
 
 def fork(body: Callable[[], int], name: str, keep: tuple[int, ...] = ()) -> int:
@@ -128,10 +136,11 @@ def fork(body: Callable[[], int], name: str, keep: tuple[int, ...] = ()) -> int:
 
     The child closes all descriptors but 0-2 and `keep`, resets signals and is named `name`. An exception that leaves
     `body` ends it with 125 and one line on stderr: bodies report errors through their own channel.
+    It ignores SIGXFSZ, so that a limit of file sizes is an error that can be told; who executes a program calls `reset_signals`.
     """
     pid = os.fork()
     if pid == 0:
-        _run_child(body, name, keep)
+        _run_child(body, name, keep, ignored=(25,))
     return pid
 
 
@@ -174,11 +183,11 @@ def clone(flags: int, body: Callable[[], int], name: str, keep: tuple[int, ...] 
     return int(pid)
 
 
-def _run_child(body: Callable[[], int], name: str, keep: tuple[int, ...]) -> None:
+def _run_child(body: Callable[[], int], name: str, keep: tuple[int, ...], ignored: tuple[int, ...] = ()) -> None:
     code = 125
     try:
         close_other_fds(keep)
-        reset_signals()
+        reset_signals(ignored)
         libc.set_process_name(name)
         code = body()
     except BaseException as err:  # the process edge: nothing may unwind into the parent's frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
-from pyman.errors import NetworkError, UsageError
+from pyman.errors import NetworkError, PymanError, UsageError
 from pyman.linux import process
 from pyman.network import helper
 from pyman.network.setup import NetInfo, NetSetup
@@ -33,7 +33,10 @@ def _features(program: str) -> str:
     info = os.stat(program)
     key = f"{program} {info.st_mtime_ns} {info.st_size}"
     path = os.path.join(paths.cachedir(), "pasta.json")
-    cached = store.read_json(path)
+    try:
+        cached = store.read_json(path)
+    except PymanError:
+        cached = None
     if cached and cached.get("key") == key:
         return str(cached["help"])
     read_end, write_end = os.pipe()
@@ -48,8 +51,11 @@ def _features(program: str) -> str:
     with open(read_end, "rb") as pipe:
         text = pipe.read(1 << 16).decode(errors="replace")
     process.wait(pid)
-    paths.ensure_private(paths.cachedir())
-    store.write_json(path, {"key": key, "help": text})
+    try:
+        paths.ensure_private(paths.cachedir())
+        store.write_json(path, {"key": key, "help": text})
+    except PymanError:
+        pass  # only a cache
     return text
 
 

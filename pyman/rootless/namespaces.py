@@ -6,6 +6,7 @@ closes: a command that fails, is killed, or never needs the namespaces leaves no
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyman.errors import MissingProgram, RootlessError
@@ -48,6 +49,13 @@ def begin(idmap: IdMap, join_fd: int = -1) -> Holder:
     except OSError as err:
         os.close(result_r)
         os.close(life_w)
+        if err.errno == errno.EAGAIN:
+            raise RootlessError(
+                "cannot start a process",
+                f"{err.strerror}: you have as many processes as you may, or the machine has",
+                "look at: ulimit -u; ps -u $USER; systemctl status user-$UID.slice",
+                errno=err.errno,
+            ) from err
         raise MissingProgram(
             "cannot run the program pyman-namespaces",
             f"{path}: {err.strerror}",

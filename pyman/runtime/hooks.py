@@ -83,6 +83,7 @@ def run(kind: str, hook: dict[str, Any], state: dict[str, Any], netns: int = -1)
             libc.setns(netns, libc.CLONE_NEWNET)
         os.setsid()  # so that all of it can be killed when its time is over
         libc.close_range(3)
+        process.reset_signals()
         try:
             os.execve(path, args, env)
         except OSError as err:

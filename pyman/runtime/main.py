@@ -8,6 +8,7 @@ import sys
 
 from pyman import fastimport
 from pyman.errors import PymanError, RuntimeFailure, UsageError
+from pyman.linux import process
 from pyman.runtime import arguments
 from pyman.state import fastjson
 
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> NoReturn:
     """Run the command line and end the process. 1 for an error, 255 for one of exec, as runc; the program's code for run and exec."""
     code = 1
     settings: dict[str, Any] = {}
+    process.await_children()
     try:
         settings, rest = arguments.parse(argv, arguments.GLOBAL)
         level = settings.get("log_level") or "warning"

@@ -81,7 +81,7 @@ static void note_end(int status, int oom)
     int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", exit_code(status));
     if (sig)
         n += snprintf(facts + n, sizeof facts - (size_t)n, ",\"Signal\":%d", sig);
-    snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, cpu_facts, log_lost ? ",\"LogLost\":true" : "");
+    snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, cpu_facts, log_lost);
     write_event("died", facts);
 }
 
@@ -107,7 +107,7 @@ static void write_exit(int status, int oom, long restart_ms)
     if (restart_ms >= 0)
         snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
     int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s%s%s}", code, sig, (long long)now.tv_sec,
-                     now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, cpu_facts, asked_facts, log_lost ? ",\"LogLost\":true" : "", again);
+                     now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, cpu_facts, asked_facts, log_lost, again);
     if (journal_on) /* until when a reader of the journal may wait for entries */
         n += snprintf(text + n - 1, sizeof text - (size_t)n + 1, ",\"journal\":%lld}", journal_last()) - 1;
     if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)

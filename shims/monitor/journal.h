@@ -72,7 +72,7 @@ static int journal_send(struct iovec *parts, size_t count)
         }
         if (errno == EMSGSIZE) {
             journal_dropped++;
-            log_lost = 1;
+            log_lost = ",\"LogLost\":\"journal\"";
             return 1;
         }
         if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == EINTR)
@@ -131,7 +131,7 @@ static void journal_drop(void)
     }
     journal_at = journal_len = 0;
     journal_begun_len[0] = journal_begun_len[1] = 0;
-    log_lost = 1;
+    log_lost = ",\"LogLost\":\"journal\"";
 }
 
 /* Nothing was taken; whoever has waited long enough goes on without the journal. */

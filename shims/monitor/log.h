@@ -70,11 +70,15 @@ static void log_flush(void)
     while (kept > 0 && batch[kept - 1] != '\n')
         kept--;
     log_size += kept;
-    if (n > kept && fstat(log_fd, &info) == 0 && ftruncate(log_fd, info.st_size - (n - kept)) < 0)
-        note("log");
+    if (fstat(log_fd, &info) == 0) {
+        struct rlimit most;
+        log_lost = !getrlimit(RLIMIT_FSIZE, &most) && (rlim_t)info.st_size >= most.rlim_cur ? ",\"LogLost\":\"limit\"" : ",\"LogLost\":true";
+        if (n > kept && ftruncate(log_fd, info.st_size - (n - kept)) < 0)
+            note("log");
+    }
     if (!log_full)
         note("log");
-    log_full = log_lost = 1;
+    log_full = 1;
 }
 
 /* Where a line of at most `length` bytes may be put together. */

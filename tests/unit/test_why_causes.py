@@ -36,6 +36,8 @@ def run(**changes: Any) -> dict[str, Any]:
         ({"signal": 31, "exit_code": 159, "denied": ["mkdir"]}, "seccomp", ["names the system call mkdir"]),
         ({"signal": 50, "exit_code": 178}, "signalled", ["SIGRTMIN+16"]),
         ({"exit_code": 1, "facts": {"LogLost": True}, "room": 4096}, "disk-full", ["4 KiB free", "log could not be written"]),
+        ({"exit_code": 1, "facts": {"LogLost": "limit"}, "room": 4096}, "error", ["limit of file sizes (ulimit -f)"]),
+        ({"exit_code": 1, "facts": {"LogLost": "journal"}, "room": 4096}, "error", ["the journal has not taken all"]),
         ({"signal": 9, "exit_code": 137, "room": 4096}, "killed", ["by whom is not known", "4 KiB free"]),
         ({"exit_code": 137}, "child-signalled", ["a shell or an init", "SIGKILL"]),
         ({"exit_code": 143, "init": True}, "child-signalled", ["its init (--init) or a shell says so", "SIGTERM"]),

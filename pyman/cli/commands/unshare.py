@@ -25,6 +25,7 @@ def main(opts: Any, args: list[str]) -> int:
         os.environ["CONTAINERS_GRAPHROOT"] = paths.graphroot()
         os.environ["CONTAINERS_RUNROOT"] = paths.runroot()
         os.umask(paths.umask)
+        process.reset_signals()
         try:
             os.execvp(command[0], command)
         except FileNotFoundError:
