@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-from pyman.engine import restart_policy, start
+from pyman.engine import restart_policy, start, stop
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import StateError, UsageError
+from pyman.linux import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,20 @@ def make_gate(plan: Plan, gate: str) -> None:
         pass
     os.mkfifo(gate, 0o600)
     plan.gate = gate
+
+
+def end_lost(container: Container) -> bool:
+    """Whether an initialised container had lost its monitor, which was killed: nobody would see its output and its end. Then it is ended.
+
+    The caller holds its lock, and starts it anew.
+    """
+    state = container.state
+    if process.alive(state["monitor_pid"], state["monitor_start"]):
+        return False
+    process.kill(state["pid"], state["pid_start"])
+    stop.wait_gone(state["pid"], state["pid_start"], 30)
+    container.sync()
+    return True
 
 
 def open_locked(container: Container) -> None:

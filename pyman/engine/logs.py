@@ -53,7 +53,7 @@ def last_entry(container: Container) -> int:
 
 
 def running(container: Container) -> bool:
-    """Whether more output may still come; asked again and again by `logs --follow`."""
+    """Whether more output may still come; asked again and again by `logs --follow`. Of one that `init` has made ready none does, until a start."""
     from pyman.engine import restart_policy
 
     container._state = None
@@ -61,7 +61,7 @@ def running(container: Container) -> bool:
         container.sync()
     except NoSuchContainer:
         return False
-    return container.state["status"] in RUNNING or restart_policy.waiting(container.state)
+    return container.state["status"] in ("running", "paused") or restart_policy.waiting(container.state)
 
 
 def busy(container: Container) -> bool:
@@ -135,7 +135,7 @@ class Source:
         container._state = None
         try:
             monitor = container.state["monitor_pid"], container.state["monitor_start"]
-            if container.state.get("auto_remove") and not running(container):
+            if container.state.get("auto_remove") and not running(container) and container.state["status"] not in RUNNING:
                 from pyman.engine import wait  # for such containers only
 
                 wait.await_removal(container, *monitor)

@@ -36,8 +36,9 @@ def start_container(container: Container, *, attach_fd: int = -1, warn: Callable
         if container.state["status"] == "initialized":
             from pyman.engine import init  # after `init` only
 
-            init.open_locked(container)
-            return True
+            if not init.end_lost(container):
+                init.open_locked(container)
+                return True
         if container.state["status"] in RUNNING:
             return False
         if restart_policy.cancel(container):

@@ -65,6 +65,28 @@ def test_init(pyman: Run, image: str, network: str) -> None:
     pyman("rm", "box")
 
 
+@pytest.mark.parametrize("network", ["none", "pasta"])
+@pytest.mark.parametrize("killed", ["monitor", "init", "both"])
+def test_what_is_initialized_and_loses_its_processes(pyman: Run, image: str, network: str, killed: str) -> None:
+    """It has no log yet, which is no error, and a start is one with a monitor that keeps the log and notes the end."""
+    pyman("create", "--name", "box", "--network", network, image, "sh", "-c", "echo hello; exit 3")
+    pyman("init", "box")
+    for words in ([], ["--follow"], ["--tail", "1"]):
+        assert pyman("logs", *words, "box").stdout == ""
+    monitor, init = (int(word) for word in pyman("inspect", "-f", "{{.State.ConmonPid}} {{.State.Pid}}", "box").stdout.split())
+    for name, pid in (("monitor", monitor), ("init", init)):
+        if killed in (name, "both"):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: ended(pid))  # noqa: B023
+    assert pyman("logs", "--follow", "box").stdout == ""
+    if killed != "monitor":
+        until(lambda: state(pyman, "box")["Status"] == "exited")
+        assert state(pyman, "box")["ExitCode"] == 137
+    assert pyman("start", "-a", "box", rc=3).stdout == "hello\n"
+    assert pyman("logs", "box").stdout == "hello\n" and state(pyman, "box")["ExitCode"] == 3
+    pyman("rm", "box")
+
+
 def test_whoever_has_connected_before_the_start_sees_all_of_it(pyman: Run, image: str, base: Path) -> None:
     """Also if the monitor comes to its socket when the container has ended already."""
     pyman("create", "--name", "box", "--network", "none", image, "sh", "-c", "echo hello; exit 3")

@@ -91,6 +91,10 @@ def _attached(opts: Any, args: list[str]) -> int:
             from pyman.engine import stop
 
             stop.await_others(container, print_warning)
+        if container.state["status"] == "initialized":
+            from pyman.engine import init  # after `init` only
+
+            init.end_lost(container)
         running = container.state["status"] in ("running", "paused", "initialized")
     if running and container.state["status"] == "initialized":
         from pyman.cli.commands import attach
