@@ -36,7 +36,9 @@ def _met(container: Container, conditions: list[str], before: float) -> int | No
         monitor = container.state["monitor_pid"], container.state["monitor_start"]
         container.sync()
     except NoSuchContainer:
-        return _last_code(container)
+        if wanted & {"stopped", "removing"}:
+            return _last_code(container, "stopped" in wanted)
+        raise  # what was waited for can never be
     state = container.state
     if state["status"] == "created" and (not conditions or "stopped" in wanted):
         return 0  # it has not started, so there is no end to wait for
@@ -118,12 +120,16 @@ def _wait_process(pid: int, interval: float) -> None:
         os.close(pidfd)
 
 
-def _last_code(container: Container) -> int:
-    """The container was removed while we waited: the code that its monitor has noted in the log of events; else 0."""
+def _last_code(container: Container, ended: bool) -> int:
+    """The container was removed while we waited: the code that its monitor has noted in the log of events.
+
+    Of one that has never run 0 (ended: its end was waited for) or -1.
+    """
     from pyman.state import eventlog  # removed containers only
 
-    code = 0
+    code = 0 if ended else -1
     for event in eventlog.read():
         if event.get("ID") == container.id and event.get("Status") in ("died", "remove"):
-            code = int(event.get("ContainerExitCode") or code)
+            found = event.get("ContainerExitCode")
+            code = code if found is None else int(found)
     return code

@@ -101,6 +101,24 @@ def test_conditions_that_cannot_come_true(pyman: Run, job: str) -> None:
         assert "invalid condition" in pyman("wait", "--condition", condition, job, rc=125).stderr
 
 
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [("removing", "-1\n"), ("exited", "0\n"), ("removing,exited", "0\n"), ("running", ""), ("paused,created", "-1\n")],
+)
+def test_waiting_for_one_that_is_removed(pyman: Run, image: str, base: Path, condition: str, told: str) -> None:
+    """As Podman tells: what can never be any more is an error."""
+    pyman("create", "--name", "going", *NONE, image, "true")
+    line = [*command(), "wait", "--interval", "10ms", *(word for each in condition.split(",") for word in ("--condition", each)), "going"]
+    with subprocess.Popen(line, env=environment(base), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        if condition in ("removing", "running"):
+            until(lambda: "nanosleep" in Path(f"/proc/{waiting.pid}/wchan").read_text())  # it has seen the container
+        else:
+            waiting.wait()
+        pyman("rm", "going")
+        out, err = waiting.communicate()
+    assert out == told and ("no container with ID" in err) == (not told) and waiting.returncode == (0 if told else 125)
+
+
 def sleeps(pid: int) -> bool:
     """Whether a command has what it waits with, a pidfd or a watch of a directory."""
     with contextlib.suppress(FileNotFoundError):  # closed meanwhile
