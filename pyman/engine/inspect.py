@@ -103,10 +103,15 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
     state = container.state
     if state.get("health"):
         from pyman.engine import health_state  # with a health check only
+    status = state["status"]
+    if state.get("stopping"):
+        from pyman.engine import stop  # of such a container only
+
+        status = stop.shown(state)
     return {
         "OciVersion": "1.2.0",
-        "Status": state["status"],
-        "Running": state["status"] == "running",
+        "Status": status,
+        "Running": status == "running",
         "Paused": state["status"] == "paused",
         "Restarting": restart_policy.waiting(state),
         "OOMKilled": bool(state.get("oom_killed")),
@@ -120,7 +125,7 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
         "FinishedAt": rfc3339(state["finished"]),
         "CheckpointedAt": rfc3339(0.0),
         "RestoredAt": rfc3339(0.0),
-        "StoppedByUser": bool(state.get("stopped_by") or (state.get("end") or {}).get("asked")),
+        "StoppedByUser": bool(state.get("stopped_by") or status == "stopping" or (state.get("end") or {}).get("asked")),
         **({"Health": health_state.results(container)} if state.get("health") else {}),
     }
 

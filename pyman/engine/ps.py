@@ -69,7 +69,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     if key == "status":
         if value not in _STATES:
             raise UsageError(f"invalid filter status={value}", "it must be one of " + ", ".join(_STATES))
-        return bool(state["status"] == {"stopped": "exited"}.get(value, value))
+        return status(state) == {"stopped": "exited"}.get(value, value)
     if key == "exited":
         if not value.lstrip("-").isdigit():
             raise UsageError(f"invalid filter exited={value}", "an exit code is a number")
@@ -107,6 +107,15 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
 
     starts = restart_policy.starts_on_boot(state, f"{containers_dir()}/{state['id']}")
     return starts == (value.lower() in ("true", "1", "t"))
+
+
+def status(state: dict[str, Any]) -> str:
+    """The status of a container, "stopping" too."""
+    if not state.get("stopping"):
+        return str(state["status"])
+    from pyman.engine import stop  # of such a container only
+
+    return stop.shown(state)
 
 
 def _search(pattern: str, text: str, key: str) -> bool:

@@ -15,6 +15,7 @@ FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost",
 def note(state: dict[str, Any], record: dict[str, Any] | None, same_boot: bool) -> None:
     """Note the end of a run in `state`, from the exit record, or without one if the monitor was lost."""
     state["status"] = "exited"
+    state.pop("stopping", None)
     # A record with a time to wait: the monitor lives on, to start the container again (engine/restart_policy.py).
     again = bool(record) and record.get("restart_ms") is not None  # type: ignore[union-attr]
     state["waiter_pid"], state["waiter_start"] = (state["monitor_pid"], state["monitor_start"]) if again else (0, 0)

@@ -85,7 +85,7 @@ def _save(plan: Plan, created: Any, info: Any) -> None:
         volume_at=plan.volumes.used,
         cgroup=plan.cgroup,
     )
-    for key in ("note", *_STOPPED, "start_error", "end", "lost"):
+    for key in ("note", *_STOPPED, "start_error", "end", "lost", "stopping"):
         state.pop(key, None)
     container.save()
 

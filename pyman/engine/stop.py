@@ -106,14 +106,19 @@ def stop_locked(
     facts.update(Signal=stop_signal(container), Timeout=seconds)
     container.event("stop", By=who, Command=errors.command, **facts)
     stages.reach("stop:noted")
-    sent = seconds != 0 and kill.send(container, stop_signal(container))
-    stages.reach("stop:signalled")
     monitor = state["monitor_pid"], state["monitor_start"]
+    witness = Lock(_witness(container), shared=True)  # until the container is locked again: see await_others
     try:
+        if seconds != 0:
+            _mark(container, witness)
+        sent = seconds != 0 and kill.send(container, stop_signal(container))
+        stages.reach("stop:signalled")
         ended = sent and _await_end(container, seconds)
     except NoSuchContainer:
         wait_ports_free(state, *monitor)
         raise
+    finally:
+        witness.release()
     if container.state["status"] in RUNNING and (container.state["pid"], container.state["pid_start"]) != (pid, started):
         return  # another command has started it again
     if not ended and container.state["status"] in RUNNING:
@@ -145,24 +150,33 @@ def _await_end(container: Container, seconds: int) -> bool:
     Whoever cannot wait any more wants to kill it, and whoever works with what runs need not wait for its end.
     """
     pid, started = container.state["pid"], container.state["pid_start"]
-    witness = Lock(_witness(container), shared=True)  # until the container is locked again: see await_others
-    try:
-        witness.acquire()
-    except (StorageError, OSError):
-        pass  # a damaged container: it is stopped all the same
     container.unlock()
     try:
         return wait_gone(pid, started, seconds)
     finally:
-        try:
-            container.lock()
-        finally:
-            witness.release()
+        container.lock()
 
 
 def _witness(container: Container) -> str:
     """A file whose lock is shared by all who stop the container and do not hold its own lock meanwhile. It ends with them."""
     return os.path.join(container.dir, "config.json")
+
+
+def _mark(container: Container, witness: Lock) -> None:
+    """Take the witness; have ps and others, who look at what runs by the hundred and read its state anyway, ask for that."""
+    try:
+        witness.acquire()
+        container.state["stopping"] = True
+        container.save()
+    except (StorageError, OSError):
+        pass  # a full disk, a damaged container: it is stopped all the same
+
+
+def shown(state: dict[str, Any]) -> str:
+    """The status of a container as others are told it: "stopping" while somebody who stops it waits for its end."""
+    if state["status"] == "running" and state.get("stopping") and under_way(Container(state["id"])):
+        return "stopping"
+    return str(state["status"])
 
 
 def under_way(container: Container) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -120,7 +121,7 @@ def under_way(pyman: Run, image: str, base: Path, *words: str, options: tuple[st
 def test_who_cannot_wait_any_more(pyman: Run, image: str, base: Path, wait: tuple[str, ...], words: tuple[str, ...]) -> None:
     """A stop that takes long does not keep another command from ending the container at once."""
     with under_way(pyman, image, base, *wait):
-        assert field(pyman, "s", "{{.State.Status}}") == "running"
+        assert field(pyman, "s", "{{.State.Status}}") == "stopping"
         assert pyman(*words, "s").stdout == "s\n"
     if "rm" in (wait[0], words[0]):
         assert not pyman("ps", "-aq").stdout
@@ -227,4 +228,25 @@ def test_an_end_that_others_hold_up(pyman: Run, image: str, base: Path) -> None:
         holder.wait()
     assert field(pyman, "s", "{{.State.ExitCode}}") == "5"
     assert "heeded SIGTERM and ended with exit code 5" in pyman("why", "s").stdout
+    pyman("rm", "s")
+
+
+def test_others_see_that_it_is_being_stopped(pyman: Run, image: str, base: Path) -> None:
+    """As long as somebody waits for its end; as with Podman it counts as running no more."""
+    start(pyman, image, "sh", "-c", f"trap : TERM; echo up; {LOOP}")
+    until(lambda: pyman("logs", "s").stdout == "up\n")
+    for ends in (signal.SIGKILL, signal.SIGINT):
+        assert field(pyman, "s", "{{.State.Status}} {{.State.Running}} {{.State.StoppedByUser}}") == "running true false"
+        with subprocess.Popen([*command(), "stop", "-t", "-1", "s"], env=environment(base), stderr=subprocess.DEVNULL) as stopping:
+            until(lambda: field(pyman, "s", "{{.State.Status}} {{.State.Running}} {{.State.StoppedByUser}}") == "stopping false true")
+            assert pyman("ps", "-a", "--format", "{{.Names}} {{.Status}} {{.State}}").stdout == "s Stopping stopping\n"
+            assert json.loads(pyman("ps", "-a", "--format", "json").stdout)[0]["State"] == "stopping"
+            assert pyman("ps", "-q").stdout == pyman("ps", "-q", "--filter", "status=running").stdout == ""
+            assert pyman("ps", "--filter", "status=stopping", "--format", "{{.Names}}").stdout == "s\n"
+            stopping.send_signal(ends)
+        assert pyman("ps", "--format", "{{.Names}} {{.State}}").stdout == "s running\n"
+    with subprocess.Popen([*command(), "stop", "-t", "-1", "s"], env=environment(base), stdout=subprocess.DEVNULL) as stopping:
+        until(lambda: field(pyman, "s", "{{.State.Status}}") == "stopping")
+        pyman("kill", "s")
+    assert stopping.returncode == 0 and field(pyman, "s", "{{.State.Status}} {{.State.StoppedByUser}}") == "exited true"
     pyman("rm", "s")

@@ -64,6 +64,9 @@ def _check(opts: Any) -> None:
 def _chosen(opts: Any) -> list[dict[str, Any]]:
     filters = list(opts["filter"])
     everything = list_states()
+    for state in everything:
+        if state.get("stopping"):
+            state["status"] = ps.status(state)
     states = everything
     last = opts["last"] if (opts["last"] or 0) > 0 else 0
     if not (opts["all"] or last or opts["latest"] or any(item.startswith(("status", "exited")) for item in filters)):
