@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from pyman.engine import exec_sessions, inspect_config, restart_policy, spec_record
-from pyman.engine.container import Container
-from pyman.errors import PymanError
+from pyman.engine.container import Container, lookup
+from pyman.errors import NoSuchContainer, PymanError, StorageError
 from pyman.storage import layers
 
 TYPE_CHECKING = False
@@ -38,6 +38,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
     chosen = _chosen(container, spec)
     mounts = _mounts(chosen)
     network = _network(container, state["network_mode"])
+    own_ports = {} if state["network_mode"].startswith("container:") else network["Ports"]
     return {
         "Id": container.id,
         "Created": rfc3339(config["created"]),
@@ -87,7 +88,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "UseImageHosts": bool(options.get("no_hosts")),
         "UseImageHostname": bool(options.get("no_hostname")),
         "HostConfig": {
-            **inspect_config.host_config(container, spec, mounts, network["Ports"], state["network_mode"]),
+            **inspect_config.host_config(container, spec, mounts, own_ports, state["network_mode"]),
             "Tmpfs": {mount.entry["destination"]: ",".join(mount.entry["options"]) for mount in chosen if mount.entry["type"] == "tmpfs"},
         },
     }
@@ -196,6 +197,16 @@ def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
 
 
 def _network(container: Container, mode: str) -> dict[str, Any]:
+    kind, _, other = mode.partition(":")
+    if kind == "container":
+        from pyman.engine import inspect_preview  # such a container only
+
+        try:
+            owner = lookup(other)
+            owner.sync()
+            return _network(owner, owner.state.get("network_mode") or inspect_preview.network_mode(owner))
+        except (NoSuchContainer, StorageError):
+            pass  # it was removed by force, or is damaged
     state = container.state
     ports: dict[str, Any] = dict.fromkeys(inspect_config.exposed_ports(container))
     for port in state["ports"]:
@@ -205,7 +216,7 @@ def _network(container: Container, mode: str) -> dict[str, Any]:
             ports[key] = [*(ports.get(key) or []), bound]
     networks = {status["name"]: _endpoint(container, status) for status in state.get("attached") or []}
     if not networks and state.get("networks"):
-        networks = {name: {} for name in state["networks"]}
+        networks = {name: _endpoint(container, _to_come(name)) for name in state["networks"]}
     if not networks and (mode in ("none", "host") or (mode in ("pasta", "slirp4netns") and not state["pid"])):
         # As in Podman (with a helper that has given it an address none is named there), for scripts that take the first one.
         empty = {"name": mode, "addresses": [], "mac": "", "id": mode, "aliases": []}
@@ -225,9 +236,20 @@ def _network(container: Container, mode: str) -> dict[str, Any]:
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
         "Ports": ports,
-        "SandboxKey": f"/proc/{state['pid']}/ns/net" if state["pid"] else "",
+        "SandboxKey": f"/proc/{state['pid']}/ns/net" if state["pid"] and mode != "host" else "",
         "Networks": networks,
     }
+
+
+def _to_come(name: str) -> dict[str, Any]:
+    """What is known of a network before the container is on it."""
+    from pyman.engine import networks as objects  # such a container only
+
+    try:
+        identifier = objects.get(name)["id"]
+    except PymanError:
+        identifier = ""  # it has gone, or is damaged
+    return {"name": name, "addresses": [], "mac": "", "id": identifier, "aliases": []}
 
 
 def _endpoint(container: Container, status: dict[str, Any]) -> dict[str, Any]:

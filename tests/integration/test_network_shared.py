@@ -46,3 +46,33 @@ def test_who_shared_a_network_does_not_keep_its_addresses(pyman: Run, image: str
     pyman("start", "owner")
     pyman("restart", "-t", "0", "one")
     assert address(pyman, "one") == address(pyman, "owner") not in ("", had)
+
+
+def test_what_is_told_of_a_shared_network(pyman: Run, image: str) -> None:
+    """As with Podman, that of its owner, whichever way it is shared."""
+    pyman("network", "create", "shared")
+    owners = {
+        "none": ("--network", "none"),
+        "host": ("--network", "host"),
+        "bridged": ("--network", "shared"),
+        "pub": ("-p", "127.0.0.1::80"),
+    }
+    for name, option in owners.items():
+        pyman("run", "-d", "--name", name, *option, image, "sleep", "600")
+        pyman("run", "-d", "--name", f"{name}1", "--network", f"container:{name}", image, "sleep", "600")
+        pyman("create", "--name", f"{name}2", "--network", f"container:{name}1", image, "sleep", "600")
+        shown = [json.loads(pyman("inspect", other).stdout)[0] for other in (name, f"{name}1", f"{name}2")]
+        assert shown[0]["NetworkSettings"] == shown[1]["NetworkSettings"] == shown[2]["NetworkSettings"]
+        assert shown[1]["HostConfig"]["PortBindings"] == {} and bool(shown[0]["HostConfig"]["PortBindings"]) == (name == "pub")
+        assert bool(shown[0]["NetworkSettings"]["SandboxKey"]) == (name != "host")
+        network = {"bridged": "shared", "pub": ""}.get(name, name)
+        template = "{{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}"
+        assert pyman("inspect", "--format", template, f"{name}1").stdout.strip() == network
+    pyman("create", "--name", "before", "--network", "shared", image, "true")
+    pyman("create", "--name", "before1", "--network", "container:before", image, "true")
+    identifier = pyman("network", "inspect", "--format", "{{.Id}}", "shared").stdout
+    for name in ("before", "before1"):
+        assert pyman("inspect", "--format", "{{.NetworkSettings.Networks.shared.NetworkID}}", name).stdout == identifier
+    names = [f"{name}{number}" for number in (2, 1, "") for name in owners]
+    pyman("rm", "-f", "-t", "0", "before1", "before", *names)
+    pyman("network", "rm", "shared")
