@@ -6,8 +6,8 @@ import os
 
 from pyman import paths
 from pyman.config import schema
-from pyman.errors import ConfigError, PymanError
-from pyman.state import store
+from pyman.errors import ConfigError
+from pyman.state import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,27 +58,6 @@ def key_of(files: list[str]) -> tuple[str, bool]:
     return f"{len(schema.KEYS)}|" + "|".join(parts), any_file
 
 
-def snapshot(name: str, key: str) -> Any:
-    """What `keep` has kept of files that are still the same; None if it has not."""
-    path = os.path.join(paths.cachedir(), name)
-    try:
-        saved = store.read_json(path)
-        if saved and saved.get("key") == key and os.stat(path).st_uid == os.geteuid():
-            return saved["value"]
-    except (PymanError, OSError):
-        pass
-    return None
-
-
-def keep(name: str, key: str, value: Any) -> None:
-    """Keep what was read from files in the cache, so that hot commands need no parser."""
-    try:
-        paths.ensure_private(paths.cachedir())
-        store.write_json(os.path.join(paths.cachedir(), name), {"key": key, "value": value})
-    except PymanError:
-        pass  # only a cache
-
-
 def load(made_with: list[str] | None = None) -> dict[str, Any]:
     """{table: {key: value}} with all defaults filled in. ConfigError names file, line and the nearest valid key.
 
@@ -101,12 +80,12 @@ def _read(named: list[str]) -> dict[str, Any]:
     if not any_file and not named and not os.environ.get("PYMAN_CONF"):
         return schema.defaults()
     name = "config-modules.json" if named else "config.json"
-    found: dict[str, Any] | None = snapshot(name, key)
+    found: dict[str, Any] | None = cache.get(name, key)
     if found is None:
         from pyman.config import load as loader  # tomli: only when a file changed
 
         found = loader.load_files(files, named)
-        keep(name, key, found)
+        cache.put(name, key, found)
     return found
 
 

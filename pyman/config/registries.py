@@ -7,6 +7,7 @@ import os
 from pyman import paths
 from pyman.config import containers
 from pyman.errors import ConfigError, RegistryError
+from pyman.state import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,13 +119,13 @@ def load() -> Registries:
     if _cached is None:
         named = files()
         key, any_file = containers.key_of(named)
-        saved = containers.snapshot("registries.json", key) if any_file else None
+        saved = cache.get("registries.json", key) if any_file else None
         _cached = Registries()
         if saved is None:
             _read(_cached, named)
             saved = {name: getattr(_cached, name) for name in Registries.__slots__}
             if any_file:
-                containers.keep("registries.json", key, saved)
+                cache.put("registries.json", key, saved)
         else:
             for name in Registries.__slots__:
                 setattr(_cached, name, saved[name])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths
-from pyman.errors import NetworkError, PymanError, UsageError
+from pyman.errors import NetworkError, UsageError
 from pyman.linux import process
 from pyman.network import helper
 from pyman.network.setup import NetInfo, NetSetup
-from pyman.state import store
+from pyman.state import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +31,9 @@ def _features(program: str) -> str:
     """What `pasta --help` prints, cached by the program's date: Debian 12's lacks options of newer ones."""
     info = os.stat(program)
     key = f"{program} {info.st_mtime_ns} {info.st_size}"
-    path = os.path.join(paths.cachedir(), "pasta.json")
-    try:
-        cached = store.read_json(path)
-    except PymanError:
-        cached = None
-    if cached and cached.get("key") == key:
-        return str(cached["help"])
+    cached = cache.get("pasta.json", key)
+    if cached is not None:
+        return str(cached)
     read_end, write_end = os.pipe()
 
     def body() -> int:
@@ -51,11 +46,7 @@ def _features(program: str) -> str:
     with open(read_end, "rb") as pipe:
         text = pipe.read(1 << 16).decode(errors="replace")
     process.wait(pid)
-    try:
-        paths.ensure_private(paths.cachedir())
-        store.write_json(path, {"key": key, "help": text})
-    except PymanError:
-        pass  # only a cache
+    cache.put("pasta.json", key, text)
     return text
 
 

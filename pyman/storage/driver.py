@@ -6,9 +6,9 @@ import os
 import stat
 
 from pyman import paths
-from pyman.errors import PymanError, StorageError
+from pyman.errors import StorageError
 from pyman.linux import libc
-from pyman.state import store
+from pyman.state import cache
 from pyman.state.lock import Lock
 
 TYPE_CHECKING = False
@@ -77,22 +77,14 @@ def _check_fuse(program: str, conf: dict[str, Any], kernel_problem: str = "") ->
 def _kernel_problem() -> str:
     """Empty if the kernel's overlay works for this store, else why not. The answer is cached per kernel, store and user."""
     root = paths.graphroot()
-    key = f"2 {os.uname().release} {os.stat(root).st_dev} {paths.caller()[0]}"
-    path = os.path.join(paths.cachedir(), "overlay.json")
-    try:
-        cached = store.read_json(path)
-    except PymanError:
-        cached = None
-    if cached and cached.get("key") == key:
-        return str(cached["problem"])
+    key = f"{os.uname().release} {os.stat(root).st_dev} {paths.caller()[0]}"
+    cached = cache.get("overlay.json", key)
+    if cached is not None:
+        return str(cached)
     from pyman.rootless import userns
 
     problem = str(userns.call_in_userns(lambda: probe(root)))
-    try:
-        paths.ensure_private(paths.cachedir())
-        store.write_json(path, {"key": key, "problem": problem})
-    except PymanError:
-        pass  # only a cache
+    cache.put("overlay.json", key, problem)
     return problem
 
 
