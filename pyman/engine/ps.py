@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyman.errors import UsageError
+from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _KNOWN = (
     "restart-policy",
     "should-start-on-boot",
 )
+_LONGEST = 20  # containers that live in each other's networks
 _STATES = ("created", "initialized", "exited", "paused", "running", "stopped", "stopping", "removing", "unknown")
 
 
@@ -91,7 +92,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
         sources = {**(state.get("binds") or {}), **(state.get("volume_at") or {})}
         return any(found == source and place in ("", at) for at, found in sources.items()) or value in sources
     if key == "network":
-        return value in state["networks"] or bool(state.get("network_mode", "").split(":")[0] == value)
+        return value in state["networks"] or _shares(state, value, everything) or _has_network(state, value)
     if key == "command":
         return bool(state["command"]) and state["command"][0] == value
     if key == "restart-policy":
@@ -107,6 +108,42 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
 
     starts = restart_policy.starts_on_boot(state, f"{containers_dir()}/{state['id']}")
     return starts == (value.lower() in ("true", "1", "t"))
+
+
+def _shares(state: dict[str, Any], value: str, everything: list[dict[str, Any]]) -> bool:
+    """Whether a container lives in the network of the one that container:NAME names. (As in Podman no other mode is a network.)"""
+    mode, wanted = str(state.get("network_mode") or ""), value.removeprefix("container:")
+    if wanted == value or not wanted or not mode.startswith("container:"):
+        return False
+    owners = [other["id"] for other in everything if mode[10:] == other["name"] or other["id"].startswith(mode[10:])]
+    return mode == value or any(
+        other["id"] in owners and (wanted == other["name"] or other["id"].startswith(wanted)) for other in everything
+    )
+
+
+def lend_ports(everything: list[dict[str, Any]]) -> None:
+    """Have the states of containers that live in another's network say its ports, as Podman does."""
+    for state in everything:
+        owner: dict[str, Any] | None = state
+        for _ in range(_LONGEST):
+            mode = str(owner.get("network_mode") or "") if owner else ""
+            if not mode.startswith("container:"):
+                break
+            owner = next((other for other in everything if mode[10:] == other["name"] or other["id"].startswith(mode[10:])), None)
+        if owner is not None and owner is not state:
+            state["ports"] = owner["ports"]
+
+
+def _has_network(state: dict[str, Any], value: str) -> bool:
+    """Whether a container is on the network whose id begins so."""
+    if not state["networks"] or not value or value.strip("0123456789abcdef"):
+        return False
+    from pyman.engine import networks  # with such a filter only
+
+    try:
+        return str(networks.get(value)["name"]) in state["networks"]
+    except PymanError:
+        return False
 
 
 def status(state: dict[str, Any]) -> str:

@@ -58,7 +58,7 @@ def test_ps_columns(pyman: Run, base: Path) -> None:
         ("restart-policy=always", ""),
         ("health=healthy", ""),
         ("pod=x", ""),
-        ("network=none", "one two"),
+        ("network=none", ""),
         ("exited=0", ""),
     ],
 )

@@ -68,6 +68,9 @@ def test_what_is_told_of_a_shared_network(pyman: Run, image: str) -> None:
         network = {"bridged": "shared", "pub": ""}.get(name, name)
         template = "{{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}"
         assert pyman("inspect", "--format", template, f"{name}1").stdout.strip() == network
+    shown = pyman("ps", "-a", "--format", "{{.Names}} {{.Ports}}", "--filter", "name=pub").stdout.splitlines()
+    assert len({line.split(" ", 1)[1] for line in shown}) == 1 and "->80/tcp" in shown[0]
+    assert pyman("port", "pub1").stdout == pyman("port", "pub").stdout != ""
     pyman("create", "--name", "before", "--network", "shared", image, "true")
     pyman("create", "--name", "before1", "--network", "container:before", image, "true")
     identifier = pyman("network", "inspect", "--format", "{{.Id}}", "shared").stdout
@@ -75,4 +78,29 @@ def test_what_is_told_of_a_shared_network(pyman: Run, image: str) -> None:
         assert pyman("inspect", "--format", "{{.NetworkSettings.Networks.shared.NetworkID}}", name).stdout == identifier
     names = [f"{name}{number}" for number in (2, 1, "") for name in owners]
     pyman("rm", "-f", "-t", "0", "before1", "before", *names)
+    pyman("network", "rm", "shared")
+
+
+def test_a_filter_by_network(pyman: Run, image: str) -> None:
+    """As with Podman: networks by name or id, and container:NAME for who lives in that one's; no mode is a network."""
+    pyman("network", "create", "shared")
+    owner = ""
+    for name, mode in (
+        ("alone", "none"),
+        ("open", "host"),
+        ("usual", "pasta"),
+        ("bridged", "shared"),
+        ("guest", "container:alone"),
+        ("second", ""),
+    ):
+        owner = owner or pyman("ps", "-aq", "--no-trunc", "--filter", "name=alone").stdout.strip()
+        pyman("create", "--name", name, "--network", mode or f"container:{owner[:20]}", image, "true")
+    identifier = pyman("network", "inspect", "--format", "{{.Id}}", "shared").stdout.strip()
+    none = ("none", "host", "pasta", "container", "container:", "bridge", "alone", "container:nope", "share", "bad")
+    some = [(value, ["bridged"]) for value in ("shared", identifier, identifier[:12])]
+    some += [(value, ["guest", "second"]) for value in ("container:alone", f"container:{owner}", f"container:{owner[:12]}")]
+    for value, names in [*some, *((value, []) for value in none)]:
+        found = pyman("ps", "-a", "--filter", f"network={value}", "--format", "{{.Names}}").stdout.split()
+        assert sorted(found) == names, value
+    pyman("rm", "--depend", "alone", "open", "usual", "bridged")
     pyman("network", "rm", "shared")

@@ -6,8 +6,8 @@ import sys
 
 from pyman.cli import selection
 from pyman.cli.dispatch import print_error
-from pyman.engine.container import RUNNING, Container
-from pyman.errors import NoSuchObject, PymanError, UsageError
+from pyman.engine.container import RUNNING, Container, lookup
+from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,14 @@ def _mappings(container: Container) -> list[tuple[int, str, str]]:
     """(port in the container, protocol, address:port on the host) of a running container, sorted."""
     if container.state["status"] not in RUNNING:
         return []
+    mode = str(container.state.get("network_mode") or "")
+    if mode.startswith("container:"):  # those of the one in whose network it lives
+        try:
+            owner = lookup(mode[10:])
+            owner.sync()
+        except NoSuchContainer:
+            return []
+        return _mappings(owner)
     return sorted(
         (port["container_port"] + offset, str(port["protocol"]), f"{port['host_ip'] or '0.0.0.0'}:{port['host_port'] + offset}")
         for port in container.state["ports"]

@@ -67,6 +67,7 @@ def _chosen(opts: Any) -> list[dict[str, Any]]:
     for state in everything:
         if state.get("stopping"):
             state["status"] = ps.status(state)
+    ps.lend_ports(everything)
     states = everything
     last = opts["last"] if (opts["last"] or 0) > 0 else 0
     if not (opts["all"] or last or opts["latest"] or any(item.startswith(("status", "exited")) for item in filters)):
