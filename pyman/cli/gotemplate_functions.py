@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyman.cli.gotemplate_print import ABSENT, WIDEST, kind, text
+from pyman.cli.gotemplate_print import ABSENT, WIDEST, is_structure, kind, text
 from pyman.cli.gotemplate_printf import printf
-from pyman.cli.gotemplate_time import Duration
+from pyman.cli.gotemplate_time import Number
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -50,13 +50,13 @@ def _slice(value: Any, *bounds: Any) -> Any:
 
 
 def _length(value: Any) -> int:
-    if not isinstance(value, (list, tuple, dict, str)):
+    if not isinstance(value, (list, tuple, dict, str)) or is_structure(value):
         raise TypeError(f"len of type {kind(value)}")
     return len(value.encode("utf-8", "surrogateescape")) if isinstance(value, str) else len(value)
 
 
 def _comparable(left: Any, right: Any) -> None:
-    kinds = {"int" if isinstance(value, Duration) else kind(value) for value in (left, right)}
+    kinds = {"int" if isinstance(value, Number) else kind(value) for value in (left, right)}
     if len(kinds) > 1 and "<nil>" not in kinds:
         raise TypeError(f"incompatible types for comparison: {kind(left)} and {kind(right)}")
     if isinstance(left, (dict, list, tuple)) and right is not None:

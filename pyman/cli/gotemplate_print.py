@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyman.cli.gotemplate_time import Duration, Moment
+from pyman.cli.gotemplate_time import Moment, Number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def text(value: Any, names: bool = False) -> str:
         return "<nil>"
     if value is ABSENT:
         return "<no value>"
-    if isinstance(value, (Moment, Duration)):
+    if isinstance(value, (Moment, Number)):
         return value.go()
     if isinstance(value, float):
         return float_text(value)
@@ -91,6 +91,11 @@ def whole(value: dict[str, Any]) -> Any:
     """A row of a listing as the structure that it is; anything else itself."""
     make = getattr(value, "whole", None)
     return make() if make else value
+
+
+def is_structure(value: Any) -> bool:
+    """Whether a record is one of Go's structures, which have fields but neither a length nor anything to go over."""
+    return (isinstance(value, Struct) and value.ordered) or hasattr(value, "whole")
 
 
 def _record(value: dict[str, Any], names: bool) -> str:
@@ -128,7 +133,7 @@ def float_text(value: float) -> str:
 
 def kind(value: Any) -> str:
     """Go's word for the type of a value."""
-    if isinstance(value, (Moment, Duration)):
+    if isinstance(value, (Moment, Number)):
         return value.kind
     if isinstance(value, (list, tuple)):
         return "[]" + _common(value)

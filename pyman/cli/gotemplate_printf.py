@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli.gotemplate_print import WIDEST, Struct, float_text, kind, text, whole
-from pyman.cli.gotemplate_time import Duration, Moment
+from pyman.cli.gotemplate_time import Moment, Number
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -30,11 +30,11 @@ def _verb(verb: str, value: Any, precision: int, flags: str) -> str:
         if "#" in flags:
             return _syntax(value)
         pointer = isinstance(value, Struct) and value.type[:1] == "*"
-        blank = " " in flags and isinstance(value, (int, float)) and not isinstance(value, (bool, Duration)) and value >= 0
+        blank = " " in flags and isinstance(value, (int, float)) and not isinstance(value, (bool, Number)) and value >= 0
         return ("&" if pointer else " " if blank else "") + text(value, "+" in flags)
     if verb == "T":
         return kind(value)
-    if isinstance(value, Moment) or (isinstance(value, Duration) and verb in "sq"):
+    if isinstance(value, Moment) or (isinstance(value, Number) and verb in "sq"):
         value = value.go()
     if isinstance(value, (list, tuple)) and verb in "sdqxX":
         return "[" + " ".join(_verb(verb, item, precision, flags) for item in value) + "]"

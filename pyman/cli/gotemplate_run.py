@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyman.cli import gotemplate_time
 from pyman.cli.gotemplate_functions import FUNCTIONS
 from pyman.cli.gotemplate_lex import TemplateError, error
-from pyman.cli.gotemplate_print import ABSENT, MAPS, Map, Struct, kind, text
+from pyman.cli.gotemplate_print import ABSENT, MAPS, Map, Struct, is_structure, kind, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Leave(Exception):
 
 def field(value: Any, name: str, position: int, parent: str) -> Any:
     """value.name; a map's missing key is absent, another's is an error that lists the fields."""
-    if isinstance(value, (gotemplate_time.Moment, gotemplate_time.Duration)):
+    if isinstance(value, (gotemplate_time.Moment, gotemplate_time.Number)):
         try:
             return gotemplate_time.method(value, name)
         except KeyError:
@@ -205,7 +205,7 @@ def branch(word: str, names: list[str], value: Value, body: list[Part], otherwis
 
 
 def _range(scope: Scope, subject: Any, names: list[str], body: list[Part], otherwise: list[Part], position: int) -> str:
-    if isinstance(subject, dict):
+    if isinstance(subject, dict) and not is_structure(subject):
         items = sorted(subject.items(), key=lambda pair: str(pair[0]))
     elif isinstance(subject, (list, tuple)) or subject is None:
         items = list(enumerate(subject or ()))

@@ -17,6 +17,9 @@ _LAYOUT = (
     *(("15", "%H"), ("_2", "%e"), ("1", "%-m"), ("2", "%-d"), ("3", "%-I"), ("4", "%-M"), ("5", "%-S")),
 )
 _LONGEST = 2**63 - 1  # nanoseconds
+_MONTHS = "January February March April May June July August September October November December".split()
+_DAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split()
+_TO_1970 = 62135596800  # seconds from the zero time, from which Go rounds
 
 
 class Moment(str):
@@ -29,7 +32,37 @@ class Moment(str):
         return f"{self[:10]} {self[11:-1]} +0000 UTC" if self[10:11] == "T" and self.endswith("Z") else str(self)
 
 
-class Duration(int):
+class Number(int):
+    """A number that prints as a text."""
+
+    kind, word = "int", "number"
+
+    def go(self) -> str:
+        """The text."""
+        raise NotImplementedError
+
+
+class Month(Number):
+    """1 is January."""
+
+    kind, word = "time.Month", "month"
+
+    def go(self) -> str:
+        """January."""
+        return _MONTHS[self - 1]
+
+
+class Weekday(Number):
+    """0 is Sunday."""
+
+    kind, word = "time.Weekday", "weekday"
+
+    def go(self) -> str:
+        """Sunday."""
+        return _DAYS[self]
+
+
+class Duration(Number):
     """Nanoseconds."""
 
     kind, word = "time.Duration", "duration"
@@ -81,13 +114,45 @@ def _sub(value: Moment, other: Any) -> Duration:
 
 
 def _add(value: Moment, span: Any) -> Moment:
-    import datetime  # for the method only
+    return _at(_since_1970(value) + _span(span))
 
-    if type(span) not in (int, Duration):
+
+def _span(value: Any) -> int:
+    if type(value) not in (int, Duration):
         raise TypeError("it wants a duration")
-    seconds, rest = divmod(_since_1970(value) + span, 10**9)
+    return int(value)
+
+
+def _at(nanoseconds: int) -> Moment:
+    import datetime  # for the methods only
+
+    seconds, rest = divmod(nanoseconds, 10**9)
     whole = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
     return Moment(whole.isoformat() + f".{rest:09d}".rstrip("0").rstrip(".") + "Z")
+
+
+def _add_date(value: Moment, years: Any, months: Any, days: Any) -> Moment:
+    """As a calendar has it: what is beyond a month's end is counted into the next."""
+    import datetime  # for the method only
+
+    if not type(years) is type(months) is type(days) is int:
+        raise TypeError("it wants three numbers")
+    whole = _parsed(value)
+    year, month = divmod(whole.year * 12 + whole.month - 1 + years * 12 + months, 12)
+    first = whole.replace(year=year, month=month + 1, day=1) + datetime.timedelta(days=whole.day - 1 + days)
+    return _at(int(first.timestamp()) * 10**9 + _nanoseconds(value))
+
+
+def _rounded(value: Moment, span: Any, half: bool) -> Moment:
+    """To a multiple of a duration since the zero time; half: to the nearest one."""
+    size, now = _span(span), _since_1970(value)
+    rest = (now + _TO_1970 * 10**9) % size if size > 0 else 0
+    return _at(now - rest + (size if half and rest and 2 * rest >= size else 0))
+
+
+def _compare(value: Moment, other: Any) -> int:
+    mine, others = _since_1970(value), _other(other)
+    return (mine > others) - (mine < others)
 
 
 def _format(value: Moment, layout: Any) -> str:
@@ -108,25 +173,34 @@ def _format(value: Moment, layout: Any) -> str:
 
 _FIELDS: dict[str, Callable[[Moment], Any]] = {
     "Add": lambda value: lambda span: _add(value, span),
+    "AddDate": lambda value: lambda years, months, days: _add_date(value, years, months, days),
     "After": lambda value: lambda other: _since_1970(value) > _other(other),
     "Before": lambda value: lambda other: _since_1970(value) < _other(other),
+    "Compare": lambda value: lambda other: _compare(value, other),
     "Day": lambda value: _parsed(value).day,
     "Equal": lambda value: lambda other: _since_1970(value) == _other(other),
     "Format": lambda value: lambda layout: _format(value, layout),
     "Hour": lambda value: _parsed(value).hour,
+    "IsDST": lambda value: False,
     "IsZero": lambda value: value.startswith("0001-01-01T00:00:00"),
+    "Local": lambda value: value,
+    "Location": lambda value: "UTC",
     "Minute": lambda value: _parsed(value).minute,
-    "Month": lambda value: _parsed(value).strftime("%B"),
+    "Month": lambda value: Month(_parsed(value).month),
     "Nanosecond": _nanoseconds,
+    "Round": lambda value: lambda span: _rounded(value, span, True),
     "Second": lambda value: _parsed(value).second,
     "String": lambda value: value.go(),
     "Sub": lambda value: lambda other: _sub(value, other),
+    "Truncate": lambda value: lambda span: _rounded(value, span, False),
     "Unix": lambda value: int(_parsed(value).timestamp()),
+    "UnixMicro": lambda value: _since_1970(value) // 1000,
     "UnixMilli": lambda value: int(_parsed(value).timestamp()) * 1000 + _nanoseconds(value) // 1_000_000,
     "UnixNano": _since_1970,
     "UTC": lambda value: value,
-    "Weekday": lambda value: _parsed(value).strftime("%A"),
+    "Weekday": lambda value: Weekday(_parsed(value).isoweekday() % 7),
     "Year": lambda value: _parsed(value).year,
+    "YearDay": lambda value: _parsed(value).timetuple().tm_yday,
 }
 
 
@@ -142,14 +216,20 @@ _SPANS: dict[str, Callable[[Duration], Any]] = {
 }
 
 
-def method(value: Moment | Duration, name: str) -> Any:
-    """What time.Time and time.Duration give under that name. KeyError if it is not known here, ValueError for what is no time."""
-    return _SPANS[name](value) if isinstance(value, Duration) else _FIELDS[name](value)
+def _methods(value: Moment | Number) -> dict[str, Callable[[Any], Any]]:
+    if isinstance(value, Moment):
+        return _FIELDS
+    return _SPANS if isinstance(value, Duration) else {"String": lambda value: value.go()}
 
 
-def known(value: Moment | Duration) -> str:
+def method(value: Moment | Number, name: str) -> Any:
+    """What Go's types of time give under that name. KeyError if it is not known here, ValueError for what is no time."""
+    return _methods(value)[name](value)
+
+
+def known(value: Moment | Number) -> str:
     """The names of the methods, for an error."""
-    return ", ".join(sorted(_SPANS if isinstance(value, Duration) else _FIELDS))
+    return ", ".join(sorted(_methods(value)))
 
 
 def moment(seconds: float) -> Moment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,3 +150,19 @@ def test_whole_rows_print_as_podmans_structures(pyman: Run, image: str) -> None:
     assert one.startswith("{[{0 ") and "{1} *define.HostInfo " in one and one.endswith(" linux\n")
     client = pyman("version", "--format", "{{.Client.Version}} {{.Version}} {{.Client.PythonVersion}} {{printf `%+v` .Client}}").stdout
     assert client.split()[0] == client.split()[1] and "&{APIVersion:" in client
+
+
+def test_times_of_volumes_and_secrets_are_times(pyman: Run) -> None:
+    """As in Podman, with the methods of Go's."""
+    pyman("volume", "create", "timed")
+    pyman("secret", "create", "timed", "-", input="x")
+    template = '{{.CreatedAt.Year}}-{{printf "%02d" .CreatedAt.Month}} {{.CreatedAt.Unix}}'
+    for words in (("volume", "inspect", "timed"), ("volume", "ls"), ("secret", "inspect", "timed")):
+        month, seconds = pyman(*words, "--format", template).stdout.split()
+        assert time.strftime("%Y-%m", time.gmtime(int(seconds))) == month and 0 <= time.time() - int(seconds) < 600
+    assert pyman("volume", "ls", "--format", "{{json .CreatedAt}}").stdout[11:12] == "T"
+    for words in (("volume", "inspect", "timed"), ("volume", "ls")):
+        done = pyman(*words, "--format", "{{range $i, $e := .}}x{{end}}", rc=125)
+        assert not done.stdout.strip() and "range can't iterate over" in done.stderr
+    pyman("volume", "rm", "timed")
+    pyman("secret", "rm", "timed")

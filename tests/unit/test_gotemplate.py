@@ -353,16 +353,40 @@ def test_templates_over_all_rows(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out == printed, template
 
 
+@pytest.mark.parametrize("template", ["{{range $i, $n := .}}{{$i}}{{end}}", "{{len .}}", "{{$all := .}}{{range $all}}x{{end}}"])
+def test_a_row_is_a_structure(capsys: pytest.CaptureFixture[str], template: str) -> None:
+    """There is nothing in it to go over, and it has no length, as in Podman."""
+    with pytest.raises(UsageError):
+        output.print_template(template, ["a"], {"Name": lambda row: row}, lambda row: {"Name": row}, {})
+    assert not capsys.readouterr().out.strip()
+
+
 def test_times_and_other_times() -> None:
     data = {"A": Moment("2026-01-02T03:04:05.5Z"), "B": Moment("2026-01-02T03:04:06.75Z"), "Zero": Moment("0001-01-01T00:00:00Z")}
     for template, expected in (
         ("{{.B.Sub .A}} {{.A.Sub .B}} {{(.B.Sub .A).Seconds}}", "1.25s -1.25s 1.25"),
         ("{{.A.Before .B}} {{.A.After .B}} {{.A.Equal .A}}", "true false true"),
         ("{{.Zero.Sub .A}}", "-2562047h47m16.854775808s"),
+        (
+            '{{.A.Month}} {{printf "%d %s %v" .A.Month .A.Month .A.Month}} {{eq .A.Month 1}} {{json .A.Month}}',
+            "January 1 January January true 1",
+        ),
+        ('{{.A.Month.String}} {{printf "%T" .A.Weekday}} {{printf "%d" .A.Weekday}} {{.A.YearDay}}', "January time.Weekday 5 2"),
+        ("{{.A.AddDate 0 1 30}} {{(.A.AddDate 1 -1 0).Year}}", "2026-03-04 03:04:05.5 +0000 UTC 2026"),
+        ("{{.A.Truncate 3600000000000}} {{.A.Round 1000000000}}", "2026-01-02 03:00:00 +0000 UTC 2026-01-02 03:04:06 +0000 UTC"),
+        ("{{.A.Compare .B}} {{.A.Compare .A}} {{.A.Local.UnixMicro}} {{.A.Location}} {{.A.IsDST}}", "-1 0 1767323045500000 UTC false"),
         ("{{.A.Add 1500000000}} {{.A.Add (.A.Sub .B)}}", "2026-01-02 03:04:07 +0000 UTC 2026-01-02 03:04:04.25 +0000 UTC"),
     ):
         assert gotemplate.compile_template(template)(data) == expected, template
-    for template in ("{{.A.Sub 1}}", "{{.A.Add .B}}", '{{.A.Before "x"}}'):
+    for template in (
+        "{{.A.AddDate 1}}",
+        "{{.A.AddDate 9999 0 0}}",
+        "{{.A.Round .B}}",
+        "{{.A.Month.Nope}}",
+        "{{.A.Sub 1}}",
+        "{{.A.Add .B}}",
+        '{{.A.Before "x"}}',
+    ):
         with pytest.raises(UsageError):
             gotemplate.compile_template(template)(data)
 

@@ -39,7 +39,9 @@ def main(opts: Any, args: list[str]) -> int:
 
 
 def _field(name: str) -> Callable[[Any], Any]:
-    return lambda record: _fields(record, output.go_time)[name]
+    from pyman.cli.gotemplate_time import moment  # templates only
+
+    return lambda record: _fields(record, moment)[name]
 
 
 def _fields(record: Any, when: Any) -> dict[str, Any]:

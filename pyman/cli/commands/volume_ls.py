@@ -22,11 +22,12 @@ _FIELDS = (
 
 def print_template(template: str, records: list[Any], heading: bool = True, shape: str = "VolumeListReport") -> None:
     """--format with a template, once per record. UsageError with the position of a mistake."""
+    from pyman.cli.gotemplate_time import moment  # templates only
 
     def field(name: str) -> Callable[[Any], Any]:
         return lambda record: volume_inspect.fields(record)[name]
 
-    functions = {**{name: field(name) for name in _FIELDS}, "CreatedAt": lambda record: output.go_time(record["created"])}
+    functions = {**{name: field(name) for name in _FIELDS}, "CreatedAt": lambda record: moment(record["created"])}
 
     def whole(record: Any) -> dict[str, Any]:
         return {**volume_inspect.fields(record), "CreatedAt": output.rfc3339(record["created"])}
