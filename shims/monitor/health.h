@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-enum { MAX_WAITERS = 1024, MAX_OUTPUT = 1 << 20, MAX_LOG = 4 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
+enum { MAX_WAITERS = 1024, MAX_OUTPUT = 16 << 20, MAX_LOG = 16 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
 enum { SLOW_CHECK = 50 }; /* milliseconds: quicker ones wake the monitor only at their end */
 enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
 

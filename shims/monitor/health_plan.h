@@ -149,7 +149,10 @@ static int plan_read(void)
     if (bad || !plan.command || !plan.startup || !plan.env || plan_walk(again, 1) < 0 || !plan.command[0])
         return -1;
     secrets_add(plan.env, counts[2]);
-    check_room = plan.log_size > 0 && plan.log_size < MAX_OUTPUT ? (size_t)plan.log_size : MAX_OUTPUT;
+    /* Memory comes with what is written. So much as the user has asked for; where that is no limit at all, what a monitor may have. */
+    check_room = plan.log_size > 0 ? (size_t)plan.log_size : MAX_OUTPUT;
     check_output = malloc(check_room + 1);
+    if (!check_output && check_room > MAX_OUTPUT)
+        check_output = malloc((check_room = MAX_OUTPUT) + 1);
     return check_output ? 0 : -1;
 }

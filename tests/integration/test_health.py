@@ -187,8 +187,18 @@ def test_the_log_is_bounded(pyman: Run, image: str) -> None:
     for _ in range(6):
         pyman("healthcheck", "run", "all", rc=1)
     log = health(pyman, "all")["Log"]
-    # Without a limit is what a monitor may keep: 1 MB of each check, 4 MB of all.
-    assert 2 <= len(log) <= 4 and {len(entry["Output"]) for entry in log} == {1 << 20}
+    # Without a limit is what a monitor may keep: 16 MiB of one check, and of all of them.
+    assert len(log) == 5 and {entry["Output"] for entry in log} == {"x" * 3000000}
+    monitor = field(pyman, "all", "{{.State.ConmonPid}}")
+    pyman("update", "--health-cmd", script.replace("3000000", "50000000"), "--health-interval", "disable", "all")
+    pyman("healthcheck", "run", "all", rc=1)
+    assert [len(entry["Output"]) for entry in health(pyman, "all")["Log"]] == [16 << 20]
+    peak = next(line for line in Path(f"/proc/{monitor}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    assert int(peak.split()[1]) < 64 << 10
+    # A size that was asked for is kept, however large.
+    pyman("update", "--health-max-log-size", str(20 << 20), "all")
+    pyman("healthcheck", "run", "all", rc=1)
+    assert [len(entry["Output"]) for entry in health(pyman, "all")["Log"]] == [20 << 20]
     pyman("rm", "-f", "-t", "0", "all", "h")
 
 

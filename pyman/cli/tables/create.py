@@ -8,8 +8,8 @@ HEALTH = """\
 health-cmd str Command that tells whether the container is healthy: a line for the shell, a JSON list, or none
 health-interval str Time between two health checks, or disable (30s)
 health-log-destination str Where results are kept: local, events_logger, or a directory
-health-max-log-count int Results kept; 0: as many as 4 MiB hold (5)
-health-max-log-size int Bytes kept of what each check wrote, 1 MiB at most; 0: that much (500)
+health-max-log-count int Results kept; 0: as many as 16 MiB hold (5)
+health-max-log-size int Bytes kept of what each check wrote; 0: up to 16 MiB (500)
 health-on-failure str What follows when the container becomes unhealthy: none, kill, restart or stop
 health-retries int Failures in a row that make the container unhealthy (3)
 health-start-period str Time in which failures do not count (0s)
