@@ -81,7 +81,7 @@ def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: b
         if take(container) is not False and echo:
             sys.stdout.write(label + "\n")
 
-    return 125 if over(chosen, act, bool(opts.get("ignore"))) else 0
+    return 125 if over(chosen, act, bool(opts.get("ignore")), unnamed=not (args or opts.get("cidfile"))) else 0
 
 
 def all_there(chosen: list[tuple[str, Any]]) -> None:
@@ -100,11 +100,19 @@ def started(chosen: list[tuple[str, Any]], action: Callable[[Container], Any], a
     return lambda container: begun[id(container)].result()
 
 
-def over(chosen: list[tuple[str, Any]], action: Callable[[str, Any], None], ignore: bool) -> int:
+def _removed(target: Any, err: PymanError) -> bool:
+    """Whether it is an error of a container that is none any more."""
+    import os  # after a failure only
+
+    return isinstance(err, NoSuchContainer) and not isinstance(target, PymanError) and not os.path.exists(f"{target.dir}/config.json")
+
+
+def over(chosen: list[tuple[str, Any]], action: Callable[[str, Any], None], ignore: bool, *, unnamed: bool = False) -> int:
     """Run `action(label, object)` on each object that is no error, and report each failure.
 
     0; 1: an object does not exist (no failure with `ignore`); 2: one is in use; 125: another failure. The exit codes of
-    the commands that remove things; of several failures the gravest counts.
+    the commands that remove things; of several failures the gravest counts. unnamed: the user has not named the containers (--all, --filter,
+    --latest): one that was removed since they were listed was not meant.
     """
     from pyman.cli.dispatch import print_error
 
@@ -115,7 +123,7 @@ def over(chosen: list[tuple[str, Any]], action: Callable[[str, Any], None], igno
                 raise target
             action(label, target)
         except NoSuchObject as err:
-            if ignore:
+            if ignore or (unnamed and _removed(target, err)):
                 continue
             print_error(err)
             code = max(code, 1)

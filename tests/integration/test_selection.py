@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -53,6 +54,35 @@ def test_all(pyman: Run, two: Path) -> None:
         "no container found" in pyman("rm", "--latest", rc=1).stderr
         and pyman("stop", "--all").stdout == pyman("init", "--all").stdout == ""
     )
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "init", "rm"])
+def test_one_that_is_removed_after_it_was_listed_was_not_meant(pyman: Run, two: Path, base: Path, verb: str) -> None:
+    """The newer one is worked on, so that the list has been made, while the older one's lock is held; then that has gone."""
+    if verb == "stop":
+        pyman("start", "two")
+        up(pyman, "two")
+    other = pyman("inspect", "two", "--format", "{{.Id}}").stdout
+    before = pyman("ps", "-a", "--filter", "name=two", "--format", "{{.State}}").stdout
+    removed = base / "home/.local/share/pyman/containers" / two.read_text()
+    fd = os.open(removed, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    child = subprocess.Popen(
+        [*command(), verb, "--all"],
+        env=environment(base),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    until(lambda: pyman("ps", "-a", "--filter", "name=two", "--format", "{{.State}}").stdout != before)
+    aside = base / "home/.local/share/pyman/trash" / "removed-meanwhile"
+    removed.rename(aside)  # the last step of a removal
+    os.close(fd)
+    out, err = child.communicate(timeout=300)
+    assert (child.returncode, out, err) == (0, other, "")
+    assert "no container with" in pyman(verb, two.read_text(), rc=1 if verb == "rm" else 125).stderr  # one that was named was meant
+    aside.rename(removed)
 
 
 def test_latest(pyman: Run, two: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pyman.cli import selection
 from pyman.engine import kill
+from pyman.engine.container import RUNNING
+from pyman.errors import StateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ def main(opts: Any, args: list[str]) -> int:
             container.sync()
             if container.state["status"] not in ("running", "paused"):
                 return False
-        kill.kill_container(container, signum)
+        try:
+            kill.kill_container(container, signum)
+        except StateError:
+            if opts.get("all") and container.state["status"] not in RUNNING:
+                return False  # it has ended since
+            raise
         return True
 
     return selection.each(opts, args, action)

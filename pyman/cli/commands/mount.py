@@ -7,7 +7,7 @@ import sys
 from pyman.cli import output, selection
 from pyman.cli.dispatch import print_error
 from pyman.engine import mount
-from pyman.errors import PymanError
+from pyman.errors import NoSuchContainer, PymanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def main(opts: Any, args: list[str]) -> int:
                 mount.mount_container(container)
                 found.append(container)
             except PymanError as err:
+                if opts["all"] and isinstance(err, NoSuchContainer):
+                    continue  # removed since they were listed
                 print_error(err)
                 code = 125
     else:

@@ -27,4 +27,4 @@ def main(opts: Any, args: list[str]) -> int:
             print_warning(warning)
         sys.stdout.write(container.id + "\n")
 
-    return 125 if selection.over(selection.select(opts, args), action, False) else 0
+    return 125 if selection.over(selection.select(opts, args), action, False, unnamed=not args) else 0

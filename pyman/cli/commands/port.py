@@ -28,7 +28,12 @@ def main(opts: Any, args: list[str]) -> int:
         if isinstance(container, PymanError):
             print_error(container)
             return 125
-        container.sync()
+        try:
+            container.sync()
+        except NoSuchContainer:
+            if opts["all"]:
+                continue  # removed since they were listed
+            raise
         found = _mappings(container)
         owner = f"{container.id[:12]}\t" if opts["all"] else ""
         chosen = [line for line in found if not wanted or (line[0] == int(port) and line[1] == (protocol or "tcp"))]

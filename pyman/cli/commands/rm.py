@@ -46,7 +46,7 @@ def main(opts: Any, args: list[str]) -> int:
             sys.stdout.write(gone + "\n")
         sys.stdout.write(label + "\n")
 
-    return selection.over(targets, action, bool(chosen["ignore"]))
+    return selection.over(targets, action, bool(chosen["ignore"]), unnamed=not (args or opts.get("cidfile")))
 
 
 def _stop_running(found: list[Container], timeout: int | None) -> None:
