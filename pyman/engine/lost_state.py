@@ -141,7 +141,7 @@ def rebuilt(container: Container, damage: StorageError) -> dict[str, Any]:
     state = {**container_records.first_state(config, config["options"]), "id": container.id}
     state["name"] = _name(container, str(config["name"]))
     monitor, init = living(container)
-    used = _volumes(container)
+    used = {**_asked(config), **_volumes(container)}
     if init:
         from pyman.engine import living_mounts  # of what runs only
 
@@ -258,6 +258,19 @@ def living(container: Container) -> tuple[int, int]:
             init = int(words[2]) if words[2].isdigit() else 0
             return (int(entry), init) if process.start_time(init) else (int(entry), 0)
     return 0, 0
+
+
+def _asked(config: dict[str, Any]) -> dict[str, str]:
+    """The same of those that the user has named, by the configuration: it may never have been started."""
+    from pyman.engine import mount_plan
+    from pyman.engine.plan import VolumeStore
+
+    found = VolumeStore({}, make=False)
+    try:
+        mount_plan.chosen(config["options"], config["image_config"], found, look=False)
+    except (PymanError, OSError, *errors.UNEXPECTED):
+        pass  # what came before is known
+    return {place: name for place, name in found.used.items() if name not in found.anonymous}
 
 
 def _volumes(container: Container) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths
 from pyman.engine import check, commit, remove, repair_index
 from pyman.engine import images as image_engine
 from pyman.engine.container import Container
@@ -200,21 +199,16 @@ def _remove_container(container: Container, done: Mended) -> None:
 
 
 def _discard(container_id: str, done: Mended) -> None:
-    """Take away a container whose files cannot be read. What of it still runs is ended by its control group."""
-    from pyman.engine import cgroups
+    """Take away a container whose files cannot be read. What of it still runs is ended."""
+    from pyman.engine import lost_removal
 
-    container = Container(container_id)
     try:
-        cgroups.discard(container)
-    except (PymanError, OSError, KeyError, TypeError):
-        pass  # nothing that can be read says where it is
-    for name in os.listdir(os.path.join(paths.graphroot(), "names")):
-        link = os.path.join(paths.graphroot(), "names", name)
-        if os.path.islink(link) and os.readlink(link) == container_id:
-            os.unlink(link)
-    trash.discard(container.dir)
-    trash.discard(container.run_dir)
-    done.containers[container_id] = ""
+        if lost_removal.clear(Container(container_id)):
+            done.containers[container_id] = ""
+        else:
+            done.notes.append(f"container {container_id[:12]} is left: another command is at work on it")
+    except (PymanError, OSError) as err:
+        done.notes.append(f"container {container_id[:12]} could not be removed: {err}")
 
 
 def _remove_leftovers(found: Found, done: Mended) -> None:

@@ -183,6 +183,33 @@ def test_no_volume_goes_while_nothing_tells_which_it_has(pyman: Run, base: Path,
     leftovers.nothing(base, before)
 
 
+def test_volumes_of_one_that_has_lost_its_state(pyman: Run, image: str, base: Path) -> None:
+    """It does not run, and its configuration says which it was given; also before its first start, and for those below overlays."""
+    given = ["-v", "a:/a", "-v", "b:/b:O", "--mount", "type=volume,src=c,dst=/c", "-v", "/anonymous", "-v", "/etc:/etc-of-host:ro"]
+    pyman("create", "--name", "kept", "--network", "none", *given, image, "true")
+    pyman("create", "--name", "other", "--network", "none", "--volumes-from", "kept", image, "true")
+    for started in (False, True):
+        for name in ("kept", "other"):
+            (store(base) / "containers" / pyman("inspect", "-f", "{{.Id}}", name).stdout.strip() / "state.json").unlink()
+        assert not {"a", "b", "c"} & set(pyman("volume", "prune", "-f").stdout.split())
+        for volume in "abc":
+            said = pyman("volume", "rm", volume, rc=2).stderr
+            assert "kept (" in said and "other (" in said
+        if not started:
+            pyman("start", "-a", "kept")
+            pyman("start", "-a", "other")
+    pyman("rm", "-v", "kept", "other")
+    assert {"a", "b", "c"} <= set(pyman("volume", "prune", "-f").stdout.split())
+
+
+def test_a_repair_ends_it(pyman: Run, base: Path, image: str) -> None:
+    before = leftovers.found(base)
+    made = _lost(pyman, base, image, "--cgroups", "disabled")
+    assert f"Deleted damaged container: {made}" in pyman("system", "check", "--repair", "--force").stdout
+    assert pyman("ps", "-aq").stdout == ""
+    leftovers.nothing(base, before)
+
+
 def test_a_check_of_the_store_names_it(pyman: Run, base: Path, image: str) -> None:
     before = leftovers.found(base)
     made = _lost(pyman, base, image)
