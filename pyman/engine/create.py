@@ -72,7 +72,11 @@ def create_container(
         config["modules"] = list(containers_conf.modules)  # a start reads the configuration again
     needed = _dependencies(opts)
     if needed:
+        from pyman.engine import dependencies  # with other containers only
+
         config["depends"] = needed
+        dependencies.pin(opts)
+        dependencies.pin(config["options"])
     names_of_volumes = plan_volumes(config)
     if opts.get("replace") and opts.get("name"):
         _replace(opts["name"])
@@ -83,8 +87,6 @@ def create_container(
 
         reboot.tell(opts["restart"], warn)
     if needed:
-        from pyman.engine import dependencies
-
         dependencies.note(container, needed)
     if names_of_volumes:
         _make_volumes(container)

@@ -25,6 +25,21 @@ def wanted(opts: dict[str, Any]) -> list[str]:
     return [*(opts.get("requires") or []), *(value.partition(":")[2] for value in values if value.startswith("container:"))]
 
 
+def pin(opts: Any) -> None:
+    """Have the options name those containers by their ids: they may be renamed, and others get their names. NoSuchContainer."""
+    for key in ("network", *_NAMESPACES):
+        value = opts.get(key)
+        if isinstance(value, list):
+            opts[key] = [_pinned(one) for one in value]
+        elif isinstance(value, str):
+            opts[key] = _pinned(value)
+
+
+def _pinned(value: str) -> str:
+    kind, colon, name = value.partition(":")
+    return f"container:{lookup(name).id}" if kind == "container" and colon else value
+
+
 def resolve(names: list[str]) -> list[str]:
     """Their ids. NoSuchContainer."""
     return sorted({lookup(name).id for name in names})

@@ -89,8 +89,21 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "UseImageHostname": bool(options.get("no_hostname")),
         "HostConfig": {
             **inspect_config.host_config(container, spec, mounts, own_ports, state["network_mode"]),
+            **_id_mappings(spec.get("linux") or {}),
             "Tmpfs": {mount.entry["destination"]: ",".join(mount.entry["options"]) for mount in chosen if mount.entry["type"] == "tmpfs"},
         },
+    }
+
+
+def _id_mappings(linux: dict[str, Any]) -> dict[str, Any]:
+    """Those of a user namespace of its own, or of the one that it joins."""
+    if not linux.get("uidMappings"):
+        return {}
+    named = (("UidMap", "uidMappings"), ("GidMap", "gidMappings"))
+    return {
+        "IDMappings": {
+            name: [f"{item['containerID']}:{item['hostID']}:{item['size']}" for item in linux.get(key) or []] for name, key in named
+        }
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.conftest import Run
@@ -97,3 +99,19 @@ def test_the_oom_score_beside_processes_of_another(pyman: Run, image: str) -> No
     done = pyman("run", *NONE, "--pid", "container:there", "--oom-score-adj", "500", image, "cat", "/proc/self/oom_score_adj")
     assert done.stdout == "500\n"
     pyman("rm", "-f", "-t", "0", "there")
+
+
+def test_a_renamed_container_is_still_the_one(pyman: Run, image: str) -> None:
+    """Whose namespaces a container joins is decided when it is made, as with Podman: another one with the name is not meant."""
+    pyman("run", "-d", "--name", "there", "--userns", "keep-id", "--network", "none", image, "sleep", "600")
+    kinds = (*KINDS, "userns")
+    pyman("create", "--name", "guest", *(word for kind in kinds for word in (f"--{kind}", "container:there")), image, "sh", "-c", SHOW)
+    pyman("rename", "there", "moved")
+    pyman("run", "-d", "--name", "there", "--network", "none", image, "sleep", "600")
+    assert pyman("start", "-a", "guest").stdout == pyman("exec", "moved", "sh", "-c", SHOW).stdout
+    moved = json.loads(pyman("inspect", "moved").stdout)[0]
+    shown = json.loads(pyman("inspect", "guest").stdout)[0]["HostConfig"]
+    for field in ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupMode"):
+        assert shown[field] == f"container:{moved['Id']}"
+    assert shown["IDMappings"] == moved["HostConfig"]["IDMappings"] and shown["IDMappings"]["UidMap"][0].startswith("0:1:")
+    pyman("rm", "-f", "-t", "0", "guest", "there", "moved")
