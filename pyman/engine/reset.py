@@ -21,7 +21,7 @@ from pyman.storage import trash
 _STORE = (
     "artifacts blobs containers events images intents layers names networks partial secrets single-id tmp trash volumes pods build quadlets"
 )
-_RUN = "containers images netns networks userns doctor-"
+_RUN = "containers images namespaces netns networks userns doctor-"
 
 
 class Done:
