@@ -1,9 +1,10 @@
 /* Namespaces begun before the interpreter starts, for the commands that will need them.
  *
- * newuidmap, newgidmap and a network namespace take 4 ms; the interpreter's own start takes longer and uses one processor. What
- * pyman-namespaces is to be called with depends on the user's subordinate ids, which the Python half works out; it leaves that
- * in the run directory, and here it is taken up without a look. It asks for the namespaces of exactly these words, or drops them:
- * see rootless/early.py. Whatever is unusual means: not now. */
+ * newuidmap, newgidmap and a network namespace take 4 ms; the interpreter's own start takes longer and uses one processor. Which
+ * ids they are to have depends on the user's subordinate ids, which the Python half works out; it leaves them in the run directory,
+ * as numbers. Whoever could write there would gain nothing: no program is named there, newuidmap allows the user's own ids only,
+ * and the Python half takes over the namespaces of exactly what it wants, or drops them: see rootless/early.py.
+ * Whatever is unusual means: not now. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -52,6 +53,47 @@ static int can_join(const char *run)
     return state && state[1] && state[2] != 'Z' && state[2] != 'X';
 }
 
+/* newuidmap or newgidmap in `path`, as rootless/namespaces.py looks for it. */
+static int find_program(const char *tool, char *path, size_t size)
+{
+    const char *from = getenv("PATH");
+    while (from && *from) {
+        size_t length = strcspn(from, ":");
+        if (length && length + strlen(tool) + 2 < size) {
+            snprintf(path, size, "%.*s/%s", (int)length, from, tool);
+            if (access(path, X_OK) == 0)
+                return 1;
+        }
+        from += length + (from[length] == ':');
+    }
+    return 0;
+}
+
+/* The arguments after the descriptors: "maps", newuidmap and its numbers, "--", newgidmap and its numbers. 0 if `text` is anything else. */
+static int find_words(char *text, ssize_t used, char **args, int most)
+{
+    static char uid_program[4096], gid_program[4096];
+    int count = 0, groups = 0;
+    if (used <= 0 || text[used - 1] || !find_program("newuidmap", uid_program, sizeof uid_program) ||
+        !find_program("newgidmap", gid_program, sizeof gid_program))
+        return 0;
+    args[count++] = (char *)"maps";
+    args[count++] = uid_program;
+    for (char *word = text; word < text + used; word += strlen(word) + 1) {
+        if (count + 3 > most)
+            return 0;
+        if (!strcmp(word, "--") && !groups++) {
+            args[count++] = word;
+            args[count++] = gid_program;
+        } else if (*word && strspn(word, "0123456789") == strlen(word))
+            args[count++] = word;
+        else
+            return 0;
+    }
+    args[count] = NULL;
+    return groups;
+}
+
 static int raise_fd(int fd)
 {
     int high = fcntl(fd, F_DUPFD, EARLY_FD);
@@ -65,7 +107,7 @@ static void begin_early(int argc, char **argv, const char *package, char *told, 
     static char how[4096], program[4700];
     char *args[300], result_text[16], life_text[16];
     const char *run = getenv("XDG_RUNTIME_DIR");
-    int result[2], life[2], count = 0;
+    int result[2], life[2];
     told[0] = 0;
     if (!run || run[0] != '/' || getuid() == 0 || getuid() != geteuid() || !is_starting(argc, argv))
         return;
@@ -76,14 +118,11 @@ static void begin_early(int argc, char **argv, const char *package, char *told, 
             return; /* a pipe must not become the command's output */
     snprintf(program, sizeof program, "%.400s/pyman/namespaces", run);
     ssize_t used = read_own(program, how, sizeof how);
-    if (used <= 0 || how[used - 1] || can_join(run))
+    if (!find_words(how, used, args + 3, 290) || can_join(run))
         return;
-    args[count++] = (char *)"pyman-namespaces";
-    args[count++] = result_text;
-    args[count++] = life_text;
-    for (char *word = how; word < how + used && count < 299; word += strlen(word) + 1)
-        args[count++] = word;
-    args[count] = NULL;
+    args[0] = (char *)"pyman-namespaces";
+    args[1] = result_text;
+    args[2] = life_text;
     if (pipe(result))
         return;
     if (pipe(life)) {

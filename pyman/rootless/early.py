@@ -1,6 +1,6 @@
-"""Namespaces that the launcher has begun before the interpreter started: what it is to call pyman-namespaces with, and taking them over.
+"""Namespaces that the launcher has begun before the interpreter started: the ids that it is to map, and taking them over.
 
-See shims/early.h. The launcher cannot know the user's subordinate ids; it does what the last command did, as noted in the run
+See shims/early.h. The launcher cannot know the user's subordinate ids; it maps those of the last command, as noted in the run
 directory. The command works out itself what it wants, and takes over only what was called with exactly that. CLI process.
 """
 
@@ -43,11 +43,11 @@ def _arguments(pid: int) -> list[str]:
         return file.read().decode(errors="surrogateescape").split("\0")[3:-1]
 
 
-def note(how: list[str]) -> None:
-    """Have the launcher of the next command begin with `how`."""
+def note(uids: list[str], gids: list[str]) -> None:
+    """Have the launcher of the next command begin with these numbers for newuidmap and newgidmap."""
     path = os.path.join(paths.runroot(), "namespaces")
-    text = "".join(f"{word}\0" for word in how)
-    if len(text) > _LIMIT or len(how) > 250:
+    text = "".join(f"{word}\0" for word in (*uids, "--", *gids))
+    if len(text) > _LIMIT or len(uids) + len(gids) > 250:
         return
     try:
         if store.read_text(path, _LIMIT) != text:

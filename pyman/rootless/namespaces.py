@@ -32,11 +32,14 @@ class Holder:
         self.userns_fd = self.netns_fd = -1
 
 
-def begin(idmap: IdMap, join_fd: int = -1) -> Holder:
-    """Start making a user namespace with `idmap` (or join that of join_fd) and a network namespace. MissingProgram."""
+def begin(idmap: IdMap, join_fd: int = -1, ahead: bool = False) -> Holder:
+    """Start making a user namespace with `idmap` (or join that of join_fd) and a network namespace. MissingProgram, RootlessError.
+
+    ahead: what the launcher has begun is taken over, and what is wanted noted for it.
+    """
     path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_native", "pyman-namespaces")
     how, passed = _how(idmap, join_fd)
-    begun = early.take(how)
+    begun = early.take(how) if ahead else None
     if begun:
         return Holder(*begun)
     result_r, result_w = os.pipe()
@@ -66,8 +69,9 @@ def begin(idmap: IdMap, join_fd: int = -1) -> Holder:
             os.set_inheritable(fd, False)
         os.close(result_w)
         os.close(life_r)
-    if how[0] == "maps":
-        early.note(how)
+    if ahead and how[0] == "maps":
+        at = how.index("--")
+        early.note(how[2:at], how[at + 2 :])
     return Holder(pid, result_r, life_w)
 
 

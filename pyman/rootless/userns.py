@@ -108,7 +108,7 @@ def begin() -> None:
         fd = living(idmap)
         _joining = fd >= 0
         try:
-            _holder = namespaces.begin(idmap, fd)
+            _holder = namespaces.begin(idmap, fd, ahead=True)
         finally:
             if fd >= 0:
                 os.close(fd)
