@@ -62,6 +62,11 @@ def until(condition: Callable[[], Any], why: str = "", seconds: float = 120) -> 
         time.sleep(0.01)
 
 
+def pytest_sessionstart() -> None:
+    """Interrupts are for the tests to send: who started them in the background has them ignored, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_report_header() -> list[str]:
     """What the tests find on this machine."""
     found = [f"{tool}: {'yes' if shutil.which(tool) else 'MISSING'}" for tool in TOOLS]

@@ -118,11 +118,13 @@ class LogFiles:
     def seek_tail(self, lines: int, ends: Callable[[bytes], bool]) -> None:
         """Go to where the last `lines` lines begin. ends: whether a line of the file is the end of one that the container wrote."""
         files = [*reversed(self._ahead), self._fd]
+        last = True  # nothing of what is looked at comes after it
         for number, fd in enumerate(files):
             if fd < 0:
                 return
             size = self._end if self._end >= 0 and not number else os.fstat(fd).st_size
-            at, lines = _back(fd, size, lines, ends, number == 0)
+            at, lines = _back(fd, size, lines, ends, last)
+            last = last and not size
             os.lseek(fd, at, _SEEK_SET)
             if lines < 0:
                 for older in files[number + 1 :]:
@@ -208,9 +210,9 @@ class LogFiles:
         return fd
 
 
-def _back(fd: int, size: int, lines: int, ends: Callable[[bytes], bool], newest: bool) -> tuple[int, int]:
+def _back(fd: int, size: int, lines: int, ends: Callable[[bytes], bool], last: bool) -> tuple[int, int]:
     """(where the last `lines` lines of the first `size` bytes of a file begin, how many are still to be found before it; -1: none)."""
-    at, carry, first = size, b"", newest
+    at, carry, first = size, b"", last
     while at > 0:
         piece = min(at, 1 << 16)
         at -= piece
