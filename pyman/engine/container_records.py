@@ -139,7 +139,7 @@ def _policy(opts: dict[str, Any]) -> str:
 
 
 def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]:
-    """Image labels, then --label-file, then --label. UsageError for an unreadable file.
+    """Image labels, then --label-file, then --label, in the order of their names, as Podman's JSON has them. UsageError for an unreadable file.
 
     A file is read as one of environment variables, where a name without a value sets nothing.
     """
@@ -159,4 +159,4 @@ def labels(opts: dict[str, Any], image_config: dict[str, Any]) -> dict[str, str]
         if not key:
             raise UsageError(f"invalid label {item!r}", "a label is KEY or KEY=VALUE")
         result[key] = value
-    return result
+    return dict(sorted(result.items()))

@@ -105,7 +105,7 @@ def create(
             "updated": now,
             "driver": driver,
             "options": used,
-            "labels": labels or {},
+            "labels": dict(sorted((labels or {}).items())),
         }
         secret_drivers.store(record, value)
         stages.reach("secret:stored")

@@ -79,9 +79,9 @@ def create(
         "name": name,
         "created": time.time(),
         "anonymous": anonymous,
-        "labels": labels or {},
+        "labels": dict(sorted((labels or {}).items())),
         "driver": "image" if image else "local",
-        "options": options or {},
+        "options": dict(sorted((options or {}).items())),
         "owner": list(owner) if owner else None,
         **({"image": image} if image else {}),
     }

@@ -165,7 +165,7 @@ def _labels(items: list[str]) -> dict[str, dict[str, str]]:
         if not key:
             raise UsageError(f"invalid label {item!r}", "a label is KEY or KEY=VALUE")
         labels[key] = value
-    return {"labels": labels} if labels else {}
+    return {"labels": dict(sorted(labels.items()))} if labels else {}
 
 
 def _subnets_of(record: Record) -> list[Subnet]:
