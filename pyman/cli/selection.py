@@ -24,9 +24,8 @@ def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError
     names = list(args)
     for path in opts.get("cidfile") or []:
         try:
-            with open(path, encoding="utf-8") as file:
-                names.append(file.readline().strip())
-        except OSError as err:
+            names.append(read_cidfile(path))
+        except FileNotFoundError as err:
             if not opts.get("ignore"):
                 raise UsageError(f"cannot read container id file {path}", err.strerror or str(err)) from err
     if opts.get("all") or opts.get("filter"):
@@ -58,6 +57,20 @@ def select(opts: Any, args: list[str]) -> list[tuple[str, Container | PymanError
         except PymanError as err:
             result.append((name, err))
     return result
+
+
+def read_cidfile(path: str) -> str:
+    """The first line of a file that --cidfile has made. FileNotFoundError; UsageError for one that says nothing, or no name."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            name = file.readline(4096).strip()
+    except FileNotFoundError:
+        raise
+    except OSError as err:
+        raise UsageError(f"cannot read container id file {path}", err.strerror or str(err)) from err
+    if not name or "\0" in name:  # as after a crash
+        raise UsageError(f"cannot use container id file {path}", "its first line is empty" if not name else "there is no name in it")
+    return name
 
 
 def _filtered(everything: list[Container], filters: list[str]) -> list[Container]:

@@ -27,7 +27,7 @@ def _split(entries: list[Any]) -> tuple[dict[str, str], list[str]]:
 
 def _apply(env: dict[str, str], items: list[str], host: dict[str, str]) -> None:
     """-e NAME=VALUE, -e NAME (the host's value, if any), -e PREFIX* (all of the host's)."""
-    for item in items:
+    for item in filter(None, items):  # an empty one says nothing, as Podman has it: a script's variable
         name, separator, value = item.lstrip(" \t").partition("=")  # an indented file's lines, too
         if not name:
             raise UsageError(f"invalid environment variable {item!r}", "its name is empty", "the form is NAME=VALUE or NAME")

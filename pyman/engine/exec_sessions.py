@@ -139,7 +139,8 @@ def known(container: Container) -> list[dict[str, Any]]:
     for record in records:
         alive = record.get("boot") == process.boot_id() and process.alive(record.get("pid", 0), record.get("start", 0))
         record["end"] = None if alive or not record.get("watcher") else _end(container, record)
-        if alive or (record["end"] and time.time() - record["end"].get("time", 0) < KEPT):
+        moment = max(time.time() - KEPT, container.state.get("started", 0.0))  # those of earlier runs are forgotten, as Podman does
+        if alive or (record["end"] and record["end"].get("time", 0) > moment):
             found.append(record)
         else:
             forget(container, record["id"])

@@ -36,12 +36,12 @@ def log_path(container: Container, conf: dict[str, Any]) -> tuple[str, str]:
     return driver, path
 
 
-def _journal(container: Container, opts: dict[str, Any], follow: bool, until: float) -> Any:
+def _journal(container: Container, opts: dict[str, Any], follow: bool, until: float | None) -> Any:
     """The journal, read as if it were a file of the driver k8s-file."""
     from pyman.monitor import journal  # this driver only
 
     since = reader.parse_time(opts["since"], "--since") if opts.get("since") else 0.0
-    return journal.Journal(container.id, since, 0.0 if follow else until, follow, lambda: last_entry(container))
+    return journal.Journal(container.id, since, 0.0 if follow or until is None else max(until, 1e-6), follow, lambda: last_entry(container))
 
 
 def last_entry(container: Container) -> int:
@@ -83,11 +83,11 @@ class Source:
         self.json = driver == "json-file"
         self.follow = bool(opts.get("follow"))
         self._since = reader.stamp_of(opts["since"], "--since").encode() if opts.get("since") else b""
-        until = reader.parse_time(opts["until"], "--until", ahead=self.follow) if opts.get("until") else 0.0
-        self._until = reader.stamp_of(opts["until"], "--until", ahead=self.follow).encode() if until else b""
-        self._deadline = until if self.follow else 0.0
+        until = reader.parse_time(opts["until"], "--until", ahead=self.follow) if opts.get("until") else None
+        self._until = reader.stamp_of(opts["until"], "--until", ahead=self.follow).encode() if until is not None else b""
+        self._deadline = until if self.follow else None
         lines = str(opts.get("tail") or "all")
-        lines = "all" if lines[:1] == "-" and lines[1:].isdigit() else lines
+        lines = "all" if lines[:1] == "-" and lines[1:].isdigit() else lines.removeprefix("+")
         if lines != "all" and not lines.isdigit():
             raise UsageError(f"invalid value {lines!r} for --tail", "it is a number of lines, or all")
         self.directories = [container.dir, os.path.dirname(path) or "."]
@@ -121,7 +121,7 @@ class Source:
                 self._files.complete()
                 lines = self._files.read()  # what it wrote between the last look and its end
         if lines is None:
-            self.ended = not self.follow or not self._alive or bool(self._deadline and time.time() >= self._deadline)
+            self.ended = not self.follow or not self._alive or (self._deadline is not None and time.time() >= self._deadline)
             return None
         if self._since:
             lines = [line for line in lines if reader.when(line, self.json) >= self._since]
@@ -145,7 +145,7 @@ class Source:
     def patience(self) -> float:
         """Seconds after which to look again even if nothing has changed on disk."""
         longest = 0.05 if self._quiet == 1 else 1.0
-        return max(0.0, min(longest, self._deadline - time.time())) if self._deadline else longest
+        return max(0.0, min(longest, self._deadline - time.time())) if self._deadline is not None else longest
 
     def close(self) -> None:
         """Close its files."""

@@ -100,6 +100,10 @@ def parse_mount(spec: str, volumes: Callable[..., str], images: Callable[[str], 
     kind = keys.pop("type", "volume")
     if kind not in _KINDS:
         raise UsageError(f"cannot mount type {kind!r}", "known are " + ", ".join(_KINDS), "correct type= in " + repr(spec))
+    if keys.get("source") == "":
+        raise UsageError(
+            f"invalid mount {spec!r}", "its source is empty", "name one, or leave source= out: a script's variable may be unset"
+        )
     source = keys.pop("source", "")
     target = keys.pop("destination", "")
     keys.pop("consistency", "")  # Docker's, which says nothing on Linux
@@ -108,9 +112,9 @@ def parse_mount(spec: str, volumes: Callable[..., str], images: Callable[[str], 
     if not target:
         raise UsageError(f"invalid mount {spec!r}", "it does not say where in the container", "add destination=/PATH")
     destination = clean_destination(target, spec)
+    if source and kind in ("tmpfs", "ramfs", "devpts"):
+        raise UsageError(f"invalid mount {spec!r}", f"a mount of type {kind} has no source")
     if kind in ("tmpfs", "ramfs"):
-        if source:
-            raise UsageError(f"invalid mount {spec!r}", f"a mount of type {kind} has no source")
         return [_memory(kind, destination, keys, spec)]
     if kind == "devpts":
         return [_devpts(destination, keys, spec)]

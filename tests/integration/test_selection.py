@@ -107,6 +107,22 @@ def test_cidfile(pyman: Run, two: Path) -> None:
     assert pyman("stop", "--cidfile", str(two)).stdout == pyman("rm", "--cidfile", str(two)).stdout == ident + "\n"
     assert not two.exists(), "it goes with its container"
     assert "cannot read" in pyman("rm", "-f", "--cidfile", "/nonexistent", rc=125).stderr
+    damaged = two.with_name("damaged")
+    for text, said in (
+        (b"\n", "its first line is empty"),
+        (b"", "its first line is empty"),
+        (b"a\0b\n", "no name"),
+        (bytes(9000), "no name"),
+    ):
+        damaged.write_bytes(text)
+        for verb in (("rm", "--ignore"), ("stop",), ("exec",)):
+            assert said in pyman(*verb, "--cidfile", str(damaged), *["true"] * (verb == ("exec",)), rc=125).stderr
+    damaged.write_bytes(b"a\xffb\n")
+    for verb in ("rm", "stop", "exec"):
+        assert (
+            "no such container"
+            in pyman(verb, "--cidfile", str(damaged), *["true"] * (verb == "exec"), rc=1 if verb == "rm" else 125).stderr
+        )
     two.write_text(ident)
     for verb in ("stop", "kill", "rm"):
         assert "no such container" in pyman(verb, "--cidfile", str(two), rc=1 if verb == "rm" else 125).stderr.lower()

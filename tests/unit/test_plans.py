@@ -119,6 +119,11 @@ def test_mount_grammar(tmp_path: Path) -> None:
             spec({"volume": [bad]})
     with pytest.raises(UsageError):
         spec({"volume": ["one:/x", "two:/x"]})
+    for kind in ("bind", "volume", "glob", "image", "tmpfs", "devpts"):
+        with pytest.raises(UsageError, match="its source is empty"):  # never the current directory, for a script's unset variable
+            spec({"mount": [f"type={kind},src=,dst=/x"]})
+    with pytest.raises(UsageError, match="has no source"):
+        spec({"mount": ["type=devpts,src=x,dst=/x"]})
 
 
 def test_sysctls_and_limits() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman import exitcodes
+from pyman.cli import selection
 from pyman.cli.dispatch import print_error, warn_of_input
 from pyman.engine import container as containers
 from pyman.engine import exec as execution
@@ -29,9 +30,8 @@ def _target(opts: Any, args: list[str]) -> tuple[Container, list[str]]:
         return latest(), args
     if opts.get("cidfile"):
         try:
-            with open(opts["cidfile"], encoding="utf-8") as file:
-                return containers.lookup(file.readline().strip()), args
-        except OSError as err:
+            return containers.lookup(selection.read_cidfile(opts["cidfile"])), args
+        except FileNotFoundError as err:
             raise UsageError(f"cannot read container id file {opts['cidfile']}", err.strerror or str(err)) from err
     if args:
         return containers.lookup(args[0]), args[1:]

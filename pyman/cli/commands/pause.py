@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Freeze each container; with --all every one that runs."""
     chosen = dict(opts)
-    if opts["all"]:
+    if opts["all"] and not args:
         chosen["filter"] = [*opts["filter"], "status=running"]
 
     def action(container: Container) -> bool:

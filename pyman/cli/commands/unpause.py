@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Let each container go on; with --all every one that is paused."""
     chosen = dict(opts)
-    if opts["all"]:
+    if opts["all"] and not args:
         chosen["filter"] = [*opts["filter"], "status=paused"]
 
     def action(container: Container) -> bool:
