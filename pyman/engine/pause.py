@@ -6,6 +6,8 @@ from pyman import stages
 from pyman.engine.container import Container
 from pyman.errors import RuntimeFailure, StateError
 
+ENDED = "ended"  # the stage of the StateError that says so
+
 
 def pause_container(container: Container) -> None:
     """Freeze all processes of a running container. StateError; RuntimeFailure where it has no control group."""
@@ -14,12 +16,13 @@ def pause_container(container: Container) -> None:
             raise StateError(
                 f'"{container.name}" is not running, can\'t pause: container state improper', f"its state is {container.state['status']}"
             )
-        freeze_locked(container)
+        if not freeze_locked(container):
+            raise _ended(container, "pause")
         container.event("pause")
 
 
-def freeze_locked(container: Container) -> None:
-    """As pause_container, for who holds the lock of a running container; without an event."""
+def freeze_locked(container: Container) -> bool:
+    """As pause_container, for who holds the lock of a running container; without an event. False if the container has ended meanwhile."""
     from pyman.runtime import cgroup
 
     directory = str(container.state.get("cgroup") or "")
@@ -36,12 +39,17 @@ def freeze_locked(container: Container) -> None:
     stages.reach("pause:noted")
     try:
         cgroup.freeze(directory, True)
-    except RuntimeFailure:
-        cgroup.write(directory, "cgroup.freeze", "0")
-        container.state["status"] = "running"
-        container.save()
+    except RuntimeFailure as err:
+        try:
+            cgroup.write(directory, "cgroup.freeze", "0")
+        except OSError:
+            pass  # it has gone
+        _note_running(container)
+        if cgroup.ended(err):
+            return False
         raise
     stages.reach("pause:frozen")
+    return True
 
 
 def unpause_container(container: Container) -> None:
@@ -51,17 +59,36 @@ def unpause_container(container: Container) -> None:
             raise StateError(
                 f'"{container.name}" is not paused, can\'t unpause: container state improper', f"its state is {container.state['status']}"
             )
-        thaw_locked(container)
+        if not thaw_locked(container):
+            raise _ended(container, "unpause")
         container.event("unpause")
 
 
-def thaw_locked(container: Container) -> None:
-    """As unpause_container, for who holds the lock; without an event."""
+def thaw_locked(container: Container) -> bool:
+    """As unpause_container, for who holds the lock; without an event. False if the container has ended meanwhile."""
     from pyman.runtime import cgroup
 
-    cgroup.freeze(str(container.state.get("cgroup") or ""), False)
+    try:
+        cgroup.freeze(str(container.state.get("cgroup") or ""), False)
+    except RuntimeFailure as err:
+        if not cgroup.ended(err):
+            raise
+        _note_running(container)
+        return False
+    _note_running(container)
+    return True
+
+
+def _note_running(container: Container) -> None:
+    """It is not paused any more; if it does not run either, `sync` learns so from its monitor."""
     container.state["status"] = "running"
     container.save()
+    container.sync()
+
+
+def _ended(container: Container, action: str) -> StateError:
+    why = f'"{container.name}" is not {"running" if action == "pause" else "paused"}, can\'t {action}: container state improper'
+    return StateError(why, "it ended meanwhile", stage=ENDED)
 
 
 def goes_on(container: Container) -> bool:

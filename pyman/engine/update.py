@@ -50,7 +50,12 @@ def update_container(container: Container, opts: Any, host: dict[str, str]) -> N
                 f"cannot update container {container.name}", "its spec.json is missing", f"pyman restart {container.name} makes it again"
             )
         if running and any(key in _LIMITS for key in changed):
-            _apply(state.get("cgroup") or "", resources)
+            try:
+                _apply(state.get("cgroup") or "", resources)
+            except RuntimeFailure:
+                if not state.get("cgroup") or os.path.isdir(state["cgroup"]):
+                    raise
+                running = False  # it has ended meanwhile, and its control group with it: its next start has the limits
         stages.reach("update:applied")
         if changed:
             state["updated"] = {**(state.get("updated") or {}), **changed, "_given": merged["_given"]}

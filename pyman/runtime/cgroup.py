@@ -18,6 +18,8 @@ from pyman.linux import fs
 CGROUP2_SUPER_MAGIC = 0x63677270
 _MARK = "user.pyman-runtime"
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # alone, and beside the old controllers (hybrid)
+_GONE = (errno.ENOENT, errno.ENODEV)  # how a cgroup answers that was removed: before its file is opened, and after
+_ENDED = "it has ended meanwhile"
 
 
 def hierarchy() -> str:
@@ -93,18 +95,31 @@ def join(directory: str, pid: int) -> None:
 
 
 def freeze(directory: str, frozen: bool, timeout: float = 30.0) -> None:
-    """Freeze or thaw, and wait (at most `timeout` seconds) until it has happened. RuntimeFailure."""
+    """Freeze or thaw, and wait (at most `timeout` seconds) until it has happened. RuntimeFailure, as `ended` tells where nothing is left to freeze."""
     if not directory:
         raise RuntimeFailure("cannot pause the container", "it has no cgroup, which is what pausing needs", stage="cgroup")
+    what = f"cannot {'freeze' if frozen else 'thaw'} {directory}"
     try:
         write(directory, "cgroup.freeze", str(int(frozen)))
     except OSError as err:
-        raise RuntimeFailure(f"cannot {'freeze' if frozen else 'thaw'} {directory}", err.strerror or str(err), stage="cgroup") from err
+        gone = err.errno in _GONE
+        raise RuntimeFailure(what, _ENDED if gone else err.strerror or str(err), stage="cgroup", errno=errno.ENOENT if gone else 0) from err
     end = time.monotonic() + timeout
-    while events(directory).get("frozen") != int(frozen):
+    while True:
+        now = events(directory)
+        # Removed between two looks, or without a process: what freezes has ended, and "frozen" says nothing or that of nobody.
+        if "frozen" not in now or (frozen and now.get("populated") == 0):
+            raise RuntimeFailure(what, _ENDED, stage="cgroup", errno=errno.ENOENT)
+        if now["frozen"] == int(frozen):
+            return
         if time.monotonic() > end:
-            raise RuntimeFailure(f"cannot {'freeze' if frozen else 'thaw'} {directory}", f"not done after {timeout:.0f} s", stage="cgroup")
+            raise RuntimeFailure(what, f"not done after {timeout:.0f} s", stage="cgroup")
         time.sleep(0.002)
+
+
+def ended(err: RuntimeFailure) -> bool:
+    """Whether `freeze` failed because the last process has gone, and perhaps the cgroup with it."""
+    return err.errno == errno.ENOENT
 
 
 def is_frozen(directory: str) -> bool:

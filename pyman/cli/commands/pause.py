@@ -22,8 +22,8 @@ def main(opts: Any, args: list[str]) -> int:
     def action(container: Container) -> bool:
         try:
             pause.pause_container(container)
-        except StateError:
-            if opts["all"] and container.state["status"] != "running":
+        except StateError as err:
+            if opts["all"] and (err.stage == pause.ENDED or container.state["status"] != "running"):
                 return False  # it is so no more
             raise
         return True
