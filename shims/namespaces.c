@@ -4,6 +4,7 @@
  *   pyman-namespaces RESULT-FD LIFE-FD maps NEWUIDMAP ID... -- NEWGIDMAP ID...
  *   pyman-namespaces RESULT-FD LIFE-FD single UID-MAP GID-MAP
  *   pyman-namespaces RESULT-FD LIFE-FD ask FD
+ *   pyman-namespaces RESULT-FD LIFE-FD own -          a user namespace alone; the caller writes its maps
  *   pyman-namespaces child PARENT PROGRAM ARGV...     execute PROGRAM, so that it dies with the process PARENT
  *
  * newuidmap, newgidmap and a new network namespace take about 5 ms, most of it waiting; forks of a Python process to do
@@ -140,6 +141,18 @@ int main(int argc, char **argv)
         if (fd != result_fd && fd != life_fd && fd != other)
             close(fd);
     prctl(PR_SET_NAME, "pyman:[ns]", 0, 0, 0);
+    if (!strcmp(argv[3], "own")) {
+        /* The root of another container may own what is made here, and would have all rights over a process in it. This one was executed in
+         * the caller's user namespace: what is closed to all but that one's root stays so. */
+        char byte;
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        if (unshare(CLONE_NEWUSER))
+            fail("unshare", errno, "");
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* new rights may have set it */
+        put(result_fd, "u");
+        close(result_fd);
+        return read(life_fd, &byte, 1) < 0;
+    }
     if (!strcmp(argv[3], "join")) {
         if (setns(other, CLONE_NEWUSER))
             fail("setns", errno, "");

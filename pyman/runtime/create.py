@@ -71,11 +71,11 @@ def begin(
     bpf = syscall_filter(spec) if bpf is None else bpf
     flags, pid_ns, user_ns, join, premade = _sort(spec["linux"]["namespaces"], netns_fd)
     joins_others = len(join) > int(premade) or user_ns >= 0
-    if flags & libc.CLONE_NEWUSER and (joins_others or pid_ns >= 0):
-        from pyman.runtime import rootfs_more  # such containers only
+    if flags & libc.CLONE_NEWUSER and (joins_others or pid_ns >= 0 or os.geteuid() == 0):
+        from pyman.runtime import id_maps  # such containers only
 
-        # Made ahead: to have its ids mapped init would have to be open to who sees it, and some would see it.
-        user_ns = rootfs_more.user_namespace(spec["linux"].get("uidMappings") or [], spec["linux"].get("gidMappings") or [])
+        # Made ahead: to have its ids mapped init would have to be open, to a container that sees the host's processes, too.
+        user_ns = id_maps.namespace(spec["linux"].get("uidMappings") or [], spec["linux"].get("gidMappings") or [])
         flags, joins_others = flags & ~libc.CLONE_NEWUSER, True
     new_user = bool(flags & libc.CLONE_NEWUSER)
     ours, theirs = channels.pair()

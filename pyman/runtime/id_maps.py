@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
+from pyman import paths
 from pyman.errors import RuntimeFailure
+from pyman.linux import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +52,37 @@ def write(pid: int, linux: dict[str, Any]) -> None:
         raise
 
 
+def namespace(uids: list[dict[str, int]], gids: list[dict[str, int]]) -> int:
+    """Descriptor of a user namespace with these mappings and no process in it, for a caller who is root. RuntimeFailure, MissingProgram, OSError.
+
+    A process that is open to have its ids mapped is open to others, too: to the root of a container that sees it and owns the new namespace.
+    So a program makes it that was executed in the caller's user namespace: closed as it is, its /proc entry belongs to that one's root.
+    """
+    result_r, result_w = os.pipe()
+    life_r, life_w = os.pipe()
+    for fd in (result_w, life_r):
+        os.set_inheritable(fd, True)
+    try:
+        child = os.posix_spawn(paths.native("namespaces"), ["pyman-namespaces", str(result_w), str(life_r), "own", "-"], {})
+    except BaseException:
+        os.close(result_r)
+        os.close(life_w)
+        raise
+    finally:
+        os.close(result_w)
+        os.close(life_r)
+    try:
+        with open(result_r, "rb") as pipe:
+            if pipe.read() != b"u":
+                raise RuntimeFailure("cannot map ids", "a user namespace could not be made", "pyman doctor tries it", stage="userns")
+        _write(child, "uid_map", uids)
+        _write(child, "gid_map", gids)
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(life_w)
+        process.wait(child)
+
+
 def _own_id_only(entries: list[dict[str, int]], own: int) -> bool:
     return len(entries) == 1 and entries[0]["size"] == 1 and entries[0]["hostID"] == own
 
@@ -73,7 +106,6 @@ def _write(pid: int, file: str, entries: list[dict[str, int]]) -> None:
 
 def _ask(pid: int, file: str, entries: list[dict[str, int]], tool: str) -> None:
     """The set-uid programs that may map subordinate ids."""
-    from pyman.linux import process
     from pyman.rootless import namespaces
 
     numbers = [str(entry[key]) for entry in entries for key in ("containerID", "hostID", "size")]

@@ -6,7 +6,8 @@ import os
 import stat
 
 from pyman.errors import RuntimeFailure
-from pyman.linux import libc, process
+from pyman.linux import libc
+from pyman.runtime import id_maps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def open_root(path: str) -> int:
 
 
 def _idmap(tree: int, entry: dict[str, Any], option: str, maps: tuple[list[dict[str, int]], list[dict[str, int]]]) -> None:
-    fd = user_namespace(*maps)
+    fd = id_maps.namespace(*maps)
     try:
         recursive = libc.AT_RECURSIVE if option.startswith("ridmap") else 0
         libc.mount_setattr(tree, "", libc.AT_EMPTY_PATH | recursive, attr_set=_MOUNT_ATTR_IDMAP, userns_fd=fd)
@@ -121,37 +122,6 @@ def mappings(entry: dict[str, Any], option: str, linux: dict[str, Any]) -> tuple
             f"cannot map the ids of {entry['destination']}", "neither the mount nor the container has id mappings", stage="mounts"
         )
     return uids, gids
-
-
-def user_namespace(uids: list[dict[str, int]], gids: list[dict[str, int]]) -> int:
-    """Descriptor of a user namespace with these mappings and no process in it. RuntimeFailure, OSError."""
-    ready_r, ready_w = os.pipe()
-    done_r, done_w = os.pipe()
-
-    def body() -> int:
-        libc.unshare(libc.CLONE_NEWUSER)
-        os.write(ready_w, b"x")
-        os.read(done_r, 1)
-        return 0
-
-    pid = process.fork(body, "pyman:[idmap]", (ready_w, done_r))
-    os.close(ready_w)
-    os.close(done_r)
-    try:
-        if not os.read(ready_r, 1):
-            raise RuntimeFailure("cannot map ids", "a user namespace could not be made", stage="mounts")
-        for file, entries in (("uid_map", uids), ("gid_map", gids)):
-            text = "".join(f"{entry['containerID']} {entry['hostID']} {entry['size']}\n" for entry in entries)
-            try:
-                with open(f"/proc/{pid}/{file}", "w") as out:
-                    out.write(text)
-            except OSError as err:
-                raise RuntimeFailure("cannot map ids", f"{file} {text.strip()}: {err.strerror}", stage="mounts") from err
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(done_w)
-        os.close(ready_r)
-        process.wait(pid)
 
 
 def move_root(root: Root, readonly: bool) -> None:

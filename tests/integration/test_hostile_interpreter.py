@@ -191,3 +191,33 @@ while True:
     assert "OPENED" not in shown.stdout and shown.stderr == "", shown
     assert own_python.read_bytes() == before
     pyman("rm", "-f", "-t", "0", "watcher")
+
+
+@pytest.mark.parametrize("option", ["keep-id", "nomap", "uid"])
+def test_a_watcher_among_the_hosts_processes_sees_nothing_of_the_host(pyman: Run, base: Path, root: Path, option: str) -> None:
+    """The root of a container owns the user namespaces that are made there later, so it has all rights over what is open in them."""
+    watch = """
+import os
+own = os.open("/", os.O_PATH)
+print("ready", flush=True)
+while True:
+    for pid in os.listdir("/proc"):
+        try:
+            fd = os.open(f"/proc/{pid}/root", os.O_DIRECTORY)
+            name = open(f"/proc/{pid}/comm").read().strip()
+            if name.startswith("pyman") and not os.path.sameopenfile(fd, own):
+                print("OPENED", pid, name, os.listdir(f"/proc/{pid}/fd"), flush=True)
+            os.close(fd)
+        except OSError:
+            pass
+"""
+    (root / "watch").write_text("#!/usr/bin/python3 -SE\n" + watch)
+    (root / "watch").chmod(0o755)
+    common = ("--network", "none", "-v", "/usr:/usr:ro", "--rootfs", str(root))
+    pyman("run", "-d", "--name", "watcher", "--pid", "host", *common, "/watch")
+    until(lambda: pyman("logs", "watcher").stdout == "ready\n")
+    mapped = ("--uidmap", "0:1:10", "--gidmap", "0:1:10") if option == "uid" else ("--userns", option)
+    for _ in range(12):
+        pyman("run", "--rm", *mapped, *common, "/usr/bin/true")
+    assert pyman("logs", "watcher").stdout == "ready\n"
+    pyman("rm", "-f", "-t", "0", "watcher")
