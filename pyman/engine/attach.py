@@ -66,11 +66,13 @@ def attach_container(
     detach_keys: str = "ctrl-p,ctrl-q",
     sig_proxy: bool = True,
     code_is_ours: bool = True,
+    closed: int = exitcodes.PYMAN_FAILED,
 ) -> int:
     """Pass data until the container ends (its exit code, or 0 if that is not the command's) or the user detaches (DETACHED).
 
     streams: whether stdout and stderr are shown. Signals are passed on to the container's init with sig_proxy. BrokenPipeError: whoever read
-    what the container prints has gone; the container runs on, as with Podman. StateError if there are too many others, or its end is not known.
+    what the container prints has gone; the container runs on, as with Podman. StateError if there are too many others, or its end is not known,
+    or (with the exit code `closed`) the caller's terminal was closed.
     """
 
     def forward(signum: int) -> None:
@@ -99,6 +101,8 @@ def attach_container(
     )
     if result.detached:
         return DETACHED
+    if result.closed:
+        raise StateError(f"cannot show the output of container {container.name}", "the terminal was closed", exit_code=closed)
     if result.unread:
         raise BrokenPipeError
     if result.lost:

@@ -62,6 +62,7 @@ def start_attached(
         streams=shown,
         detach_keys=attach.detach_keys(opts, opts),
         sig_proxy=opts.get("sig_proxy") is not False,
+        closed=exitcodes.CANNOT_INVOKE,  # Podman's
     )
     if code == attach.DETACHED:
         return 0

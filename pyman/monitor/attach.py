@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 class AttachResult:
     """How an attachment ended: the container's exit code, or the user's detach keys, or neither (monitor lost).
 
-    lost: why output could not be written; empty if it could. unread: whoever read the output has gone, so that the attachment ended.
-    refused: the monitor has as many clients as it can have.
+    closed: the caller's terminal was closed, so that the attachment ended. lost: why output could not be written; empty if it could.
+    refused: the monitor has as many clients as it can have. unread: whoever read the output has gone, so that the attachment ended.
     """
 
-    __slots__ = ("detached", "exit_code", "lost", "refused", "unread")
+    __slots__ = ("closed", "detached", "exit_code", "lost", "refused", "unread")
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
+        self.closed = False
         self.detached = False
         self.lost = ""
         self.refused = False
@@ -124,6 +125,9 @@ def _loop(
             index = 1 if kind == 3 else 0
             lost: list[str] = []
             if open_outputs[index] >= 0 and not write_all(open_outputs[index], packet[1:], lost):
+                if not lost:
+                    result.closed = True  # its session has gone; who is left would do nothing but wait for the container's end
+                    return
                 if lost == [""]:
                     result.unread = True  # as in a pipeline without a container: nobody waits for what nobody reads
                     return
@@ -135,7 +139,7 @@ def _loop(
             except OSError:
                 data = b""  # EIO: the terminal was closed
             if not data and is_terminal:
-                result.detached = True  # in raw mode there is no other end of input: nobody is there any more
+                result.closed = True  # in raw mode there is no other end of input: nobody is there any more
                 return
             passed, result.detached = keys.feed(data)
             if passed:

@@ -79,7 +79,10 @@ class Terminal:
         if self.saved is not None:
             import termios
 
-            termios.tcsetattr(self.fd, termios.TCSADRAIN, self.saved)
+            try:
+                termios.tcsetattr(self.fd, termios.TCSADRAIN, self.saved)
+            except termios.error:
+                pass  # it was closed
 
     def size(self) -> bytes:
         """Rows and columns as two little-endian 16-bit numbers; empty if there is no terminal."""
@@ -154,7 +157,7 @@ def write_all(fd: int, data: bytes, lost: list[str] | None = None) -> bool:
         except BlockingIOError:
             select.select([], [fd], [])
         except OSError as err:
-            if lost is not None and err.errno != 5:  # EIO: the terminal was closed
+            if lost is not None and not (err.errno == 5 and os.fstat(fd).st_mode & 0o170000 == 0o020000):  # EIO of a character device
                 lost.append("" if err.errno == 32 else err.strerror or str(err))  # EPIPE
             return False
     return True

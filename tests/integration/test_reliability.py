@@ -203,17 +203,6 @@ def test_a_storm_of_window_changes(base: Path, pyman: Run, image: str) -> None:
     os.close(fd)
 
 
-def test_a_closed_terminal(base: Path, pyman: Run, image: str) -> None:
-    pid, fd = terminal(base, 24, 80, "--name", "t", image, "sh", "-c", "trap '' HUP; while :; do echo x; sleep 0.01; done")
-    seen = b""
-    while b"x" not in seen:  # from then on the shell ignores the signal that the closed terminal means
-        seen += os.read(fd, 4096)
-    os.close(fd)
-    os.waitpid(pid, 0)
-    assert pyman("exec", "t", "echo", "alive").stdout == "alive\n", "the container lives on without its client"
-    pyman("rm", "-f", "-t", "0", "t")
-
-
 def test_a_recycled_number_is_never_believed(base: Path, pyman: Run, image: str) -> None:
     """The numbers in the state belong to another process meanwhile: it is neither joined nor signalled, and nothing seems to run."""
     stranger = subprocess.Popen(["sleep", "600"])
