@@ -293,8 +293,11 @@ static int finish(void)
             ;
     if (journal_on)
         journal_end();
-    if (log_fd >= 0)
+    if (log_fd >= 0) {
         close(log_fd);
+        if (log_max > 0)
+            log_trim(0); /* what was kept for readers that have gone since */
+    }
     int code = exit_code(status);
     long wait_ms = restart_after(code);
     reach("monitor:ended");

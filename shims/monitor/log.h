@@ -29,23 +29,33 @@ static const char *log_name(int number)
     return name[turn];
 }
 
-/* The oldest files go, so that with the new one log_files are left; then path.1 -> path.2, path -> path.1, and a new file.
- * Renames keep readers' files, and go from the oldest to the newest: a reader may rely on it. A file that is being read stays
- * for a while, but a reader that has stopped must not fill the disk. */
-static void log_rotate(void)
+static int log_spare(void)
 {
-    int oldest = 0, spare = (int)(LOG_SPARE / log_max) + 8;
-    close(log_fd);
+    return (int)(LOG_SPARE / log_max) + 8;
+}
+
+/* The oldest files go, so that with those that are `coming` log_files are left. A file that is being read stays for a while, but a reader
+ * that has stopped must not fill the disk. The number of the oldest one. */
+static int log_trim(int coming)
+{
+    int oldest = 0;
     while (oldest < 10000 && access(log_name(oldest + 1), F_OK) == 0)
         oldest++;
-    while (oldest >= 0 && oldest + 2 > log_files && (oldest + 2 - log_files > spare || !log_wanted(log_name(oldest)))) {
+    for (int more; oldest >= 0 && (more = oldest + 1 + coming - log_files) > 0 && (more > log_spare() || !log_wanted(log_name(oldest))); oldest--)
         unlink(log_name(oldest));
-        oldest--;
-    }
+    return oldest;
+}
+
+/* Files are taken away; then path.1 -> path.2, path -> path.1, and a new file. Renames keep readers' files, and go from the oldest to the
+ * newest: a reader may rely on it. */
+static void log_rotate(void)
+{
+    close(log_fd);
+    int oldest = log_trim(1);
     for (int i = oldest; i >= 0; i--)
         rename(log_name(i), log_name(i + 1));
     log_begin(open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
-    log_behind(oldest + 2, spare);
+    log_behind(oldest + 2, log_spare());
 }
 
 /* Lines are gathered and written together; a batch never crosses a rotation. */

@@ -69,3 +69,24 @@ def test_without_follow_it_is_what_was_there(pyman: Run, image: str, driver: str
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         assert len(numbers) < 3 * 10_000 / 2
     pyman("rm", "-f", "-t", "0", "fast")
+
+
+def test_files_that_were_kept_for_a_reader_go_with_the_end(pyman: Run, image: str, base: Path) -> None:
+    options = ("--log-opt", "max-size=10k", "--log-opt", "max-file=2", "--log-opt", f"path={base}/kept.log")
+    script = "echo ready; while [ ! -e /go ]; do sleep 0.02; done; seq 1 20000; touch /done; while [ ! -e /end ]; do sleep 0.02; done"
+    pyman("run", "-d", "--name", "fast", "--network", "none", *options, image, "sh", "-c", script)
+    out = base / "fast.out"
+    with out.open("wb") as stdout:
+        reader = subprocess.Popen([*command(), "logs", "-f", "fast"], env=environment(base), stdout=stdout)
+    until(lambda: out.read_bytes() == b"ready\n")
+    reader.send_signal(19)
+    pyman("exec", "fast", "sh", "-c", "touch /go; while [ ! -e /done ]; do sleep 0.02; done")
+    assert len(list(base.glob("kept.log*"))) > 10
+    reader.kill()
+    reader.wait()
+    pyman("exec", "fast", "touch", "/end")
+    pyman("wait", "fast")
+    assert sorted(path.name for path in base.glob("kept.log*")) == ["kept.log", "kept.log.1"]
+    assert pyman("logs", "--tail", "1", "fast").stdout == "20000\n"
+    out.unlink()
+    pyman("rm", "fast")
