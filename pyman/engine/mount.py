@@ -61,12 +61,9 @@ def mount_container(container: Container) -> str:
 def _take_root(container: Container, path: str) -> None:
     """The root of a running container without its mounts, taken from its mount namespace: mounting its layers again would be another
     file system over the same directories. StateError."""
-    import _socket
-
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     state = container.state
 
-    def body() -> int:
+    def body(theirs: Any) -> int:
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
         try:
             fd = os.open(f"/proc/{state['pid']}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -82,11 +79,7 @@ def _take_root(container: Container, path: str) -> None:
 
     if lost_root.found(container):
         raise lost_root.error(container, "mount")
-    pid = process.fork(body, "pyman:[mount]", (theirs.fileno(),))
-    theirs.close()
-    data, tree = passing.receive(ours)
-    process.wait(pid)
-    ours.close()
+    data, tree = passing.from_child(body, "pyman:[mount]")
     if tree < 0:
         raise StateError(
             f"cannot mount container {container.name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.errors import StateError
-from pyman.linux import libc, passing, process
+from pyman.linux import libc, passing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,16 +30,7 @@ def mount(plan: Plan) -> None:
 
 def _copy(mount_ns: int) -> int:
     """A detached copy of what is mounted there, or -1. A mount is copied by who lives in its mount namespace: a child goes there. StateError."""
-    import _socket
-
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
-    pid = process.fork(lambda: _child(mount_ns, theirs), "pyman:[shm]", (mount_ns, theirs.fileno()))
-    theirs.close()
-    try:
-        answer, tree = passing.receive(ours)
-    finally:
-        ours.close()
-        process.wait(pid)
+    answer, tree = passing.from_child(lambda theirs: _child(mount_ns, theirs), "pyman:[shm]", (mount_ns,))
     if answer not in (b"mounted", b"none"):
         why = answer.decode(errors="replace") or "the process that looks for it was killed"
         raise StateError("cannot share /dev/shm of the container whose ipc namespace is joined", why)

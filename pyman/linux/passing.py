@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import _socket
 
+from pyman.linux import process
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -21,3 +24,23 @@ def receive(sock: Any, size: int = 4096) -> tuple[bytes, int]:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             return data, int.from_bytes(passed[:4], "little")
     return data, -1
+
+
+def from_child(body: Callable[[Any], int], name: str, keep: tuple[int, ...] = ()) -> tuple[bytes, int]:
+    """What a forked child sends that runs `body` with its end of a socket, as in `receive`; nothing if it was killed, or sent nothing.
+
+    For what is to be made, or opened, in other namespaces than the caller's. name, keep: as in `process.fork`. OSError.
+    """
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    try:
+        pid = process.fork(lambda: body(theirs), name, (*keep, theirs.fileno()))
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    try:
+        return receive(ours)
+    finally:
+        ours.close()
+        process.wait(pid)

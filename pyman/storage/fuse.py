@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _socket
 import os
 import time
 
@@ -37,13 +36,8 @@ def mount(program: str, lowers: list[str], upper: str, work: str, merged: str, r
     if not _can_move(merged):
         _start(argv)
         return
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     # Nothing of it depends on this process: once begun, it also undoes the mount of who was killed meanwhile.
-    pid = process.fork(lambda: _starter(argv, theirs), "pyman:[fuse]", (theirs.fileno(),))
-    theirs.close()
-    text, tree = passing.receive(ours)
-    process.wait(pid)
-    ours.close()
+    text, tree = passing.from_child(lambda theirs: _starter(argv, theirs), "pyman:[fuse]")
     if tree < 0:
         raise StorageError(
             _WHAT, text.decode(errors="replace") or "it was killed", "check /dev/fuse (mode 0666), and fuse-overlayfs --version"
