@@ -50,4 +50,6 @@ def seconds(option: str, text: str) -> float:
         except (ValueError, KeyError):
             raise output.bad_value(option, text, "a length of time such as 30s, 1m30s, 500ms") from None
         rest = rest[digits + (len(unit) if rest[digits:] else 0) :]
+    if total > (1 << 63) / 1e9:  # Go's longest
+        raise output.bad_value(option, text, "a length of time of 292 years at most")
     return total

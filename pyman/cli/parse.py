@@ -30,6 +30,7 @@ _OLD = {
     "storage": "external",
     "timeout": "time",
 }
+_NONE = 1 << 63  # the first whole number that is not taken
 _TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 
 
@@ -67,14 +68,20 @@ def _value(row: Row, text: str, spelled: str) -> Any:
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number, not below 0")
     if kind in ("int", "uint"):
         try:
-            return int(text)
+            number = int(text) if text.isascii() else _NONE
         except ValueError:
-            raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number") from None
+            number = _NONE
+        if not -1 << 63 <= number < _NONE:
+            raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number of 64 bits at most")
+        return number
     if kind == "float":
         try:
-            return float(text)
+            real = float(text) if text.isascii() else float("nan")
         except ValueError:
             raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a number") from None
+        if real != real:
+            raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a number")
+        return real
     return text
 
 

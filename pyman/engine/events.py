@@ -36,8 +36,8 @@ def select(opts: Any, idle: Callable[[], None]) -> Iterator[Event]:
         raise UsageError("cannot read events", "events_logger is none in containers.toml: none are written", "set it to file")
     chosen = compile_filters(opts.get("filter") or [])
     since = _stamp(parse_time(opts["since"], "--since")) if opts.get("since") else ""
-    end = parse_time(opts["until"], "--until", ahead=True) if opts.get("until") else 0.0
-    until = _stamp(end) if end else ""
+    end = parse_time(opts["until"], "--until", ahead=True) if opts.get("until") else None
+    until = _stamp(end) if end is not None else ""
     for event in _raw(opts, end, bool(since or until), idle):
         if (since and event["Time"] <= since) or (until and event["Time"] >= until):
             continue
@@ -49,8 +49,8 @@ def _stamp(moment: float) -> str:
     return events.stamp(max(0, int(moment * 10**9)))
 
 
-def _raw(opts: Any, end: float, from_start: bool, idle: Callable[[], None]) -> Iterator[Event]:
-    if not opts.get("stream") or (end and end <= time.time()):
+def _raw(opts: Any, end: float | None, from_start: bool, idle: Callable[[], None]) -> Iterator[Event]:
+    if not opts.get("stream") or (end is not None and end <= time.time()):
         yield from eventlog.read()
         return
     paths.ensure_private(paths.graphroot())
@@ -60,7 +60,7 @@ def _raw(opts: Any, end: float, from_start: bool, idle: Callable[[], None]) -> I
 
     def wait() -> bool:
         idle()
-        left = end - time.time() if end else 60.0
+        left = end - time.time() if end is not None else 60.0
         if left <= 0:
             return False
         watch.wait(min(left, 60.0))

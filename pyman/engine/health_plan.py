@@ -91,7 +91,7 @@ def _settings(container: Container, opts: dict[str, Any], check: dict[str, Any],
         "log_size": size,
         "action": health.ACTIONS.index(health.action(opts)),
         "stop_signal": stop.stop_signal(container),
-        "stop_timeout": container.config.get("stop_timeout", 10) * 1000,
+        "stop_timeout": min(container.config.get("stop_timeout", 10), 10**9) * 1000,
         "events": (2 if destination == "events_logger" else 1) if noted else 0,
     }
     if startup:

@@ -74,9 +74,9 @@ def _test(key: str, value: str, index: ImageIndex) -> Callable[[Record], bool]:
     if key == "digest":
         return lambda r: any(digest.startswith(value) for digest in (r["digest"], *r["digests"]))
     if key == "until":
-        from pyman.monitor.logs import parse_time
+        from pyman.monitor.logs import parse_until
 
-        moment = parse_time(value, "the filter until")
+        moment = parse_until(value)
         return lambda r: r["created"] < moment
     return lambda r: _called(r, value)
 

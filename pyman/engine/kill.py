@@ -30,13 +30,13 @@ SIGNALS.update({"IOT": 6, "POLL": 29, "CLD": 17, "RTMIN": 34, "RTMAX": 64})
 def parse_signal(text: str) -> int:
     """Signal number of a name (TERM, SIGTERM, RTMIN+3) or a number 1..64. UsageError."""
     name = text.strip().upper()
-    if name.isdigit() and 1 <= int(name) <= 64:
+    if name.isascii() and name.isdigit() and len(name) < 9 and 1 <= int(name) <= 64:
         return int(name)
     name = name[3:] if name.startswith("SIG") else name
     if name in SIGNALS:
         return SIGNALS[name]
     for base, sign in (("RTMIN+", 1), ("RTMAX-", -1)):
-        if name.startswith(base) and name[6:].isdigit() and int(name[6:]) <= 30:
+        if name.startswith(base) and name[6:] in map(str, range(31)):
             return SIGNALS[base[:5]] + sign * int(name[6:])
     raise UsageError(f"invalid signal {text!r}", "it is neither a signal's name nor a number from 1 to 64", "kill -l lists the names")
 

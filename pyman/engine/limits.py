@@ -45,19 +45,22 @@ def size(option: str, text: str) -> int:
     number = lowered.removesuffix("ib").removesuffix("b")
     unit = number[-1:] if number[-1:] in _UNITS else ""
     try:
-        value = float(number.removesuffix(unit))
-        if value < 0 or value != value or value > 1 << 62:
+        value = float(number.removesuffix(unit)) * _UNITS.get(unit, 1)
+        if not 0 <= value <= 1 << 62 or not lowered.isascii() or "_" in lowered:
             raise ValueError
     except ValueError:
         raise UsageError(f"invalid value {text!r} for option {option}", "it must be a size", "for example 512m or 2g") from None
-    return int(value * _UNITS.get(unit, 1))
+    return int(value)
 
 
 def _whole(option: str, text: str) -> int:
     try:
-        return int(text)
+        number = int(text) if text.isascii() else 1 << 63
     except ValueError:
-        raise UsageError(f"invalid value {text!r} for option {option}", "it must be a whole number") from None
+        number = 1 << 63
+    if abs(number) >= 1 << 63:
+        raise UsageError(f"invalid value {text!r} for option {option}", "it must be a whole number of 64 bits at most")
+    return number
 
 
 def _memory(opts: dict[str, Any]) -> dict[str, int]:

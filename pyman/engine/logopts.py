@@ -23,9 +23,11 @@ def parse_size(text: str, option: str, step: int = 1024) -> int:
     """Bytes of a size such as 10m or 1GB (powers of `step`). UsageError."""
     number = text.strip().lower().rstrip("bkmg")
     unit = text.strip().lower()[len(number) :]
-    if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
+    good = unit in _UNITS and number.isascii() and number.replace(".", "", 1).isdigit()
+    value = float(number) * step ** _UNITS[unit] if good else 0.0
+    if not good or value >= 1 << 62:
         raise UsageError(f"invalid size {text!r} for {option}", "a size is a number and a unit b, k, m or g", "for example: 10m")
-    return int(float(number) * step ** _UNITS[unit])
+    return int(value)
 
 
 def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
@@ -67,7 +69,7 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
         if key in ("max-size", "max_size"):
             size = 0 if value == "-1" else parse_size(value, "--log-opt max-size", 1000)  # as Podman
         elif key in ("max-file", "max_file"):
-            if not value.isdigit() or int(value) < 1:
+            if not (value.isascii() and value.isdigit() and len(value) < 10) or int(value) < 1:
                 raise UsageError(f"invalid value {value!r} for --log-opt max-file", "it must be a positive number")
             files = int(value)
         elif key == "path":

@@ -88,7 +88,7 @@ class Source:
         self._deadline = until if self.follow else None
         lines = str(opts.get("tail") or "all")
         lines = "all" if lines[:1] == "-" and lines[1:].isdigit() else lines.removeprefix("+")
-        if lines != "all" and not lines.isdigit():
+        if lines != "all" and not (lines.isascii() and lines.isdigit() and len(lines) < 19):
             raise UsageError(f"invalid value {lines!r} for --tail", "it is a number of lines, or all")
         self.directories = [container.dir, os.path.dirname(path) or "."]
         self.ended = False

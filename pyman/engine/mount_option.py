@@ -195,7 +195,7 @@ def _devpts(destination: str, keys: dict[str, str], spec: str) -> Mount:
     for name, value in keys.items():
         if name == "newinstance":
             continue  # it always is one
-        if name not in ("uid", "gid", "mode", "max", "ptmxmode") or not value.isdigit():
+        if name not in ("uid", "gid", "mode", "max", "ptmxmode") or not (value.isascii() and value.isdigit()):
             raise UsageError(
                 f"invalid {name}={value} in --mount {spec!r}", "a mount of type devpts has uid, gid, mode, ptmxmode and max, all numbers"
             )

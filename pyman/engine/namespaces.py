@@ -125,7 +125,7 @@ def _keep_id(text: str) -> tuple[int, int]:
     values = dict(zip(("uid", "gid"), paths.caller()))
     for item in text.split(",") if text else []:
         key, _, value = item.partition("=")
-        if key not in values or not value.isdigit():
+        if key not in values or not (value.isascii() and value.isdigit() and len(value) < 11):
             raise UsageError(f"invalid keep-id option {item!r}", "known are uid=N and gid=N")
         values[key] = int(value)
     return values["uid"], values["gid"]

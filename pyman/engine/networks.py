@@ -141,9 +141,9 @@ def _filter(item: str) -> tuple[str, Any]:
         used, default = uses(), config.default_name(containers_conf.load())  # which is never too much
         return key, lambda record: (record["name"] not in used and record["name"] != default) == (value in ("true", "1"))
     if key == "until":
-        from pyman.monitor.logs import parse_time
+        from pyman.monitor.logs import parse_until
 
-        moment = parse_time(value, "the filter until")
+        moment = parse_until(value)
         return key, lambda record: _created(record) < moment
 
     def has(record: Record) -> bool:

@@ -61,6 +61,8 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
             raise _invalid(item, "env-merge", "the form is NAME=VALUE", "for example: --env-merge 'PATH=/opt/bin:${PATH}'")
     if not -1000 <= int(opts.get("oom_score_adj") or 0) <= 1000:
         raise _invalid(str(opts["oom_score_adj"]), "oom-score-adj", "it must be -1000 to 1000")
+    if int(opts.get("timeout") or 0) >= 1 << 31:
+        raise _invalid(str(opts["timeout"]), "timeout", "it must be 68 years at most")
     if any(char <= " " or char == "\x7f" for char in opts.get("hostname") or ""):
         raise _invalid(opts["hostname"], "hostname", "a host name has no blanks and no control characters")
     if len((opts.get("hostname") or "").encode()) > 64:

@@ -20,6 +20,7 @@ def prune(filters: list[str]) -> Iterator[str | PymanError]:
         key = item.partition("=")[0]
         if key not in FILTERS:
             raise UsageError(f"{key} is an invalid filter", "known are label, label! and until")
+    ps.check(filters)
     for container in list_containers():
         state = container.state
         if (

@@ -31,13 +31,17 @@ _STATES = ("created", "initialized", "exited", "paused", "running", "stopped", "
 
 
 def check(filters: list[str]) -> None:
-    """UsageError for a filter without a value or with an unknown key."""
+    """UsageError for a filter without a value, with an unknown key, or with a time that is none: before the first container is looked at."""
     for item in filters:
-        key, separator, _ = item.partition("=")
+        key, separator, value = item.partition("=")
         if not separator or key.rstrip("!") not in _KNOWN:
             from pyman.engine import filters as mistakes
 
             raise mistakes.unknown(item, key, "containers", _KNOWN)
+        if key.rstrip("!") == "until":
+            from pyman.monitor.logs import parse_until
+
+            parse_until(value)
 
 
 def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str, Any]] | None = None) -> bool:
@@ -72,15 +76,15 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
             raise UsageError(f"invalid filter status={value}", "it must be one of " + ", ".join(_STATES))
         return status(state) == {"stopped": "exited"}.get(value, value)
     if key == "exited":
-        if not value.lstrip("-").isdigit():
+        if not (value.isascii() and value.removeprefix("-").isdigit() and len(value) < 12):
             raise UsageError(f"invalid filter exited={value}", "an exit code is a number")
         return bool(state["status"] == "exited" and state["exit_code"] == int(value))
     if key == "ancestor":
         return value in state["image"] or (len(value) > 3 and state["image_id"].startswith(value)) or _search(value, state["image"], key)
     if key == "until":
-        from pyman.monitor.logs import parse_time
+        from pyman.monitor.logs import parse_until
 
-        return bool(state["created"] < parse_time(value, "the filter until"))
+        return bool(state["created"] < parse_until(value))
     if key in ("before", "since"):
         other = next((s for s in everything if s["name"] == value or s["id"].startswith(value)), None)
         if other is None:

@@ -56,7 +56,7 @@ def _split(term: str) -> tuple[str, str]:
 
 def _filter(text: str) -> Callable[[dict[str, Any]], bool]:
     key, _, value = text.partition("=")
-    if key == "stars" and value.isdigit():
+    if key == "stars" and value.isascii() and value.isdigit() and len(value) < 19:
         least = int(value)
         return lambda row: bool(row["stars"] >= least)
     if key in ("is-official", "is-automated") and value in ("", "true", "false"):

@@ -191,10 +191,7 @@ def personality(text: str) -> str:
 def umask(opts: dict[str, Any], table: dict[str, Any]) -> int:
     """Of --umask or containers.toml. UsageError."""
     text = str(opts.get("umask") or table.get("umask") or "0022")
-    try:
-        value = int(text, 8)
-    except ValueError:
-        value = -1
+    value = int(text, 8) if text and not text.strip("01234567") else -1
     if not 0 <= value <= 0o777:
         raise UsageError(f"invalid umask {text!r}", "it is an octal number up to 0777")
     return value
@@ -214,10 +211,10 @@ def rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]
         name, _, values = item.partition("=")
         soft, _, hard = values.partition(":")
         hard = hard or soft
-        numbers = [-1 if text in ("-1", "unlimited") else int(text) if text.isdigit() else None for text in (soft, hard)]
+        numbers = [-1 if text in ("-1", "unlimited") else int(text) if _is_number(text) else None for text in (soft, hard)]
         if None in numbers:
             raise UsageError(f"invalid ulimit {item!r}", "the form is NAME=SOFT[:HARD]", "for example: --ulimit nofile=1024:2048")
-        if hard != "unlimited" and hard != "-1" and not 0 <= int(soft if soft.isdigit() else -1) <= int(hard):
+        if hard != "unlimited" and hard != "-1" and not 0 <= int(soft if _is_number(soft) else -1) <= int(hard):
             raise UsageError(f"invalid ulimit {item!r}", "the soft limit is above the hard one")
         kind = "RLIMIT_" + name.upper()
         if -1 in numbers:
@@ -225,6 +222,11 @@ def rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]
             numbers = [most if number == -1 else number for number in numbers]
         result[kind] = _limit(kind, *numbers)
     return list(result.values())
+
+
+def _is_number(text: str) -> bool:
+    """Whether a limit fits into the 63 bits that Podman's have; `isdigit` alone takes superscripts."""
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63
 
 
 def _limit(kind: str, soft: int | None, hard: int | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SIGKILL = 9
 SIGTERM = 15
 SIGCONT = 18
+_WITHOUT_END = 2_000_000  # seconds: poll counts its milliseconds with 31 bits
 
 
 def stop_container(
@@ -248,7 +249,7 @@ def wait_gone(pid: int, started: int, seconds: float) -> bool:
             return True
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
-        return bool(poll.poll(-1 if seconds < 0 else int(seconds * 1000)))
+        return bool(poll.poll(-1 if seconds < 0 or seconds > _WITHOUT_END else int(seconds * 1000)))
     finally:
         os.close(pidfd)
 

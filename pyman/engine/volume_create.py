@@ -67,7 +67,7 @@ def _labels(items: list[str]) -> dict[str, str]:
 
 
 def _id(text: str, what: str) -> int:
-    if not text.isdigit() or len(text) > 10 or int(text) > 2**32 - 2:
+    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > 2**32 - 2:
         raise UsageError(f"invalid value {text!r} of {what}", "it is the number of a user or group")
     return int(text)
 

@@ -53,9 +53,9 @@ def _test(key: str, value: str) -> Callable[[Record], bool]:
         created = volumes.get(volumes.lookup(value))["created"]
         return lambda record: bool(record["created"] > created)
     if key == "until":
-        from pyman.monitor.logs import parse_time
+        from pyman.monitor.logs import parse_until
 
-        moment = parse_time(value, "the filter until")
+        moment = parse_until(value)
         return lambda record: bool(record["created"] < moment)
     if key == "dangling":
         wanted, used = truth(key, value), volumes.used_by()

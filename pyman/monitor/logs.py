@@ -8,6 +8,8 @@ from pyman.errors import UsageError
 from pyman.state import fastjson
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LAST = 253402300799.0  # seconds since 1970 at the end of the year 9999: the log's times are compared as text
+_LONGEST = (1 << 63) / 1e9  # seconds, of a duration in Go
 
 
 class Entry:
@@ -25,11 +27,31 @@ class Entry:
 def parse_time(text: str, option: str, ahead: bool = False) -> float:
     """Seconds since 1970 of a duration before now (10m, 1h30m), a number of seconds, or an RFC 3339 time. UsageError.
 
-    ahead: a duration is one after now, as for the end of a time of watching.
+    ahead: a duration is one after now, as for the end of a time of watching. What lies before 1970 or after 9999 is their beginning or end:
+    no log has older or newer lines.
     """
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
-    total, rest = 0.0, text
+    return min(max(_moment(text, option, ahead), 0.0), _LAST)
+
+
+def parse_until(text: str) -> float:
+    """The same for a filter that chooses what is older, mostly to remove it: a time that none can be younger than is a mistake. UsageError."""
+    moment = _moment(text, "the filter until", False)
+    if text.startswith("-") or moment > _LAST:
+        raise UsageError(
+            f"invalid value {text!r} for the filter until", "everything is older than that", "for example: 24h, or 2026-01-31T12:00:00"
+        )
+    return moment
+
+
+def _moment(text: str, option: str, ahead: bool) -> float:
+    if text.isascii() and not set(text.lower()) & set(" _\t\n\v\f\rna"):  # Python knows more numbers: 1_000, "5 ", nan, inf
+        try:
+            return float(text)
+        except ValueError:
+            pass  # a duration, or a time
+    total, rest = 0.0, text[text[:1] in ("+", "-") :]
+    if not rest:
+        return _absolute(text, option)
     while rest:
         number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
         rest = rest[len(number) :]
@@ -38,7 +60,11 @@ def parse_time(text: str, option: str, ahead: bool = False) -> float:
         if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
             return _absolute(text, option)
         total += float(number) * _UNITS[unit]
-    return time.time() + (total if ahead else -total)
+    if total > _LONGEST:
+        raise UsageError(
+            f"invalid value {text!r} for {option}", "a duration is 292 years at most", "for example: 10m, or 2026-01-31T12:00:00"
+        )
+    return time.time() + (total if ahead != text.startswith("-") else -total)
 
 
 def _absolute(text: str, option: str) -> float:
@@ -50,11 +76,11 @@ def _absolute(text: str, option: str) -> float:
         digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
         fraction = f".{digits[:6].ljust(6, '0')}" if point else ""
         moment = datetime.datetime.fromisoformat(day + fraction + rest[len(digits) :])
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
         raise UsageError(
             f"invalid value {text!r} for {option}", "it is neither a duration nor a time", "for example: 10m, or 2026-01-31T12:00:00"
         ) from None
-    return moment.timestamp() if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def stamp(moment: float) -> str:

@@ -241,9 +241,14 @@ def number(opts: dict[str, Any], key: str, default: int = 0) -> int:
     text = opts.get(key)
     if text is None:
         return default
-    if not str(text).removeprefix("-").isdigit():
-        raise UsageError(f"invalid --{key.replace('_', '-')} {text!r}", "it must be a whole number")
+    if not _is_number(str(text).removeprefix("-")):
+        raise UsageError(f"invalid --{key.replace('_', '-')} {text!r}", "it must be a whole number of 64 bits at most")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    """Digits of the plain kind, which 64 bits hold with a sign; `isdigit` alone takes superscripts."""
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63
 
 
 def size(text: str, option: str) -> int:
@@ -257,6 +262,6 @@ def size(text: str, option: str) -> int:
         body = body[:-1]
     if body == "-1":
         return -1
-    if not body.isdigit():
+    if not _is_number(body) or int(body) * factor >= 1 << 63:
         raise UsageError(f"invalid {option} {text!r}", "it must be a size such as 512m")
     return int(body) * factor

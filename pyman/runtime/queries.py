@@ -239,9 +239,9 @@ def _seconds(text: str) -> float:
     """An interval as Go writes it, in one unit: 5s, 500ms, 2m. UsageError."""
     for unit, factor in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
         body = text[: -len(unit)]
-        if text.endswith(unit) and body.replace(".", "", 1).isdigit():
+        if text.endswith(unit) and body.isascii() and body.replace(".", "", 1).isdigit():
             if float(body):
-                return max(float(body) * factor, 0.001)
+                return min(max(float(body) * factor, 0.001), 1e9)
     raise UsageError(f"invalid --interval {text!r}", "it must be like 5s or 500ms, and above 0")
 
 

@@ -64,7 +64,7 @@ def begin(
         ("Slice", ("s", parent or "user.slice")),
         ("Delegate", ("b", True)),
         ("CollectMode", ("s", "inactive-or-failed")),
-        ("TimeoutStopUSec", ("t", max(stop_timeout, 1) * 1_000_000)),
+        ("TimeoutStopUSec", ("t", min(max(stop_timeout, 1), 10**9) * 1_000_000)),
         ("TasksMax", ("t", _NO_LIMIT)),  # the manager's DefaultTasksMax= would hold below a higher --pids-limit
     ]
     scope.manager = sdbus.Manager(address)

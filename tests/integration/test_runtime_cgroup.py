@@ -156,7 +156,11 @@ def test_a_path_upwards_is_refused(bundle: Bundle, runtime: Runtime, path: str) 
 
 def test_update_options_are_checked(bundle: Bundle, runtime: Runtime, own: Path) -> None:
     runtime("run", "--detach", "--bundle", bundle.save(), "upd")
-    assert "--memory" in runtime("update", "--memory", "much", "upd", rc=1).stderr
+    for text in ("much", "²", "9" * 20, "9000000000g"):
+        assert "--memory" in runtime("update", "--memory", text, "upd", rc=1).stderr
+    for text in ("²", "9" * 20, "-" + "9" * 20):
+        assert "--pids-limit" in runtime("update", "--pids-limit", text, "upd", rc=1).stderr
+    assert "--interval" in runtime("events", "--interval", "²s", "upd", rc=1).stderr
     text = runtime("update", "--memory", "512m", "upd", rc=None)
     assert text.returncode == 0 or "memory" in text.stderr
     assert "pids" in runtime("update", "-r", "-", "upd", input='{"pids": 3}', rc=1).stderr

@@ -214,7 +214,7 @@ def test_wait_for_a_condition(pyman: Run, image: str, base: Path, two: Path) -> 
         pyman("start", "-a", "short")
     assert child.communicate(timeout=300)[0] == "-1\n"
     pyman("rm", "short")
-    assert "invalid interval" in pyman("wait", "--interval", "soon", "one", rc=125).stderr
+    assert "it is not a duration" in pyman("wait", "--interval", "soon", "one", rc=125).stderr
     assert "invalid condition" in pyman("wait", "--condition", "up", "one", rc=125).stderr
 
 

@@ -36,7 +36,7 @@ def main(opts: Any, args: list[str]) -> int:
 
     by_monitor = opts.get("restart") or "exit_code" in opts.given
     code = selection.each({**opts, "ignore": True}, args, action, echo=not by_monitor)
-    return code or int(opts.get("exit_code") or 0)
+    return code or int(opts.get("exit_code") or 0) & 255
 
 
 def _exec_session(opts: Any, args: list[str]) -> int:

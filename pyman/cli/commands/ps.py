@@ -45,7 +45,7 @@ def main(opts: Any, args: list[str]) -> int:
         sys.stdout.write("\x1b[H\x1b[2J" if sys.stdout.isatty() else "")
         _show(opts)
         sys.stdout.flush()
-        time.sleep(opts["watch"])
+        time.sleep(min(opts["watch"], 10**9))
 
 
 def _check(opts: Any) -> None:

@@ -58,7 +58,7 @@ def main(opts: Any, args: list[str]) -> int:
         sys.stdout.flush()
         if opts["no_stream"] or (named and not found):
             return 0
-        time.sleep(opts["interval"] or 5)
+        time.sleep(min(opts["interval"] or 5, 10**9))
 
 
 def _look(named: list[containers.Container], everything: bool, before: dict[str, Sample]) -> list[Sample]:

@@ -13,16 +13,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_LONGEST = 2_000_000.0  # seconds: poll counts its milliseconds with 31 bits, and to look more often harms nobody
+
 
 def _seconds(text: str) -> float:
-    """An interval such as 250ms or 2s; a bare number is milliseconds, as in Podman."""
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    number = text.rstrip("smh")
-    unit = text[len(number) :] or "ms"
-    try:
-        return float(number) * units[unit]
-    except (KeyError, ValueError):
-        raise UsageError(f"invalid interval {text!r}", "it is a number and a unit ms, s, m or h", "for example: 500ms") from None
+    """An interval such as 250ms or 1m30s; a bare number is milliseconds, as in Podman, and one below 0 no time. UsageError."""
+    plain = text.removeprefix("-")
+    if not (plain.isascii() and plain.isdigit()):
+        from pyman.engine import health  # such intervals only
+
+        seconds = health.duration("--interval", plain) / 10**9
+    elif len(plain) < 19:
+        seconds = int(plain) / 1000
+    else:
+        raise UsageError(f"invalid value {text!r} for option --interval", "it is no length of time that there is", "for example: 500ms")
+    return 0.001 if plain != text else min(seconds, _LONGEST)
 
 
 def main(opts: Any, args: list[str]) -> int:
@@ -31,7 +36,7 @@ def main(opts: Any, args: list[str]) -> int:
     for condition in conditions:
         if condition not in wait.CONDITIONS:
             raise UsageError(f"invalid condition {condition!r}", "it must be one of " + ", ".join(wait.CONDITIONS))
-    interval = _seconds(str(opts.get("interval") or "250ms"))
+    interval = _seconds(str(opts["interval"])) if opts.get("interval") not in (None, "", "250ms") else 0.25
     code = 0
     chosen = selection.select({**opts, "ignore": False}, args)  # those that do not exist are answered too
     if (opts.get("exit_first_match") or opts.get("return_on_first")) and not any(
