@@ -101,6 +101,19 @@ def waiting(state: dict[str, Any]) -> bool:
     )
 
 
+def asks(state: dict[str, Any]) -> bool:
+    """Whether the policy, as it is now, asks for another run after the last end; or a health check did, whatever the policy says."""
+    if ((state.get("end") or {}).get("asked") or {}).get("Status") == "stop":
+        return True  # with another action nobody would wait
+    try:
+        name, most = parse(str(state.get("restart_policy") or ""))
+    except UsageError:
+        return False  # a damaged state
+    if name == "on-failure":
+        return bool(state.get("exit_code")) and (most == 0 or state.get("restarts", 0) < most)
+    return name != "no"
+
+
 def cancel(container: Container) -> bool:
     """End the wait for a restart, by its monitor or for a lost one, if there is one. The caller holds the container's lock."""
     state = container.state
@@ -160,6 +173,8 @@ def lost(container: Container) -> bool:
     state = container.state
     if state["status"] != "exited" or state.get("boot_id") != process.boot_id() or os.path.exists(stopped_path(container)):
         return False
+    if not asks(state):
+        return False  # `update` has changed its policy
     return bool(state.get("lost") or (state.get("waiter_pid") and not process.alive(state["waiter_pid"], state["waiter_start"])))
 
 
@@ -213,6 +228,9 @@ def _start_again(container: Container, tell: Callable[[str], None]) -> bool:
         if not mine and not instead:
             return False
         state["waiter_pid"] = state["waiter_start"] = 0
+        if not instead and not asks(state):  # changed between the monitor's look at the policy and its record of the end
+            container.save()
+            return False
         wait = min(LONGEST_WAIT, 2 * int(state.get("restart_ms") or FIRST_WAIT))
         try:
             start.start_locked(container, restarts=state["restarts"] + 1, wait=wait)
@@ -226,8 +244,8 @@ def _start_again(container: Container, tell: Callable[[str], None]) -> bool:
         container.event("restart")
         if instead:
             policy = state.get("restart_policy", "no")
-            asks = f"its restart policy {policy} asks" if policy != "no" else "its health check asked"
-            tell(f"container {container.name} had lost its monitor and is started again, as {asks}")
+            who = f"its restart policy {policy} asks" if policy != "no" else "its health check asked"
+            tell(f"container {container.name} had lost its monitor and is started again, as {who}")
         return True
 
 

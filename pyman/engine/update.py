@@ -62,6 +62,8 @@ def update_container(container: Container, opts: Any, host: dict[str, str]) -> N
         if policy:
             state["restart_policy"] = policy
             restart_policy.write_policy(container)
+            if not running and not restart_policy.asks(state):
+                restart_policy.cancel(container)
         if health is not None:
             state["health"] = health
         container.save()

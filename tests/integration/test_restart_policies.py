@@ -142,6 +142,36 @@ def test_start_during_the_wait(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "-f", "r")
 
 
+@pytest.mark.parametrize(("policy", "goes_on"), [("no", False), ("on-failure:1", False), ("on-failure:50", True)])
+def test_update_during_the_wait(pyman: Run, image: str, base: Path, policy: str, goes_on: bool) -> None:
+    waiter = long_wait(pyman, image, base)
+    before = lines(pyman, "r")
+    pyman("update", "--restart", policy, "r")
+    assert ended(waiter) is not goes_on
+    status = pyman("ps", "-a", "--format", "{{.Status}}")
+    assert status.stdout.startswith("Restarting (3) " if goes_on else "Exited (3) ") and not status.stderr
+    assert waits(pyman, "r") is goes_on and (goes_on or lines(pyman, "r") == before)
+    pyman("rm", "-f", "r")
+
+
+def test_a_policy_that_was_changed_after_the_monitor_read_it(pyman: Run, image: str, base: Path) -> None:
+    """By an update between that and the record of the end: the one who waited looks again; nor is it replaced if it is killed."""
+    waiter = long_wait(pyman, image, base)
+    path = directory(pyman, base, "r") / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "restart_policy": "no"}))
+    before = lines(pyman, "r")
+    until(lambda: ended(waiter))
+    assert pyman("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (3) ")
+    assert not json.loads(path.read_text())["waiter_pid"] and lines(pyman, "r") == before
+
+    waiter = long_wait(pyman, image, base, "s")
+    path = directory(pyman, base, "s") / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "restart_policy": "no"}))
+    os.kill(waiter, signal.SIGKILL)
+    until(lambda: ended(waiter))
+    assert pyman("ps", "-a", "--format", "{{.Status}}", "--filter", "name=s").stdout.startswith("Exited (3) ")
+
+
 def kill_monitor(pyman: Run, name: str) -> None:
     """Kill a running container's monitor, and its process with it, and wait until both have gone."""
     pids = [int(word) for word in field(pyman, name, "{{.State.ConmonPid}} {{.State.Pid}}").split()]
