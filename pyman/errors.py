@@ -101,6 +101,10 @@ class StorageError(PymanError):
     """The store cannot be read or written."""
 
 
+class LockHeld(StorageError):
+    """Another process has had the lock of something in the store for too long."""
+
+
 class RootlessError(PymanError):
     """A user namespace or its id ranges cannot be had."""
 

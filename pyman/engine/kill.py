@@ -7,7 +7,7 @@ import os
 from pyman import errors, paths
 from pyman.engine import restart_policy
 from pyman.engine.container import RUNNING, Container
-from pyman.errors import StateError, StorageError, UsageError
+from pyman.errors import LockHeld, StateError, StorageError, UsageError
 from pyman.linux import process
 from pyman.state.lock import Lock
 
@@ -46,7 +46,19 @@ def kill_container(container: Container, signum: int) -> None:
 
     Whatever signal it is, the user has the container in hand from now on: as with Podman no restart policy acts before the next start.
     """
-    with container:
+    try:
+        container.lock()
+    except LockHeld:
+        container._state = None
+        container.sync()
+        if container.state["status"] not in RUNNING:
+            raise  # the process that is stopped may be about to start it
+        # The kernel does not wait for a stopped process either. Of the state only the lock's holder may write.
+        restart_policy.note_wish(container)
+        container.event("kill", Signal=signum, By=caller(), Command=errors.command)
+        send(container, signum)
+        return
+    try:
         if _ends(container, signum):
             restart_policy.note_wish(container)
             if restart_policy.cancel(container):
@@ -54,6 +66,8 @@ def kill_container(container: Container, signum: int) -> None:
                 return
         container.require_running("send a signal to")
         _send_noted(container, signum)
+    finally:
+        container.unlock()
 
 
 def pass_on(container: Container, signum: int) -> None:

@@ -7,7 +7,7 @@ import os
 from pyman import stages
 from pyman.engine import cgroups, names, restart_policy
 from pyman.engine.container import REMOVED, RUNNING, Container
-from pyman.errors import UNEXPECTED, NoSuchContainer, PymanError, StateError, StorageError
+from pyman.errors import UNEXPECTED, LockHeld, NoSuchContainer, PymanError, StateError, StorageError
 from pyman.state import events, store
 from pyman.storage import trash
 
@@ -25,7 +25,7 @@ def remove_container(
     try:
         return _remove(container, force, timeout, volumes, depend)
     except (StorageError, OSError, *UNEXPECTED) as err:
-        if not force or getattr(err, "errno", 0) == ENOSPC:
+        if not force or isinstance(err, LockHeld) or getattr(err, "errno", 0) == ENOSPC:
             raise
         from pyman.engine import lost_removal  # of which something is damaged only
 

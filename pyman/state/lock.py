@@ -9,9 +9,9 @@ import fcntl
 import os
 import time
 
-from pyman.errors import StorageError
-
 WAIT = 60.0  # seconds until a wait is given up: no two commands may deadlock for ever
+TELL = 5.0  # seconds until it is said who is waited for
+hurry = False  # whether a wait for a stopped process is given up then: for commands that are to end something (kill, rm --force)
 
 
 class Lock:
@@ -35,16 +35,21 @@ class Lock:
         self.release()
 
     def acquire(self) -> None:
-        """Take the lock, waiting at most WAIT seconds. StorageError (with the holder, if it can be seen), or FileNotFoundError."""
+        """Take the lock, waiting at most WAIT seconds. LockHeld (with the holder, if it can be seen), or FileNotFoundError."""
         if self.try_acquire():
             return
-        deadline = time.monotonic() + WAIT
+        began = time.monotonic()
+        told = False
         pause = 0.001
         while not self.try_acquire():
-            if time.monotonic() > deadline:
-                raise StorageError(
-                    f"cannot lock {self.path}", f"another pyman process has held it for {WAIT:.0f} seconds", f"see which: fuser {self.path}"
-                )
+            waited = time.monotonic() - began
+            if waited > (WAIT if told else TELL):
+                from pyman.state import lock_holder  # after such waits only
+
+                if told or (hurry and lock_holder.look(self.path)[1]):
+                    raise lock_holder.refusal(self.path, WAIT if told else TELL)
+                lock_holder.tell(self.path)
+                told = True
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
 

@@ -6,6 +6,7 @@ from pyman.cli import selection
 from pyman.engine import kill
 from pyman.engine.container import RUNNING
 from pyman.errors import StateError
+from pyman.state import lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def main(opts: Any, args: list[str]) -> int:
     """Send --signal (default KILL) to each container."""
+    lock.hurry = True
     signum = kill.parse_signal(opts.get("signal") or "KILL")
 
     def action(container: Container) -> bool:

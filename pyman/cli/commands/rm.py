@@ -10,6 +10,7 @@ from pyman.cli.dispatch import print_error
 from pyman.engine import remove
 from pyman.engine.container import Container
 from pyman.errors import UNEXPECTED, NoSuchContainer, PymanError
+from pyman.state import lock
 
 _AT_ONCE = 32
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def main(opts: Any, args: list[str]) -> int:
     """Remove each container. 0; 1: one does not exist; 2: one is running or paused; 125: another failure."""
     # As Podman: a forced removal of nothing has reached its goal. (A file that is not there names nothing that could be.)
+    lock.hurry = bool(opts.get("force"))
     chosen = {**opts, "ignore": opts.get("ignore") or (opts.get("force") and not opts.get("cidfile"))}
 
     try:
