@@ -7,7 +7,7 @@ import os
 from pyman import errors
 from pyman.linux import process
 
-_SHOWN = 80  # characters of a command
+_SHOWN = 40  # characters of a command
 
 
 def look(path: str) -> tuple[int, bool]:
@@ -56,18 +56,19 @@ def described(path: str) -> str:
 
 
 def _command(pid: int) -> str:
+    """The program, or the command of pyman: what follows that may be secret (`run -e`), and errors are kept in logs."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(8192).decode(errors="replace").split("\0")
     except OSError:
-        words = []
+        words = [""]
+    name = os.path.basename(words[0])
     for number, word in enumerate(words):
         if word.endswith("/pyman/__main__.py"):
-            words = ["pyman", *words[number + 1 :]]
+            verbs = [later for later in words[number + 1 :] if later.isalpha()] + ["", ""]
+            name = " ".join(("pyman", *verbs[: 2 if verbs[0] == "container" else 1])).strip()
             break
-    text = " ".join(words).strip()
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:_SHOWN])
 
 
 def _about(path: str) -> str:
