@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyman.engine.container import Container
     from pyman.engine.plan import Plan
 
 
@@ -38,14 +39,19 @@ def run(plan: Plan) -> int:
     except PymanError as err:
         failure = err
     except OSError as err:
-        where = f"{err.filename}: " if err.filename else ""
-        failure = RuntimeFailure(f"cannot start container {plan.container.name}", f"{where}{err.strerror or err}", errno=err.errno or 0)
+        failure = failed(plan.container, err)
     # The report comes last: who reads it may take the container's directory away, and with it the place of its control group.
     try:
         _undo(plan, pids)
     finally:
         plan.report({"error": failure.to_record()})
     return 125
+
+
+def failed(container: Container, err: OSError) -> RuntimeFailure:
+    """The error of a start that the kernel refused something."""
+    where = f"{err.filename}: " if err.filename else ""
+    return RuntimeFailure(f"cannot start container {container.name}", f"{where}{err.strerror or err}", errno=err.errno or 0)
 
 
 def _undo(plan: Plan, pids: list[int]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import time
 
-from pyman.errors import PymanError, UsageError
+from pyman import paths
+from pyman.errors import CannotInvoke, CommandNotFound, PymanError, UsageError
 from pyman.linux import process
 from pyman.state import store
 
@@ -25,6 +26,7 @@ NAMES = ("no", "on-failure", "always", "unless-stopped")
 LONGEST_WAIT = 60_000  # milliseconds
 FIRST_WAIT = 100
 PASSING = (28, 122, 12, 11, 23, 24)  # ENOSPC, EDQUOT, ENOMEM, EAGAIN (too many processes), ENFILE, EMFILE: a start may succeed later
+_NOT_THERE = (2, 17, 20)  # ENOENT, EEXIST, ENOTDIR: taken away, or another file in its place
 NOT_RUNNING = "it did not run"  # who was asked to stop
 
 
@@ -198,7 +200,8 @@ def start_again(container: Container, tell: Callable[[str], None]) -> bool:
     """The monitor's command after the wait, or instead of a lost one; false if somebody has decided otherwise. What start_container raises.
 
     tell: is called with what nobody asked for.
-    Where something has run short, a full disk for one, the monitor's process waits longer and tries again: it never returns then.
+    Where something has run short, a full disk for one, or was taken away, the monitor's process waits longer and tries again: it never
+    returns then.
     """
     try:
         return _start_again(container, tell)
@@ -208,6 +211,18 @@ def start_again(container: Container, tell: Callable[[str], None]) -> bool:
 
         alive = os.path.join(container.dir, "config.json")
         spawn.exec_later(later.wait, alive, stopped_path(container), start.after_command(container))
+
+
+def own_missing(err: BaseException) -> bool:
+    """Whether a start has failed since something of pyman's own was not there: a runtime directory wiped just then, a layer.
+
+    The next start makes it anew, or finds it again. What the user's options name is another thing.
+    """
+    if isinstance(err, (CannotInvoke, CommandNotFound)):
+        return False
+    if getattr(err, "stage", "") == "layer":
+        return True
+    return getattr(err, "errno", 0) in _NOT_THERE and f"{paths.runroot()}/" in str(err)
 
 
 class _Later(Exception):
@@ -235,7 +250,7 @@ def _start_again(container: Container, tell: Callable[[str], None]) -> bool:
         try:
             start.start_locked(container, restarts=state["restarts"] + 1, wait=wait)
         except BaseException as err:
-            passing = getattr(err, "errno", 0) in PASSING
+            passing = getattr(err, "errno", 0) in PASSING or (mine and own_missing(err))
             _note_failed_restart(container, err, instead, passing)
             if passing and mine:
                 past = time.time() - container.state["finished"]

@@ -71,6 +71,10 @@ def start_locked(
     except PymanError as err:
         _note_failure(container, err)
         raise
+    except OSError as err:  # a directory of its own was taken away meanwhile
+        failure = launch.failed(container, err)
+        _note_failure(container, failure)
+        raise failure from err
     plan.attach_fd = attach_fd
     if gate:
         from pyman.engine import init  # `init` only
@@ -117,7 +121,8 @@ def _failed_code(err: PymanError) -> int:
     """
     if err.exit_code != exitcodes.PYMAN_FAILED or isinstance(err, (ConfigError, MissingProgram, RootlessError, UsageError)):
         return err.exit_code
-    missing = err.errno == 2 and err.stage not in ("workdir", "cgroup")  # ENOENT, of something that Podman says it so of
+    # ENOENT, of something that Podman says it so of
+    missing = err.errno == 2 and err.stage not in ("workdir", "cgroup") and not restart_policy.own_missing(err)
     return exitcodes.NOT_FOUND if missing else exitcodes.CANNOT_INVOKE
 
 

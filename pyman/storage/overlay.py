@@ -41,6 +41,7 @@ def mount_rootfs(
                 f"cannot mount the image's layer {diff_id[:12]}",
                 additional.missing("it is missing from the store"),
                 "pull the image again; that mends it",
+                stage="layer",
             )
     if not lowers:
         os.makedirs(os.path.join(os.path.dirname(upper), "empty"), exist_ok=True)
