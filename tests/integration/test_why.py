@@ -230,25 +230,23 @@ def test_a_renamed_container_was_not_removed(pyman: Run, image: str) -> None:
     assert why(pyman, "w-old")["Removed"]
 
 
-def test_killed_while_a_stop_waits(pyman: Run, image: str, base: Path) -> None:
+@pytest.mark.parametrize(("name", "cut"), [("w-waits", False), ("w-cut", True)])
+def test_killed_while_a_stop_waits(pyman: Run, image: str, base: Path, name: str, cut: bool) -> None:
     script = "trap 'sleep 5; exit 0' TERM; echo up; while :; do sleep 0.05; done"
-    for cut in (False, True):
-        pyman("run", "-d", "--name", "w-waits", "--network", "none", image, "sh", "-c", script)
-        until(lambda: pyman("logs", "w-waits").stdout == "up\n")
-        waiting = subprocess.Popen([*command(), "stop", "-t", "600", "w-waits"], env=environment(base), stdout=subprocess.DEVNULL)
-        until(
-            lambda: "stop" in pyman("events", "--stream=false", "--filter", "container=w-waits", "--format", "{{.Status}}").stdout.split()
-        )
-        if cut:
-            waiting.kill()
-            waiting.wait()
-        os.kill(pid_of(pyman, "w-waits"), signal.SIGKILL)
+    pyman("run", "-d", "--name", name, "--network", "none", image, "sh", "-c", script)
+    until(lambda: pyman("logs", name).stdout == "up\n")
+    waiting = subprocess.Popen([*command(), "stop", "-t", "600", name], env=environment(base), stdout=subprocess.DEVNULL)
+    until(lambda: "stop" in pyman("events", "--stream=false", "--filter", f"container={name}", "--format", "{{.Status}}").stdout.split())
+    if cut:
+        waiting.kill()
         waiting.wait()
-        pyman("wait", "w-waits")
-        answer = why(pyman, "w-waits")
-        assert answer["Cause"] == "killed-from-host" and "heed" not in json.dumps(answer), answer
-        assert any("pyman stop (uid" in text and "this SIGKILL is not its" in text for text in answer["Proof"]), answer
-        pyman("rm", "w-waits")
+    os.kill(pid_of(pyman, name), signal.SIGKILL)
+    waiting.wait()
+    pyman("wait", name)
+    answer = why(pyman, name)
+    assert answer["Cause"] == "killed-from-host" and "heed" not in json.dumps(answer), answer
+    assert any("pyman stop (uid" in text and "this SIGKILL is not its" in text for text in answer["Proof"]), answer
+    pyman("rm", name)
 
 
 def test_without_a_log_of_events(pyman: Run, image: str, base: Path) -> None:
