@@ -211,7 +211,8 @@ def test_a_recycled_number_is_never_believed(base: Path, pyman: Run, image: str)
     state = json.loads(path.read_text())
     os.kill(state["monitor_pid"], signal.SIGKILL)
     until(lambda: ended(state["pid"]) and ended(state["monitor_pid"]))
-    for waiter in ({}, {"status": "exited", "waiter_pid": stranger.pid, "waiter_start": state["monitor_start"]}):
+    waiting = {"status": "exited", "restart_policy": "always", "waiter_pid": stranger.pid, "waiter_start": state["monitor_start"]}
+    for waiter in ({}, waiting):
         path.write_text(json.dumps({**state, "pid": stranger.pid, "monitor_pid": stranger.pid, **waiter}))
         if waiter:  # who was to start it again is not there any more: this command does it
             assert "had lost its monitor" in pyman("ps", "-q").stderr
