@@ -7,7 +7,7 @@ import os
 from pyman import paths
 from pyman.engine import volumes as volume_store
 from pyman.engine.container import Container
-from pyman.linux import fs
+from pyman.linux import fs, process
 from pyman.storage.driver import FUSE
 
 _OVERLAYS = ("overlay", f"fuse.{FUSE}")
@@ -66,12 +66,8 @@ def _below_daemons(container: Container, top: str) -> list[str]:
     """The volumes below the overlays of a container that are a program's, which does not tell the kernel of its layers."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = os.fsdecode(file.read()).split("\0")
-        except OSError:
-            continue  # it has ended
-        if words[0] == FUSE and f"{container.dir}/" in words[-2]:
+        words = process.words(int(entry))
+        if words[:1] == [FUSE] and f"{container.dir}/" in words[-1]:
             lowers = [part for option in words[2].split(",") if option.startswith("lowerdir=") for part in option[9:].split(":")]
             found += [name for lower in lowers if (name := _volume_of(os.path.realpath(lower), top))]
     return found

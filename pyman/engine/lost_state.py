@@ -250,11 +250,10 @@ def living(container: Container) -> tuple[int, int]:
         try:
             if os.stat(f"/proc/{entry}").st_uid != os.geteuid():
                 continue
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = file.read().decode("utf-8", "replace").split("\0")
         except OSError:
             continue
-        if words[0] == "pyman-monitor" and words[1:2] == ["--init"] and container.exit_path in words:
+        words = process.words(int(entry))
+        if words[:2] == ["pyman-monitor", "--init"] and container.exit_path in words:
             init = int(words[2]) if words[2].isdigit() else 0
             return (int(entry), init) if process.start_time(init) else (int(entry), 0)
     return 0, 0

@@ -13,9 +13,9 @@ from pyman.engine import network_test_bridges, networks
 from pyman.engine.container import RUNNING, Container
 from pyman.engine.network_test_rows import inside, row
 from pyman.engine.option_checks import is_address
+from pyman.linux import process
 from pyman.network import hosts, living, pasta, rtnl
 from pyman.rootless import userns
-from pyman.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _silent(container: Container) -> str:
     """What to tell of the host's own datagrams to published ports, where they get no answer."""
     state = container.state
     pid = living.find(state, container.run_dir) if living.expected(state) == "pasta" else 0
-    argv = (store.read_text(f"/proc/{pid}/cmdline") or "").split("\0") if pid else []
+    argv = process.words(pid) if pid else []
     if not argv or not pasta.silent(argv):
         return ""
     return f"; the host's own, by its own address, get no answer from this pasta: {hosts.WITHOUT} mends it"

@@ -13,7 +13,7 @@ from pyman import paths, stages
 from pyman.engine import remove
 from pyman.engine.container import Container, all_ids
 from pyman.errors import PymanError, StorageError
-from pyman.linux import fs, libc
+from pyman.linux import fs, libc, process
 from pyman.rootless import userns
 from pyman.storage import trash
 
@@ -105,7 +105,7 @@ def _kill_monitors(places: list[str]) -> None:
     A process that only looks like a monitor ends nothing but itself.
     """
     mine = os.getuid()
-    tops = [os.fsencode(place.rstrip("/")) + b"/" for place in places]
+    tops = tuple(place.rstrip("/") + "/" for place in places)
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
@@ -114,11 +114,9 @@ def _kill_monitors(places: list[str]) -> None:
         except OSError:
             continue
         try:
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = file.read(1 << 16).split(b"\0")
-            if words[0] == b"pyman-monitor" and os.stat(f"/proc/{entry}").st_uid == mine:
-                where = words[words.index(b"--run-dir") + 1]
-                if where.startswith(tuple(tops)):
+            words = process.words(int(entry))
+            if words[:1] == ["pyman-monitor"] and os.stat(f"/proc/{entry}").st_uid == mine:
+                if words[words.index("--run-dir") + 1].startswith(tops):
                     libc.pidfd_send_signal(pidfd, 9)
         except (OSError, ValueError, IndexError):
             continue

@@ -62,7 +62,7 @@ def unlisted(entries: list[str]) -> list[str]:
 
 
 def _made(container: Container, monitor: int) -> bool:
-    words = (store.read_text(f"/proc/{monitor}/cmdline") or "").split("\0")
+    words = process.words(monitor)
     given = dict(zip(words, words[1:]))
     try:
         os.makedirs(containers_dir(), 0o700, exist_ok=True)

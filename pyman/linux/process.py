@@ -73,6 +73,15 @@ def state(pid: int) -> str:
     return found[1][0].decode() if found else ""
 
 
+def words(pid: int) -> list[str]:
+    """What a process was called with, its name first; nothing if it has ended."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    except OSError:
+        return []
+
+
 def children(parent: int) -> list[tuple[int, str, str]]:
     """(pid, name, state) of the living children of a process. It reads all of /proc: for slow paths."""
     found = []

@@ -93,4 +93,4 @@ def revive(state: dict[str, Any], run_dir: str) -> int:
 
 def _listens(pid: int) -> bool:
     """Whether that monitor knows how to start it. One of an older release would die of the signal."""
-    return "\0--again\0" in (store.read_text(f"/proc/{pid}/cmdline") or "")
+    return "--again" in process.words(pid)

@@ -78,7 +78,7 @@ def search(noted: list[Keeper]) -> Keeper | None:
     for entry in os.listdir("/proc") if noted else ():
         if not entry.isdigit() or store.read_text(f"/proc/{entry}/comm") != "pyman:[net]\n":
             continue
-        words = (store.read_text(f"/proc/{entry}/cmdline") or "").split("\0")
+        words = process.words(int(entry))
         keeper = {**noted[-1], "pid": int(entry), "start": process.start_time(int(entry))}
         if words[5:6] == [directory()] and _alive(keeper):
             keeper["dns_port"] = int(words[7])

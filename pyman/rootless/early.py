@@ -11,6 +11,7 @@ import sys
 
 from pyman import paths
 from pyman.errors import PymanError
+from pyman.linux import process
 from pyman.state import store
 
 _LIMIT = 4000  # bytes and below 250 words: what the launcher has room for
@@ -26,7 +27,7 @@ def take(how: list[str]) -> tuple[int, int, int] | None:
     try:
         for fd in (result, life):
             os.set_inheritable(fd, False)
-        if _arguments(pid) == how:
+        if process.words(pid)[3:] == how:  # behind its name and its descriptors
             return pid, result, life
         os.close(result)
         os.close(life)
@@ -35,12 +36,6 @@ def take(how: list[str]) -> tuple[int, int, int] | None:
     except OSError:
         pass  # it is not there any more, or was no child of ours
     return None
-
-
-def _arguments(pid: int) -> list[str]:
-    """What pyman-namespaces was called with, behind its descriptors."""
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        return file.read().decode(errors="surrogateescape").split("\0")[3:-1]
 
 
 def note(uids: list[str], gids: list[str]) -> None:

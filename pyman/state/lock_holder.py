@@ -48,7 +48,7 @@ def _openers(wanted: os.stat_result) -> list[int]:
 
 
 def described(path: str) -> str:
-    """The holder in words: `process 12 (pyman run x), which is stopped,`."""
+    """The holder in words: `process 12 (pyman run), which is stopped,`."""
     pid, stopped = look(path)
     if not pid:
         return "a process that cannot be seen from here"
@@ -57,12 +57,8 @@ def described(path: str) -> str:
 
 def _command(pid: int) -> str:
     """The program, or the command of pyman: what follows that may be secret (`run -e`), and errors are kept in logs."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read(8192).decode(errors="replace").split("\0")
-    except OSError:
-        words = [""]
-    name = os.path.basename(words[0])
+    words = process.words(pid)
+    name = os.path.basename(words[0]) if words else ""
     for number, word in enumerate(words):
         if word.endswith("/pyman/__main__.py"):
             verbs = [later for later in words[number + 1 :] if later.isalpha()] + ["", ""]
