@@ -121,6 +121,15 @@ static void map(pid_t pid, char **argv)
     }
 }
 
+/* Says what there is, and keeps it for as long as the command wants. */
+static int hold(const char *answer, int life_fd)
+{
+    char byte;
+    put(result_fd, answer);
+    close(result_fd);
+    return read(life_fd, &byte, 1) < 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 5)
@@ -144,14 +153,11 @@ int main(int argc, char **argv)
     if (!strcmp(argv[3], "own")) {
         /* The root of another container may own what is made here, and would have all rights over a process in it. This one was executed in
          * the caller's user namespace: what is closed to all but that one's root stays so. */
-        char byte;
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         if (unshare(CLONE_NEWUSER))
             fail("unshare", errno, "");
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* new rights may have set it */
-        put(result_fd, "u");
-        close(result_fd);
-        return read(life_fd, &byte, 1) < 0;
+        return hold("u", life_fd);
     }
     if (!strcmp(argv[3], "join")) {
         if (setns(other, CLONE_NEWUSER))
@@ -178,12 +184,7 @@ int main(int argc, char **argv)
         waitpid(mapper, &status, 0);
         if (status)
             return 1; /* the mapper has told */
-        put(result_fd, net ? "u" : "n");
-        close(result_fd);
-        return read(life_fd, &byte, 1) < 0;
+        return hold(net ? "u" : "n", life_fd);
     }
-    put(result_fd, unshare(CLONE_NEWNET) ? "u" : "n");
-    close(result_fd);
-    char byte;
-    return read(life_fd, &byte, 1) < 0;
+    return hold(unshare(CLONE_NEWNET) ? "u" : "n", life_fd);
 }

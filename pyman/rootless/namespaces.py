@@ -37,14 +37,31 @@ def begin(idmap: IdMap, join_fd: int = -1, ahead: bool = False) -> Holder:
 
     ahead: what the launcher has begun is taken over, and what is wanted noted for it.
     """
-    path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_native", "pyman-namespaces")
     how, passed = _how(idmap, join_fd)
     begun = early.take(how) if ahead else None
     if begun:
         return Holder(*begun)
+    holder = _start(how, passed)
+    if ahead and how[0] == "maps":
+        at = how.index("--")
+        early.note(how[2:at], how[at + 2 :])
+    return holder
+
+
+def begin_own() -> Holder:
+    """Start making a user namespace alone, whose maps the caller writes: of the holder's process, once it is claimed. MissingProgram, RootlessError.
+
+    A process that is open to have its ids mapped is open to others, too: to the root of a container that sees it and owns the new namespace.
+    This program was executed in the caller's user namespace, so that, closed as it is, its /proc entry belongs to that one's root.
+    """
+    return _start(["own", "-"], [])
+
+
+def _start(how: list[str], passed: list[int]) -> Holder:
+    path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_native", "pyman-namespaces")
     result_r, result_w = os.pipe()
     life_r, life_w = os.pipe()
-    passed += [result_w, life_r]
+    passed = [*passed, result_w, life_r]
     for fd in passed:
         os.set_inheritable(fd, True)
     try:
@@ -69,9 +86,6 @@ def begin(idmap: IdMap, join_fd: int = -1, ahead: bool = False) -> Holder:
             os.set_inheritable(fd, False)
         os.close(result_w)
         os.close(life_r)
-    if ahead and how[0] == "maps":
-        at = how.index("--")
-        early.note(how[2:at], how[at + 2 :])
     return Holder(pid, result_r, life_w)
 
 

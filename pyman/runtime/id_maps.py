@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyman import paths
-from pyman.errors import RuntimeFailure
+from pyman.errors import RootlessError, RuntimeFailure
 from pyman.linux import process
 
 TYPE_CHECKING = False
@@ -53,34 +52,20 @@ def write(pid: int, linux: dict[str, Any]) -> None:
 
 
 def namespace(uids: list[dict[str, int]], gids: list[dict[str, int]]) -> int:
-    """Descriptor of a user namespace with these mappings and no process in it, for a caller who is root. RuntimeFailure, MissingProgram, OSError.
+    """Descriptor of a user namespace with these mappings and no process in it, for a caller who is root. RuntimeFailure, RootlessError (no process can be started), MissingProgram, OSError."""
+    from pyman.rootless import namespaces
 
-    A process that is open to have its ids mapped is open to others, too: to the root of a container that sees it and owns the new namespace.
-    So a program makes it that was executed in the caller's user namespace: closed as it is, its /proc entry belongs to that one's root.
-    """
-    result_r, result_w = os.pipe()
-    life_r, life_w = os.pipe()
-    for fd in (result_w, life_r):
-        os.set_inheritable(fd, True)
+    holder = namespaces.begin_own()
     try:
-        child = os.posix_spawn(paths.native("namespaces"), ["pyman-namespaces", str(result_w), str(life_r), "own", "-"], {})
-    except BaseException:
-        os.close(result_r)
-        os.close(life_w)
-        raise
+        try:
+            userns_fd = namespaces.claim(holder).userns_fd
+        except RootlessError as err:
+            raise RuntimeFailure("cannot map ids", err.why, err.hint, stage="userns", errno=err.errno) from err
+        _write(holder.pid, "uid_map", uids)
+        _write(holder.pid, "gid_map", gids)
+        return os.dup(userns_fd)
     finally:
-        os.close(result_w)
-        os.close(life_r)
-    try:
-        with open(result_r, "rb") as pipe:
-            if pipe.read() != b"u":
-                raise RuntimeFailure("cannot map ids", "a user namespace could not be made", "pyman doctor tries it", stage="userns")
-        _write(child, "uid_map", uids)
-        _write(child, "gid_map", gids)
-        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(life_w)
-        process.wait(child)
+        namespaces.release(holder)
 
 
 def _own_id_only(entries: list[dict[str, int]], own: int) -> bool:
