@@ -161,9 +161,7 @@ def _pack(source: Side, out_fd: int, head: bool = True) -> list[str]:
     except OSError as err:
         if err.errno not in (fs.ENOSPC, fs.EDQUOT):
             raise
-        failed = StorageError(f"cannot copy {source.path}", err.strerror or str(err), errno=err.errno or 0)
-        failed.room = fs.room(out_fd, "" if head else "stdout")
-        raise failed from err
+        raise fs.failure(f"cannot copy {source.path}", err, out_fd, "" if head else "stdout") from err
     return left_out[:20]
 
 

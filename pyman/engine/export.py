@@ -37,7 +37,5 @@ def _export(made: Plan, out_fd: int) -> list[str]:
     except BrokenPipeError as err:
         raise StorageError(f"cannot export container {made.container.name}", "the reader has gone", errno=32) from err
     except OSError as err:
-        failed = StorageError(f"cannot export container {made.container.name}", err.strerror or str(err), errno=err.errno or 0)
-        failed.room = fs.room(out_fd) if err.errno in (fs.ENOSPC, fs.EDQUOT) else ""
-        raise failed from err
+        raise fs.failure(f"cannot export container {made.container.name}", err, out_fd) from err
     return left_out[:20]

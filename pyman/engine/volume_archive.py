@@ -44,9 +44,7 @@ def export(name: str, fd: int) -> list[str]:
     except StorageError as err:
         if err.errno == 32:
             raise BrokenPipeError(32, "the reader has gone") from None
-        failed = StorageError(f"cannot export volume {record['name']}", err.why, errno=err.errno)
-        failed.room = fs.room(fd) if err.errno in (fs.ENOSPC, fs.EDQUOT) else ""
-        raise failed from err
+        raise fs.failure(f"cannot export volume {record['name']}", err, fd) from err
     finally:
         if joined >= 0:
             os.close(joined)

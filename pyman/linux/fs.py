@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.errors import StorageError
 from pyman.linux import libc
 
 TYPE_CHECKING = False
@@ -51,6 +52,14 @@ def room(place: int | str, shown: str = "") -> str:
     if info.f_files and not info.f_favail:
         return f"{shown}: it can hold no more files, for all of its {info.f_files} inodes are taken"
     return f"{shown}: {_size(left)} of {_size(size)} are free"
+
+
+def failure(what: str, err: OSError | StorageError, place: int | str, shown: str = "") -> StorageError:
+    """The error of writing what lies at `place`; of a full disk it says which one, as `room` does."""
+    why = err.why if isinstance(err, StorageError) else err.strerror or str(err)
+    failed = StorageError(what, why, errno=err.errno or 0)
+    failed.room = room(place, shown) if err.errno in (ENOSPC, EDQUOT) else ""
+    return failed
 
 
 def _size(count: int) -> str:
