@@ -22,6 +22,9 @@ command = ""
 UNEXPECTED = (AttributeError, LookupError, TypeError, ValueError)
 """What values of a wrong kind in a damaged record lead to, and mistakes of ours: engine/spec_record.py tells the two apart."""
 
+ENDED = "ended"
+"""The stage of a StateError: the container was as it had to be, and ended meanwhile."""
+
 
 class PymanError(Exception):
     """pyman failed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.engine import container as containers
-from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, StateError, UsageError
+from pyman.errors import ENDED, NoSuchContainer, NoSuchObject, PymanError, StateError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +95,21 @@ def each(opts: Any, args: list[str], action: Callable[[Container], Any], echo: b
             sys.stdout.write(label + "\n")
 
     return 125 if over(chosen, act, bool(opts.get("ignore")), unnamed=not (args or opts.get("cidfile"))) else 0
+
+
+def unless_over(opts: Any, action: Callable[[Container], Any], *statuses: str) -> Callable[[Container], bool]:
+    """`action` for `each`: with --all a container that was in one of `statuses` when it was listed, and is not any more, is no failure."""
+
+    def act(container: Container) -> bool:
+        try:
+            action(container)
+        except StateError as err:
+            if opts.get("all") and (err.stage == ENDED or container.state["status"] not in statuses):
+                return False
+            raise
+        return True
+
+    return act
 
 
 def all_there(chosen: list[tuple[str, Any]]) -> None:

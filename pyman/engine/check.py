@@ -198,11 +198,7 @@ def readable(found: Found) -> list[Container]:
     """All containers that can be read; the damage of the others is noted."""
     good = []
     entries = all_ids()
-    if container_list.without_directory(entries):
-        from pyman.engine import vanished  # such containers only
-
-        entries += [entry for entry in vanished.bring_back(container_list.without_directory(entries)) if entry not in entries]
-    for entry in entries:
+    for entry in [*entries, *container_list.brought_back(entries)]:
         container = Container(entry)
         try:
             container.sync()

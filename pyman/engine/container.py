@@ -241,6 +241,15 @@ class Container:
             )
 
 
+def shown_status(state: dict[str, Any]) -> str:
+    """The status of a container as others are told it: "stopping", too."""
+    if not state.get("stopping"):
+        return str(state["status"])
+    from pyman.engine import stop  # of such a container only
+
+    return stop.shown(state)
+
+
 def _is_id(text: str) -> bool:
     return len(text) <= 64 and not text.strip("0123456789abcdef")
 

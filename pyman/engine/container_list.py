@@ -19,7 +19,7 @@ def list_containers() -> list[Container]:
     """All complete containers, newest first, synced; those whose `--rm` end was interrupted are removed on the way."""
     found = []
     entries = all_ids()
-    entries += _vanished(entries)
+    entries += brought_back(entries)
     given = names_given()  # after the containers: what was made since has its name
     for entry in entries:
         container = Container(entry)
@@ -101,7 +101,7 @@ def without_directory(entries: list[str]) -> list[str]:
         return []
 
 
-def _vanished(entries: list[str]) -> list[str]:
+def brought_back(entries: list[str]) -> list[str]:
     """The ids of containers that run without a directory among `entries`, which they now have again."""
     here = without_directory(entries)
     if not here:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.engine import exec_sessions, inspect_config, restart_policy, spec_record
-from pyman.engine.container import Container, lookup
+from pyman.engine.container import Container, lookup, shown_status
 from pyman.errors import NoSuchContainer, PymanError, StorageError
 from pyman.storage import layers
 
@@ -117,11 +117,7 @@ def _state(container: Container, rfc3339: Callable[[float], str]) -> dict[str, A
     state = container.state
     if state.get("health"):
         from pyman.engine import health_state  # with a health check only
-    status = state["status"]
-    if state.get("stopping"):
-        from pyman.engine import stop  # of such a container only
-
-        status = stop.shown(state)
+    status = shown_status(state)
     return {
         "OciVersion": "1.2.0",
         "Status": status,

@@ -54,9 +54,7 @@ def kill_container(container: Container, signum: int) -> None:
         if container.state["status"] not in RUNNING:
             raise  # the process that is stopped may be about to start it
         # The kernel does not wait for a stopped process either. Of the state only the lock's holder may write.
-        restart_policy.note_wish(container)
-        container.event("kill", Signal=signum, By=caller(), Command=errors.command)
-        send(container, signum)
+        _send_told(container, signum, caller())
         return
     try:
         if _ends(container, signum):
@@ -96,12 +94,16 @@ def _ends(container: Container, signum: int) -> bool:
     return signum == stop.stop_signal(container)
 
 
-def _send_noted(container: Container, signum: int) -> None:
-    # Noted before: the container's end, which the monitor notes, comes after its cause.
+def _send_told(container: Container, signum: int, who: str) -> bool:
+    # Told before: the container's end, which the monitor notes, comes after its cause.
     restart_policy.note_wish(container)
-    who = caller()
     container.event("kill", Signal=signum, By=who, Command=errors.command)
-    if send(container, signum) and (_ends(container, signum) or not container.state.get("stopped_by")):
+    return send(container, signum)
+
+
+def _send_noted(container: Container, signum: int) -> None:
+    who = caller()
+    if _send_told(container, signum, who) and (_ends(container, signum) or not container.state.get("stopped_by")):
         note(container, "kill", who, {"Signal": signum})
         try:
             container.save()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pyman import stages
 from pyman.engine.container import Container
-from pyman.errors import RuntimeFailure, StateError
-
-ENDED = "ended"  # the stage of the StateError that says so
+from pyman.errors import ENDED, RuntimeFailure, StateError
 
 
 def pause_container(container: Container) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.engine.container import shown_status
 from pyman.errors import PymanError, UsageError
 
 TYPE_CHECKING = False
@@ -74,7 +75,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     if key == "status":
         if value not in _STATES:
             raise UsageError(f"invalid filter status={value}", "it must be one of " + ", ".join(_STATES))
-        return status(state) == {"stopped": "exited"}.get(value, value)
+        return shown_status(state) == {"stopped": "exited"}.get(value, value)
     if key == "exited":
         if not (value.isascii() and value.removeprefix("-").isdigit() and len(value) < 12):
             raise UsageError(f"invalid filter exited={value}", "an exit code is a number")
@@ -119,10 +120,12 @@ def _shares(state: dict[str, Any], value: str, everything: list[dict[str, Any]])
     mode, wanted = str(state.get("network_mode") or ""), value.removeprefix("container:")
     if wanted == value or not wanted or not mode.startswith("container:"):
         return False
-    owners = [other["id"] for other in everything if mode[10:] == other["name"] or other["id"].startswith(mode[10:])]
-    return mode == value or any(
-        other["id"] in owners and (wanted == other["name"] or other["id"].startswith(wanted)) for other in everything
-    )
+    return mode == value or any(_is_called(other, mode[10:]) and _is_called(other, wanted) for other in everything)
+
+
+def _is_called(state: dict[str, Any], text: str) -> bool:
+    """Whether a container has that name, or an id that begins so."""
+    return bool(text == state["name"] or state["id"].startswith(text))
 
 
 def lend_ports(everything: list[dict[str, Any]]) -> None:
@@ -133,7 +136,7 @@ def lend_ports(everything: list[dict[str, Any]]) -> None:
             mode = str(owner.get("network_mode") or "") if owner else ""
             if not mode.startswith("container:"):
                 break
-            owner = next((other for other in everything if mode[10:] == other["name"] or other["id"].startswith(mode[10:])), None)
+            owner = next((other for other in everything if _is_called(other, mode[10:])), None)
         if owner is not None and owner is not state:
             state["ports"] = owner["ports"]
 
@@ -148,15 +151,6 @@ def _has_network(state: dict[str, Any], value: str) -> bool:
         return str(networks.get(value)["name"]) in state["networks"]
     except PymanError:
         return False
-
-
-def status(state: dict[str, Any]) -> str:
-    """The status of a container, "stopping" too."""
-    if not state.get("stopping"):
-        return str(state["status"])
-    from pyman.engine import stop  # of such a container only
-
-    return stop.shown(state)
 
 
 def _search(pattern: str, text: str, key: str) -> bool:

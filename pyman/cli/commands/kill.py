@@ -5,7 +5,6 @@ from __future__ import annotations
 from pyman.cli import selection
 from pyman.engine import kill
 from pyman.engine.container import RUNNING
-from pyman.errors import StateError
 from pyman.state import lock
 
 TYPE_CHECKING = False
@@ -20,17 +19,13 @@ def main(opts: Any, args: list[str]) -> int:
     lock.hurry = True
     signum = kill.parse_signal(opts.get("signal") or "KILL")
 
+    send = selection.unless_over(opts, lambda container: kill.kill_container(container, signum), *RUNNING)
+
     def action(container: Container) -> bool:
         if opts.get("all"):
             container.sync()
             if container.state["status"] not in ("running", "paused"):
                 return False
-        try:
-            kill.kill_container(container, signum)
-        except StateError:
-            if opts.get("all") and container.state["status"] not in RUNNING:
-                return False  # it has ended since
-            raise
-        return True
+        return send(container)
 
     return selection.each(opts, args, action)

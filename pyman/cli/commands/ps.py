@@ -8,6 +8,7 @@ import time
 from pyman.cli import output
 from pyman.cli import ps_rows as rows
 from pyman.engine import ps
+from pyman.engine.container import shown_status
 from pyman.engine.container_list import list_states
 from pyman.errors import UsageError
 
@@ -65,8 +66,7 @@ def _chosen(opts: Any) -> list[dict[str, Any]]:
     filters = list(opts["filter"])
     everything = list_states()
     for state in everything:
-        if state.get("stopping"):
-            state["status"] = ps.status(state)
+        state["status"] = shown_status(state)
     ps.lend_ports(everything)
     states = everything
     last = opts["last"] if (opts["last"] or 0) > 0 else 0
