@@ -178,9 +178,7 @@ static void watch_all(void)
     now_polled.clients = n_clients;
     for (int c = 0; c < n_clients; c++)
         watch(clients[c].fd, (short)((input_len > input_at ? 0 : POLLIN) | (clients[c].behind || clients[c].missed ? POLLOUT : 0)));
-    now_polled.checker = checker_fd >= 0 && checker_awaited() ? watch(checker_fd, POLLIN) : -1;
-    if (check_pipe >= 0 && check_slow < 0)
-        watch(check_pipe, POLLIN);
+    now_polled.checker = checker_fd >= 0 ? watch(checker_fd, POLLIN) : -1;
     now_polled.notify = notify_listen >= 0 ? watch(notify_listen, POLLIN) : -1;
     now_polled.journal = journal_at < journal_len && journal_fd >= 0 ? watch(journal_fd, POLLOUT) : -1;
 }
@@ -236,7 +234,7 @@ static void reap(void)
             look_at_time(status, &used);
             ended = 1;
         } else {
-            health_reaped(pid, child_status);
+            health_reaped(pid);
             helper_reaped(pid);
         }
     if (pid < 0 && errno == ECHILD)

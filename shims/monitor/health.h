@@ -6,9 +6,12 @@
  *
  * A check is a child of the checker: a process that the monitor makes once, born in the container's control group. It enters the
  * container's namespaces, keeps nothing of the host's (descriptors, environment, arguments), takes the container's user,
- * capabilities and filter, and then waits. For each check it makes a process that is born in the container's pid namespace, as
- * the monitor's child, with nothing left to do but to execute the command. The checker itself is outside of that namespace: the container's
- * processes cannot see it, and what they see of its children is no more than their own, whatever capabilities they have.
+ * capabilities and filter, and then waits for orders (health_words.h). For each check it makes a process in the container's pid namespace,
+ * with nothing left to do but to execute the command. The checker itself is outside of that namespace: the container's processes
+ * cannot see it, and what they see of its children is no more than their own, whatever capabilities they have.
+ *
+ * While a container is healthy, and its checks find the same each time, the checker keeps their time, and the monitor sleeps. It is woken
+ * by what is new; all that follows from a result is decided here.
  */
 #include <limits.h>
 #include <linux/capability.h>
@@ -20,8 +23,8 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-enum { MAX_WAITERS = 1024, MAX_OUTPUT = 16 << 20, MAX_LOG = 16 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16 };
-enum { SLOW_CHECK = 50 }; /* milliseconds: quicker ones wake the monitor only at their end */
+enum { MAX_WAITERS = 1024, MAX_OUTPUT = 16 << 20, MAX_LOG = 16 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16, FEW_FILES = 16 };
+enum { SLOW_CHECK = 50, GRACE = 1000, SILENCE = 5000 }; /* milliseconds: quicker checks are not told of; for a kill; beyond what a check may take */
 enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
 
 struct health_plan {
@@ -59,16 +62,13 @@ static long long failing_streak, startup_failures, startup_successes;
 static int startup_passed, health_stale;
 static int checker_pid, checker_fd = -1; /* the channel to it */
 static char checker_error[256];
-static int check_waits, check_pid; /* asked for, not begun yet; its process */
-static int check_pipe = -1, check_timed_out, check_is_startup, check_was_frozen;
-static struct {
-    int pid, status;
-} gone[8]; /* children that ended while a check was asked for: one of them may be it */
-static unsigned n_gone;
+static int check_runs, check_alone; /* one is asked for or under way; the checker begins them by itself */
+static int check_is_startup, check_killed, check_timed_out, check_was_frozen;
+static uint32_t told_number;               /* the last result that the checker has told */
+static uint32_t board_seen, board_watched; /* how many of the board's results are known; how many there were at the last look */
 static char *check_output;
 static size_t check_length, check_room;
-static long long check_due = -1, check_deadline = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
-static long long check_slow = -1; /* from when on what the check writes is read while it runs */
+static long long check_due = -1, check_deadline = -1, check_watch = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
 static struct timespec check_began;
 static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
 static int *waiters, n_waiters, waiters_room;
@@ -81,7 +81,6 @@ static long long check_timeout(void)
 }
 
 static void notify_healthy(void);
-static void checker_read(void);
 
 static long long milliseconds(struct timespec moment)
 {
@@ -98,15 +97,17 @@ static long long now_ms(void)
 /* A time as RFC 3339, in nanoseconds and without its zone. */
 static void stamp_at(char *to, size_t size, struct timespec when)
 {
-    struct tm tm;
+    struct tm tm = {0}; /* the years of what a checker tells may be too many */
     gmtime_r(&when.tv_sec, &tm);
     snprintf(to, size, "%04d-%02d-%02dT%02d:%02d:%02d.%09ld", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
              when.tv_nsec);
 }
 
+#include "health_words.h"
 #include "health_plan.h"
 #include "health_results.h"
 #include "health_checker.h"
+#include "health_serve.h"
 #include "health_run.h"
 
 static void health_namespaces(void)
@@ -134,18 +135,10 @@ static void health_load(void)
 {
     int was_on = health_on;
     secrets_read();
-    /* Its plan is going away: the result does not count. */
-    checker_read();
-    if (check_pid) {
-        kill(-check_pid, SIGKILL);
-        kill(check_pid, SIGKILL);
-    }
-    checker_end();
-    check_pid = check_waits = 0;
-    if (check_pipe >= 0)
-        close(check_pipe);
-    check_pipe = -1;
-    check_due = check_deadline = -1;
+    board_read();
+    checker_end(); /* its plan is going away: the result of what runs does not count */
+    check_runs = 0;
+    check_due = check_deadline = check_watch = -1;
     check_answer("stopped");
     health_on = plan_read() == 0;
     if (!health_on)
@@ -176,7 +169,7 @@ static int health_wait(int wait)
 {
     if (!health_on)
         return wait;
-    return earlier(earlier(earlier(earlier(wait, check_due), check_deadline), kill_due), check_waits || check_pid ? check_slow : -1);
+    return earlier(earlier(earlier(earlier(wait, check_due), check_deadline), kill_due), check_watch);
 }
 
 static void health_tick(void)
@@ -184,36 +177,33 @@ static void health_tick(void)
     if (!health_on)
         return;
     long long now = now_ms();
-    if (check_slow >= 0 && now >= check_slow)
-        check_slow = -1;
-    if (check_slow < 0)
-        check_read();
     if (check_deadline >= 0 && now >= check_deadline)
-        checker_read(); /* which process it is; it may have ended, even */
+        checker_read(); /* it may have ended, even */
     if (check_deadline >= 0 && now >= check_deadline) {
-        /* A check that was frozen under way could not end in time: it gets its whole time again once the container goes on. */
-        int frozen = health_frozen(), again = frozen || check_was_frozen;
-        check_was_frozen = frozen;
-        if (again)
+        if (frozen_lately()) {
             check_deadline = now + check_timeout();
-    }
-    if (check_deadline >= 0 && now >= check_deadline) {
-        check_timed_out = 1;
-        check_deadline = -1;
-        if (check_pid) {
-            kill(-check_pid, SIGKILL);
-            kill(check_pid, SIGKILL); /* it had not made its group yet */
+        } else if (!check_killed && order('k', 0, 0) == 0) {
+            check_killed = 1;
+            check_deadline = now + GRACE;
         } else {
             checker_end();
-            check_waits = 0;
+            check_timed_out = 1;
             check_reap(0);
+        }
+    }
+    if (check_watch >= 0 && now >= check_watch) {
+        if (frozen_lately() || board->count != board_watched) {
+            watch_again();
+        } else { /* stopped, or hung */
+            checker_end();
+            check_impossible("its process does not answer");
         }
     }
     if (kill_due >= 0 && now >= kill_due) {
         kill_due = -1;
         kill(health_init, SIGKILL);
     }
-    if (check_due >= 0 && now >= check_due && !check_pid && !check_waits) {
+    if (check_due >= 0 && now >= check_due && !check_runs) {
         if (health_frozen())
             check_due = now + (plan.interval > 0 ? plan.interval : 1000);
         else
@@ -221,64 +211,31 @@ static void health_tick(void)
     }
 }
 
-/* Whether the monitor has to wait for what the checker says. Most checks end at once: what it has said is read when they have. */
-static int checker_awaited(void)
-{
-    return check_waits && n_gone;
-}
-
-/* What the checker says: the process of the check, or why it gives up. Only a child of the monitor's own is believed. */
-static void checker_read(void)
-{
-    char text[sizeof checker_error];
-    siginfo_t info = {0};
-    int32_t pid;
-    if (checker_fd < 0)
-        return;
-    ssize_t n = recv(checker_fd, text, sizeof text - 1, MSG_DONTWAIT);
-    if (n > 1 && text[0] == 'E' && n != sizeof pid) {
-        memcpy(checker_error, text + 1, (size_t)n - 1);
-        checker_error[n - 1] = 0;
-    }
-    if (n != sizeof pid || !check_waits)
-        return;
-    memcpy(&pid, text, sizeof pid);
-    for (unsigned i = 0; i < n_gone; i++)
-        if (gone[i].pid == pid) {
-            check_waits = 0;
-            check_reap(gone[i].status);
-            return;
-        }
-    if (pid > 1 && pid != health_init && pid != checker_pid && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
-        check_waits = 0;
-        check_pid = pid;
-    }
-}
-
 /* A child that is not init has ended. */
-static void health_reaped(int pid, int status)
+static void health_reaped(int pid)
 {
-    if (!health_on)
+    if (!health_on || pid != checker_pid) {
+        if (board && pid == board->child) /* what a checker that was killed has left */
+            kill(-pid, SIGKILL);
         return;
-    if (pid == check_pid) {
-        check_reap(status);
-    } else if (pid == checker_pid) {
-        checker_read();
-        checker_pid = 0;
-        checker_end();
-        if (check_waits)
-            check_impossible(*checker_error ? checker_error : "its process was killed");
-    } else if (check_waits && n_gone < sizeof gone / sizeof *gone) {
-        gone[n_gone].pid = pid;
-        gone[n_gone++].status = status;
-        checker_read();
     }
+    checker_read();
+    board_read();
+    int was_alone = check_alone;
+    checker_pid = 0;
+    check_left();
+    checker_end();
+    if (check_runs || (was_alone && *checker_error))
+        check_impossible(*checker_error ? checker_error : "its process was killed");
+    else if (was_alone)
+        check_due = now_ms();
 }
 
 /* A client's wish: 'h' to run a check now, 'g' to write down what is known. Its descriptor is ours from now on. */
 static void health_request(int fd, char what)
 {
     if (what == 'g') {
+        board_read();
         if (health_on && health_stale)
             state_write();
         if (send(fd, "g", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
@@ -296,7 +253,7 @@ static void health_request(int fd, char what)
         return;
     }
     waiters[n_waiters++] = fd;
-    if (!check_pid && !check_waits)
+    if (!check_runs)
         check_start();
 }
 
@@ -305,6 +262,7 @@ static void health_end(void)
 {
     if (!health_on)
         return;
+    board_read();
     checker_end();
     if (n_waiters)
         status_set("stopped");

@@ -1,29 +1,28 @@
 /* The checker: a process within the container's namespaces that begins its checks. Part of health.h. */
 
-static int checker_told = -1; /* in the checker: where its own errors go */
+static int checker_channel = -1; /* in the checker: where its own errors go */
+static const struct rlimit *few_files; /* the container's limit of open files where the checker itself needs more */
 
 static void check_fail(int code, const char *what, const char *why)
 {
     char text[256];
     int n = snprintf(text, sizeof text, "E%s: %s", what, why);
     n = n < (int)sizeof text ? n : (int)sizeof text - 1;
-    if (checker_told >= 0)
-        send(checker_told, text, (size_t)n, MSG_NOSIGNAL);
+    if (checker_channel >= 0)
+        send(checker_channel, text, (size_t)n, MSG_NOSIGNAL);
     else
         dprintf(2, "%s\n", text + 1);
     _exit(code);
 }
 
-static void check_exec(char **command)
+/* The path of a program, or NULL: there is none. */
+static const char *check_find(const char *name)
 {
-    const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *name = command[0];
-    char candidate[PATH_MAX];
+    static char candidate[PATH_MAX];
+    const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     struct stat info;
-    int error = ENOENT;
-    if (strchr(name, '/')) {
-        execve(name, command, plan.env);
-        check_fail(errno == ENOENT ? 127 : 126, name, strerror(errno));
-    }
+    if (strchr(name, '/'))
+        return name;
     for (char **e = plan.env; *e; e++)
         if (!strncmp(*e, "PATH=", 5) && (*e)[5])
             path = *e + 5;
@@ -31,14 +30,11 @@ static void check_exec(char **command)
         const char *colon = strchr(part, ':');
         int length = colon ? (int)(colon - part) : (int)strlen(part);
         if (snprintf(candidate, sizeof candidate, "%.*s/%s", length ? length : 1, length ? part : ".", name) < (int)sizeof candidate &&
-            stat(candidate, &info) == 0 && S_ISREG(info.st_mode) && info.st_mode & 0111) {
-            execve(candidate, command, plan.env);
-            error = errno;
-            break;
-        }
+            stat(candidate, &info) == 0 && S_ISREG(info.st_mode) && info.st_mode & 0111)
+            return candidate;
         part = colon ? colon + 1 : NULL;
     }
-    check_fail(error == ENOENT ? 127 : 126, name, error == ENOENT ? "no such program in the container" : strerror(error));
+    return NULL;
 }
 
 static void check_capabilities(void)
@@ -110,8 +106,8 @@ static void checker_become(int channel)
         check_fail(125, "/dev/null", strerror(errno));
     if (setns(health_init_fd, health_flags) < 0)
         check_fail(125, "cannot join the container", strerror(errno));
-    checker_told = dup2(channel, 3);
-    if (checker_told != 3 || syscall(SYS_close_range, 4, ~0U, 0) < 0 || fcntl(3, F_SETFD, FD_CLOEXEC) < 0)
+    checker_channel = dup2(channel, 3);
+    if (checker_channel != 3 || syscall(SYS_close_range, 4, ~0U, 0) < 0 || fcntl(3, F_SETFD, FD_CLOEXEC) < 0)
         check_fail(125, "descriptors", strerror(errno));
     checker_forget();
     /* Once for all checks: they have the signals as they are here. */
@@ -124,7 +120,9 @@ static void checker_become(int channel)
         check_fail(125, "cannot join the container", strerror(errno));
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     for (int i = 0; i < plan.n_rlimits; i++)
-        if (setrlimit((unsigned)plan.rlimit_kind[i], &plan.rlimits[i]) < 0)
+        if (plan.rlimit_kind[i] == RLIMIT_NOFILE && plan.rlimits[i].rlim_cur < FEW_FILES)
+            few_files = &plan.rlimits[i];
+        else if (setrlimit((unsigned)plan.rlimit_kind[i], &plan.rlimits[i]) < 0)
             check_fail(125, "limits", strerror(errno));
     int outside = check_directory();
     if (!plan.no_new_privs)
@@ -151,42 +149,4 @@ static void checker_become(int channel)
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (outside && check_directory() < 0)
         check_fail(125, plan.cwd, "cannot be entered as the working directory");
-}
-
-/* Waits for the monitor's wishes: a byte that says which command, and the pipe for what it writes. */
-static void checker_serve(void)
-{
-    for (;;) {
-        union {
-            char room[CMSG_SPACE(sizeof(int))];
-            struct cmsghdr align;
-        } control;
-        char which;
-        int output;
-        struct iovec part = {&which, 1};
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
-        ssize_t n = recvmsg(3, &message, MSG_CMSG_CLOEXEC);
-        struct cmsghdr *first = CMSG_FIRSTHDR(&message);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            _exit(0); /* the monitor has ended */
-        if (n < 0 || !first)
-            check_fail(125, "cannot wait for checks", strerror(errno));
-        memcpy(&output, CMSG_DATA(first), sizeof output);
-        long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-        if (pid == 0) {
-            setsid();
-            checker_told = -1;
-            if (dup2(output, 1) < 0 || dup2(output, 2) < 0) /* the others are closed by exec */
-                _exit(125);
-            prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-            check_exec(which == 's' ? plan.startup : plan.command);
-        }
-        if (pid < 0)
-            check_fail(125, "cannot start a process", strerror(errno));
-        close(output);
-        int32_t number = (int32_t)pid;
-        send(3, &number, sizeof number, MSG_NOSIGNAL);
-    }
 }

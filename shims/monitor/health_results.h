@@ -65,15 +65,53 @@ static void entry_add(struct entry *entry)
     }
 }
 
+/* The beginning of a result as JSON: at most 320 bytes. */
+static size_t entry_times(char *text, struct timespec began, struct timespec end)
+{
+    char from[128], to[128];
+    stamp_at(from, sizeof from, began);
+    stamp_at(to, sizeof to, end);
+    return (size_t)sprintf(text, "{\"Start\":\"%sZ\",\"End\":\"%sZ\",", from, to);
+}
+
 /* One result as JSON, with the first `output` bytes of what the check wrote: at most 384 bytes and six for each of them. */
 static size_t entry_text(char *text, struct timespec end, long long exit_code, size_t output)
 {
-    char from[128], to[128];
-    stamp_at(from, sizeof from, check_began);
-    stamp_at(to, sizeof to, end);
-    size_t n = (size_t)sprintf(text, "{\"Start\":\"%sZ\",\"End\":\"%sZ\",\"ExitCode\":%lld,\"Output\":\"", from, to, exit_code);
+    size_t n = entry_times(text, check_began, end);
+    n += (size_t)sprintf(text + n, "\"ExitCode\":%lld,\"Output\":\"", exit_code);
     n += json_text(text + n, check_output, output);
     return n + (size_t)sprintf(text + n, "\"}");
+}
+
+/* Notes a result that is like the last one, but for its times. */
+static void entry_repeat(struct timespec began, struct timespec end)
+{
+    struct entry *last = entries;
+    while (last && last->next)
+        last = last->next;
+    size_t rest = last ? strlen(last->result) : 0;
+    struct entry *entry = last ? malloc(sizeof *entry + 384 + rest) : NULL;
+    if (!entry)
+        return;
+    size_t n = entry_times(entry->text, began, end);
+    memcpy(entry->text + n, last->result, rest + 1);
+    entry->length = n + rest;
+    entry->result = entry->text + n;
+    entry_add(entry);
+}
+
+/* What the checker has found in silence since the last time. */
+static void board_read(void)
+{
+    uint32_t count = board ? __atomic_load_n(&board->count, __ATOMIC_ACQUIRE) : 0, most = BOARD - 1;
+    if (count == board_seen)
+        return;
+    if (plan.log_count > 0 && plan.log_count < most)
+        most = (uint32_t)plan.log_count;
+    for (uint32_t n = count - board_seen > most ? count - most : board_seen; n != count; n++)
+        entry_repeat(board->spans[n % BOARD].began, board->spans[n % BOARD].ended);
+    board_seen = count;
+    health_stale = 1;
 }
 
 /* Notes one result; true if it tells something that the one before did not. */
@@ -177,6 +215,7 @@ static void check_answer(const char *word)
 }
 
 static void checker_end(void);
+static void check_go_alone(void);
 
 static void check_done(long long exit_code)
 {
@@ -185,14 +224,11 @@ static void check_done(long long exit_code)
     int again = 0;
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    check_pid = 0;
+    board_read(); /* which came before it */
+    check_runs = 0;
     if (plan.divides)
         checker_end(); /* a process in the container's own group keeps systemd from giving controllers to the groups below it */
     check_deadline = -1;
-    if (check_pipe >= 0) {
-        close(check_pipe);
-        check_pipe = -1;
-    }
     if (check_is_startup && exit_code == 0) {
         if (++startup_successes >= plan.startup_success) {
             startup_passed = again = 1;
@@ -224,5 +260,8 @@ static void check_done(long long exit_code)
     reach("monitor:checked");
     long long interval = check_is_startup && !startup_passed ? plan.startup_interval : plan.interval;
     check_due = interval > 0 ? now_ms() + (again ? 0 : interval) : -1;
+    /* Where each result has to be written, or the checker goes after each, there is nothing that it could do alone. */
+    if (check_due >= 0 && exit_code == 0 && !check_is_startup && !plan.divides && !plan.destination && plan.events != 2 && !*health_action_taken)
+        check_go_alone();
     health_act(action);
 }

@@ -1,4 +1,4 @@
-/* The monitor's side of one check: having it begun, reading what it writes, seeing its end. Part of health.h. */
+/* The monitor's side of the checks: having them begun, reading what the checker tells. Part of health.h. */
 
 /* The group of the first process where that lies below the container's own: systemd in a container divides its group, which then takes
  * no processes itself. -1: there is none. */
@@ -33,6 +33,12 @@ static int checker_start(void)
     if (checker_pid > 0)
         return 0;
     checker_error[0] = 0;
+    if (!board) {
+        void *page = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED)
+            return errno;
+        board = page;
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return errno;
     long pid = health_cgroup_fd >= 0 ? syscall(SYS_clone3, &how, sizeof how) : -1;
@@ -44,7 +50,8 @@ static int checker_start(void)
     if (pid < 0 && (health_cgroup_fd < 0 || !plan.limited))
         pid = fork(); /* without limits to escape from, another group's rules are no reason to be unhealthy */
     if (pid == 0) {
-        checker_told = ends[1];
+        checker_channel = ends[1];
+        checker_notes();
         checker_become(ends[1]);
         checker_serve();
     }
@@ -61,23 +68,59 @@ static int checker_start(void)
     return 0;
 }
 
+/* What is left of a check whose checker has ended. It is the monitor's child then, and its number remains its own until it is taken back. */
+static void check_left(void)
+{
+    siginfo_t info;
+    int child = board ? board->child : 0;
+    if (child > 1 && child != health_init && waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+        kill(-child, SIGKILL);
+        kill(child, SIGKILL);
+    }
+    if (board)
+        board->child = 0;
+}
+
 static void checker_end(void)
 {
     if (checker_pid > 0) {
         kill(checker_pid, SIGKILL);
         while (waitpid(checker_pid, NULL, 0) < 0 && errno == EINTR)
             ;
+        check_left();
     }
     if (checker_fd >= 0)
         close(checker_fd);
-    checker_pid = 0;
+    checker_pid = check_alone = 0;
     checker_fd = -1;
+    check_watch = -1;
+}
+
+/* 0, or the error's number. That the checker has ended is no error: its end comes to be known by itself. */
+static int order(char what, long long interval, uint32_t silent)
+{
+    struct order words = {.what = what, .number = told_number, .silent = silent, .interval = interval, .patience = check_timeout()};
+    if (words.patience > SLOW_CHECK)
+        words.patience = SLOW_CHECK;
+    return send(checker_fd, &words, sizeof words, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE ? errno : 0;
+}
+
+/* A check runs; `time` is left for it. */
+static void check_runs_now(long long time)
+{
+    check_runs = 1;
+    check_alone = check_length = check_killed = check_timed_out = check_was_frozen = 0;
+    check_due = check_watch = -1;
+    check_deadline = time > 0 ? now_ms() + time : -1;
+    clock_gettime(CLOCK_REALTIME, &check_began);
+    check_began_ms = now_ms();
 }
 
 /* The check cannot be run: as its output it says why. */
 static void check_impossible(const char *why)
 {
-    check_waits = 0;
+    if (!check_runs)
+        check_runs_now(0);
     check_length = (size_t)snprintf(check_output, check_room, "cannot run the check: %s", why);
     check_length = check_length < check_room ? check_length : check_room - 1;
     check_done(125);
@@ -85,65 +128,34 @@ static void check_impossible(const char *why)
 
 static void check_start(void)
 {
-    int pipes[2];
-    union {
-        char room[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
     check_is_startup = plan.startup[0] && !startup_passed;
-    char which = check_is_startup ? 's' : 'c';
-    struct iovec part = {&which, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
-    check_length = 0;
-    check_timed_out = 0;
-    check_due = -1;
-    n_gone = 0;
-    clock_gettime(CLOCK_REALTIME, &check_began);
-    check_began_ms = now_ms();
+    check_runs_now(check_timeout());
     int error = checker_start();
-    if (error || pipe2(pipes, O_CLOEXEC) < 0) {
-        check_impossible(strerror(error ? error : errno));
-        return;
-    }
-    fchmod(pipes[1], 0666); /* a USER may open /dev/stdout by name */
-    check_pipe = pipes[0];
-    fcntl(check_pipe, F_SETFL, O_NONBLOCK);
-    struct cmsghdr *first = CMSG_FIRSTHDR(&message);
-    *first = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(first), &pipes[1], sizeof(int));
-    check_waits = 1;
-    if (sendmsg(checker_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
-        error = errno;
-    close(pipes[1]);
-    if (error) {
+    if (!error)
+        error = order(check_is_startup ? 's' : 'c', 0, 0);
+    if (error)
         check_impossible(strerror(error));
-        return;
-    }
-    check_was_frozen = 0;
-    check_slow = now_ms() + SLOW_CHECK;
-    check_deadline = check_timeout() > 0 ? now_ms() + check_timeout() : -1;
 }
 
-static void check_read(void)
+static void watch_again(void)
 {
-    char rest[4096];
-    for (int turns = 0; check_pipe >= 0 && turns < 1024; turns++) { /* whoever writes without end must not keep us from all else */
-        size_t room = check_room - check_length;
-        ssize_t n = room ? read(check_pipe, check_output + check_length, room) : read(check_pipe, rest, sizeof rest);
-        if (n < 0)
-            return;
-        if (n == 0) {
-            close(check_pipe);
-            check_pipe = -1;
-        } else if (room) {
-            check_length += (size_t)n;
-        }
-    }
+    board_watched = board->count;
+    check_watch = now_ms() + plan.interval + plan.timeout + SILENCE;
+}
+
+/* From now on the checker goes on by itself, and the monitor sleeps: as long as nothing changes there is nothing to write. */
+static void check_go_alone(void)
+{
+    int counted = plan.log_count > 0 && plan.log_count < BOARD;
+    if (order('q', plan.interval, counted ? UINT32_MAX : BOARD / 2) != 0)
+        return;
+    check_alone = 1;
+    check_due = -1;
+    watch_again();
 }
 
 static void check_reap(int status)
 {
-    check_read();
     if (check_timed_out && !check_length) {
         check_length = (size_t)snprintf(check_output, check_room, "the check did not end within %lld ms", check_timeout());
         check_length = check_length < check_room ? check_length : check_room - 1;
@@ -151,9 +163,60 @@ static void check_reap(int status)
     check_done(check_timed_out ? 125 : status ? 1 : 0);
 }
 
+static void checker_says(const char *packet, size_t size)
+{
+    struct told told;
+    if (packet[0] == 'E') {
+        memcpy(checker_error, packet + 1, size - 1 < sizeof checker_error ? size - 1 : sizeof checker_error - 1);
+        return;
+    }
+    if (!check_runs)
+        check_runs_now(plan.timeout); /* it has begun it by itself */
+    if (packet[0] == 'O') {
+        size_t room = check_room - check_length, more = size - 1 < room ? size - 1 : room;
+        memcpy(check_output + check_length, packet + 1, more);
+        check_length += more;
+    } else if (size == sizeof told) {
+        memcpy(&told, packet, sizeof told);
+        check_began = told.began;
+        check_began_ms = told.began_ms;
+        if (told.what == 'S')
+            return;
+        told_number = told.number;
+        check_timed_out = told.what == 'K';
+        check_reap(told.status);
+    }
+}
+
+/* Takes what the checker has told. Whoever tells without end must not keep us from all else. */
+static void checker_read(void)
+{
+    static char packet[1 + OUTPUT_PART];
+    ssize_t n = 1;
+    for (int turns = 0; turns < 256 && checker_fd >= 0; turns++) {
+        n = recv(checker_fd, packet, sizeof packet, MSG_DONTWAIT);
+        if (n <= 0)
+            break;
+        checker_says(packet, (size_t)n);
+    }
+    if (n == 0) { /* it has closed its end, so it ends; else it is made to */
+        kill(checker_pid, SIGKILL);
+        close(checker_fd);
+        checker_fd = -1;
+    }
+}
+
 /* A container that is paused cannot answer, which says nothing about its health. */
 static int health_frozen(void)
 {
     char state;
     return freeze_fd >= 0 && pread(freeze_fd, &state, 1, 0) == 1 && state == '1';
+}
+
+/* Whether it is, or was the last time: whoever was frozen under way gets his whole time again once the container goes on. */
+static int frozen_lately(void)
+{
+    int before = check_was_frozen;
+    check_was_frozen = health_frozen();
+    return check_was_frozen || before;
 }

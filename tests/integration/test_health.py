@@ -105,6 +105,104 @@ def test_by_the_timer(pyman: Run, image: str, base: Path) -> None:
     )
 
 
+WELL = ("--health-interval", "10ms", "--health-retries", "1")
+
+
+def checker(pyman: Run, name: str = "h") -> int:
+    """The process that begins the checks."""
+    monitor = field(pyman, name, "{{.State.ConmonPid}}")
+    children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
+    found = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "pyman:[check]\n"]
+    assert len(found) == 1
+    return int(found[0])
+
+
+def test_the_monitor_sleeps_while_all_is_well(pyman: Run, image: str) -> None:
+    """What its checks find in the meantime is all there: each one once, in its order."""
+    start(pyman, image, "--health-cmd", "echo x >>/n; echo fine", "--health-max-log-count", "0", *WELL)
+
+    def checks() -> int:
+        return int(pyman("exec", "h", "sh", "-c", "cat /n | wc -l", rc=None).stdout or 0)
+
+    def woken() -> int:
+        lines = Path(f"/proc/{field(pyman, 'h', '{{.State.ConmonPid}}')}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary"))
+
+    until(lambda: status(pyman) == "healthy")
+    before, first = woken(), checks()
+    until(lambda: checks() >= first + 200)
+    # Once in sixty checks, since all of them are to be kept, and by what is called here.
+    assert woken() - before < 40
+    least = checks()
+    log = health(pyman)["Log"]
+    most = checks()
+    assert least <= len(log) <= most
+    assert {(entry["ExitCode"], entry["Output"]) for entry in log} == {(0, "fine\n")}
+    times = [time for entry in log for time in (entry["Start"], entry["End"])]
+    assert times == sorted(times) and len(set(times)) == len(times)
+
+
+def test_what_is_new_wakes_the_monitor(pyman: Run, image: str) -> None:
+    check = "cat /text; if test -e /slow; then sleep 0.3; fi; test ! -e /bad"
+    start(pyman, image, "--health-cmd", check, *WELL, command=("sh", "-c", "echo one >/text; exec sleep 600"))
+
+    def outputs() -> set[str]:
+        return {entry["Output"] for entry in health(pyman)["Log"] or ()}
+
+    until(lambda: outputs() == {"one\n"})
+    pyman("exec", "h", "sh", "-c", "echo two >/t; mv /t /text")
+    until(lambda: outputs() == {"two\n"})
+    many = 'i=0; while [ $i -lt 1000 ]; do echo "line $i"; i=$((i+1)); done'
+    pyman("update", "--health-cmd", check, "--health-interval", "10ms", "--health-max-log-size", "0", "h")
+    pyman("exec", "h", "sh", "-c", f"({many}) >/t; mv /t /text")
+    until(lambda: outputs() == {"".join(f"line {number}\n" for number in range(1000))})
+    pyman("exec", "h", "touch", "/slow")
+    until(lambda: all(moment(entry["End"]) - moment(entry["Start"]) >= 0.3 for entry in health(pyman)["Log"]))
+    assert status(pyman) == "healthy"
+    pyman("exec", "h", "sh", "-c", "rm /slow; touch /bad")
+    until(lambda: status(pyman) == "unhealthy")
+    pyman("exec", "h", "rm", "/bad")
+    until(lambda: status(pyman) == "healthy")
+
+
+def test_a_check_of_a_healthy_container_that_hangs(pyman: Run, image: str) -> None:
+    """The monitor had been asleep when it began: it is killed with its children all the same, and the next one is made."""
+    check = "if test -e /hang; then rm /hang; echo before; sleep 321 & sleep 321; fi"
+    start(pyman, image, "--health-cmd", check, "--health-timeout", "3s", "--health-max-log-count", "0", *WELL)
+    until(lambda: status(pyman) == "healthy")
+    pyman("exec", "h", "touch", "/hang")
+    until(lambda: (125, "before\n") in {(entry["ExitCode"], entry["Output"]) for entry in health(pyman)["Log"]})
+    until(lambda: status(pyman) == "healthy")
+    assert "321" not in pyman("exec", "h", "ps").stdout
+
+
+def test_a_checker_that_is_stopped_is_noticed(pyman: Run, image: str) -> None:
+    start(pyman, image, "--health-cmd", "true", "--health-timeout", "10ms", *WELL)
+    until(lambda: status(pyman) == "healthy")
+    stopped = checker(pyman)
+    os.kill(stopped, signal.SIGSTOP)
+    until(lambda: any("does not answer" in entry["Output"] for entry in health(pyman)["Log"]))
+    until(lambda: ended(stopped))
+    until(lambda: status(pyman) == "healthy")
+
+
+def test_a_checker_that_is_killed_between_its_checks(pyman: Run, image: str) -> None:
+    """That is no failure of the container, which is checked again at once. A check that ran is ended, with its children."""
+    script = "if test -e /hang; then rm /hang; sleep 654 & sleep 654; fi"
+    start(pyman, image, "--health-cmd", "true", "--health-interval", "1h")
+    until(lambda: status(pyman) == "healthy")
+    os.kill(checker(pyman), signal.SIGKILL)
+    until(lambda: len(health(pyman)["Log"]) == 2)
+    assert {entry["ExitCode"] for entry in health(pyman)["Log"]} == {0}
+    start(pyman, image, "--health-cmd", script, *WELL, name="hangs")
+    until(lambda: status(pyman, "hangs") == "healthy")
+    pyman("exec", "hangs", "touch", "/hang")
+    until(lambda: pyman("exec", "hangs", "ps").stdout.count("sleep 654") == 2)
+    os.kill(checker(pyman, "hangs"), signal.SIGKILL)
+    until(lambda: "654" not in pyman("exec", "hangs", "ps").stdout)
+    until(lambda: status(pyman, "hangs") == "healthy")
+
+
 def test_the_start_period_counts_no_failure(pyman: Run, image: str) -> None:
     start(pyman, image, *by_hand("test -e /ok", "--health-retries", "1", "--health-start-period", "1h"))
     assert pyman("healthcheck", "run", "h", rc=1).stdout == "unhealthy\n"
@@ -337,6 +435,7 @@ LOOK = "id; grep -E '^(Cap|NoNewPrivs|Seccomp:|Umask)' /proc/self/status; pwd; c
         ("--privileged", "--pid", "host", "--cgroupns", "host"),
         ("--userns", "keep-id", "--security-opt", "seccomp=unconfined"),
         ("--read-only", "--network", "pasta"),
+        ("--ulimit", "nofile=5:5"),
     ],
 )
 def test_a_check_may_what_the_container_may(pyman: Run, image: str, options: tuple[str, ...]) -> None:
@@ -420,7 +519,7 @@ def test_what_a_watcher_sees_of_a_check_is_its_own(pyman: Run, image: str) -> No
     watch = (
         "echo up; touch /inside; while :; do for p in /proc/[0-9]*; do "
         'case "$(cat $p/comm 2>/dev/null)" in "pyman:[check]") for d in root cwd; do test -e $p/$d/inside || ls $p/$d; done; '
-        "ls -l $p/fd | grep -e '->' | grep -v -e socket: -e pipe: -e /dev/null; "
+        "ls -l $p/fd | grep -e '->' | grep -v -e socket: -e pipe: -e /dev/null;"
         "for f in environ cmdline; do tr '\\0' '\\n' < $p/$f; done; grep CapEff $p/status;; esac; done; done 2>/dev/null"
     )
     options = ("--cap-add", "SYS_PTRACE", "--health-interval", "10ms", "--health-cmd", "true")
@@ -440,14 +539,26 @@ def test_what_a_watcher_sees_of_a_check_is_its_own(pyman: Run, image: str) -> No
     pyman("rm", "-f", "-t", "0", "h")
 
 
+def test_no_check_has_the_checkers_notes(pyman: Run, image: str) -> None:
+    """A check that has not become its command yet could be written to by who may look into it: not into what the monitor or the checker reads."""
+    start(pyman, image, *by_hand("true"), "--cap-add", "SYS_PTRACE")
+    pyman("healthcheck", "run", "h")
+    kept: dict[str, list[str]] = {}
+    for line in pyman("unshare", "cat", f"/proc/{checker(pyman)}/smaps").stdout.splitlines():
+        if "-" in line.split()[0]:
+            area = line.split()[1]
+        elif line.startswith("VmFlags:"):
+            kept.setdefault(area, []).append("not for children" if "dc" in line.split() else "for children")
+    assert kept["rw-s"] == ["not for children"] and "not for children" in kept["rw-p"]
+
+
 def test_a_checker_that_is_killed_is_made_again(pyman: Run, image: str, base: Path) -> None:
     start(pyman, image, *by_hand("true"))
     pyman("healthcheck", "run", "h")
-    monitor = field(pyman, "h", "{{.State.ConmonPid}}")
+    monitor, first = field(pyman, "h", "{{.State.ConmonPid}}"), checker(pyman)
     children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
-    checker = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "pyman:[check]\n"]
-    assert len(checker) == 1 and checker[0] not in pyman("exec", "h", "ps").stdout
-    os.kill(int(checker[0]), signal.SIGKILL)
+    assert str(first) not in pyman("exec", "h", "ps").stdout
+    os.kill(first, signal.SIGKILL)
     pyman("healthcheck", "run", "h", rc=None)  # it may notice only now
     pyman("healthcheck", "run", "h")
     assert status(pyman) == "healthy"
