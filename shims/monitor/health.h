@@ -71,7 +71,7 @@ static size_t check_length, check_room;
 static long long check_due = -1, check_deadline = -1, check_watch = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
 static struct timespec check_began;
 static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
-static int *waiters, n_waiters, waiters_room;
+static int *waiters, n_waiters, waiters_room, n_asked; /* asked: how many of them had asked before the check began */
 static const char *health_action_taken = "";
 static char **health_argv; /* the monitor's arguments */
 
@@ -139,7 +139,7 @@ static void health_load(void)
     checker_end(); /* its plan is going away: the result of what runs does not count */
     check_runs = 0;
     check_due = check_deadline = check_watch = -1;
-    check_answer("stopped");
+    check_answer("stopped", n_waiters);
     health_on = plan_read() == 0;
     if (!health_on)
         return;
@@ -254,7 +254,7 @@ static void health_request(int fd, char what)
     }
     waiters[n_waiters++] = fd;
     if (!check_runs)
-        check_start();
+        check_start(); /* else one comes after that which runs: it could have begun before what the client did last */
 }
 
 /* The container has ended. */
@@ -266,7 +266,7 @@ static void health_end(void)
     checker_end();
     if (n_waiters)
         status_set("stopped");
-    check_answer("stopped");
+    check_answer("stopped", n_waiters);
     if (health_stale || !strcmp(health_status, "stopped"))
         state_write();
 }

@@ -202,16 +202,20 @@ static int in_start_period(void)
     return check_began_ms - milliseconds(began) < plan.start_period;
 }
 
-static void check_answer(const char *word)
+/* Answers the first `count` of those who wait. */
+static void check_answer(const char *word, int count)
 {
     char packet[32];
     int n = snprintf(packet, sizeof packet, "h%s", word);
-    for (int i = 0; i < n_waiters; i++) {
+    for (int i = 0; i < count; i++) {
         if (send(waiters[i], packet, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
             note("health client");
         close(waiters[i]);
     }
-    n_waiters = 0;
+    n_waiters -= count;
+    n_asked = 0;
+    if (n_waiters)
+        memmove(waiters, waiters + count, (size_t)n_waiters * sizeof *waiters);
 }
 
 static void checker_end(void);
@@ -256,12 +260,16 @@ static void check_done(long long exit_code)
         health_stale = 1;
     if (plan.events == 2 || (plan.events && health_status != before))
         health_event(end, exit_code);
-    check_answer(check_timed_out ? "timeout" : answer);
+    check_answer(check_timed_out ? "timeout" : answer, n_asked);
     reach("monitor:checked");
     long long interval = check_is_startup && !startup_passed ? plan.startup_interval : plan.interval;
-    check_due = interval > 0 ? now_ms() + (again ? 0 : interval) : -1;
+    if (n_waiters)
+        check_due = now_ms();
+    else
+        check_due = interval > 0 ? now_ms() + (again ? 0 : interval) : -1;
     /* Where each result has to be written, or the checker goes after each, there is nothing that it could do alone. */
-    if (check_due >= 0 && exit_code == 0 && !check_is_startup && !plan.divides && !plan.destination && plan.events != 2 && !*health_action_taken)
+    int each = plan.destination || plan.events == 2 || plan.divides;
+    if (exit_code == 0 && interval > 0 && !check_is_startup && !each && !n_waiters && !*health_action_taken)
         check_go_alone();
     health_act(action);
 }

@@ -102,14 +102,14 @@ static int order(char what, long long interval, uint32_t silent)
     struct order words = {.what = what, .number = told_number, .silent = silent, .interval = interval, .patience = check_timeout()};
     if (words.patience > SLOW_CHECK)
         words.patience = SLOW_CHECK;
-    return send(checker_fd, &words, sizeof words, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE ? errno : 0;
+    return checker_fd >= 0 && send(checker_fd, &words, sizeof words, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE ? errno : 0;
 }
 
 /* A check runs; `time` is left for it. */
 static void check_runs_now(long long time)
 {
     check_runs = 1;
-    check_alone = check_length = check_killed = check_timed_out = check_was_frozen = 0;
+    check_alone = check_length = check_killed = check_timed_out = check_was_frozen = n_asked = 0;
     check_due = check_watch = -1;
     check_deadline = time > 0 ? now_ms() + time : -1;
     clock_gettime(CLOCK_REALTIME, &check_began);
@@ -130,6 +130,7 @@ static void check_start(void)
 {
     check_is_startup = plan.startup[0] && !startup_passed;
     check_runs_now(check_timeout());
+    n_asked = n_waiters;
     int error = checker_start();
     if (!error)
         error = order(check_is_startup ? 's' : 'c', 0, 0);
@@ -183,6 +184,7 @@ static void checker_says(const char *packet, size_t size)
         if (told.what == 'S')
             return;
         told_number = told.number;
+        n_asked = told.asked ? n_asked : 0; /* it may have begun before it was asked for */
         check_timed_out = told.what == 'K';
         check_reap(told.status);
     }

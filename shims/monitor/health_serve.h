@@ -7,7 +7,7 @@
 
 static struct run {
     uint32_t told; /* the number of the last result that was told */
-    int pidfd, output, was_killed;
+    int pidfd, output, was_killed, asked;
     int passed_on; /* that the monitor knows of this check already: it takes its time, or writes much */
     int last_good; /* that the one before was successful, and all that it wrote is in last_text */
     size_t written, last_written;
@@ -33,7 +33,7 @@ static void tell(const void *packet, size_t size)
 
 static void tell_state(char what, int status)
 {
-    struct told told = {.what = what, .number = run->told, .status = status, .began = run->began, .began_ms = run->began_ms};
+    struct told told = {.what = what, .asked = (char)run->asked, .number = run->told, .status = status, .began = run->began, .began_ms = run->began_ms};
     tell(&told, sizeof told);
 }
 
@@ -141,9 +141,10 @@ static void run_attend(void)
 }
 
 /* Runs one check; its result is told, or stands on the board if that may pass in silence and is like the last one. */
-static void run_check(char **check, long long patience, int silent)
+static void run_check(char **check, long long patience, int asked, int silent)
 {
     int status = 0;
+    run->asked = asked;
     run->written = 0;
     run->passed_on = 0;
     run_begin(check);
@@ -180,11 +181,11 @@ static void checker_serve(void)
                 alone = order;
             } else if (order.what == 'c' || order.what == 's') {
                 alone.what = 0;
-                run_check(order.what == 's' ? plan.startup : plan.command, order.patience, 0);
+                run_check(order.what == 's' ? plan.startup : plan.command, order.patience, 1, 0);
             }
         } else if (alone.what) {
             uint32_t told = run->told;
-            run_check(plan.command, alone.patience, alone.silent > 0);
+            run_check(plan.command, alone.patience, 0, alone.silent > 0);
             alone.silent--;
             if (run->told != told)
                 alone.what = 0; /* the monitor says how to go on */

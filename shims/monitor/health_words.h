@@ -15,7 +15,7 @@ struct order {
 };
 
 struct told {
-    char what;
+    char what, asked; /* asked: that the check was ordered, not begun by the checker alone */
     uint32_t number;
     int status; /* as of wait */
     struct timespec began;

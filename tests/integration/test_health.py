@@ -255,7 +255,7 @@ def test_switched_off_and_on_again(pyman: Run, image: str) -> None:
 
 
 def test_many_ask_at_once(pyman: Run, image: str, base: Path) -> None:
-    """They share one check, and each gets its answer."""
+    """They share a check that begins after they have asked, and each gets its answer."""
     start(pyman, image, *by_hand("while [ ! -e /go ]; do sleep 0.05; done"))
     argv = [*command(), "healthcheck", "run", "h"]
     asking = [subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE) for _ in range(24)]
@@ -265,6 +265,23 @@ def test_many_ask_at_once(pyman: Run, image: str, base: Path) -> None:
     pyman("exec", "h", "touch", "/go")
     assert [(child.communicate()[0], child.returncode) for child in asking] == [(b"", 0)] * 24
     assert len(health(pyman)["Log"]) >= 1 and status(pyman) == "healthy"
+
+
+def test_an_answer_is_of_after_the_question(pyman: Run, image: str, base: Path) -> None:
+    """A check that was under way may have looked before what the caller did last."""
+    slow = "cp /state /seen; while [ ! -e /go ]; do sleep 0.05; done; grep good /seen"
+    start(pyman, image, *by_hand(slow), command=("sh", "-c", "echo bad >/state; exec sleep 600"))
+    until(lambda: pyman("exec", "h", "cat", "/state", rc=None).stdout == "bad\n")
+    argv = [*command(), "healthcheck", "run", "h"]
+    first = subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE, text=True)
+    until(lambda: pyman("exec", "h", "cat", "/seen", rc=None).stdout == "bad\n")
+    pyman("exec", "h", "sh", "-c", "echo good >/state")
+    second = subprocess.Popen(argv, env=environment(base), stdout=subprocess.PIPE, text=True)
+    monitor = f"/proc/{field(pyman, 'h', '{{.State.ConmonPid}}')}/fd"
+    until(lambda: int(pyman("unshare", "sh", "-c", f"ls -l {monitor} | grep -c socket:", rc=None).stdout or 0) >= 4)
+    pyman("exec", "h", "touch", "/go")
+    assert (first.communicate()[0], first.returncode) == ("unhealthy\n", 1)
+    assert (second.communicate()[0], second.returncode) == ("", 0)
 
 
 def test_a_check_that_takes_too_long_is_killed_with_its_children(pyman: Run, image: str) -> None:
