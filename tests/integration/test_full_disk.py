@@ -211,7 +211,8 @@ p() { echo "== $1" >&2; %s "$@"; }
 p pull -q oci:"$DEMO":latest || exit 1
 p volume create full
 p run --name box --network none -v full:/full demo sh -c 'i=0; while [ $((i += 1)) -lt 300 ]; do cp /bin/busybox /b$((i %% 3)); done; yes | head -c 1500000 >/full/y'
-p export -o "$PLACE/1" box; rm "$PLACE/1"
+kept() { [ "$(cat "$PLACE/1")" = old ] && echo "the old one is kept" >&2; rm -f "$PLACE/1"; }
+echo old >"$PLACE/1"; p export -o "$PLACE/1" box; kept
 p export box >"$PLACE/1"; rm "$PLACE/1"
 p cp box:/b1 "$PLACE/1"; rm "$PLACE/1"
 p cp box:/b1 - >"$PLACE/1"; rm "$PLACE/1"
@@ -219,7 +220,7 @@ p save -q -o "$PLACE/1" demo
 p save -q demo >"$PLACE/1"; rm "$PLACE/1"
 p save -q --format oci-archive --uncompressed -o "$PLACE/1" demo
 p save -q --format oci-dir --uncompressed -o "$PLACE/1" demo; rm -rf "$PLACE/1"
-p volume export -o "$PLACE/1" full
+echo old >"$PLACE/1"; p volume export -o "$PLACE/1" full; kept
 head -c 30000000 /dev/zero > "$STORE/filler"; truncate -s -60k "$STORE/filler"
 p commit -q box made
 p commit -q --squash box made
@@ -241,6 +242,7 @@ def test_which_disk_is_full_and_how_much_is_free(pyman: Run, layout: str, base: 
     for verb, text in said[:13]:
         assert "No space left on device (" in text and ("of 24 MiB are free" in text or "KiB of 1024 KiB are free" in text), (verb, text)
         assert "hint: make room there" in text and "cannot unpack" not in text, (verb, text)
+    assert [number for number, (_, text) in enumerate(said) if "the old one is kept" in text] == [0, 8]
     for verb, text in said[:9]:
         assert f"({place}" in text or "(stdout: " in text, (verb, text)
     for _, text in said[9:11]:

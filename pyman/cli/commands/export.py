@@ -7,7 +7,7 @@ import os
 from pyman.cli.dispatch import print_warning
 from pyman.engine import container as containers
 from pyman.engine import export
-from pyman.errors import StorageError, UsageError
+from pyman.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def main(opts: Any, args: list[str]) -> int:
             raise UsageError("cannot export to the terminal", "an archive would come", "use --output, or redirect stdout")
         export.export_container(container, 1, print_warning)
         return 0
+    from pyman.image.output import Output
+
+    out = Output(path)  # a failed export takes no older archive's place
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    except OSError as err:
-        raise StorageError(f"cannot write {path}", err.strerror or str(err)) from err
-    try:
-        export.export_container(container, fd, print_warning)
+        export.export_container(container, out.fd, print_warning)
+        out.finish()
     finally:
-        os.close(fd)
+        out.close()
     return 0

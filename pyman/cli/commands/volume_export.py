@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from pyman.cli.dispatch import print_warning
@@ -21,12 +20,20 @@ def main(opts: Any, args: list[str]) -> int:
     name = volumes.lookup(args[0])
     if not opts["output"] and sys.stdout.isatty():
         raise UsageError("cannot write an archive to a terminal", "stdout is one", "redirect it, or use --output FILE")
-    fd = 1
-    if opts["output"]:
-        try:
-            fd = os.open(opts["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        except OSError as err:
-            raise UsageError(f"cannot write {opts['output']}", err.strerror or str(err)) from err
+    if not opts["output"]:
+        _export(name, 1)
+        return 0
+    from pyman.image.output import Output
+
+    out = Output(opts["output"])  # a failed export takes no older archive's place
+    try:
+        _export(name, out.fd)
+        out.finish()
+    finally:
+        out.close()
+    return 0
+
+
+def _export(name: str, fd: int) -> None:
     for note in volume_archive.export(name, fd):
         print_warning(note)
-    return 0
