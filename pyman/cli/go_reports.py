@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pyman.cli import go_types
 from pyman.cli.gotemplate_print import Inner
+from pyman.digits import is_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Net(Inner):
         """{{10.88.0.0 ffff0000}}: a structure in a structure; the mask is in hexadecimal."""
         address, _, bits = self.partition("/")
         width = 128 if ":" in address else 32
-        length = int(bits) if bits.isascii() and bits.isdigit() and int(bits) <= width else width
+        length = int(bits) if is_whole(bits) and int(bits) <= width else width
         mask = f"{(1 << width) - (1 << width - length):0{width // 4}x}"
         return f"{{IPNet:{{IP:{address} Mask:{mask}}}}}" if names else f"{{{{{address} {mask}}}}}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyman.cli.gotemplate_print import WIDEST, Struct, float_text, kind, text, whole
 from pyman.cli.gotemplate_time import Moment, Number
+from pyman.digits import is_whole
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -163,7 +164,7 @@ def _chosen(form: str, at: int, used: int, count: int) -> tuple[int, int, str]:
         return at, used, ""
     end = form.find("]", at)
     digits = form[at + 1 : end] if end > 0 else ""
-    if digits.isascii() and digits.isdigit() and 0 < len(digits) < 9 and 0 < int(digits) <= count:
+    if is_whole(digits, 8) and 0 < int(digits) <= count:
         return end + 1, int(digits) - 1, "good"
     return (end + 1 if end > 0 else at + 1), used, "bad"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pyman.cli import table
 from pyman.cli.table import GROUPS, Command
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -64,7 +65,7 @@ def _value(row: Row, text: str, spelled: str) -> Any:
         if text.lower() in _TRUE or text.lower() in _FALSE:
             return text.lower() in _TRUE
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be true or false")
-    if kind == "uint" and not (text.isascii() and text.isdigit() and len(text) < 19):
+    if kind == "uint" and not is_whole(text, 18):
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number, not below 0")
     if kind in ("int", "uint"):
         try:

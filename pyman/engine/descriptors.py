@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -16,7 +17,7 @@ def preserved_fds(opts: dict[str, Any]) -> tuple[int, ...]:
     fds = {*range(3, 3 + int(opts.get("preserve_fds") or 0))}
     for item in opts.get("preserve_fd") or []:
         for text in str(item).split(","):
-            if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) < 3:
+            if not is_whole(text, 9) or int(text) < 3:
                 raise UsageError(f"invalid value {text!r} for option --preserve-fd", "it is a list of descriptors from 3 on")
             fds.add(int(text))
     for fd in fds:

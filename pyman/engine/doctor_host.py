@@ -7,6 +7,7 @@ import os
 
 from pyman import paths
 from pyman.config import containers as containers_conf
+from pyman.digits import is_whole
 from pyman.engine.doctor_finding import FAIL, OK, WARN, Finding
 from pyman.rootless import idmap, subids
 from pyman.storage import suitable
@@ -86,7 +87,7 @@ def _overlap(path: str) -> str:
         if (
             len(parts) != 3
             or parts[0] in (idmap.user_name(os.getuid()), str(os.getuid()))
-            or not (parts[1].isdigit() and parts[2].isdigit())
+            or not (is_whole(parts[1]) and is_whole(parts[2]))
         ):
             continue
         first, count = int(parts[1]), int(parts[2])

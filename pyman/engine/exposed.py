@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyman.digits import is_whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -19,7 +21,7 @@ def _range(name: str) -> tuple[str, int, int] | None:
     ports, _, protocol = name.partition("/")
     first, _, last = ports.partition("-")
     last = last or first
-    if not (first.isdecimal() and last.isdecimal() and first.isascii() and last.isascii() and len(first) < 6 and len(last) < 6):
+    if not (is_whole(first, 5) and is_whole(last, 5)):
         return None
     if protocol not in ("", "tcp", "udp", "sctp") or not 0 < int(first) <= int(last) < 65536:
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
 from pyman.engine import cgroups
 from pyman.errors import CannotInvoke, CommandNotFound, MissingProgram, PymanError, RuntimeFailure, UsageError
 from pyman.linux import libc, process
@@ -122,7 +123,7 @@ class Runtime:
     def _created(self, pid_file: str) -> int:
         """The process that `create` left, by its pid file. RuntimeFailure: 0, which kill(2) would take for our own group, or no number at all."""
         text = store.read_text(pid_file) or ""
-        if not (text.isascii() and text.strip().isdigit()) or int(text) < 2:
+        if not is_whole(text.strip()) or int(text) < 2:
             raise RuntimeFailure(
                 f"cannot start container {self.id[:12]}",
                 f"the runtime {self.command[0]} ended well, but its pid file has no process: {text[:40]!r}",

@@ -6,6 +6,7 @@ changes what the others (or keep-id's neighbours: everything in order) would say
 
 from __future__ import annotations
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -86,7 +87,7 @@ def check(items: list[str]) -> None:
 def _parts(item: str) -> list[str]:
     parts = item.lstrip("+ug").split(":")
     numbers = [part.removeprefix("@") if index == 1 else part for index, part in enumerate(parts)]
-    if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() and len(part) < 11 for part in numbers):
+    if len(parts) not in (2, 3) or not all(is_whole(part, 10) for part in numbers):
         form = "the form is [+][u|g]CONTAINER-ID:[@]ID[:COUNT]"
         raise UsageError(f"invalid id map {item!r}", form, "for example: --uidmap 0:1:1000, or --uidmap +0:5:1 to change one id")
     return parts

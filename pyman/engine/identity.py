@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
 from pyman.engine import users
 from pyman.errors import UsageError
 from pyman.state import store
@@ -74,7 +75,7 @@ def _host_user(text: str) -> list[str]:
     import pwd
 
     try:
-        entry = pwd.getpwuid(int(text)) if text.isascii() and text.isdigit() else pwd.getpwnam(text)
+        entry = pwd.getpwuid(int(text)) if is_whole(text) else pwd.getpwnam(text)
     except KeyError:
         raise UsageError(f"cannot add host user {text!r}", "the host has no such user") from None
     return [entry.pw_name, "*", str(entry.pw_uid), str(entry.pw_gid), entry.pw_gecos, entry.pw_dir, "/bin/sh"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -112,7 +113,7 @@ def _expose(config: dict[str, Any], text: str, change: str) -> None:
     ports = dict(config.get("ExposedPorts") or {})
     for word in text.split():
         number, _, protocol = word.partition("/")
-        good = all(part.isascii() and part.isdigit() and len(part) < 6 and 0 < int(part) < 65536 for part in number.split("-", 1))
+        good = all(is_whole(part, 5) and 0 < int(part) < 65536 for part in number.split("-", 1))
         if not good or protocol not in ("", "tcp", "udp", "sctp"):
             raise UsageError(f"cannot apply the change {change!r}", f"{word!r} is no port")
         ports[f"{number}/{protocol or 'tcp'}"] = {}
@@ -148,7 +149,7 @@ def _healthcheck(config: dict[str, Any], text: str, change: str) -> None:
         text = text.strip()
         if name not in _HEALTH:
             raise UsageError(f"cannot apply the change {change!r}", f"HEALTHCHECK has no option --{name}")
-        if name == "retries" and not (value.isascii() and value.isdigit() and len(value) < 10):
+        if name == "retries" and not is_whole(value, 9):
             raise UsageError(f"cannot apply the change {change!r}", f"{value!r} is no number of retries")
         check[_HEALTH[name]] = int(value) if name == "retries" else health.duration(f"--{name}", value)
     kind, _, command = text.partition(" ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
+from pyman.digits import is_whole
 from pyman.engine import kill, logopts
 from pyman.engine.container import Container
 from pyman.errors import PymanError, UsageError
@@ -219,7 +220,7 @@ def _shm_size(spec: dict[str, Any]) -> int:
     for mount in spec.get("mounts") or []:
         if mount["destination"] == "/dev/shm":
             size = next((option[5:] for option in mount.get("options") or [] if option.startswith("size=")), "")
-            if size.isdigit():
+            if is_whole(size):
                 return int(size)
     return 65536000
 

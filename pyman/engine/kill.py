@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import errors, paths
+from pyman.digits import is_whole
 from pyman.engine import restart_policy
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import LockHeld, StateError, StorageError, UsageError
@@ -30,7 +31,7 @@ SIGNALS.update({"IOT": 6, "POLL": 29, "CLD": 17, "RTMIN": 34, "RTMAX": 64})
 def parse_signal(text: str) -> int:
     """Signal number of a name (TERM, SIGTERM, RTMIN+3) or a number 1..64. UsageError."""
     name = text.strip().upper()
-    if name.isascii() and name.isdigit() and len(name) < 9 and 1 <= int(name) <= 64:
+    if is_whole(name, 8) and 1 <= int(name) <= 64:
         return int(name)
     name = name[3:] if name.startswith("SIG") else name
     if name in SIGNALS:

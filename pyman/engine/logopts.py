@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import errors, exitcodes
+from pyman.digits import is_whole
 from pyman.errors import StorageError, UsageError
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ def settings(opts: dict[str, Any], conf: dict[str, Any], default_path: str) -> t
         if key in ("max-size", "max_size"):
             size = 0 if value == "-1" else parse_size(value, "--log-opt max-size", 1000)  # as Podman
         elif key in ("max-file", "max_file"):
-            if not (value.isascii() and value.isdigit() and len(value) < 10) or int(value) < 1:
+            if not is_whole(value, 9) or int(value) < 1:
                 raise UsageError(f"invalid value {value!r} for --log-opt max-file", "it must be a positive number")
             files = int(value)
         elif key == "path":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from pyman.digits import is_whole
 from pyman.engine import logopts
 from pyman.engine.container import RUNNING, Container
 from pyman.errors import NoSuchContainer, PymanError, StateError, StorageError, UsageError
@@ -87,8 +88,8 @@ class Source:
         self._until = reader.stamp_of(opts["until"], "--until", ahead=self.follow).encode() if until is not None else b""
         self._deadline = until if self.follow else None
         lines = str(opts.get("tail") or "all")
-        lines = "all" if lines[:1] == "-" and lines[1:].isdigit() else lines.removeprefix("+")
-        if lines != "all" and not (lines.isascii() and lines.isdigit() and len(lines) < 19):
+        lines = "all" if lines[:1] == "-" and is_whole(lines[1:]) else lines.removeprefix("+")
+        if lines != "all" and not is_whole(lines, 18):
             raise UsageError(f"invalid value {lines!r} for --tail", "it is a number of lines, or all")
         self.directories = [container.dir, os.path.dirname(path) or "."]
         self.ended = False

@@ -7,6 +7,7 @@ import os
 
 from pyman import paths
 from pyman.config import fields
+from pyman.digits import is_whole
 from pyman.engine import mounts
 from pyman.engine.mounts import FLAGS, NO_IDMAP, Mount, bind, clean_destination
 from pyman.errors import UsageError
@@ -195,7 +196,7 @@ def _devpts(destination: str, keys: dict[str, str], spec: str) -> Mount:
     for name, value in keys.items():
         if name == "newinstance":
             continue  # it always is one
-        if name not in ("uid", "gid", "mode", "max", "ptmxmode") or not (value.isascii() and value.isdigit()):
+        if name not in ("uid", "gid", "mode", "max", "ptmxmode") or not is_whole(value):
             raise UsageError(
                 f"invalid {name}={value} in --mount {spec!r}", "a mount of type devpts has uid, gid, mode, ptmxmode and max, all numbers"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -125,7 +126,7 @@ def _keep_id(text: str) -> tuple[int, int]:
     values = dict(zip(("uid", "gid"), paths.caller()))
     for item in text.split(",") if text else []:
         key, _, value = item.partition("=")
-        if key not in values or not (value.isascii() and value.isdigit() and len(value) < 11):
+        if key not in values or not is_whole(value, 10):
             raise UsageError(f"invalid keep-id option {item!r}", "known are uid=N and gid=N")
         values[key] = int(value)
     return values["uid"], values["gid"]

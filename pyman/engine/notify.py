@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -75,7 +76,7 @@ def begin(fd: int, mode: str) -> None:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() and len(text) < 16 else 0
+    return int(text) if text and is_whole(text, 15) else 0
 
 
 def _listen(plan: Plan, environ: Any) -> None:

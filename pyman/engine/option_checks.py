@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -161,7 +162,7 @@ def _contradictions(opts: dict[str, Any]) -> None:
 def _port(item: str) -> None:
     ports, slash, protocol = item.partition("/")
     first, dash, last = ports.partition("-")
-    numbers = [int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0 for text in (first, last if dash else first)]
+    numbers = [int(text) if is_whole(text, 5) else 0 for text in (first, last if dash else first)]
     if not 1 <= numbers[0] <= numbers[1] <= 65535:
         raise _invalid(item, "expose", "it is neither a port nor a range of ports", "for example: --expose 8000-8010/udp")
     if slash and protocol.lower() not in _PROTOCOLS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 
+from pyman.digits import is_whole
 from pyman.engine.container import Container
 from pyman.runtime import cgroup
 
@@ -210,7 +211,7 @@ class Ids:
         try:
             for kind, path in (("uid", "etc/passwd"), ("gid", "etc/group")):
                 for entry in reversed(users.read_file(root, path)):  # of several the first counts
-                    if len(entry) > 2 and entry[2].isascii() and entry[2].isdigit() and len(entry[2]) <= 10:
+                    if len(entry) > 2 and is_whole(entry[2], 10):
                         self._names[kind][int(entry[2])] = entry[0]
         finally:
             os.close(root)

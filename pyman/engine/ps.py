@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.digits import is_whole
 from pyman.engine.container import shown_status
 from pyman.errors import PymanError, UsageError
 
@@ -77,7 +78,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
             raise UsageError(f"invalid filter status={value}", "it must be one of " + ", ".join(_STATES))
         return shown_status(state) == {"stopped": "exited"}.get(value, value)
     if key == "exited":
-        if not (value.isascii() and value.removeprefix("-").isdigit() and len(value) < 12):
+        if not is_whole(value.removeprefix("-"), 11):
             raise UsageError(f"invalid filter exited={value}", "an exit code is a number")
         return bool(state["status"] == "exited" and state["exit_code"] == int(value))
     if key == "ancestor":

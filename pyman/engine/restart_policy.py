@@ -11,6 +11,7 @@ import os
 import time
 
 from pyman import paths
+from pyman.digits import is_whole
 from pyman.errors import CannotInvoke, CommandNotFound, PymanError, UsageError
 from pyman.linux import process
 from pyman.state import store
@@ -36,7 +37,7 @@ def parse(text: str) -> tuple[str, int]:
     name = {"never": "no", "none": "no", "": "no"}.get(name, name)
     if name not in NAMES:
         raise UsageError(f"invalid restart policy {text!r}", "it must be one of no, on-failure[:N], always, unless-stopped")
-    if colon and (name != "on-failure" or not (most.isascii() and most.isdigit() and len(most) < 10)):
+    if colon and (name != "on-failure" or not is_whole(most, 9)):
         why = "only on-failure takes a number of restarts" if name != "on-failure" else f"{most!r} is no number"
         raise UsageError(f"invalid restart policy {text!r}", why, "for example: --restart on-failure:3")
     return name, int(most or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman.config import registries
+from pyman.digits import is_whole
 from pyman.errors import PymanError, UsageError
 from pyman.image import reference
 
@@ -56,7 +57,7 @@ def _split(term: str) -> tuple[str, str]:
 
 def _filter(text: str) -> Callable[[dict[str, Any]], bool]:
     key, _, value = text.partition("=")
-    if key == "stars" and value.isascii() and value.isdigit() and len(value) < 19:
+    if key == "stars" and is_whole(value, 18):
         least = int(value)
         return lambda row: bool(row["stars"] >= least)
     if key in ("is-official", "is-automated") and value in ("", "true", "false"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman import exitcodes
+from pyman.digits import is_whole
 from pyman.engine import caps, env, mount_plan, namespaces, security, sysctls
 from pyman.errors import MissingProgram, UsageError
 from pyman.linux import libc
@@ -226,7 +227,7 @@ def rlimits(opts: dict[str, Any], table: dict[str, Any]) -> list[dict[str, Any]]
 
 def _is_number(text: str) -> bool:
     """Whether a limit fits into the 63 bits that Podman's have; `isdigit` alone takes superscripts."""
-    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63
+    return is_whole(text, 19) and int(text) < 1 << 63
 
 
 def _limit(kind: str, soft: int | None, hard: int | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from pyman.digits import is_whole
 from pyman.engine import processes
 from pyman.errors import UsageError
 
@@ -115,7 +116,7 @@ def parse(words: list[str]) -> Asked:
 def _pick(kind: str, text: str) -> Pick:
     """Whether a process is one of a list: by number (p), command (C), effective or real user (u, U), parent's number (P). UsageError."""
     words = text.replace(",", " ").split()
-    if not words or (kind in "pqP" and not all(word.isascii() and word.isdigit() and len(word) < 12 for word in words)):
+    if not words or (kind in "pqP" and not all(is_whole(word, 11) for word in words)):
         what = "their numbers in the container" if kind in "pqP" else "names"
         raise UsageError(f"invalid list {text!r} of processes to show", f"it must be {what}, separated by commas", "for example: -p 1,7")
     if kind == "C":

@@ -6,6 +6,7 @@ import os
 import stat
 
 from pyman import exitcodes
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 from pyman.linux import libc
 
@@ -41,7 +42,7 @@ def parse_id(text: str, what: str) -> int:
 
 def _has_ids(entry: list[str], *fields: int) -> bool:
     """Whether these fields are ids, strictly: `isdigit` alone takes superscripts and numbers of any length."""
-    return all(entry[at].isascii() and entry[at].isdigit() and len(entry[at]) <= 10 for at in fields)
+    return all(is_whole(entry[at], 10) for at in fields)
 
 
 def _is_number(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyman import paths
+from pyman.digits import is_whole
 from pyman.engine import volume_image, volume_mounts, volumes
 from pyman.errors import NameInUse, UsageError
 
@@ -67,7 +68,7 @@ def _labels(items: list[str]) -> dict[str, str]:
 
 
 def _id(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > 2**32 - 2:
+    if not is_whole(text) or len(text) > 10 or int(text) > 2**32 - 2:
         raise UsageError(f"invalid value {text!r} of {what}", "it is the number of a user or group")
     return int(text)
 

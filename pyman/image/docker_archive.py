@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import ImageError, NoSuchImage, UsageError
 from pyman.image import manifest, reference
 from pyman.image.archive_file import Archive, split
@@ -36,7 +37,7 @@ class DockerArchive:
         """The image of a name, or of @N, the Nth of the archive (containers-transports(5)); without either the only one. NoSuchImage."""
         images = docker_entries(self.archive)
         full = _full_name(name)
-        if name[:1] == "@" and name[1:].isascii() and name[1:].isdigit():
+        if name[:1] == "@" and is_whole(name[1:]):
             wanted = images[int(name[1:10]) :][:1]
         else:
             wanted = [entry for entry in images if not name or any(full == _full_name(tag) for tag in entry["RepoTags"])]

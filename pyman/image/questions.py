@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import time
 
+from pyman.digits import is_whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +117,7 @@ class Asker:
         host, colon, port = place.rpartition(":")
         if not colon or port.endswith("]"):
             host, port = place, "443" if scheme == "https" else "80"
-        if not (port.isascii() and port.isdigit()) or not host:
+        if not is_whole(port) or not host:
             raise NotPlain
         name = host.strip("[]").encode()  # text would be encoded by a codec that takes 2 ms to import
         line = socket.create_connection((name, int(port)), _CONNECT)  # type: ignore[arg-type]
@@ -148,7 +150,7 @@ def _receive(line: Any, method: str, limit: int) -> tuple[Answer, bool]:
         return Answer(status, headers, b""), again and not rest
     if "transfer-encoding" not in headers:
         length = headers.get("Content-Length", "")
-        if not length.isdigit() or len(length) > 12 or int(length) > limit:
+        if not is_whole(length, 12) or int(length) > limit:
             raise NotPlain
         while len(rest) < int(length):
             rest += _more(line, until)
@@ -171,7 +173,7 @@ def _more(line: Any, until: float) -> bytes:
 def _head(data: bytes) -> tuple[int, Headers]:
     first, *rest = data.decode("latin-1").split("\r\n")
     version, _, status = first.partition(" ")
-    if version != "HTTP/1.1" or not status[:3].isdigit():
+    if version != "HTTP/1.1" or not is_whole(status[:3]):
         raise NotPlain
     headers = Headers()
     for text in rest:

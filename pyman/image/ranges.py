@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.digits import is_whole
 from pyman.errors import ImageError, RegistryError
 from pyman.image.waiting import Broken
 
@@ -115,7 +116,7 @@ def content_range(text: str) -> Range:
     """(first byte, end) of a Content-Range. ImageError."""
     unit, _, rest = text.strip().partition(" ")
     first, _, last = rest.partition("/")[0].partition("-")
-    if unit.lower() != "bytes" or not (first.isdigit() and last.isdigit()) or len(text) > 100 or int(first) > int(last):
+    if unit.lower() != "bytes" or not (is_whole(first) and is_whole(last)) or int(first) > int(last):
         raise ImageError("cannot use a part of a blob", f"it does not say where it belongs: {text[:100]!r}")
     return int(first), int(last) + 1
 

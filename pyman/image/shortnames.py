@@ -7,6 +7,7 @@ import sys
 
 from pyman import paths
 from pyman.config import registries
+from pyman.digits import is_whole
 from pyman.errors import ConfigError, NoSuchImage
 
 TYPE_CHECKING = False
@@ -76,7 +77,7 @@ def _ask(name: str, candidates: list[str]) -> str:
         sys.stderr.write(f"Number (1-{len(candidates)}): ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
-        if answer.strip().isdigit() and 1 <= int(answer) <= len(candidates):
+        if is_whole(answer.strip()) and 1 <= int(answer) <= len(candidates):
             return candidates[int(answer) - 1]
         if not answer:
             break

@@ -7,6 +7,7 @@ import threading
 
 from pyman import stages
 from pyman.config import registries
+from pyman.digits import is_whole
 from pyman.errors import ImageError, RegistryError
 from pyman.image import answers, streams
 from pyman.image.answers import Unreachable
@@ -200,7 +201,7 @@ class RegistryTarget:
         if response.status_code not in (200, 202, 204):
             raise _Lost
         _, dash, last = (response.headers.get("Range") or "").rpartition("-")
-        if not dash or not last.isdigit():
+        if not dash or not is_whole(last):
             raise _Lost
         # "0-0" is what some registries say where nothing has arrived; one byte alone never is a piece.
         return self._next(response, location), int(last) + 1 if int(last) else 0

@@ -9,6 +9,7 @@ import os
 import time
 
 from pyman import paths
+from pyman.digits import is_whole
 from pyman.errors import NoSuchObject, PymanError, StateError, StorageError, UsageError
 from pyman.network import subnets
 from pyman.state import fastjson, store
@@ -199,7 +200,7 @@ def _check_options(options: dict[str, str], version_6: bool) -> None:
         if option in _NUMBERS:
             least, most = _NUMBERS[option]
             least = 1280 if option == "mtu" and version_6 else least
-            if not (text.isascii() and text.isdigit() and len(text) < 11 and (int(text) == 0 or least <= int(text) <= most)):
+            if not (is_whole(text, 10) and (int(text) == 0 or least <= int(text) <= most)):
                 raise ValueError(f"options.{option}: it is no number " + (f"from {least} to {most}" if least else f"up to {most}"))
         elif option not in _WORDS:
             raise ValueError(f"options.{option}: known are {', '.join([*_NUMBERS, *_WORDS])}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import NameInUse, UsageError
 from pyman.network import config, subnets
 
@@ -113,7 +114,7 @@ def _truth(key: str, value: str, more: str = "") -> bool:
 
 
 def _number(key: str, value: str, most: int, least: int = 0, why: str = "") -> str:
-    if not (value.isascii() and value.isdigit() and len(value) < 11) or not least <= int(value) <= most:
+    if not is_whole(value, 10) or not least <= int(value) <= most:
         bounds = f"from {least} to {most}" if least else f"up to {most}"
         raise UsageError(f"invalid network option {key}={value}", f"its value is a number {bounds}{why}")
     return value
@@ -217,7 +218,7 @@ def free_v4(conf: dict[str, Any], used: list[Subnet]) -> Subnet:
     for text in conf["network"].get("default_subnet_pools") or []:
         base, _, size = str(text).rpartition(":")
         pool, _ = subnets.parse_cidr(base)
-        prefix = int(size) if size.isascii() and size.isdigit() else -1
+        prefix = int(size) if is_whole(size) else -1
         if pool[0] != 4 or not pool[2] <= prefix <= 30:
             raise UsageError(f"invalid entry {text!r} of network.default_subnet_pools", "the form is SUBNET:PREFIX-LENGTH")
         subnets.check_usable(pool if pool[2] < 31 else (4, pool[1], prefix))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 from pyman.network import helper
 
@@ -21,7 +22,7 @@ def _bad(spec: str, why: str) -> UsageError:
 def _range(text: str, spec: str) -> tuple[int, int]:
     """(first, count) of `80` or `80-89`."""
     first, dash, last = text.partition("-")
-    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in ((first, last) if dash else (first,))):
+    if not all(is_whole(part, 9) for part in ((first, last) if dash else (first,))):
         raise _bad(spec, f"{text!r} is not a port or a range of ports")
     low, high = int(first), int(last) if dash else int(first)
     if not 0 < low <= high <= 65535:

@@ -7,6 +7,7 @@ import os
 import select
 
 from pyman import paths
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 from pyman.linux import process
 from pyman.network import helper, hosts, subnets
@@ -44,7 +45,7 @@ def arguments(given: list[str]) -> tuple[list[str], Subnet, bool]:
         elif name == "enable_ipv6":
             ipv6 = _truth(option, value)
         elif name == "mtu":
-            if not (value.isascii() and value.isdigit()) or not 68 <= int(value) <= 65521:
+            if not is_whole(value) or not 68 <= int(value) <= 65521:
                 raise _bad(option, "its value is a number from 68 to 65521")
             mtu = value
         elif name == "cidr":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def parse_cidr(text: str) -> tuple[Subnet, Address]:
     """(subnet, the address written) of ADDRESS/PREFIX. UsageError."""
     head, slash, tail = text.partition("/")
     version, number = parse_ip(head)
-    if not slash or not (tail.isascii() and tail.isdigit() and len(tail) < 4) or int(tail) > BITS[version]:
+    if not slash or not is_whole(tail, 3) or int(tail) > BITS[version]:
         raise UsageError(f"invalid subnet {text!r}", "the form is ADDRESS/PREFIX", "for example: 10.5.0.0/24")
     prefix = int(tail)
     shift = BITS[version] - prefix

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     Range = tuple[int, int, int]
@@ -38,7 +40,7 @@ def read_ranges(path: str, uid: int, name: str) -> list[tuple[int, int]]:
     found = []
     for line in lines:
         parts = line.strip().split(":")
-        if len(parts) == 3 and parts[0] in (name, str(uid)) and parts[1].isdigit() and parts[2].isdigit() and int(parts[2]) > 0:
+        if len(parts) == 3 and parts[0] in (name, str(uid)) and is_whole(parts[1]) and is_whole(parts[2]) and int(parts[2]) > 0:
             found.append((int(parts[1]), int(parts[2])))
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyman import paths
+from pyman.digits import is_whole
 from pyman.rootless.idmap import user_name
 
 COUNT = 65536
@@ -19,7 +20,7 @@ def free_range(files: tuple[str, ...] = _FILES) -> tuple[int, int]:
                 lines = [line.strip().split(":") for line in file]
         except OSError:
             continue
-        taken += [(int(line[1]), int(line[2])) for line in lines if len(line) == 3 and line[1].isdigit() and line[2].isdigit()]
+        taken += [(int(line[1]), int(line[2])) for line in lines if len(line) == 3 and is_whole(line[1]) and is_whole(line[2])]
     first = _FIRST
     for start, count in sorted(taken):
         if start < first + COUNT and first < start + count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.digits import is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -248,7 +249,7 @@ def number(opts: dict[str, Any], key: str, default: int = 0) -> int:
 
 def _is_number(text: str) -> bool:
     """Digits of the plain kind, which 64 bits hold with a sign; `isdigit` alone takes superscripts."""
-    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63
+    return is_whole(text, 19) and int(text) < 1 << 63
 
 
 def size(text: str, option: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import PymanError, RuntimeFailure, StateError, UsageError
 from pyman.linux import caps
 from pyman.runtime import cgroup, foreground, store, validate
@@ -125,7 +126,7 @@ def _apply(process: dict[str, Any], opts: dict[str, Any]) -> None:
 
 
 def _id(text: str, whole: object) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > (1 << 32) - 2:
+    if not is_whole(text) or int(text) > (1 << 32) - 2:
         raise UsageError(f"invalid user or group {whole!r}", "give numbers: UID[:GID]")
     return int(text)
 

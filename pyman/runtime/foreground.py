@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import RuntimeFailure, UsageError
 from pyman.runtime import arguments
 
@@ -38,7 +39,7 @@ def _inherited(fd: int) -> bool:
 def listen_fds() -> int:
     """How many descriptors systemd passes."""
     text = os.environ.get("LISTEN_FDS") or ""
-    return int(text) if text.isdigit() and int(text) < 1024 and os.environ.get("LISTEN_PID") in (None, "", str(os.getpid())) else 0
+    return int(text) if is_whole(text, 4) and int(text) < 1024 and os.environ.get("LISTEN_PID") in (None, "", str(os.getpid())) else 0
 
 
 def hold_signals() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from pyman.digits import is_whole
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc
 from pyman.runtime import id_maps
@@ -110,7 +111,7 @@ def mappings(entry: dict[str, Any], option: str, linux: dict[str, Any]) -> tuple
         name, _, ranges = part.partition("=")
         for item in ranges.split("#"):
             numbers = item.lstrip("@").split("-")
-            if name not in parsed or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+            if name not in parsed or len(numbers) != 3 or not all(is_whole(number) for number in numbers):
                 raise RuntimeFailure(
                     f"cannot use the mount option {option}", "it is not like idmap=uids=0-1000-1;gids=0-1000-1", stage="mounts"
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import StateError, UsageError
 from pyman.linux import libc, process
 from pyman.runtime import cgroup
@@ -25,12 +26,12 @@ _SIGNALS = {
 def signal_number(text: str) -> int:
     """A signal by number (0 only asks whether there is somebody) or name (with or without SIG; RTMIN+n). UsageError."""
     name = text.upper().removeprefix("SIG")
-    if name.isdecimal() and name.isascii() and len(name) < 4 and int(name) < 65:
+    if is_whole(name, 3) and int(name) < 65:
         return int(name)
     if name in _SIGNALS:
         return _SIGNALS[name]
     base, sign, offset = name[:5], name[5:6], name[6:]
-    if base in ("RTMIN", "RTMAX") and sign in ("+", "-") and offset.isdigit() and int(offset) <= 30:
+    if base in ("RTMIN", "RTMAX") and sign in ("+", "-") and is_whole(offset, 2) and int(offset) <= 30:
         number = _SIGNALS[base] + (int(offset) if sign == "+" else -int(offset))
         if 34 <= number <= 64:
             return number

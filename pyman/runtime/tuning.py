@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pyman.digits import is_whole
 from pyman.errors import RuntimeFailure
 from pyman.linux import fs, sched
 
@@ -64,7 +65,7 @@ def numbers(text: str, what: str) -> set[int]:
     found: set[int] = set()
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first) or int(last or first) > 65535:
+        if not is_whole(first) or (dash and not is_whole(last)) or int(last or first) < int(first) or int(last or first) > 65535:
             raise _failed(what, f"{text!r} is not a list such as 0-3,7")
         found.update(range(int(first), int(last or first) + 1))
     return found

@@ -61,6 +61,8 @@ def test_plain_answers(data: bytes, method: str, body: bytes, again: bool) -> No
         OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
         OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         OK + b"Content-Length: -2\r\n\r\nok",
+        OK + b"Content-Length: \xb2\r\n\r\nok",
+        b"HTTP/1.1 2\xb20 OK\r\nContent-Length: 2\r\n\r\nok",
         OK + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001,
         OK + b"Content-Length: 2\r\nContent-Encoding: gzip\r\n\r\nok",
         OK + b"X: y\r\n continued\r\nContent-Length: 2\r\n\r\nok",

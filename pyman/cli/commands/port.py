@@ -6,6 +6,7 @@ import sys
 
 from pyman.cli import selection
 from pyman.cli.dispatch import print_error
+from pyman.digits import is_whole
 from pyman.engine.container import RUNNING, Container, lookup
 from pyman.errors import NoSuchContainer, NoSuchObject, PymanError, UsageError
 
@@ -22,7 +23,7 @@ def main(opts: Any, args: list[str]) -> int:
     if len(wanted) > 1:
         raise UsageError("too many arguments", "port takes a container and one of its ports", "pyman port web 80/tcp")
     port, _, protocol = (wanted[0] if wanted else "").partition("/")
-    if wanted and not (port.isascii() and port.isdigit() and len(port) < 6):
+    if wanted and not is_whole(port, 5):
         raise UsageError(f"invalid port {wanted[0]!r}", "it is a number, and perhaps /tcp or /udp", "for example: 80/tcp")
     for _, container in selection.select(opts, names):
         if isinstance(container, PymanError):

@@ -6,6 +6,7 @@ import sys
 
 from pyman.cli import selection
 from pyman.cli.dispatch import print_error
+from pyman.digits import is_whole
 from pyman.engine import wait
 from pyman.errors import NoSuchContainer, PymanError, UsageError
 
@@ -19,7 +20,7 @@ _LONGEST = 2_000_000.0  # seconds: poll counts its milliseconds with 31 bits, an
 def _seconds(text: str) -> float:
     """An interval such as 250ms or 1m30s; a bare number is milliseconds, as in Podman, and one below 0 no time. UsageError."""
     plain = text.removeprefix("-")
-    if not (plain.isascii() and plain.isdigit()):
+    if not is_whole(plain):
         from pyman.engine import health  # such intervals only
 
         seconds = health.duration("--interval", plain) / 10**9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyman.digits import is_whole
 from pyman.systemd import words
 from pyman.systemd.quadlet import commandline, mounts, users
 from pyman.systemd.quadlet.commandline import option
@@ -148,7 +149,7 @@ def _ports(unit: UnitFile) -> list[str]:
     for entry in unit.entries(SECTION, "ExposeHostPort"):
         ports, _, protocol = entry.value.partition("/")
         first, dash, last = ports.partition("-")
-        if not (ports.isascii() and first.isdigit()) or (dash and not last.isdigit()) or protocol not in ("", "tcp", "udp"):
+        if not is_whole(first) or (dash and not is_whole(last)) or protocol not in ("", "tcp", "udp"):
             unit.complain(entry, f"ExposeHostPort={entry.value[:40]} is no port, as in 80, 50-59 or 53/udp")
         found.append(option("expose", entry.value))
     return found
