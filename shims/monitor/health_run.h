@@ -168,7 +168,7 @@ static void checker_says(const char *packet, size_t size)
 {
     struct told told;
     if (packet[0] == 'E') {
-        memcpy(checker_error, packet + 1, size - 1 < sizeof checker_error ? size - 1 : sizeof checker_error - 1);
+        snprintf(checker_error, sizeof checker_error, "%.*s", (int)size - 1, packet + 1);
         return;
     }
     if (!check_runs)
