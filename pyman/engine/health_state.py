@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIGUSR1 = 10
-_PATIENCE = 5.0  # seconds
+_PATIENCE, _LOOK = 5.0, 0.5  # seconds
 _HEAD = len('{"Status":"unhealthy"')
 
 
@@ -68,7 +68,7 @@ def results(container: Container) -> dict[str, Any] | None:
 def ask(container: Container, what: bytes) -> str:
     """The monitor's answer to g (write down what is known) or h (run a check now); empty if it has none, or has ended.
 
-    `full` if it has no room for another client; who only asks leaves at once, so that is tried for a while.
+    `asleep` if somebody has stopped it (SIGSTOP), or if it has not answered g for some seconds. `full` if it has no room for another client; who only asks leaves at once, so that is tried for a while.
     """
     deadline = time.monotonic() + _PATIENCE
     while (answer := _asked(container, what)) == "full" and time.monotonic() < deadline:
@@ -79,14 +79,24 @@ def ask(container: Container, what: bytes) -> str:
 def _asked(container: Container, what: bytes) -> str:
     from pyman.engine import attach
 
+    monitor = container.state["monitor_pid"]
+    if process.state(monitor) == "T":
+        return "asleep"
     try:
         sock = attach.open_attach(container)
     except OSError:
         return ""
     try:
+        sock.settimeout(_LOOK)
         sock.send(what)
+        deadline = time.monotonic() + _PATIENCE
         while True:
-            packet = sock.recv(1 << 15)  # what the container writes meanwhile is sent to all clients
+            try:
+                packet = sock.recv(1 << 15)  # what the container writes meanwhile is sent to all clients
+            except TimeoutError:
+                if process.state(monitor) == "T" or (what == b"g" and time.monotonic() > deadline):
+                    return "asleep"
+                continue
             if packet == b"f":
                 return "full"
             if not packet or packet[:1] == what:
@@ -109,6 +119,9 @@ def run_check(container: Container) -> str:
     answer = ask(container, b"h") or "stopped"
     if answer == "full":
         raise StateError(what, "its monitor has no room for another client", "end a pyman attach to it, and try again")
+    if answer == "asleep":
+        monitor = state["monitor_pid"]
+        raise StateError(what, f"its monitor (process {monitor}) is stopped", f"let it go on: kill -CONT {monitor}")
     return answer
 
 

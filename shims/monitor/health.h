@@ -24,7 +24,7 @@
 #include <sys/mman.h>
 
 enum { MAX_WAITERS = 1024, MAX_OUTPUT = 16 << 20, MAX_LOG = 16 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16, FEW_FILES = 16 };
-enum { SLOW_CHECK = 50, GRACE = 1000, SILENCE = 5000 }; /* milliseconds: quicker checks are not told of; for a kill; beyond what a check may take */
+enum { SLOW_CHECK = 50, GRACE = 1000, SILENCE = 5000 }; /* milliseconds: quicker checks are not told of; for a kill; beyond the interval */
 enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
 
 struct health_plan {
@@ -192,12 +192,13 @@ static void health_tick(void)
         }
     }
     if (check_watch >= 0 && now >= check_watch) {
-        if (frozen_lately() || board->count != board_watched) {
-            watch_again();
-        } else { /* stopped, or hung */
-            checker_end();
-            check_impossible("its process does not answer");
-        }
+        long long last = board->ended_ms;
+        if (frozen_lately())
+            watch_from(now);
+        else if (board->count != board_watched && last <= now && last > now - plan.interval - SILENCE)
+            watch_from(last);
+        else
+            check_start();
     }
     if (kill_due >= 0 && now >= kill_due) {
         kill_due = -1;

@@ -138,10 +138,11 @@ static void check_start(void)
         check_impossible(strerror(error));
 }
 
-static void watch_again(void)
+/* When the next silent result must have come. A checker that was stopped, or hangs, is to be asked then: it cannot answer in time. */
+static void watch_from(long long moment)
 {
     board_watched = board->count;
-    check_watch = now_ms() + plan.interval + plan.timeout + SILENCE;
+    check_watch = moment + plan.interval + SILENCE;
 }
 
 /* From now on the checker goes on by itself, and the monitor sleeps: as long as nothing changes there is nothing to write. */
@@ -152,7 +153,7 @@ static void check_go_alone(void)
         return;
     check_alone = 1;
     check_due = -1;
-    watch_again();
+    watch_from(now_ms());
 }
 
 static void check_reap(int status)

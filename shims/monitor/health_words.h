@@ -23,8 +23,9 @@ struct told {
 };
 
 struct board {
-    uint32_t count; /* of all silent results; the last BOARD - 1 of them stand here */
-    int child;      /* the process of a check, as long as nobody has taken it back */
+    uint32_t count;     /* of all silent results; the last BOARD - 1 of them stand here */
+    int child;          /* the process of a check, as long as nobody has taken it back */
+    long long ended_ms; /* when the last one ended, of CLOCK_MONOTONIC */
     struct {
         struct timespec began, ended;
     } spans[BOARD];
@@ -38,5 +39,6 @@ static void board_note(struct timespec began)
     uint32_t count = board->count;
     board->spans[count % BOARD].began = began;
     clock_gettime(CLOCK_REALTIME, &board->spans[count % BOARD].ended);
+    board->ended_ms = now_ms();
     __atomic_store_n(&board->count, count + 1, __ATOMIC_RELEASE);
 }

@@ -177,13 +177,29 @@ def test_a_check_of_a_healthy_container_that_hangs(pyman: Run, image: str) -> No
 
 
 def test_a_checker_that_is_stopped_is_noticed(pyman: Run, image: str) -> None:
-    start(pyman, image, "--health-cmd", "true", "--health-timeout", "10ms", *WELL)
+    start(pyman, image, "--health-cmd", "true", "--health-timeout", "50ms", "--health-max-log-count", "0", *WELL)
     until(lambda: status(pyman) == "healthy")
     stopped = checker(pyman)
     os.kill(stopped, signal.SIGSTOP)
-    until(lambda: any("does not answer" in entry["Output"] for entry in health(pyman)["Log"]))
     until(lambda: ended(stopped))
+    until(lambda: any(entry["ExitCode"] == 125 for entry in health(pyman)["Log"]))
     until(lambda: status(pyman) == "healthy")
+
+
+def test_a_monitor_that_is_stopped_is_named(pyman: Run, image: str) -> None:
+    """Who asks for its newest results gets those that are written down, and need not wait."""
+    start(pyman, image, "--health-cmd", "true", *WELL)
+    until(lambda: status(pyman) == "healthy")
+    monitor = int(field(pyman, "h", "{{.State.ConmonPid}}"))
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        until(lambda: Path(f"/proc/{monitor}/stat").read_text().split()[2] == "T")
+        assert status(pyman) == "healthy"
+        said = pyman("healthcheck", "run", "h", rc=125).stderr
+        assert f"its monitor (process {monitor}) is stopped" in said and f"kill -CONT {monitor}" in said
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    pyman("healthcheck", "run", "h")
 
 
 def test_a_checker_that_is_killed_between_its_checks(pyman: Run, image: str) -> None:
