@@ -71,6 +71,7 @@ static size_t check_length, check_room;
 static long long check_due = -1, check_deadline = -1, check_watch = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
 static struct timespec check_began;
 static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
+static int check_interrupted; /* by the container's end */
 static int *waiters, n_waiters, waiters_room, n_asked; /* asked: how many of them had asked before the check began */
 static const char *health_action_taken = "";
 static char **health_argv; /* the monitor's arguments */
@@ -106,6 +107,7 @@ static void stamp_at(char *to, size_t size, struct timespec when)
 #include "health_words.h"
 #include "health_plan.h"
 #include "health_results.h"
+#include "health_filter.h"
 #include "health_checker.h"
 #include "health_serve.h"
 #include "health_run.h"
@@ -265,7 +267,7 @@ static void health_end(void)
         return;
     board_read();
     checker_end();
-    if (n_waiters)
+    if (n_waiters || check_runs || check_interrupted)
         status_set("stopped");
     check_answer("stopped", n_waiters);
     if (health_stale || !strcmp(health_status, "stopped"))

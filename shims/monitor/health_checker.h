@@ -1,6 +1,7 @@
 /* The checker: a process within the container's namespaces that begins its checks. Part of health.h. */
 
 static int checker_channel = -1; /* in the checker: where its own errors go */
+static int filter_late; /* whether each check loads the filter, and not the checker */
 static const struct rlimit *few_files; /* the container's limit of open files where the checker itself needs more */
 
 static void check_fail(int code, const char *what, const char *why)
@@ -52,7 +53,7 @@ static void check_capabilities(void)
 
 static void check_filter(void)
 {
-    if (plan.filter.len && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &plan.filter, 0, 0) < 0)
+    if (plan.filter.len && !filter_late && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &plan.filter, 0, 0) < 0)
         check_fail(125, "seccomp", strerror(errno));
 }
 
@@ -101,6 +102,7 @@ static void checker_become(int channel)
         if (fd >= 0)
             dprintf(fd, "%lld", plan.oom_score);
     }
+    filter_late = plan.filter.len && !filter_lets_us_work(&plan.filter);
     int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
         check_fail(125, "/dev/null", strerror(errno));

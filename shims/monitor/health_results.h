@@ -218,6 +218,7 @@ static void check_answer(const char *word, int count)
         memmove(waiters, waiters + count, (size_t)n_waiters * sizeof *waiters);
 }
 
+static int container_ending(void);
 static void checker_end(void);
 static void check_go_alone(void);
 
@@ -230,6 +231,11 @@ static void check_done(long long exit_code)
     clock_gettime(CLOCK_REALTIME, &end);
     board_read(); /* which came before it */
     check_runs = 0;
+    if (exit_code && container_ending()) { /* says nothing about its health */
+        check_interrupted = 1;
+        check_deadline = -1;
+        return;
+    }
     if (plan.divides)
         checker_end(); /* a process in the container's own group keeps systemd from giving controllers to the groups below it */
     check_deadline = -1;

@@ -89,9 +89,12 @@ static void run_begin(char **check)
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (few_files && setrlimit(RLIMIT_NOFILE, few_files) < 0)
             child_fail(125, "limits", strerror(errno));
-        if (program)
-            execve(program, check, plan.env);
-        child_fail(!program || errno == ENOENT ? 127 : 126, check[0], program ? strerror(errno) : "no such program in the container");
+        if (!program)
+            child_fail(127, check[0], "no such program in the container");
+        if (filter_late && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &plan.filter, 0, 0) < 0))
+            child_fail(125, "seccomp", strerror(errno));
+        execve(program, check, plan.env);
+        child_fail(errno == ENOENT ? 127 : 126, check[0], strerror(errno));
     }
     if (pid < 0)
         check_fail(125, "cannot start a process", strerror(errno));

@@ -500,6 +500,24 @@ def test_secret_variables(pyman: Run, image: str, base: Path) -> None:
     pyman("secret", "rm", "checked")
 
 
+@pytest.mark.parametrize("own", [(), ("--security-opt", "no-new-privileges")])
+@pytest.mark.parametrize("refused", ["poll ppoll", "clone clone3", "pipe pipe2", "dup dup2 dup3 wait4 fcntl"])
+def test_a_filter_is_that_of_the_check_not_of_who_begins_it(
+    pyman: Run, image: str, tmp_path: Path, refused: str, own: tuple[str, ...]
+) -> None:
+    rules = [{"names": refused.split(), "action": "SCMP_ACT_KILL_PROCESS"}, {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]
+    (tmp_path / "profile").write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}))
+    options = ("--security-opt", f"seccomp={tmp_path / 'profile'}", *own)
+    start(pyman, image, *options, *by_hand('["CMD", "/bin/busybox", "true"]'))
+    pyman("healthcheck", "run", "h")
+    pyman("update", "--health-cmd", '["CMD", "/bin/busybox", "mkdir", "/tmp/made"]', "--health-interval", "disable", "h")
+    pyman("healthcheck", "run", "h", rc=1)
+    assert "Operation not permitted" in health(pyman)["Log"][-1]["Output"], "it has the filter"
+    pyman("update", "--health-cmd", '["CMD", "nosuch"]', "--health-interval", "disable", "h")
+    pyman("healthcheck", "run", "h", rc=1)
+    assert "no such program in the container" in health(pyman)["Log"][-1]["Output"]
+
+
 def test_a_paused_container_is_not_checked(pyman: Run, image: str) -> None:
     start(pyman, image, "--health-cmd", "true", "--health-interval", "20ms", "--health-timeout", "5s", "--health-retries", "1")
     until(lambda: status(pyman) == "healthy")
@@ -614,6 +632,26 @@ def test_a_wiped_runtime_directory(pyman: Run, image: str, base: Path) -> None:
         path.unlink()
     pyman("healthcheck", "run", "h")
     assert status(pyman) == "healthy"
+
+
+@pytest.mark.parametrize("ended_by", ["itself", "stop", "kill"])
+@pytest.mark.parametrize("action", ["restart", "none"])
+def test_the_containers_end_is_no_failure_of_its_check(pyman: Run, image: str, action: str, ended_by: str) -> None:
+    """The kernel kills the check before it tells of the container's end."""
+    check = ("--health-cmd", "touch /checking; sleep 60", "--health-interval", "1h", "--health-retries", "1", "--health-on-failure", action)
+    start(pyman, image, *check, command=("sh", "-c", "echo begun; while [ ! -e /end ]; do sleep 0.05; done; exit 4"))
+    until(lambda: pyman("exec", "h", "test", "-e", "/checking", rc=None).returncode == 0)
+    if ended_by == "itself":
+        pyman("exec", "h", "touch", "/end")
+    else:
+        pyman(ended_by, *(("-t", "0") if ended_by == "stop" else ()), "h")
+    until(lambda: field(pyman, "h", "{{.State.Status}}") == "exited")
+    found = health(pyman)
+    assert (found["Status"], found["FailingStreak"], found["Log"]) == ("stopped", 0, None)
+    code = "4" if ended_by == "itself" else "137"
+    assert field(pyman, "h", "{{.State.ExitCode}} {{.RestartCount}}") == f"{code} 0" and pyman("logs", "h").stdout == "begun\n"
+    own = f"container={field(pyman, 'h', '{{.Id}}')}"
+    assert pyman("events", "--stream=false", "--filter", own, "--filter", "event=health_status").stdout == ""
 
 
 def test_ended_while_being_checked(pyman: Run, image: str) -> None:
