@@ -187,6 +187,8 @@ def _of_image(image: dict[str, Any]) -> Check | None:
         raise refuse("its Test is not a list of strings")
     if len(test) > _MAX_WORDS or any(len(word) >= _MAX_TEXT or "\0" in word for word in test):
         raise refuse("its Test is too long, or has a NUL in it")
+    if any("\ud800" <= char <= "\udfff" for word in test for char in word):
+        raise refuse("its Test has half of a surrogate pair in it")
     if test[0] not in ("NONE", "CMD", "CMD-SHELL") or (test[0] != "NONE" and len(test) < 2):
         raise refuse("its Test does not begin with NONE, CMD or CMD-SHELL and a command")
     check: Check = {"Test": list(test)}

@@ -109,11 +109,13 @@ def _asked(container: Container, what: bytes) -> str:
 
 def run_check(container: Container) -> str:
     """Run the container's health check now: healthy, unhealthy, starting, stopped or timeout. StateError."""
+    from pyman.engine import stop  # not for ps and inspect
+
     container.sync()
     state = container.state
     what = f"cannot check the health of container {container.name}"
-    if state["status"] != "running":
-        raise StateError(what, f"it is not running (state: {state['status']})")
+    if stop.shown(state) != "running":
+        raise StateError(what, f"it is not running (state: {stop.shown(state)})")
     if not state.get("health"):
         raise StateError(what, "it has no health check", f"give it one: pyman update --health-cmd COMMAND {container.name}")
     answer = ask(container, b"h") or "stopped"

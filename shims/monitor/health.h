@@ -24,7 +24,8 @@
 #include <sys/mman.h>
 
 enum { MAX_WAITERS = 1024, MAX_OUTPUT = 16 << 20, MAX_LOG = 16 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16, FEW_FILES = 16 };
-enum { SLOW_CHECK = 50, GRACE = 1000, SILENCE = 5000 }; /* milliseconds: quicker checks are not told of; for a kill; beyond the interval */
+enum { SLOW_CHECK = 50, GRACE = 1000, SILENCE = 5000, STOPPING = 1000 }; /* milliseconds: quicker checks are not told of; for a kill; beyond the
+interval; until the next one after one that has failed while the container was being stopped */
 enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
 
 struct health_plan {
@@ -71,6 +72,7 @@ static size_t check_length, check_room;
 static long long check_due = -1, check_deadline = -1, check_watch = -1, kill_due = -1; /* milliseconds of CLOCK_MONOTONIC; -1: never */
 static struct timespec check_began;
 static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
+static long long check_ended_ms; /* of the last one that was told */
 static int check_interrupted; /* by the container's end */
 static int *waiters, n_waiters, waiters_room, n_asked; /* asked: how many of them had asked before the check began */
 static const char *health_action_taken = "";
@@ -139,12 +141,15 @@ static void health_load(void)
     secrets_read();
     board_read();
     checker_end(); /* its plan is going away: the result of what runs does not count */
+    if (board && board->ended_ms > check_ended_ms && board->ended_ms <= now_ms())
+        check_ended_ms = board->ended_ms;
     check_runs = 0;
     check_due = check_deadline = check_watch = -1;
-    check_answer("stopped", n_waiters);
     health_on = plan_read() == 0;
-    if (!health_on)
+    if (!health_on) {
+        check_answer("stopped", n_waiters);
         return;
+    }
     if (!was_on && health_init_fd >= 0)
         state_write(); /* it was switched off for a while: what this run's checks had found by then */
     if (health_init_fd < 0) {
@@ -154,7 +159,10 @@ static void health_load(void)
         health_namespaces();
     }
     long long interval = plan.startup[0] && !startup_passed ? plan.startup_interval : plan.interval;
-    check_due = interval > 0 ? now_ms() + (was_on ? interval : 0) : -1;
+    if (n_waiters || (interval > 0 && !was_on))
+        check_due = now_ms();
+    else if (interval > 0) /* also of those who change it ever again */
+        check_due = check_ended_ms + interval;
 }
 
 static int earlier(int wait, long long moment)

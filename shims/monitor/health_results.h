@@ -219,6 +219,7 @@ static void check_answer(const char *word, int count)
 }
 
 static int container_ending(void);
+static int stop_under_way(void);
 static void checker_end(void);
 static void check_go_alone(void);
 
@@ -231,14 +232,17 @@ static void check_done(long long exit_code)
     clock_gettime(CLOCK_REALTIME, &end);
     board_read(); /* which came before it */
     check_runs = 0;
-    if (exit_code && container_ending()) { /* says nothing about its health */
-        check_interrupted = 1;
-        check_deadline = -1;
+    check_deadline = -1;
+    check_ended_ms = now_ms();
+    int ending = exit_code && container_ending();
+    if (ending || (exit_code && stop_under_way())) { /* that a program which comes to its end does not answer is no failure */
+        check_interrupted |= ending;
+        check_due = ending ? -1 : now_ms() + STOPPING;
+        check_answer("stopped", ending ? 0 : n_waiters);
         return;
     }
     if (plan.divides)
         checker_end(); /* a process in the container's own group keeps systemd from giving controllers to the groups below it */
-    check_deadline = -1;
     if (check_is_startup && exit_code == 0) {
         if (++startup_successes >= plan.startup_success) {
             startup_passed = again = 1;

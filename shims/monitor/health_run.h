@@ -237,6 +237,19 @@ static int container_ending(void)
     return tasks && !living;
 }
 
+/* Whether somebody stops the container and waits for its end: he holds a lock then (engine/stop.py:under_way). */
+static int stop_under_way(void)
+{
+    char path[4200];
+    const char *slash = strrchr(exit_file, '/');
+    snprintf(path, sizeof path, "%.*s/config.json", slash ? (int)(slash - exit_file) : 1, slash ? exit_file : ".");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return held;
+}
+
 /* A container that is paused cannot answer, which says nothing about its health. */
 static int health_frozen(void)
 {

@@ -654,6 +654,58 @@ def test_the_containers_end_is_no_failure_of_its_check(pyman: Run, image: str, a
     assert pyman("events", "--stream=false", "--filter", own, "--filter", "event=health_status").stdout == ""
 
 
+@pytest.mark.parametrize("action", ["kill", "restart"])
+def test_a_container_that_is_being_stopped_may_fail_its_checks(pyman: Run, image: str, base: Path, action: str) -> None:
+    """What it does at its end is not cut short by the health check's action."""
+    check = ("--health-cmd", "test ! -e /bad", "--health-interval", "20ms", "--health-retries", "1", "--health-on-failure", action)
+    script = "trap 'touch /bad' TERM; while [ ! -e /end ]; do sleep 0.05; done; echo saved; exit 3"
+    start(pyman, image, *check, "--health-max-log-count", "0", "--stop-timeout", "120", command=("sh", "-c", script))
+    until(lambda: status(pyman) == "healthy")
+    stopping = subprocess.Popen([*command(), "stop", "h"], env=environment(base), stdout=subprocess.DEVNULL)
+    until(lambda: pyman("exec", "h", "test", "-e", "/bad", rc=None).returncode == 0)
+    assert "it is not running (state: stopping)" in pyman("healthcheck", "run", "h", rc=125).stderr
+    time.sleep(0.5)  # twenty times as long as the check takes to fail
+    assert (status(pyman), health(pyman)["FailingStreak"]) == ("healthy", 0)
+    pyman("exec", "h", "touch", "/end")
+    assert stopping.wait() == 0
+    assert field(pyman, "h", "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}") == "exited 3 0"
+    assert pyman("logs", "h").stdout == "saved\n"
+
+
+def test_a_stop_that_was_given_up_lets_checks_go_on(pyman: Run, image: str, base: Path) -> None:
+    script = "trap 'touch /bad' TERM; echo up; while :; do sleep 0.05; done"
+    check = ("--health-cmd", "test ! -e /bad", "--health-interval", "20ms", "--health-retries", "1")
+    start(pyman, image, *check, "--stop-timeout", "120", command=("sh", "-c", script))
+    until(lambda: pyman("logs", "h").stdout == "up\n" and status(pyman) == "healthy")
+    stopping = subprocess.Popen([*command(), "stop", "h"], env=environment(base), stdout=subprocess.DEVNULL)
+    until(lambda: pyman("exec", "h", "test", "-e", "/bad", rc=None).returncode == 0)
+    stopping.kill()
+    stopping.wait()
+    until(lambda: status(pyman) == "unhealthy")
+
+
+def test_a_changed_plan_answers_who_waits(pyman: Run, image: str, base: Path) -> None:
+    start(pyman, image, *by_hand("touch /asked; while [ ! -e /go ]; do sleep 0.05; done"))
+    asking = subprocess.Popen([*command(), "healthcheck", "run", "h"], env=environment(base), stdout=subprocess.PIPE)
+    until(lambda: pyman("exec", "h", "test", "-e", "/asked", rc=None).returncode == 0)
+    pyman("update", "--health-max-log-count", "9", "h")
+    pyman("exec", "h", "touch", "/go")
+    assert (asking.communicate()[0], asking.returncode) == (b"", 0) and status(pyman) == "healthy"
+
+
+def test_changes_do_not_put_checks_off(pyman: Run, image: str) -> None:
+    """However often the plan is changed: the interval is counted from the last check."""
+    start(pyman, image, "--health-cmd", "true", "--health-interval", "2s")
+    until(lambda: status(pyman) == "healthy")
+    first = health(pyman)["Log"][0]["Start"]
+
+    def again() -> bool:
+        pyman("update", "--health-retries", "2", "h")
+        return str(health(pyman)["Log"][-1]["Start"]) > first
+
+    until(again)
+
+
 def test_ended_while_being_checked(pyman: Run, image: str) -> None:
     start(pyman, image, *by_hand("kill -9 1; sleep 60"), command=("sh", "-c", "trap 'exit 3' HUP; echo up; while :; do sleep 0.05; done"))
     until(lambda: pyman("logs", "h").stdout == "up\n")
@@ -740,6 +792,7 @@ def test_the_images_own(pyman: Run, variant: Any) -> None:  # noqa: F811
         ({"Test": ["CMD"]}, "does not begin"),
         ({"Test": ["RUN", "true"]}, "does not begin"),
         ({"Test": ["CMD", "a\0b"]}, "NUL"),
+        ({"Test": ["CMD-SHELL", "echo \ud83d"]}, "half of a surrogate pair"),
         ({"Test": ["CMD", *["x"] * 5000]}, "too long"),
         ({"Test": ["CMD", "x" * 200_000]}, "too long"),
         ({"Test": ["CMD", "true"], "Interval": "1s"}, "Interval"),
