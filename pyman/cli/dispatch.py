@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _codecs
 import gc
 import os
 import sys
@@ -171,9 +172,20 @@ def _run(argv: list[str]) -> int:
         raise
 
 
+def _whole(err: UnicodeError) -> tuple[bytes, int]:
+    """For what cannot be printed: the bytes of a name that is no UTF-8 as they are, U+FFFD for half of a surrogate pair (of an image, say)."""
+    if not isinstance(err, UnicodeEncodeError):
+        raise err
+    codes = [ord(char) for char in err.object[err.start : err.end]]
+    return b"".join(bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else b"\xef\xbf\xbd" for code in codes), err.end
+
+
 def main(argv: list[str]) -> NoReturn:
     """Run the command line and end the process; the only place (but forked children) that does."""
     code = 125
+    if sys.stdout:
+        _codecs.register_error("pyman", _whole)
+        sys.stdout.reconfigure(errors="pyman")  # type: ignore[union-attr]
     try:
         code = _run(argv)
     except PymanError as err:

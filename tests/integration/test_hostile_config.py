@@ -194,6 +194,24 @@ def test_the_environment_is_the_images(pyman: Run, variant: Any, base: Path) -> 
     pyman("rmi", "-f", "localhost/variant")
 
 
+def test_what_cannot_be_printed_does_not_hide_the_rest(pyman: Run, variant: Any) -> None:
+    """Half of a surrogate pair in a label: lists, tables, templates and events have it as other tools have."""
+    pyman("pull", "-q", variant(inner(Labels={"first": "a\ud83db", "second": "whole"})))
+    pyman("run", "-d", "--name", "half", "--network", "none", "localhost/variant", "sleep", "600")
+    for line in (
+        ("images", "--format", "{{.Labels}}"),
+        ("image", "inspect", "localhost/variant", "--format", "{{.Config.Labels}}"),
+        ("ps", "--format", "table {{.Names}} {{.Labels}}"),
+        ("inspect", "half", "--format", "{{.Config.Labels}}"),
+        ("inspect", "half", "--format", "{{json .Config.Labels}}"),
+        ("events", "--stream=false", "--filter", "container=half"),
+    ):
+        shown = pyman(*line).stdout
+        assert "whole" in shown and ("a\ufffdb" in shown or "a\\ud83db" in shown), (line, shown)
+    pyman("rm", "-f", "-t", "0", "half")
+    pyman("rmi", "localhost/variant")
+
+
 def test_labels_choose_nothing(pyman: Run, variant: Any, base: Path) -> None:
     """Labels and annotations with the names that have selected loggers, hooks, devices and mounts elsewhere."""
     evil = base / "label-victim"
