@@ -39,6 +39,7 @@ class Journal:
         "_seen",
         "_since",
         "_start",
+        "_stop",
         "_until",
         "fd",
         "lost",
@@ -48,6 +49,7 @@ class Journal:
         self._match = [f"CONTAINER_ID_FULL={container_id}", f"_UID={os.getuid()}"]
         self._since, self._until, self._follow, self._last = since, until, follow, last
         self._start: list[str] = ["--no-tail"] if follow else []
+        self._stop = b""  # the cursor of the last entry that counts
         self._data = b""
         self._newest = 0  # when the newest entry that was read was sent
         self._seen = self._ended = self.lost = False
@@ -93,6 +95,8 @@ class Journal:
             data = os.read(self.fd, PIECE)
             self._data += data
             for entry, line in self._parse():
+                if first and not self._follow:
+                    self._stop = entry  # what is written from now on would be lines too many
                 lines -= first or line[43:45] == b"F "
                 if lines < 0:
                     break
@@ -144,7 +148,12 @@ class Journal:
                 self._finish()
                 return None
             self._data += data
-            lines = [line for _, line in self._parse()]
+            found = self._parse()
+            lines = [line for _, line in found]
+            for index, (cursor, _) in enumerate(found if self._stop else ()):
+                if cursor == self._stop:
+                    self.close()
+                    return lines[: index + 1]
             if lines:
                 return lines
         return None

@@ -102,6 +102,20 @@ def test_following(journal: Journal) -> None:
     assert out == "late\nfa late\nfb late\n2002\n2002\nlast\n"
 
 
+def test_the_last_lines_of_one_that_writes(journal: Journal) -> None:
+    """What it writes between the look for them and their being read is not among them."""
+    out = journal(
+        """
+        script='i=0; while :; do i=$((i+1)); echo line $i; usleep 300; done'
+        pyman run -d --name writes --network none --log-driver journald $image sh -c "$script" >/dev/null
+        until_true sh -c "journalctl -o cat CONTAINER_NAME=writes -n 1 | grep -q line"
+        for turn in 1 2 3 4 5; do pyman logs --tail 3 writes | wc -l; done
+        pyman rm -f -t 0 writes >/dev/null
+        """
+    )
+    assert out == "3\n" * 5
+
+
 def test_slow_and_lost_journal(journal: Journal) -> None:
     """A journal that is stopped, or restarted under a new socket, costs no line; one that stays away does not keep a container."""
     out = journal(
