@@ -107,6 +107,8 @@ def _new(root: Root, item: dict[str, Any]) -> None:
     _set(fd, item["deep"], True)
     if item["propagation"]:
         libc.mount(None, proc_path(fd), None, item["propagation"])
+    if item.get("directory"):
+        make_directory(fd, item["directory"])
     if item.get("keep"):
         keep(root, target, fd)
     if item.get("readonly_last"):
@@ -205,6 +207,8 @@ def _bind_tree(root: Root, item: dict[str, Any]) -> None:
         tree = _open_source(item)
     try:
         directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+        if item.get("directory"):
+            make_directory(tree, item["directory"])  # while the copy is writable, and before anybody sees it
         nofollow = os.O_NOFOLLOW if item["target_nofollow"] else 0
         target = _bind_target(root, item["target"], directory, nofollow)
         _set(tree, item["deep"], True)
@@ -223,6 +227,30 @@ def _bind_tree(root: Root, item: dict[str, Any]) -> None:
             root.later_readonly.append(os.dup(tree))
     finally:
         os.close(tree)
+
+
+def make_directory(top: int, path: str) -> None:
+    """Make the working directory `path` with what is missing on the way, in the mount that descriptor `top` names, and nowhere else.
+
+    No symbolic link leads out of it. Where it cannot be made nothing is said here: entering it will give the error.
+    """
+    within = libc.RESOLVE_BENEATH | libc.RESOLVE_NO_MAGICLINKS
+    parts = path.split("/")
+    above = os.dup(top)
+    try:
+        for number, name in enumerate(parts, 1):
+            so_far = "/".join(parts[:number])
+            try:
+                step = libc.openat2(top, so_far, os.O_PATH | os.O_DIRECTORY, 0, within)
+            except FileNotFoundError:
+                os.mkdir(name, 0o755, dir_fd=above)
+                step = libc.openat2(top, so_far, os.O_PATH | os.O_DIRECTORY, 0, within)
+            os.close(above)
+            above = step
+    except OSError:
+        pass
+    finally:
+        os.close(above)
 
 
 def _open_source(item: dict[str, Any]) -> int:

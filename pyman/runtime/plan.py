@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STRICT_TYPES = ("proc", "sysfs", "devpts", "mqueue", "cgroup")
 _RDONLY = ATTR["ro"][0]
+_SYSTEM = ("/dev", "/proc", "/sys")
 _STANDARD_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
@@ -95,13 +96,30 @@ def all_mounts(spec: dict[str, Any]) -> list[dict[str, Any]]:
     console = ["/dev/console"] if _has_devices(items) or (spec.get("process") or {}).get("terminal") else []
     linux = spec.get("linux") or {}
     hidden = [place(path) for path in (*(linux.get("maskedPaths") or []), *(linux.get("readonlyPaths") or []))]
+    cwd = str((spec.get("process") or {}).get("cwd") or "")
+    cwd = "" if ".." in cwd.split("/") else place(cwd)
+    around: dict[str, Any] = {}
     for number, entry in enumerate(found):
         at = place(entry["target"])
         entry["keep"] = any(inside(path, at) for path in hidden)
         top = targets[number] + "/"
         if any(path.startswith(top) for path in (*targets[number + 1 :], *console)):
             _make_readonly_last(entry)
+        if inside(cwd, at) and len(at) >= len(place(around.get("target") or "")):
+            around = entry
+    if around:
+        _make_directory(around, cwd)
     return found
+
+
+def _make_directory(entry: dict[str, Any], cwd: str) -> None:
+    """Have the working directory made where it is missing inside this mount, the innermost around it, also in one that is to be read-only."""
+    at = place(entry["target"])
+    if cwd == at or at in _SYSTEM or (entry["how"], entry.get("type")) not in (("bind", "bind"), ("new", "tmpfs"), ("new", "ramfs")):
+        return
+    entry["directory"] = cwd[len(at) + 1 :]
+    if entry["how"] == "new":
+        _make_readonly_last(entry)
 
 
 def place(path: str) -> str:

@@ -11,7 +11,7 @@ import stat
 
 from pyman.errors import RuntimeFailure
 from pyman.linux import libc
-from pyman.runtime import rootfs
+from pyman.runtime import mounts, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def bind(root: Root, item: dict[str, Any]) -> None:
     if any(deep) and recursive:
         raise RuntimeFailure("cannot change the flags of a tree of mounts", "this kernel cannot (Linux 5.12 can)", stage="mounts")
     target = root.make_dirs(path) if directory else root.make_file(path)
+    if item.get("directory"):
+        mounts.make_directory(source, item["directory"])
     attr_set, attr_clr = item["attributes"]
     placed = attach(root, source, target, path, recursive, (attr_set | deep[0]) & ~attr_clr, attr_clr | deep[1])
     libc.mount(None, f"/proc/self/fd/{placed}", None, item["propagation"])
