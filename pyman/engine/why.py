@@ -6,11 +6,10 @@ import os
 
 from pyman import paths
 from pyman.engine import container as containers
-from pyman.engine import container_list, logopts, lost_root, restart_policy, run_end, why_causes
+from pyman.engine import container_list, lost_root, restart_policy, run_end, why_causes, why_log
 from pyman.engine.container import Container
 from pyman.errors import NoSuchContainer, PymanError
-from pyman.monitor import logs as reader
-from pyman.state import eventlog, events, store
+from pyman.state import eventlog, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
     Run = dict[str, Any]
 
 _FACTS = run_end.FACTS[1:-1]
-_SIGSYS = 31
+_SIGKILL, _SIGSYS = 9, 31
 _TOGETHER = 5.0  # seconds between what two monitors note of the same moment, at most
-_TAIL = 20  # lines of the log that are looked at
 
 
 def answer(name: str, latest: bool = False) -> dict[str, Any]:
@@ -42,21 +40,17 @@ def answer(name: str, latest: bool = False) -> dict[str, Any]:
 def _existing(container: Container) -> dict[str, Any]:
     state, options = container.state, container.config["options"]
     mine = [event for event in eventlog.read() if event["ID"] == container.id]
-    runs, silent = [], _log(container)[0] in ("none", *logopts.PASSED)
+    runs, silent = [], not why_log.kept(container)
     everything = [*(state.get("ends") or []), state]  # what ended, oldest first, and what runs or ended last
     for kept, following in zip(everything, [*everything[1:], None]):
         if kept is state and state["status"] != "exited":
             break
         run = _from_state(kept, mine, following["started"] if following else 0.0)
         run["timeout"], run["init"], run["silent"] = int(options.get("timeout") or 0), bool(options.get("init")), silent
+        _look_around(container, run, str(options.get("pid") or ""))
         runs.append(run)
     if runs and state["status"] == "exited":
-        runs[-1]["tail"], runs[-1]["room"] = _tail(container), _room()
-        runs[-1]["host"] = _ended_with(str(options.get("pid") or ""), state["finished"])
-        if runs[-1]["signal"] == _SIGSYS:
-            from pyman.linux import kmsg
-
-            runs[-1]["denied"] = kmsg.denied_calls(runs[-1]["started"], runs[-1]["finished"] + 1)
+        runs[-1]["room"] = _room()
     told = [_told(run) for run in reversed(runs)]
     head = {"Name": container.name, "Id": container.id, "Status": state["status"], "Removed": False}
     if state.get("start_error") and state["start_error"]["time"] > state["finished"] and state["status"] in ("created", "exited"):
@@ -83,6 +77,18 @@ def _existing(container: Container) -> dict[str, Any]:
         proof.append(lost_root.WHY)
         advice = lost_root.hint(container)
     return {**head, **_nothing(state["status"], text, state["started"]), "Proof": proof, "Hint": advice, "Runs": told}
+
+
+def _look_around(container: Container, run: Run, pid: str) -> None:
+    """What else tells why it ended: its last lines, the kernel's log, the container whose pid namespace it shared (pid: --pid)."""
+    if run["signal"] == 0 and run["exit_code"]:
+        run["tail"] = why_log.tail(container, run["started"], run["finished"])
+    elif run["signal"] == _SIGKILL:
+        run["host"] = _ended_with(pid, run["finished"])
+    elif run["signal"] == _SIGSYS:
+        from pyman.linux import kmsg
+
+        run["denied"] = kmsg.denied_calls(run["started"], run["finished"] + 1)
 
 
 def _nothing(kind: str, sentence: str, started: float) -> dict[str, Any]:
@@ -164,46 +170,6 @@ def _room() -> int:
     except OSError:
         return -1
     return info.f_bavail * info.f_frsize
-
-
-def _log(container: Container) -> tuple[str, str]:
-    """(the driver, the file) of its log; none for settings that make no sense."""
-    from pyman.config import containers as conf
-
-    try:
-        return logopts.settings(container.config["options"], conf.load(), os.path.join(container.dir, "ctr.log"))[:2]
-    except PymanError:
-        return "none", ""
-
-
-def _tail(container: Container) -> list[str]:
-    """The last lines that the container wrote; none where no log is kept."""
-    driver, path = _log(container)
-    try:
-        if driver == "journald":
-            return _journal_tail(container)
-        fd = store.open_file(path, follow=True)
-        if fd < 0:
-            return []
-        with open(fd, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - (64 << 10)))
-            lines = file.read().split(b"\n")[1 if size > 64 << 10 else 0 :]
-    except (OSError, PymanError):
-        return []
-    found = [reader.parse_line(line, driver == "json-file") for line in lines[-_TAIL - 1 :]]
-    return [entry.text.decode("utf-8", "replace")[:300] for entry in found if entry and entry.text.strip()]
-
-
-def _journal_tail(container: Container) -> list[str]:
-    from pyman.engine import logs  # this driver only
-
-    source = logs.Source(container, {"tail": _TAIL}, {"containers": {"log_driver": "journald"}})
-    found: list[bytes] = []
-    while not source.ended:
-        found += source.read() or []
-    entries = [reader.parse_line(line, False) for line in found]
-    return [entry.text.decode("utf-8", "replace")[:300] for entry in entries if entry and entry.text.strip()]
 
 
 def _removed(name: str) -> dict[str, Any] | None:

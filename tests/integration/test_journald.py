@@ -165,3 +165,17 @@ def test_refusals(pyman: Run, image: str) -> None:
         ("tag={{.Name", "fields of `inspect`"),
     ):
         assert words in pyman("create", "--log-driver", "journald", "--log-opt", option, image, rc=125).stderr
+
+
+def test_why_looks_at_the_lines_of_each_run(journal: Journal) -> None:
+    out = journal(
+        """
+        script='test -e /b && exit 7; touch /b; echo No space left on device; exit 1'
+        pyman run --name jw --network none --log-driver journald $image sh -c "$script" >/dev/null || :
+        pyman start -a jw || :
+        pyman why jw
+        pyman rm jw >/dev/null
+        """
+    )
+    assert out.startswith("jw ended by itself with exit code 7, ") and "its last line:" not in out
+    assert out.endswith("ended with exit code 1 when a disk was full\n")
