@@ -74,19 +74,20 @@ def compile_template(source: str, table: bool = False) -> Callable[[dict[str, An
     return lambda row: run_parts(parts, Scope(row))
 
 
-def compile_format(text: str) -> tuple[Callable[[dict[str, Any]], str], str | None]:
+def compile_format(text: str, tables: bool = True) -> tuple[Callable[[dict[str, Any]], str], str | None]:
     """(function from a row to its text, the columns with tabs between them for `table TEMPLATE`, else None).
 
     As in Podman, \\t and \\n stand for a tab and a new line, and a table's blanks separate columns. A row ends its line, whether the
-    template says so or not; only one in whose quotes such a line break would be is taken as it is written.
+    template says so or not; only one in whose quotes such a line break would be is taken as it is written. Without `tables` that is
+    a word like others.
     """
     source = text.replace("\\t", "\t").replace("\\n", "\n").removesuffix("\n") + "\n"
     try:
-        return _compiled(source)
+        return _compiled(source, tables)
     except UsageError:
         if "\\" not in text:
             raise
-        return _compiled(text)
+        return _compiled(text, tables)
 
 
 def takes_all(text: str) -> bool:
@@ -100,8 +101,8 @@ def takes_all(text: str) -> bool:
     return False
 
 
-def _compiled(source: str) -> tuple[Callable[[dict[str, Any]], str], str | None]:
-    if not source.startswith("table"):
+def _compiled(source: str, tables: bool) -> tuple[Callable[[dict[str, Any]], str], str | None]:
+    if not tables or not source.startswith("table"):
         return compile_template(source), None
     out, at = "", 0
     source = source[5:].strip(SPACE)

@@ -174,6 +174,24 @@ def test_times_filters_and_mistakes(pyman: Run, image: str) -> None:
         assert word in pyman("events", "--stream=false", *args, rc=125).stderr
 
 
+def test_there_is_no_table_of_events(pyman: Run, image: str) -> None:
+    """As with Podman: an error, where the word begins a template of columns; else it is text, and each event has its line."""
+    pyman("create", "--name", "ev-table", image)
+    pyman("rm", "ev-table")
+    args = ("events", "--stream=false", "--filter", "container=ev-table", "--format")
+    for template in ("table {{.Name}}\\t{{.Status}}", "table "):
+        done = pyman(*args, template, rc=125)
+        assert "no table" in done.stderr and not done.stdout
+    shown = {
+        "table": "table\ntable\n",
+        "tables {{.Status}}": "tables create\ntables remove\n",
+        "table{{.Name}}": "tableev-table\n" * 2,
+        " table\\t{{.Status}}": " table\tcreate\n table\tremove\n",
+    }
+    for template, text in shown.items():
+        assert pyman(*args, template).stdout == text
+
+
 def test_fields_of_other_types(pyman: Run, image: str) -> None:
     """Podman tells networks, secrets and volumes by other fields than containers and images."""
     pyman("network", "create", "ev-net")

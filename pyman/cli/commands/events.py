@@ -8,6 +8,7 @@ import time
 from pyman.cli import output
 from pyman.cli.dispatch import escape
 from pyman.engine import events
+from pyman.errors import UsageError
 from pyman.state import fastjson
 
 TYPE_CHECKING = False
@@ -53,9 +54,12 @@ def _printer(template: str, short: bool) -> Callable[[Event], str]:
         return lambda event: escape(_human(event, short)).replace("\n", "\\n").replace("\t", "\\t") + "\n"
     if template.strip() == "json":
         return lambda event: fastjson.dumps(events.plain(event)) + "\n"
+    if template.startswith("table "):
+        why, hint = "events are printed as they happen, and make no table", "leave the word table away"
+        raise UsageError(f"invalid value {template!r} for --format", why, hint)
     from pyman.cli import gotemplate
 
-    compiled, _ = gotemplate.compile_format(template)
+    compiled, _ = gotemplate.compile_format(template, tables=False)
     terminal = sys.stdout.isatty()
 
     def show(event: Event) -> str:
