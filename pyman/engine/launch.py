@@ -125,6 +125,7 @@ def _run(plan: Plan, pids: list[int]) -> None:
 
 def _mount_sources(plan: Plan) -> list[str]:
     """Mount the root file system and what mounts in it are made from; the places that were made for those."""
+    plan.ctx.notice = lambda text: plan.report({"notice": text})
     mount_rootfs(plan)
     if plan.volumes.mounted:
         from pyman.engine import volume_mounts  # volumes that are file systems of their own only
@@ -148,7 +149,6 @@ def _mount_sources(plan: Plan) -> list[str]:
 
 def _finish_spec(plan: Plan) -> None:
     """Complete the spec by what only the mounted root file system tells; the caller of the command is told its warnings."""
-    plan.ctx.notice = lambda text: plan.report({"notice": text})
     root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     if hosts.base_file(plan.opts, plan.conf) == "image":
         plan.ctx.image_hosts = specgen_rootfs.read_lines(root_fd, "etc/hosts")

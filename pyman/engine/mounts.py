@@ -208,8 +208,8 @@ def mount(source: str, destination: str, text: str, spec: str, volumes: Callable
         return Mount(entry, chown=chown, made=made, relabel=relabel)
     if "no-dereference" in special:
         raise UsageError(f"cannot mount {spec!r}", "no-dereference is for paths of the host")
-    # A part of a volume, or an overlay of it, is not the place of the image's files.
-    copy_up = "nocopy" not in special and not made
+    # A part of a volume is not the place of the image's files.
+    copy_up = "nocopy" not in special and "subpath" not in made
     if not source:
         found = anonymous(destination, volumes, flags, copy_up)
     else:

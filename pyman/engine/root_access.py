@@ -81,7 +81,7 @@ def plan(container: Container) -> plans.Plan:
     for name in ("upper", "work", "merged"):
         os.makedirs(os.path.join(container.dir, name), 0o755 if name == "upper" else 0o700, exist_ok=True)
     made.ctx.made = [mount for mount in wanted.values() if mount.made]
-    made.ctx.copy_up = [mount for mount in wanted.values() if mount.copy_up]
+    made.ctx.copy_up = [mount for mount in wanted.values() if mount.copy_up and not mount.made]
     made.spec = {"mounts": [wanted[key].entry for key in sorted(wanted, key=lambda path: path.count("/"))]}
     return made
 

@@ -36,6 +36,8 @@ def prepare(plan: Plan) -> list[str]:
             trash.discard(base)  # what was written through :O ends with the container's run
         os.makedirs(base, 0o700)
         source = mount.entry["source"]
+        if mount.made.get("overlay") and mount.copy_up:
+            _fill(plan, mount)
         if mount.made.get("overlay") or mount.made.get("layers"):
             source = _overlay(plan, mount, base)
             mounted.append(source)
@@ -44,6 +46,16 @@ def prepare(plan: Plan) -> list[str]:
             mounted.append(source)
         mount.entry["source"] = source
     return mounted
+
+
+def _fill(plan: Plan, mount: Mount) -> None:
+    from pyman.engine import volume_fill  # overlays of volumes only
+
+    root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        volume_fill.fill(mount, root_fd, plan.ctx)
+    finally:
+        os.close(root_fd)
 
 
 def _overlay(plan: Plan, mount: Mount, base: str) -> str:

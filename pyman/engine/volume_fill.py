@@ -116,8 +116,20 @@ def _label(mount: Mount, container_id: str, source: str) -> bytes:
     return f"system_u:object_r:container_file_t:{level}".encode() + b"\0"
 
 
+def fill(mount: Mount, root_fd: int, ctx: SpecContext) -> None:
+    """The first use of a volume that the container sees through an overlay (O), before that is mounted. StorageError, OSError."""
+    top = os.open(mount.entry["source"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _first_use(mount, top, root_fd, (0, 0), ctx)
+    finally:
+        os.close(top)
+
+
 def _first_use(mount: Mount, top: int, root_fd: int, ids: tuple[int, int], ctx: SpecContext) -> None:
-    """A volume's first use: the image's files, if it is empty, and the owner and mode of its top directory."""
+    """A volume's first use: the image's files, if it is empty, and the owner and mode of its top directory.
+
+    Where the image has no such directory it is for `ids`; an overlay leaves that to the first mount of the volume itself.
+    """
     state = volumes.read_state(mount.volume)
     if state.get("owned") and (state.get("copied") or not mount.copy_up):
         return
@@ -134,6 +146,8 @@ def _first_use(mount: Mount, top: int, root_fd: int, ids: tuple[int, int], ctx: 
             image = libc.openat2(root_fd, mount.entry["destination"].lstrip("/"), os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
             image = -1  # the image has nothing there
+            if mount.made:
+                return
         try:
             wanted = mount.copy_up and "nocopy" not in record["options"] and not state.get("copied")
             if image >= 0 and wanted and (state.get("moving") or not os.listdir(top)) and os.listdir(image):

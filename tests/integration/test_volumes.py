@@ -195,6 +195,31 @@ def test_first_use(pyman: Run, image: str, base: Path) -> None:
     assert "absent" not in names(pyman)
 
 
+@pytest.mark.parametrize("driver", ["overlay", "fuse-overlayfs"])
+def test_first_use_through_an_overlay(pyman: Run, image: str, base: Path, driver: str) -> None:
+    """The volume is filled first, and the overlay shows that; what is written to it still ends with the run."""
+    pyman("run", "--name", "vol-made", "--network", "none", image, "sh", "-c", "mkdir -m 775 /d; echo mine >/d/f; chown -R 7:8 /d")
+    pyman("commit", "-q", "vol-made", "localhost/vol-made")
+    pyman("rm", "vol-made")
+    run = ("--storage-driver", driver, "run", *NONE, "-v")
+    look = ("localhost/vol-made", "sh", "-c", "stat -c '%a %u:%g' /d; ls /d; rm -f /d/f; touch /d/new")
+    for _ in range(2):
+        assert pyman(*run, "over:/d:O", *look).stdout == "775 7:8\nf\n"
+    assert os.listdir(store(base) / "volumes/over/_data") == ["f"]
+    # Emptied, it is not filled again; with nocopy, as a part of a volume, or where the image has nothing, it is not at all.
+    pyman(*run, "over:/d", image, "rm", "/d/f")
+    assert pyman(*run, "over:/d:O", *look).stdout == "775 7:8\n"
+    assert pyman(*run, "over2:/d:O,nocopy", *look).stdout == "755 0:0\n"
+    assert pyman(*run, "over3:/nowhere:O", "-u", "33", image, "stat", "-c", "%u", "/nowhere").stdout == "0\n"
+    assert pyman(*run, "over3:/nowhere", "-u", "33", image, "stat", "-c", "%u", "/nowhere").stdout == "33\n"
+    # What comes to the container from outside sees it as well.
+    pyman("create", "--name", "vol-over", "-v", "over4:/d:O", "localhost/vol-made", "true")
+    assert "mine" in pyman("cp", "vol-over:/d/f", "-").stdout
+    pyman("rm", "vol-over")
+    assert os.listdir(store(base) / "volumes/over4/_data") == ["f"]
+    pyman("rmi", "localhost/vol-made")
+
+
 def test_memory_volume_is_shared_while_it_is_used(pyman: Run, image: str, base: Path) -> None:
     pyman("volume", "create", "-o", "type=tmpfs", "-o", "o=size=1M", "mem")
     assert "memory" in pyman("volume", "import", "mem", "-", rc=125, input="").stderr
