@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 LOST = "the monitor was killed; the exit code is not known"  # the note of such an end
-FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "LogLost", "asked")
+FACTS = ("signal", "OOMKills", "MemoryMax", "MemoryPeak", "CPULimit", "HealthKilled", "LogLost", "asked")
 
 
 def note(state: dict[str, Any], record: dict[str, Any] | None, same_boot: bool) -> None:

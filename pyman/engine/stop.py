@@ -102,7 +102,7 @@ def stop_locked(
     if seconds and not heeds(pid, stop_signal(container)):
         seconds = _in_vain(container, seconds, smart, warn)
         facts = {"Deaf": True}
-    killed = False
+    killed, asked = False, time.time()
     who = kill.caller()
     facts.update(Signal=stop_signal(container), Timeout=seconds)
     container.event("stop", By=who, Command=errors.command, **facts)
@@ -113,6 +113,7 @@ def stop_locked(
         if seconds != 0:
             _mark(container, witness)
         sent = seconds != 0 and kill.send(container, stop_signal(container))
+        killed = sent and facts["Signal"] == SIGKILL
         stages.reach("stop:signalled")
         ended = sent and _await_end(container, seconds)
     except NoSuchContainer:
@@ -123,7 +124,7 @@ def stop_locked(
     if container.state["status"] in RUNNING and (container.state["pid"], container.state["pid_start"]) != (pid, started):
         return  # another command has started it again
     if not ended and container.state["status"] in RUNNING:
-        killed = kill.send(container, SIGKILL)
+        killed = kill.send(container, SIGKILL) or killed
         if not wait_gone(pid, started, 30):
             raise StateError(
                 f"cannot stop container {container.name}",
@@ -138,7 +139,7 @@ def stop_locked(
     killed = killed and container.state["exit_code"] == 128 + SIGKILL
     if not killed and (container.state.get("stopped_by") or (container.state.get("end") or {}).get("signal") == SIGKILL):
         return  # another command was quicker: it has noted what it did
-    kill.note(container, "stop (SIGKILL)" if killed else "stop", who, facts)
+    kill.note(container, "stop (SIGKILL)" if killed else "stop", who, {**facts, "At": asked})
     try:
         container.save()
     except StorageError:

@@ -127,6 +127,9 @@ def _from_state(kept: dict[str, Any], mine: list[Event], following: float) -> Ru
     until = min(kept["finished"] + 0.5, following or kept["finished"] + 0.5)
     first, last = events.stamp(int(kept["started"] * 10**9)), events.stamp(int(until * 10**9))
     asked = [{**event, "At": _seconds(event)} for event in mine if event["Status"] in ("stop", "kill") and first <= event["Time"] <= last]
+    check = end.get("asked")  # a health check; the log of events may not have it
+    if check and not any(event["Status"] == check.get("Status") and event.get("By") == check.get("By") for event in asked):
+        asked = sorted([check, *asked], key=lambda wish: float(wish.get("At") or 0))
     return {
         "started": kept["started"],
         "finished": kept["finished"],
@@ -134,7 +137,7 @@ def _from_state(kept: dict[str, Any], mine: list[Event], following: float) -> Ru
         "signal": int(end.get("signal") or 0),
         "oom": bool(kept.get("oom_killed")),
         "facts": {key: end[key] for key in _FACTS if key in end},
-        "asked": asked or ([end["asked"]] if end.get("asked") else []),
+        "asked": asked,
         "stopped_by": kept.get("stopped_by") or "",
         "stopped_who": kept.get("stopped_who") or "",
         "stopped_with": kept.get("stopped_with") or "",

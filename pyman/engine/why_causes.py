@@ -8,25 +8,18 @@ log tells of; None: it may not be read), host (the container whose pid namespace
 
 from __future__ import annotations
 
-from pyman.engine import restart_policy
+from pyman.engine import why_wishes
+from pyman.engine.why_wishes import signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     Run = dict[str, Any]
+    Wish = dict[str, Any]
     # A word for programs, the sentence without its subject and full stop, the proof, what to do.
     Cause = tuple[str, str, list[str], str]
 
-_NAMES = {
-    number: name
-    for number, name in enumerate(
-        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ "
-        "VTALRM PROF WINCH IO PWR SYS".split(),
-        start=1,
-    )
-}
-_LATEST = 5.0  # seconds after a stop's time in which its SIGKILL is noted as the end
 _NO_ROOM = 64 << 10  # bytes: too few for an event and a state
 _FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
 # What a signal that the program brought upon itself means: (kind, sentence, hint).
@@ -40,13 +33,6 @@ _OWN = {
     24: ("cpu-limit", "used up its limit of processor time", "raise --ulimit cpu"),
     25: ("file-size-limit", "wrote a file beyond its limit of size", "raise --ulimit fsize"),
 }
-
-
-def signal_name(number: int) -> str:
-    """SIGTERM, SIGRTMIN+3, or the number."""
-    if number in _NAMES:
-        return f"SIG{_NAMES[number]}"
-    return f"SIGRTMIN+{number - 34}" if 34 <= number <= 64 else f"signal {number}"
 
 
 def amount(number: float) -> str:
@@ -64,15 +50,10 @@ def explain(run: Run) -> Cause:
     for look in (_lost, _memory, _asked, _signalled, _disk, _code):
         found = found or look(run)
     kind, sentence, proof, hint = found or ("", "", [], "")
-    if _idle(run):
+    if why_wishes.idle(run):
         who = f" ({run['stopped_who']})" if run.get("stopped_who") else ""
         proof = [*proof, f"then pyman {run.get('stopped_with') or 'stop'}{who} kept it from being started again"]
     return (kind, sentence, proof, "" if run.get("silent") and "last lines" in hint else hint)
-
-
-def _idle(run: Run) -> bool:
-    """Whether who wanted it to end came when it had ended, and was waiting to be started again."""
-    return str(run.get("stopped_by") or "").endswith(f"({restart_policy.NOT_RUNNING})")
 
 
 def _lost(run: Run) -> Cause | None:
@@ -108,83 +89,77 @@ def _memory(run: Run) -> Cause | None:
     return ("oom-child", f"ended with exit code {run['exit_code']} after the kernel had killed one of its processes {cause}", proof, hint)
 
 
-def _wish(run: Run) -> dict[str, Any] | None:
-    """Who last wanted it to end: by the log of events, or what was noted beside it where that tells nothing."""
-    by, asked = str(run.get("stopped_by") or ""), run["asked"]
-    noted = None
-    if by and not _idle(run):
-        noted = {"Status": by.split()[0], "By": run.get("stopped_who", ""), "Command": run.get("stopped_with"), "Time": ""}
-        noted.update(run.get("stopped_facts") or {})
-    last = asked[-1] if asked else noted
-    if (
-        last
-        and last["Status"] == "kill"
-        and not (run["signal"] == last.get("Signal") or run["exit_code"] == 128 + int(last.get("Signal") or 0))
-    ):
-        return noted if noted and noted["Status"] == "stop" else None
-    return last
-
-
-def _unfinished(run: Run, stop: dict[str, Any]) -> bool:
-    """Whether SIGKILL has ended it while a stop waited, or after one that was cut short: then another has sent it."""
-    by = str(run.get("stopped_by") or "")
-    if run["signal"] != 9 or "SIGKILL" in by:
-        return False
-    if run["exit_code"] == -1 or by.startswith("stop"):
-        return True
-    if stop.get("Timeout") is None or not stop.get("At"):
-        return False
-    waited = run["finished"] - stop["At"]
-    return bool(stop["Timeout"] < 0 or not stop["Timeout"] - 0.5 <= waited <= stop["Timeout"] + _LATEST)
-
-
-def _whose(wish: dict[str, Any]) -> tuple[str, str]:
-    """(who wanted it, the same with what is known of him)."""
-    by = str(wish.get("By") or "")
-    check, comma, why = by.partition(", ")
-    if check in ("health check", "startup check", "health"):
-        return f"its {check} check" if check == "health" else f"its {check}", f" ({why})" if comma else ""
-    return f"pyman {wish.get('Command') or wish['Status']}", f" ({by})" if by else ""
-
-
 def _asked(run: Run) -> Cause | None:
     """Somebody wanted it to end, by pyman."""
-    last = _wish(run)
-    if last is None or (last["Status"] == "stop" and _unfinished(run, last)):
+    if why_wishes.killed(run):
+        return _killed(run)
+    last = why_wishes.last(run)
+    if last is None:
         return None
-    verb, who = _whose(last)
-    kind = "health" if verb.startswith("its") else "stopped"
-    name = signal_name(int(last.get("Signal") or 15))
-    if last["Status"] == "kill" and kind == "health":
-        return (kind, f"was killed with {name}, as {verb} asks{who}", _said(last), "")
+    verb, who = why_wishes.whose(last)
+    name = signal_name(why_wishes.signal_of(last))
     if last["Status"] == "kill":
-        return ("killed", f"was killed by {verb} with {name}{who or ' (by whom is not known)'}", _said(last), "")
-    killed = run["signal"] == 9 or "SIGKILL" in (run.get("stopped_by") or "")
-    if not killed and last.get("Deaf"):
+        return _by_kill(last)
+    kind = _kind(last)
+    if last.get("Deaf"):
         sentence = f"ended by itself with exit code {run['exit_code']} while {verb}{who} waited: it has no handler for {name}"
         return (kind, sentence, _said(last), "")
-    if not killed:
-        return (kind, f"was stopped by {verb}{who}: it heeded {name} and ended with exit code {run['exit_code']}", _said(last), "")
-    if last.get("Timeout") == 0:
-        why = f"it has no handler for {name}, and --stop-smart does not wait" if last.get("Deaf") else "no time to end was given"
-        return (kind, f"was stopped by {verb}{who} with SIGKILL, for {why}", _said(last), "")
-    proof = [
-        *_said(last),
-        f"it did not heed {name}"
-        + (f" within {last['Timeout']} second{'s' if last['Timeout'] != 1 else ''}" if last.get("Timeout") else ""),
-    ]
-    hint = "its first process has no handler for the signal: use --init, or --stop-signal" if name != "SIGKILL" else ""
-    return (kind, f"was stopped by {verb}{who}: it did not heed {name}, so SIGKILL followed", proof, hint)
+    return (kind, f"was stopped by {verb}{who}: it heeded {name} and ended with exit code {run['exit_code']}", _said(last), "")
 
 
-def _before(run: Run) -> list[str]:
-    """What had asked it to end before another's SIGKILL did end it."""
-    last = _wish(run)
-    if last is None or last["Status"] != "stop":
-        return []
-    verb, who = _whose(last)
-    how = f"had sent {signal_name(int(last.get('Signal') or 15))}" if last.get("Timeout") else "had asked it to end"
-    return [f"{verb}{who} {how} before, and this SIGKILL is not its"]
+def _kind(wish: Wish) -> str:
+    return "health" if why_wishes.by_check(wish) else "stopped"
+
+
+def _by_kill(wish: Wish) -> Cause:
+    verb, who = why_wishes.whose(wish)
+    name = signal_name(why_wishes.signal_of(wish))
+    if why_wishes.by_check(wish):
+        return ("health", f"was killed with {name}, as {verb} asks{who}", _said(wish), "")
+    return ("killed", f"was killed by {verb} with {name}{who or ' (by whom is not known)'}", _said(wish), "")
+
+
+def _killed(run: Run) -> Cause | None:
+    """SIGKILL has ended it, and somebody has sent that by pyman."""
+    sender, others = why_wishes.killer(run)
+    if sender is None:
+        return None
+    if sender["Status"] == "kill":
+        return _by_kill(sender)
+    verb, who = why_wishes.whose(sender)
+    kind, name, proof = _kind(sender), signal_name(why_wishes.signal_of(sender)), _said(sender)
+    proof += [f"{''.join(why_wishes.whose(other))} had asked for its end, too" for other in others]
+    timeout, stopped = sender.get("Timeout"), f"was stopped by {verb}{who}"
+    if timeout == 0:
+        why = f"it has no handler for {name}, and --stop-smart does not wait" if sender.get("Deaf") else "no time to end was given"
+        return (kind, f"{stopped} with SIGKILL, for {why}", proof, "")
+    if name == "SIGKILL":
+        return (kind, f"{stopped} with SIGKILL, its stop signal", proof, "")
+    length = f" {timeout} second{'s' if timeout != 1 else ''}" if timeout else ""
+    if sender.get("Deaf"):
+        proof.append(f"it did not heed {name}" + (f" within{length}" if length else ""))
+        hint = "its first process has no handler for the signal: use --init, or --stop-signal"
+        return (kind, f"{stopped}: it did not heed {name}, so SIGKILL followed", proof, hint)
+    # It has a handler, or waits for the signal; of a health check's stop nobody has looked.
+    hint = "give it more time to end: --stop-timeout"
+    if why_wishes.by_check(sender):
+        hint += f"; or, if its first process has no handler for {name}, use --init, or --stop-signal"
+    elif verb.split()[-1] in ("stop", "restart", "rm"):
+        hint += f", or --time of {verb}"
+    return (kind, f"{stopped}: it had not ended{length + ' after' if length else ' by'} {name}, so SIGKILL followed", proof, hint)
+
+
+def _before(run: Run) -> tuple[list[str], list[str]]:
+    """(what had asked it to end before another's SIGKILL did end it, what may have sent that one)."""
+    others, doubts = [], []
+    for stop in why_wishes.killer(run)[1]:
+        verb, who = why_wishes.whose(stop)
+        if why_wishes.doubtful(run, stop):
+            doubts.append(f"{verb}{who} had asked it to end, and its SIGKILL was due before: it may have been that one, if it was sent")
+        else:
+            how = f"had sent {signal_name(why_wishes.signal_of(stop))}" if stop.get("Timeout") else "had asked it to end"
+            others.append(f"{verb}{who} {how} before, and this SIGKILL is not its")
+    return others, doubts
 
 
 def _said(event: dict[str, Any]) -> list[str]:
@@ -210,7 +185,7 @@ def _signalled(run: Run) -> Cause | None:
         return (kind, f"{sentence} ({name})", proof, hint)
     if run["exit_code"] == -1:
         length = f" of {run['timeout']} second{'s' if run['timeout'] != 1 else ''}" if run.get("timeout") else ""
-        return ("timeout", f"was killed at the end of its --timeout{length}", [*proof, *_before(run)], "")
+        return ("timeout", f"was killed at the end of its --timeout{length}", [*proof, *_before(run)[0]], "")
     if number == 9 and run["facts"].get("CPULimit"):
         seconds = int(run["facts"]["CPULimit"])
         proof.append(f"it had used {seconds} second{'s' if seconds != 1 else ''} of processor time, its limit")
@@ -222,7 +197,10 @@ def _signalled(run: Run) -> Cause | None:
         proof += [f"the store has {amount(run['room'])} free now: who asks for an end cannot be noted there"]
         return ("killed", "was killed with SIGKILL: by whom is not known, since the disk is full", proof, "make room: pyman image prune -a")
     if number == 9:
-        proof += [*(_before(run) or ["no pyman command asked for it"]), "the kernel counted no out-of-memory kill of it"]
+        before, doubts = _before(run)
+        if doubts:
+            return ("killed", "was killed with SIGKILL: by whom is not known", [*proof, *before, *doubts], "")
+        proof += [*(before or ["no pyman command asked for it"]), "the kernel counted no out-of-memory kill of it"]
         return ("killed-from-host", "was killed with SIGKILL from outside: by a process of the host, not by pyman", proof, "")
     proof.append("no pyman command asked for it")
     return ("signalled", f"was ended by {name}, sent by a process of the host or by the container itself", proof, "")

@@ -58,6 +58,7 @@ static void look_at_memory(const char *group, int kills)
 static int timed_out; /* its --timeout is over */
 static long long cpu_limit; /* seconds of processor time at which the kernel kills it; 0: none */
 static char cpu_facts[48], asked_facts[240]; /* asked: what a health check has done about it */
+static const char *health_killed = ""; /* its SIGKILL, at the end of the stop time, where that was sent */
 
 /* A SIGKILL of one that has used up its time is the kernel's. The kernel's own count goes by ticks, so it is not quite the one told at the end. */
 static void look_at_time(int status, const struct rusage *used)
@@ -81,7 +82,7 @@ static void note_end(int status, int oom)
     int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", exit_code(status));
     if (sig)
         n += snprintf(facts + n, sizeof facts - (size_t)n, ",\"Signal\":%d", sig);
-    snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, cpu_facts, log_lost);
+    snprintf(facts + n, sizeof facts - (size_t)n, "%s%s%s%s%s", oom ? ",\"OOMKilled\":true" : "", memory_facts, cpu_facts, health_killed, log_lost);
     write_event("died", facts);
 }
 
@@ -106,8 +107,8 @@ static void write_exit(int status, int oom, long restart_ms)
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0, code = exit_code(status);
     if (restart_ms >= 0)
         snprintf(again, sizeof again, ",\"restart_ms\":%ld", restart_ms);
-    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s%s%s}", code, sig, (long long)now.tv_sec,
-                     now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, cpu_facts, asked_facts, log_lost, again);
+    int n = snprintf(text, sizeof text, "{\"exit_code\":%d,\"signal\":%d,\"time\":%lld.%06ld,\"oom\":%s%s%s%s%s%s%s}", code, sig, (long long)now.tv_sec,
+                     now.tv_nsec / 1000, oom ? "true" : "false", memory_facts, cpu_facts, health_killed, asked_facts, log_lost, again);
     if (journal_on) /* until when a reader of the journal may wait for entries */
         n += snprintf(text + n - 1, sizeof text - (size_t)n + 1, ",\"journal\":%lld}", journal_last()) - 1;
     if (exit_fd < 0 || pwrite(exit_fd, text, (size_t)n, 0) != n || ftruncate(exit_fd, n) || rename(exit_temp, exit_file) < 0)

@@ -212,7 +212,8 @@ static void health_tick(void)
     }
     if (kill_due >= 0 && now >= kill_due) {
         kill_due = -1;
-        kill(health_init, SIGKILL);
+        if (kill(health_init, SIGKILL) == 0)
+            health_killed = ",\"HealthKilled\":true";
     }
     if (check_due >= 0 && now >= check_due && !check_runs) {
         if (health_frozen())

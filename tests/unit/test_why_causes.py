@@ -13,6 +13,10 @@ LIMITED = {"OOMKills": 2, "MemoryMax": 64 << 20, "MemoryPeak": 64 << 20}
 DEAF = [{"Status": "stop", "Signal": 15, "Timeout": 10, "Deaf": True, "By": "uid 1", "Time": "2026-01-01T00:00:00.1Z"}]
 UNHEALTHY = [{"Status": "stop", "Signal": 15, "By": "health check", "Time": "2026-01-01T00:00:00.1Z"}]
 
+SLOW = {**UNHEALTHY[0], "Timeout": 1, "At": 18.9}
+NINE = {"Status": "stop", "Signal": 9, "Timeout": 10, "By": "uid 1", "Time": "2026-01-01T00:00:00.1Z"}
+KILL = {"Status": "kill", "Signal": 9, "By": "uid 1", "Time": "2026-01-01T00:00:00.1Z"}
+
 
 def run(**changes: Any) -> dict[str, Any]:
     facts = {"started": 10.0, "finished": 20.0, "exit_code": 0, "signal": 0, "oom": False, "facts": {}, "asked": [], "tail": [], "room": -1}
@@ -66,6 +70,43 @@ def run(**changes: Any) -> dict[str, Any]:
             {"signal": 9, "exit_code": 137, "stopped_by": "kill", "stopped_facts": {"Signal": 9}, "stopped_who": "uid 1"},
             "killed",
             ["by pyman kill with SIGKILL (uid 1)"],
+        ),
+        (
+            {"signal": 9, "exit_code": 137, "asked": [{**NINE, "At": 19.9}]},
+            "stopped",
+            ["by pyman stop (uid 1) with SIGKILL, its stop signal"],
+        ),
+        (
+            {"signal": 9, "exit_code": 137, "asked": [{**NINE, "Timeout": 5, "At": 12.0}]},
+            "killed",
+            ["by whom is not known", "pyman stop (uid 1) had asked it to end, and its SIGKILL was due before"],
+        ),
+        (
+            {"signal": 9, "exit_code": 137, "asked": [SLOW], "stopped_by": "stop (it did not run)", "facts": {"HealthKilled": True}},
+            "health",
+            ["its health check: it had not ended 1 second after SIGTERM", "then pyman stop kept it from"],
+        ),
+        (
+            {"signal": 9, "exit_code": 137, "asked": [SLOW, {**DEAF[0], "At": 19.5}]},
+            "health",
+            ["pyman stop (uid 1) had asked for its end, too"],
+        ),
+        (
+            {
+                "signal": 9,
+                "exit_code": 137,
+                "asked": [{**DEAF[0], "At": 9.9}, {**UNHEALTHY[0], "Timeout": 600, "At": 15.0}],
+                "stopped_by": "stop (SIGKILL)",
+                "stopped_who": "uid 1",
+                "stopped_facts": {"Signal": 15, "Timeout": 10, "Deaf": True, "At": 9.89},
+            },
+            "stopped",
+            ["by pyman stop (uid 1)", "its health check had asked for its end, too"],
+        ),
+        (
+            {"signal": 9, "exit_code": 137, "asked": [{**KILL, "At": 19.9}, {**DEAF[0], "At": 19.95}], "stopped_by": "kill"},
+            "killed",
+            ["killed by pyman kill with SIGKILL (uid 1)"],
         ),
         ({"exit_code": 3, "stopped_by": "kill", "stopped_who": "uid 1"}, "error", ["by itself with exit code 3"]),
         ({}, "success", ["exit code 0"]),
