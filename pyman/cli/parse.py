@@ -59,6 +59,11 @@ class Parsed:
         self.help = False
 
 
+def named(name: str, longs: dict[str, Row]) -> Row | None:
+    """The option that is called so now or was once; None without one."""
+    return longs.get(name) or longs.get(_OLD.get(name, ""))
+
+
 def _value(row: Row, text: str, spelled: str) -> Any:
     kind = row[2]
     if kind == "bool":
@@ -133,7 +138,7 @@ def parse_options(
             return options, args, True
         if word.startswith("--"):
             name, equals, text = word[2:].partition("=")
-            row, target = longs.get(name) or longs.get(_OLD.get(name, "")), options
+            row, target = named(name, longs), options
             if row is None and root is not None:
                 row, target = next((row for row in root_rows() if row[0] == name != "version"), None), root
             if row is None:

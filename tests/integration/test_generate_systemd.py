@@ -88,3 +88,12 @@ def test_how_a_container_was_made_is_kept(pyman: Run, image: str, base: Path) ->
         line = next(line for line in new.splitlines() if line.startswith(key + "="))
         assert words.split(line.partition("=")[2])[1:4] == before
     pyman(*made, "rm", "-f", "run")
+
+
+def test_other_spellings(pyman: Run, image: str) -> None:
+    """Options under their older names, and letters with a value of true or false, are kept as they were written."""
+    options = ["--network", "none", "--healthcheck-command", "true", "--healthcheck-retries=2", "-i=true", "-td=true", "-d=true"]
+    pyman("run", "--name", "spelled", *options, image, "sleep", "600")
+    new = pyman("generate", "systemd", "--new", "--name", "spelled").stdout
+    assert exec_start(new)[-12:] == [*["--name", "spelled"], *options[:-2], "-t", image, "sleep", "600"]
+    pyman("rm", "-f", "-t", "0", "spelled")

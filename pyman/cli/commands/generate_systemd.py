@@ -85,7 +85,8 @@ def _without_own(words: list[str], rows: list[Row]) -> list[str]:
             break
         name, equals, _ = word[2:].partition("=")
         if word.startswith("--"):
-            size = 1 if equals or longs[name][2] == "bool" else 2
+            row = parse.named(name, longs)
+            size = 1 if equals or (row is not None and row[2] == "bool") else 2
             kept += [] if name in _OWN else words[at : at + size]
         else:
             word, size = _short(word, shorts)
@@ -97,6 +98,8 @@ def _without_own(words: list[str], rows: list[Row]) -> list[str]:
 def _short(word: str, shorts: dict[str, Row]) -> tuple[str, int]:
     """(a group of letters without those that the unit decides, how many words it takes with its value)."""
     for index, letter in enumerate(word[1:], 1):
+        if word[index + 1 : index + 2] == "=" and shorts[letter][2] == "bool":  # -i=true ends the group
+            return word[:index].replace("d", "") + (word[index:] if letter != "d" else ""), 1
         if shorts[letter][2] != "bool":
             return word[:index].replace("d", "") + word[index:], 1 if word[index + 1 :] else 2
     return word.replace("d", ""), 1
