@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SOCKET = "/run/systemd/journal/socket"  # as in shims/monitor/journal.h
 _MOST = 16 << 10  # bytes of a field's value: all of them and a line must fit one packet
 _MOST_LABELS = 16
+_OURS = ("IMAGE_NAME", "MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER")  # and all that begin with CONTAINER_
 
 
 def check(opts: dict[str, Any]) -> None:
@@ -60,6 +61,9 @@ def _texts(opts: dict[str, Any]) -> list[tuple[str, str]]:
             if not equals or len(name) > 64 or not name[:1].isalpha() or name.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"):
                 why = "a field of the journal is NAME=VALUE, its name capital letters, digits and _"
                 raise UsageError(f"invalid value {value!r} for --log-opt label", why, "for example: --log-opt label=SERVICE=web")
+            if name in _OURS or name.startswith("CONTAINER_"):
+                why = f"pyman writes {name} itself, and `logs` would take this one for the container's"
+                raise UsageError(f"cannot use --log-opt label={name}", why, "choose another name, for example: label=SERVICE=web")
             found.append((name, text))
     if len(found) > _MOST_LABELS:
         raise UsageError("cannot use so many log options", f"at most {_MOST_LABELS} tags and labels are written with every line")

@@ -161,6 +161,8 @@ def test_refusals(pyman: Run, image: str) -> None:
         ("max-size=1m", "journald.conf"),
         ("label=lower=1", "capital letters"),
         ("label=_UID=0", "capital letters"),
+        *((f"label={name}=x", f"pyman writes {name} itself") for name in ("MESSAGE", "PRIORITY", "IMAGE_NAME", "SYSLOG_IDENTIFIER")),
+        *((f"label=CONTAINER_{name}=x", f"pyman writes CONTAINER_{name} itself") for name in ("ID_FULL", "PARTIAL_MESSAGE", "TAG", "NEW")),
         ("tag={{json .}}", "fields of `inspect`"),
         ("tag={{.Name", "fields of `inspect`"),
     ):
