@@ -84,7 +84,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
         "IsService": False,
         "KubeExitCodePropagation": "invalid",
         "lockNumber": 0,
-        "Config": inspect_config.config(container, process),
+        "Config": inspect_config.config(container, process, str(spec.get("hostname") or _hostname(container, state["network_mode"]))),
         "UseImageHosts": bool(options.get("no_hosts")),
         "UseImageHostname": bool(options.get("no_hostname")),
         "HostConfig": {
@@ -93,6 +93,15 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
             "Tmpfs": {mount.entry["destination"]: ",".join(mount.entry["options"]) for mount in chosen if mount.entry["type"] == "tmpfs"},
         },
     }
+
+
+def _hostname(container: Container, mode: str) -> str:
+    from pyman.engine import plan  # in a UTS namespace that is not its own, or before its first start
+
+    try:
+        return plan.hostname(container, mode)
+    except (NoSuchContainer, StorageError):
+        return container.id[:12]  # the other one was removed by force, or is damaged
 
 
 def _id_mappings(linux: dict[str, Any]) -> dict[str, Any]:

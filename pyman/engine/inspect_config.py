@@ -140,13 +140,13 @@ def _secrets(made: dict[str, Any]) -> dict[str, Any]:
     return {"Secrets": secret_option.shown(made["secrets"])}
 
 
-def config(container: Container, process: dict[str, Any]) -> dict[str, Any]:
-    """Config. process: that of the OCI configuration, before the first start a preview."""
+def config(container: Container, process: dict[str, Any], hostname: str) -> dict[str, Any]:
+    """Config. process: that of the OCI configuration, before the first start a preview; hostname: as the container sees it."""
     made = container.config
     options, image = made["options"], made["image_config"]
     exposed = [*exposed_ports(container), *published(container)]
     return {
-        "Hostname": options.get("hostname") or container.id[:12],
+        "Hostname": hostname,
         "Domainname": "",
         "User": options.get("user") or image.get("User") or "",
         "AttachStdin": False,

@@ -46,8 +46,7 @@ def _or(work: Any, otherwise: Any) -> Any:
 
 def _environment(container: Container, conf: dict[str, Any]) -> list[str]:
     opts, image = container.config["options"], container.config["image_config"]
-    host = network_mode(container) == "host"
-    hostname = opts.get("hostname") or (os.uname().nodename if host else container.id[:12])
+    hostname = _or(lambda: plan.hostname(container, network_mode(container)), container.id[:12])
     found: list[str] = _or(lambda: env.build(opts, list(image.get("Env") or []), dict(os.environ), conf, hostname, []), [])
     return found
 

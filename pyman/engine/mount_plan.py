@@ -34,7 +34,7 @@ def mounts(opts: dict[str, Any], image: dict[str, Any], ctx: SpecContext, ns: An
         files.append((ctx.hosts_path, "/etc/hosts"))
     if "none" not in (opts.get("dns") or table.get("dns_servers") or []):
         files.append((ctx.resolv_path, "/etc/resolv.conf"))
-    if not opts.get("no_hostname") and ns.own("uts"):
+    if not opts.get("no_hostname"):
         files.append((ctx.hostname_path, "/etc/hostname"))
     if "/run" not in wanted and "/run/.containerenv" not in wanted:
         files.append((f"{ctx.run_dir}/.containerenv", "/run/.containerenv"))

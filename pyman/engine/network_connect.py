@@ -113,7 +113,7 @@ def _event(status: str, record: dict[str, Any], container: Container) -> None:
 def _follow(container: Container, added: dict[str, Any] | None = None, removed: dict[str, Any] | None = None) -> None:
     """/etc/hosts, /etc/resolv.conf and the port forwarder of a running container follow its networks."""
     state = container.state
-    known = f"{container.config['options'].get('hostname') or container.id[:12]} {container.name}"
+    known = f"{plans.hostname(container, 'bridge')} {container.name}"
     for other in (container, *shared_network.sharers(container)):
         _follow_in(other, known, added or {}, removed or {})
     if state.get("forwarder"):

@@ -199,6 +199,22 @@ def network_mode(opts: dict[str, Any], conf: dict[str, Any]) -> str:
     return mode
 
 
+def hostname(container: Container, mode: str) -> str:
+    """The name of the machine as a container sees it: that of the host or of another container where it lives in their UTS namespace.
+
+    mode: of its network. NoSuchContainer, StorageError.
+    """
+    opts = container.config["options"]
+    while str(opts.get("uts") or "").startswith("container:"):
+        from pyman.engine.container import lookup  # in another's namespace only
+
+        container = lookup(opts["uts"][10:])
+        opts, mode = container.config["options"], container.state.get("network_mode") or ""
+    if opts.get("hostname"):
+        return str(opts["hostname"])
+    return os.uname().nodename if mode == "host" or str(opts.get("uts")).startswith(("host", "ns:")) else container.id[:12]
+
+
 def published(opts: dict[str, Any], image_config: dict[str, Any]) -> list[str]:
     """The specifications of -p, and with -P those of the exposed ports that have none."""
     specs = list(opts.get("publish") or [])

@@ -99,7 +99,7 @@ def _context(plan: plans.Plan) -> specgen.SpecContext:
     container = plan.container
     ctx = specgen.SpecContext()
     ctx.id, ctx.name = container.id, container.name
-    ctx.hostname = plan.opts.get("hostname") or (os.uname().nodename if plan.network_mode == "host" else container.id[:12])
+    ctx.hostname = plans.hostname(container, plan.network_mode)
     ctx.rootfs, ctx.run_dir, ctx.conf, ctx.idmap = plan.rootfs, container.run_dir, plan.conf, plan.idmap
     ctx.env = dict(os.environ)
     ctx.network_mode, ctx.joined, ctx.joined_maps = plan.network_mode, plan.joined, plan.joined_maps

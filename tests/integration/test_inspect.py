@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -203,3 +204,30 @@ def test_stopped_by_the_user(pyman: Run, image: str) -> None:
     pyman("kill", "i")
     assert pyman("wait", "i").stdout == "137\n" and pyman(*field).stdout == "true\n"
     pyman("rm", "i")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--network", "host"], os.uname().nodename),
+        (["--network", "none", "--uts", "host"], os.uname().nodename),
+        (["--network", "none", "--uts", "container:named"], "inner"),
+        (["--network", "container:named"], ""),
+        (["--network", "host", "--hostname", "own"], "own"),
+    ],
+)
+def test_host_name(pyman: Run, image: str, options: list[str], expected: str) -> None:
+    """The one that the container sees, before its start, while it runs and after its end: in inspect, HOSTNAME, /etc/hostname and /etc/hosts."""
+    pyman("run", "-d", "--name", "named", "--network", "none", "--hostname", "inner", image, "sleep", "600")
+    identifier = pyman("create", "--name", "h", *options, image, "sleep", "600").stdout[:12]
+    expected = expected or identifier
+    shown = "{{.Config.Hostname}} {{range .Config.Env}}{{println .}}{{end}}"
+    for verb in ("create", "start", "kill"):
+        if verb != "create":
+            pyman(verb, "h")
+        found = pyman("inspect", "--format", shown, "h").stdout.split()
+        assert found[0] == expected and f"HOSTNAME={expected}" in found, verb
+        if verb == "start":
+            assert pyman("exec", "h", "sh", "-c", "hostname; echo $HOSTNAME; cat /etc/hostname").stdout.split() == [expected] * 3
+            assert options[1] == "host" or {expected, "h"} <= set(pyman("exec", "h", "cat", "/etc/hosts").stdout.split())
+    pyman("rm", "-f", "-t", "0", "h", "named")
