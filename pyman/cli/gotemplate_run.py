@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 _DEEPEST = 100  # templates that call each other
 _MOST_STEPS = 2_000_000  # parts that are run: nested ranges over long lists must end
-# Fields of Podman's that are nil without a health check, or without --size.
-_NIL = ("Health", "Healthcheck", "HealthCheck", "SizeRw", "SizeRootFs")
+_NIL = ("HealthCheck", "Healthcheck")  # of an image that has none
 NOTHING = object()
 
 
@@ -61,7 +60,7 @@ def field(value: Any, name: str, position: int, parent: str) -> Any:
                 return value.get(key)
     if parent in MAPS or not (isinstance(value, Struct) or any(isinstance(key, str) and key[:1].isupper() for key in value)):
         return ABSENT
-    if name in _NIL:
+    if name in _NIL and type(value) is dict:
         return None
     names = value.names() if isinstance(value, Struct) else map(str, value)
     raise error(position, f"there is no field {name!r}; known are {', '.join(sorted(names))}")

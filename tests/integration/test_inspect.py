@@ -119,7 +119,8 @@ def test_templates(pyman: Run, image: str) -> None:
         ("{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}", "exited false 0"),
         ("{{.ID}}", inspect(pyman, "c")["Id"]),
         ('{{index .Config.Labels "Key"}}{{.Config.Labels.Key}}|{{.Config.Labels.Nope}}', "vv|<no value>"),
-        ("{{range .Mounts}}{{.Source}}:{{.Destination}} {{end}}", "/tmp:/host "),
+        ("{{range .Mounts}}{{.Source}}:{{.Destination}} {{.Src}}:{{.Dst}}{{end}}", "/tmp:/host /tmp:/host"),
+        ("{{.ImageID}}", inspect(pyman, "c")["Image"]),
         ("{{if .State.Health}}yes{{else}}no{{end}} {{.State.Health}}", "no <nil>"),
         ("{{json .HostConfig.CapAdd}}", "[]"),
         ("{{.State.CheckpointedAt}} {{.State.CheckpointedAt.IsZero}}", "0001-01-01 00:00:00 +0000 UTC true"),
@@ -131,6 +132,9 @@ def test_templates(pyman: Run, image: str) -> None:
         ("table {{.Name}} {{.RestartCount}}", "c           0"),
     ):
         assert pyman("inspect", "c", "--format", template).stdout == expected + "\n", template
+    assert pyman("inspect", image, "--format", "{{.HealthCheck}}").stdout == "<nil>\n"
+    for name, field in (("c", "Health"), (image, "Health"), (image, "SizeRw")):
+        assert f"there is no field '{field}'" in pyman("inspect", name, "--format", "{{." + field + "}}", rc=125).stderr
     for bad, at in (("{{.Nope}}", 3), ("{{.State.Nope}}", 9)):
         assert f"character {at}:" in pyman("inspect", "c", "--format", bad, rc=125).stderr
     assert set(inspect(pyman, "c", "--size")) - set(inspect(pyman, "c")) == {"SizeRw", "SizeRootFs"}

@@ -73,7 +73,8 @@ def test_fields(pyman: Run, web: str, done: str) -> None:
     for heading, kind in (("CGROUPNS", "cgroup"), ("IPC", "ipc"), ("MNT", "mnt"), ("NET", "net"), ("PIDNS", "pid"), ("UTS", "uts")):
         inode = one(pyman, web, "{{." + heading + "}}")
         assert os.readlink(f"/proc/{value['State']['Pid']}/ns/{kind}") == f"{kind}:[{inode}]"
-    assert "there is no field 'Nope'" in pyman("ps", "-a", "--format", "{{.Nope}}", rc=125).stderr
+    for field in ("Nope", "Health", "Healthcheck", "HealthCheck", "SizeRw", "SizeRootFs"):
+        assert f"there is no field '{field}'" in pyman("ps", "-a", "--format", "{{." + field + "}}", rc=125).stderr
 
 
 def test_json(pyman: Run, web: str, done: str) -> None:

@@ -75,7 +75,11 @@ def _container_fields(value: dict[str, Any]) -> dict[str, Any]:
     from pyman.cli.go_types import typed
 
     found = typed(value, "Container")
-    found.more["State"].also = {"Healthcheck": found.more["State"].more["Health"]}  # as Podman once called it, and scripts still do
+    # As Podman once called them, and scripts still do.
+    found.also = {"ImageID": found.more["Image"]}
+    found.more["State"].also = {"Healthcheck": found.more["State"].more["Health"]}
+    for mount in found.more["Mounts"]:
+        mount.also = {"Src": mount.more["Source"], "Dst": mount.more["Destination"]}
     return found
 
 
