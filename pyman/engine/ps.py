@@ -28,12 +28,17 @@ _KNOWN = (
     "restart-policy",
     "should-start-on-boot",
 )
+_YES = ("true", "1", "t", "T", "True", "TRUE")
+_VALUES = {
+    "restart-policy": ("always", "no", "none", "on-failure", "unless-stopped"),
+    "should-start-on-boot": (*_YES, "false", "0", "f", "F", "False", "FALSE"),
+    "status": ("created", "initialized", "exited", "paused", "running", "stopped", "stopping", "removing", "unknown"),
+}
 _LONGEST = 20  # containers that live in each other's networks
-_STATES = ("created", "initialized", "exited", "paused", "running", "stopped", "stopping", "removing", "unknown")
 
 
 def check(filters: list[str]) -> None:
-    """UsageError for a filter without a value, with an unknown key, or with a time that is none: before the first container is looked at."""
+    """UsageError for a filter without a value, with an unknown key, or with a value that there is not: before the first container is looked at."""
     for item in filters:
         key, separator, value = item.partition("=")
         if not separator or key.rstrip("!") not in _KNOWN:
@@ -44,6 +49,9 @@ def check(filters: list[str]) -> None:
             from pyman.monitor.logs import parse_until
 
             parse_until(value)
+        if key.rstrip("!") in _VALUES and value not in _VALUES[key.rstrip("!")]:
+            why = "it must be one of " + ", ".join(_VALUES[key.rstrip("!")])
+            raise UsageError(f"invalid filter {item}", why)
 
 
 def matches(state: dict[str, Any], filters: list[str], everything: list[dict[str, Any]] | None = None) -> bool:
@@ -74,8 +82,6 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
 
         return filters.has_label(state["labels"], value)
     if key == "status":
-        if value not in _STATES:
-            raise UsageError(f"invalid filter status={value}", "it must be one of " + ", ".join(_STATES))
         return shown_status(state) == {"stopped": "exited"}.get(value, value)
     if key == "exited":
         if not is_whole(value.removeprefix("-"), 11):
@@ -102,7 +108,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     if key == "command":
         return bool(state["command"]) and state["command"][0] == value
     if key == "restart-policy":
-        return bool(state.get("restart_policy", "no").partition(":")[0] == {"none": "no", "": "no"}.get(value, value))
+        return bool(state.get("restart_policy", "no").partition(":")[0] == {"none": "no"}.get(value, value))
     if key == "pod":
         return False  # no container has one
     if key == "health":
@@ -113,7 +119,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     from pyman.engine.container import containers_dir
 
     starts = restart_policy.starts_on_boot(state, f"{containers_dir()}/{state['id']}")
-    return starts == (value.lower() in ("true", "1", "t"))
+    return starts == (value in _YES)
 
 
 def _shares(state: dict[str, Any], value: str, everything: list[dict[str, Any]]) -> bool:

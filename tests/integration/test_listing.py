@@ -69,8 +69,14 @@ def test_ps_filters(pyman: Run, wanted: str, found: str) -> None:
 
 @pytest.mark.usefixtures("two")
 def test_bad_filters_are_explained(pyman: Run) -> None:
-    for bad, text in (("status=up", "must be one of"), ("name=[", "regular expression"), ("until=soon", "duration")):
+    for bad, text in (("status=up", "must be one of"), ("name=[", "regular expression"), ("until=soon", "duration"),
+                      ("restart-policy=on-failure:3", "must be one of"), ("restart-policy=", "must be one of"), ("restart-policy=zz", "must be one of"),
+                      ("should-start-on-boot=tRue", "must be one of"), ("should-start-on-boot=", "must be one of")):  # fmt: skip
         assert text in pyman("ps", "-a", "--filter", bad, rc=125).stderr
+        assert text in pyman("stop", "--filter", bad, rc=125).stderr
+    for good in ("restart-policy=none", "should-start-on-boot=F", "should-start-on-boot=False", "should-start-on-boot=0"):
+        assert len(pyman("ps", "-q", "--filter", good).stdout.split()) == 2
+    assert pyman("ps", "-q", "--filter", "should-start-on-boot=T").stdout == ""
     refused = pyman("ps", "--filter", "colour=red", rc=125).stderr
     assert "there is no filter 'colour' of containers" in refused and "keys are" in refused
     assert "there is no filter 'colour' of events" in pyman("events", "--stream=false", "--filter", "colour=red", rc=125).stderr
