@@ -10,7 +10,7 @@ from pyman.engine.container import RUNNING, Container
 from pyman.errors import NoSuchContainer, StateError
 from pyman.linux import libc, process
 
-CONDITIONS = (*("configured", "created", "exited", "healthy", "initialized", "paused", "removing", "running", "stopped", "unhealthy"),)
+CONDITIONS = (*("created", "exited", "healthy", "initialized", "paused", "removing", "running", "stopped", "unhealthy"),)
 _HEALTH = {"healthy", "unhealthy"}
 _REMOVAL = 5.0  # seconds after its end within which somebody begins to remove a container of --rm
 
@@ -48,8 +48,6 @@ def _met(container: Container, conditions: list[str], before: float) -> int | No
         if state.get("auto_remove"):
             await_removal(container, *monitor)
         return int(state["exit_code"])
-    if state["status"] == "created" and "configured" in wanted:
-        return -1
     if "running" in wanted and state["started"] not in (0.0, before):
         return -1  # it ran between two looks
     return -1 if wanted & _HEALTH and _healthy(container, wanted) else None

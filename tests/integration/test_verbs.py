@@ -97,7 +97,7 @@ def test_label_files(pyman: Run, image: str, base: Path) -> None:
 
 
 def test_conditions_that_cannot_come_true(pyman: Run, job: str) -> None:
-    for condition in ("stopping", "removed", "exited,stopping"):
+    for condition in ("stopping", "removed", "configured", "exited,stopping"):
         assert "invalid condition" in pyman("wait", "--condition", condition, job, rc=125).stderr
 
 
