@@ -27,7 +27,9 @@ def show(opts: Any, args: list[str], kind: str) -> int:
     """The same for the first argument's kind: all, container or image."""
     if opts["format"] not in ("", "json"):
         raise output.bad_value("--format", opts["format"], "json")
-    names = [latest().id, *args] if opts.get("latest") else args
+    if opts.get("latest") and args:
+        raise UsageError("cannot use --latest together with containers", "--latest means the newest container")
+    names = [latest().id] if opts.get("latest") else args
     if not names or len(names) > 2:
         raise UsageError("wrong number of arguments", "diff takes one container or image, or two", "pyman diff web")
     new = diff.find(names[0], kind)
