@@ -210,11 +210,11 @@ def _config(container: Container, opts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _destinations(container: Container, anonymous: bool = False) -> list[str]:
-    """Where its volumes and paths of the host are mounted; anonymous: its own volumes alone."""
+    """Where something is mounted that was asked for, also tmpfs; anonymous: its own volumes alone."""
     from pyman.engine import volumes_from
 
     with container:
-        mounts, volumes = volumes_from.mounts_of(container)
+        mounts, volumes = volumes_from.all_of(container)
     return sorted(path for path, mount in mounts.items() if not anonymous or mount.volume in volumes.anonymous)
 
 

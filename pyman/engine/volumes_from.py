@@ -49,7 +49,13 @@ def _of(name: str) -> dict[str, Mount]:
 
 
 def mounts_of(container: Container) -> tuple[dict[str, Mount], VolumeStore]:
-    """(the volumes and bind mounts of a container, by destination; its volumes). UsageError for a source that has gone.
+    """(the volumes and bind mounts of a container, by destination; its volumes): see `all_of`."""
+    wanted, store = all_of(container)
+    return {destination: mount for destination, mount in wanted.items() if mount.entry["type"] == "bind"}, store
+
+
+def all_of(container: Container) -> tuple[dict[str, Mount], VolumeStore]:
+    """(all mounts that a container was made with, by destination; its volumes). UsageError for a source that has gone.
 
     The caller holds its lock. Volumes that do not exist any more are made again.
     """
@@ -60,7 +66,7 @@ def mounts_of(container: Container) -> tuple[dict[str, Mount], VolumeStore]:
         # Made by an older release and never started: its anonymous volumes exist from now on, and are its own.
         container.state.update(anonymous_volumes=store.anonymous, volume_at=store.used)
         container.save()
-    return {destination: mount for destination, mount in wanted.items() if mount.entry["type"] == "bind"}, store
+    return wanted, store
 
 
 def _with_mode(mount: Mount, modes: list[str]) -> Mount:

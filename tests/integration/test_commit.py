@@ -55,6 +55,8 @@ def test_diff(pyman: Run, image: str, changed: str) -> None:
     other = pyman("diff", changed, "localhost/demo").stdout.splitlines()
     assert "A /tmp/d/one" in other and "D /etc/group" in other and "C /etc/passwd" in other
     assert "A /etc/group" in pyman("diff", "localhost/demo", changed).stdout
+    for verb in (["diff"], ["container", "diff"]):
+        assert "--latest together with containers" in pyman(*verb, "--latest", changed, rc=125).stderr
     assert "A /bin/busybox" in pyman("diff", "localhost/demo").stdout
     pyman(
         "run",
@@ -242,3 +244,14 @@ def test_pause(pyman: Run, image: str) -> None:
     pyman("run", "-d", "--name", "box", "--network", "none", "--cgroups=disabled", image, "sleep", "600")
     assert "it has no control group" in pyman("pause", "box", rc=125).stderr
     assert pyman("ps", "--format", "{{.State}}").stdout == "running\n"
+
+
+def test_volumes_of_every_kind(pyman: Run, image: str) -> None:
+    """--include-volumes names all that was asked for, as in Podman, and nothing that is mounted anyway."""
+    options = ["--read-only", "-v", "/tmp:/host", "-v", "/own", "--tmpfs", "/tf", "--mount", "type=ramfs,dst=/rf"]
+    pyman("create", "--name", "kinds", "--network", "none", *options, image, "true")
+    for words, expected in (([], {"/own"}), (["--include-volumes"], {"/host", "/own", "/rf", "/tf"})):
+        made = pyman("commit", "-q", *words, "kinds").stdout.strip()
+        assert set(json.loads(pyman("image", "inspect", "--format", "{{json .Config.Volumes}}", made).stdout)) == expected
+        pyman("rmi", made)
+    pyman("rm", "-v", "kinds")
