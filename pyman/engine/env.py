@@ -27,8 +27,10 @@ def _split(entries: list[Any]) -> tuple[dict[str, str], list[str]]:
 
 def _apply(env: dict[str, str], items: list[str], host: dict[str, str]) -> None:
     """-e NAME=VALUE, -e NAME (the host's value, if any), -e PREFIX* (all of the host's)."""
-    for item in filter(None, items):  # an empty one says nothing, as Podman has it: a script's variable
+    for item in items:
         name, separator, value = item.lstrip(" \t").partition("=")  # an indented file's lines, too
+        if not (name or separator):
+            continue  # an empty one says nothing, as Podman has it: a script's variable
         if not name:
             raise UsageError(f"invalid environment variable {item!r}", "its name is empty", "the form is NAME=VALUE or NAME")
         if separator:
@@ -114,7 +116,9 @@ def committed(opts: dict[str, Any], image_env: list[Any]) -> list[str]:
 
 
 def merge(base: list[str], opts: dict[str, Any], terminal: bool, host: dict[str, str]) -> list[str]:
-    """The environment of an exec: the container's, plus -e and --env-file."""
+    """The environment of an exec: the container's, plus -e and --env-file. UsageError."""
+    if "" in (opts.get("env") or []):
+        raise UsageError("invalid environment variable ''", "its name is empty", "the form is NAME=VALUE or NAME")  # here Podman minds
     env, _ = _split(list(base))
     if terminal:
         env.setdefault("TERM", "xterm")

@@ -41,6 +41,9 @@ def test_exec_as_another_user(pyman: Run, image: str) -> None:
     assert shown == ["/home/bob", "77:78", "Groups:", "78"]
     assert pyman("exec", "-u", "bob", "-e", "HOME=/x", "as", "sh", "-c", "echo $HOME").stdout == "/x\n"
     assert pyman("exec", "as", "sh", "-c", "echo $HOME").stdout == "/root\n"
+    assert "its name is empty" in pyman("exec", "-e", "A=b", "-e", "", "as", "true", rc=125).stderr
+    assert "its name is empty" in pyman("exec", "-e", "=b", "as", "true", rc=125).stderr
+    assert pyman("exec", "-e", " ", "as", "true").stderr == "" == pyman("run", *NONE, "-e", "", "-e", " ", image, "true").stderr
     pyman("rm", "-f", "-t", "0", "as")
 
 
