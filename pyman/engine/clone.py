@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyman.digits import is_whole
 from pyman.engine import create, names
 from pyman.engine.container import Container, lookup
 from pyman.errors import NoSuchContainer
@@ -32,7 +33,7 @@ class _Options(dict):  # type: ignore[type-arg]
 def clone_container(
     container: Container, name: str, image: str, changes: dict[str, Any], reporter: Callable[[], Any] | None = None
 ) -> Container:
-    """Create a copy of a container. name: empty for ORIGINAL-clone; image: another image, or empty; changes: limits, see LIMITS.
+    """Create a copy of a container. name: empty for a free one, ORIGINAL-clone; image: another image, or empty; changes: limits, see LIMITS.
 
     NameInUse, NoSuchImage, UsageError, StorageError.
     """
@@ -47,7 +48,7 @@ def clone_container(
     elif {"cpu_period", "cpu_quota"} & set(changes):
         opts.pop("cpus", None)
     opts.update(changes)
-    opts["name"] = name or _free_name(f"{container.name}-clone")
+    opts["name"] = name or _free_name(container.name)
     opts["pull"] = "missing"
     opts["_argv"] = list(config.get("create_command") or [])[1:]
     if config["rootfs"] and not image:
@@ -71,9 +72,13 @@ def _same_image(image: dict[str, Any]) -> str:
     return str(image["id"])
 
 
-def _free_name(wanted: str) -> str:
+def _free_name(original: str) -> str:
+    """ORIGINAL-clone; where that is taken, or the original is a clone itself, a number counts them."""
+    first, clone, last = original.rpartition("-clone")
+    counted = bool(first and clone) and (not last or is_whole(last, 6))
+    wanted, start = (first + clone, int(last or 0) + 1) if counted else (f"{original}-clone", 0)
     names.check(wanted)
-    for number in range(1000):
+    for number in range(start, start + 1000):
         name = f"{wanted}{number or ''}"
         try:
             lookup(name)

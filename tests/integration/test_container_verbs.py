@@ -138,6 +138,17 @@ def test_clone_and_prune(pyman: Run, image: str) -> None:
     assert "stdin has ended" in pyman("container", "prune", rc=125).stderr
     assert len(pyman("container", "prune", input="y\n").stdout.split()) > 3
     assert pyman("ps", "-a", "--format", "{{.Names}}").stdout == "runs\n"
+
+
+def test_names_of_clones(pyman: Run, image: str) -> None:
+    """As Podman's: clones of clones are counted."""
+    pyman("create", "--name", "first", "--network", "none", image, "true")
+    pyman("create", "--name", "x-clone-y", "--network", "none", image, "true")
+    for original, name in (("first", "first-clone"), ("first-clone", "first-clone1"), ("first-clone", "first-clone2"),
+                           ("first-clone1", "first-clone3"), ("first", "first-clone4"), ("x-clone-y", "x-clone-y-clone")):  # fmt: skip
+        made = pyman("container", "clone", original).stdout.strip()
+        assert pyman("inspect", "--format", "{{.Name}}", made).stdout == f"{name}\n"
+    pyman("rm", "-a")
     pyman("rm", "-f", "-v", "-t", "0", "runs")
     pyman("volume", "prune", "-f")
     pyman("volume", "rm", "named", rc=None)

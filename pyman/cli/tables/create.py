@@ -187,7 +187,7 @@ memory,m str Memory limit
 memory-reservation str Memory that is kept under pressure
 memory-swap str Memory and swap together
 memory-swappiness str How readily memory is swapped out !! the kernel's cgroup v2 has no swappiness per group
-name str Name of the clone (ORIGINAL-clone)
+name str Name of the clone (ORIGINAL-clone, with a number where that is taken or the original is a clone)
 pod str Pod to make the clone in !! pods are not part of this release
 run bool Start the clone
 """
