@@ -32,7 +32,7 @@ _OLD = {
     "timeout": "time",
 }
 _NONE = 1 << 63  # the first whole number that is not taken
-_TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
+_TRUE, _FALSE = ("true", "1", "t", "T", "True", "TRUE"), ("false", "0", "f", "F", "False", "FALSE")
 
 
 class Options(dict):  # type: ignore[type-arg]
@@ -67,8 +67,8 @@ def named(name: str, longs: dict[str, Row]) -> Row | None:
 def _value(row: Row, text: str, spelled: str) -> Any:
     kind = row[2]
     if kind == "bool":
-        if text.lower() in _TRUE or text.lower() in _FALSE:
-            return text.lower() in _TRUE
+        if text in _TRUE or text in _FALSE:
+            return text in _TRUE
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be true or false")
     if kind == "uint" and not is_whole(text, 18):
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number, not below 0")
@@ -210,6 +210,8 @@ def parse(argv: list[str]) -> Parsed:
             return parsed
         path, rest = (path[0], rest[0]), rest[1:]
     path, command = table.find(path)
+    if command is None and global_options.get("version"):
+        return Parsed((), None, empty, [], global_options)  # podman-compose asks for the version with an empty word behind it
     if command is None:
         raise UsageError(f"unknown command {' '.join(path)!r}", "pyman does not have it", "pyman --help lists the commands")
     name = " ".join(path)

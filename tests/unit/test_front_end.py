@@ -75,6 +75,26 @@ def test_own_options_stand_before_or_after_the_command() -> None:
             parse.parse(argv)
 
 
+def test_true_and_false_are_written_as_in_go() -> None:
+    for text, value in [(text, True) for text in "1 t T true True TRUE".split()] + [
+        (text, False) for text in "0 f F false False FALSE".split()
+    ]:
+        assert parse.parse(["ps", f"--all={text}"]).options["all"] is value
+    for text in ("yes", "no", "y", "tRue", "on", ""):
+        with pytest.raises(UsageError, match="it must be true or false"):
+            parse.parse(["ps", f"-a={text}"])
+
+
+@pytest.mark.parametrize("words", [[""], ["nope", "x"], ["container", "nope"], ["ps"], ["container"]])
+def test_the_version_whatever_follows(words: list[str]) -> None:
+    """podman-compose asks for it with an empty word behind it."""
+    for option in ("--version", "-v"):
+        assert parse.parse([option, *words]).globals["version"] is True
+    if find(tuple(words))[1] is None and words != ["container"]:
+        with pytest.raises(UsageError):
+            parse.parse(["--version=false", *words])
+
+
 def test_commands_that_are_not_there_say_what_does_instead() -> None:
     for words in absent.ABSENT:
         assert find(tuple(words.split(" ")))[1] is None
