@@ -103,7 +103,7 @@ def _with_pause(container: Container, wanted: bool, action: Callable[[], dict[st
     with container:
         if container.state["status"] != "running":
             return action()
-        pause.freeze_locked(container)
+        pause.freeze_locked(container, own=True)
         try:
             return action()
         finally:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from pyman import stages
 from pyman.engine.container import Container
 from pyman.errors import ENDED, RuntimeFailure, StateError
+from pyman.linux import process
 
 
 def pause_container(container: Container) -> None:
@@ -19,8 +22,11 @@ def pause_container(container: Container) -> None:
         container.event("pause")
 
 
-def freeze_locked(container: Container) -> bool:
-    """As pause_container, for who holds the lock of a running container; without an event. False if the container has ended meanwhile."""
+def freeze_locked(container: Container, own: bool = False) -> bool:
+    """As pause_container, for who holds the lock of a running container; without an event. False if the container has ended meanwhile.
+
+    own: for as long as this process works with it: where that is killed, the next look lets the container go on.
+    """
     from pyman.runtime import cgroup
 
     directory = str(container.state.get("cgroup") or "")
@@ -33,6 +39,8 @@ def freeze_locked(container: Container) -> bool:
         )
     # Noted first: whoever is killed in between leaves a container that goes on, as the next look finds, never one that is stuck in silence.
     container.state["status"] = "paused"
+    if own:
+        container.state["paused_by"] = [os.getpid(), process.start_time(os.getpid())]
     container.save()
     stages.reach("pause:noted")
     try:
@@ -79,9 +87,14 @@ def thaw_locked(container: Container) -> bool:
 
 def _note_running(container: Container) -> None:
     """It is not paused any more; if it does not run either, `sync` learns so from its monitor."""
-    container.state["status"] = "running"
+    _forget(container)
     container.save()
     container.sync()
+
+
+def _forget(container: Container) -> None:
+    container.state["status"] = "running"
+    container.state.pop("paused_by", None)
 
 
 def _ended(container: Container, action: str) -> StateError:
@@ -90,12 +103,23 @@ def _ended(container: Container, action: str) -> StateError:
 
 
 def goes_on(container: Container) -> bool:
-    """Whether what is noted as paused is not: the command that noted it was killed before it froze it, or another one after it let it go on."""
+    """Whether what is noted as paused is not: the command that noted it was killed before it froze it, or another one after it let it go on.
+
+    Lets it go on here if the command that had frozen it for its own work was killed.
+    """
     from pyman.runtime import cgroup
 
+    by = container.state.get("paused_by")
+    if by and not process.runs(by[0], by[1]):
+        if container.lock_fd >= 0:
+            thaw_locked(container)
+        else:
+            with container:  # whose first look is this one; another command may have been quicker
+                pass
+        return bool(container.state["status"] != "paused")
     if cgroup.read(str(container.state.get("cgroup") or ""), "cgroup.freeze").strip() != "0":
         return False
-    container.state["status"] = "running"
+    _forget(container)
     if container.lock_fd >= 0:
         container.save()
     return True

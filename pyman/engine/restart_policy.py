@@ -79,9 +79,17 @@ def note_wish(container: Container, what: str = "user") -> None:
         except PymanError as err:
             if err.errno not in PASSING:
                 raise
-            os.close(
-                os.open(stopped_path(container), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            )  # an empty file has room where no other has
+            _note_in_little_room(container)
+
+
+def _note_in_little_room(container: Container) -> None:
+    """On a full disk: an empty file has room where no other has; where not even a file can be made, the monitor's policy is written over."""
+    try:
+        os.close(os.open(stopped_path(container), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        with open(policy_path(container), "r+b", 0) as file:
+            file.write(b"no")
+            file.truncate(2)
 
 
 def forget_wish(container: Container) -> None:

@@ -248,3 +248,33 @@ def test_which_disk_is_full_and_how_much_is_free(pyman: Run, layout: str, base: 
     for _, text in said[9:11]:
         assert f"cannot commit container box: its new layer does not fit into the store: No space left on device ({store}: " in text
     assert "(container box, /new: " in said[11][1]
+
+
+INODES = """
+mount -t tmpfs -o size=64m,mode=700 none "$STORE" || exit 1
+export PYMAN_GRAPHROOT="$STORE"
+p() { %s "$@"; }
+p pull -q oci:"$DEMO":latest >/dev/null || exit 1
+p run -d --name again --network none --restart always demo sleep 1000 >/dev/null
+p run -d --name other --network none --restart always demo sleep 1000 >/dev/null
+mkdir "$STORE/fill"
+used=$(($(stat -f -c '%%c - %%d' "$STORE")))
+mount -o remount,nr_inodes=$((used + 3)) "$STORE"
+n=0; while touch "$STORE/fill/$((n += 1))" 2>/dev/null; do :; done
+p stop -t 0 again; echo "code $?"
+p kill other; echo "code $?"
+p inspect -f '{{.State.Status}} {{.RestartCount}}' again other
+rm -r "$STORE/fill"
+p start again >/dev/null
+p inspect -f '{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}' again
+p rm -f -t 0 again other >/dev/null
+umount -l "$STORE"
+"""
+
+
+def test_no_file_can_be_made(pyman: Run, layout: str, base: Path) -> None:
+    """What has a restart policy is stopped all the same, and stays so."""
+    store = base / "few"
+    store.mkdir()
+    done = pyman("unshare", "sh", "-c", INODES % shlex.join(command()), env={"STORE": str(store), "DEMO": layout})
+    assert done.stdout.splitlines() == ["again", "code 0", "other", "code 0", "exited 0", "exited 0", "running always"], done

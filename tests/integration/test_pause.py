@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from pyman.runtime import cgroup
 from tests.conftest import Run, until
 from tests.integration.test_restart_policies import ended
@@ -32,3 +34,19 @@ def test_what_ends_while_it_is_paused_or_updated(pyman: Run, image: str) -> None
     pyman("wait", "box")
     assert pyman("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.HostConfig.PidsLimit}}", "box").stdout == "exited 137 50\n"
     pyman("rm", "box")
+
+
+@pytest.mark.parametrize("stage", ["pause:noted", "pause:frozen"])
+@pytest.mark.parametrize("after", [("ps", "--format", "{{.State}}"), ("exec", "box", "echo", "running"), ("stop", "-t", "0", "box")])
+def test_a_commit_that_was_killed_keeps_nothing_frozen(pyman: Run, image: str, stage: str, after: tuple[str, ...]) -> None:
+    """The next command lets the container go on, whichever it is."""
+    pyman("run", "-d", "--name", "box", "--network", "none", image, "sleep", "600")
+    pyman("commit", "-q", "--pause", "box", "made", rc=-signal.SIGKILL, env={"PYMAN_KILL_AT": stage})
+    shown = pyman(*after).stdout
+    assert shown == ("box\n" if after[0] == "stop" else "running\n")
+    if after[0] != "stop":
+        assert Path(cgroup.path_of(int(pyman("inspect", "-f", "{{.State.Pid}}", "box").stdout)), "cgroup.freeze").read_text() == "0\n"
+        pyman("pause", "box")  # the user's own stays
+        assert pyman("ps", "-a", "--format", "{{.State}}").stdout == "paused\n"
+    pyman("rm", "-f", "-t", "0", "box")
+    pyman("rmi", "-f", "made", rc=None)
