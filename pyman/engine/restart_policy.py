@@ -112,6 +112,11 @@ def waiting(state: dict[str, Any]) -> bool:
     )
 
 
+def pending(state: dict[str, Any]) -> bool:
+    """Whether the container has ended, and is going to be started again: by its monitor, or by the next command that looks at a lost one."""
+    return bool(state.get("lost")) or waiting(state)
+
+
 def asks(state: dict[str, Any]) -> bool:
     """Whether the policy, as it is now, asks for another run after the last end; or a health check did, whatever the policy says."""
     if ((state.get("end") or {}).get("asked") or {}).get("Status") == "stop":

@@ -172,6 +172,17 @@ def test_a_policy_that_was_changed_after_the_monitor_read_it(pyman: Run, image: 
     assert pyman("ps", "-a", "--format", "{{.Status}}", "--filter", "name=s").stdout.startswith("Exited (3) ")
 
 
+def test_kill_all_means_those_that_wait_too(pyman: Run, image: str, base: Path) -> None:
+    """As kill does with their names; of a signal that does not ask for the end they hear nothing."""
+    waiter = long_wait(pyman, image, base)
+    refused = pyman("kill", "--all", "-s", "HUP")
+    assert (refused.stdout, refused.stderr) == ("", "") and waits(pyman, "r")
+    assert pyman("kill", "--all").stdout.strip() == field(pyman, "r", "{{.Id}}")
+    assert ended(waiter) and field(pyman, "r", "{{.State.Status}} {{.State.Restarting}} {{.State.ExitCode}}") == "exited false 3"
+    assert pyman("kill", "--all").stdout == ""
+    pyman("rm", "r")
+
+
 def kill_monitor(pyman: Run, name: str) -> None:
     """Kill a running container's monitor, and its process with it, and wait until both have gone."""
     pids = [int(word) for word in field(pyman, name, "{{.State.ConmonPid}} {{.State.Pid}}").split()]

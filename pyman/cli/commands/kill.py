@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyman.cli import selection
-from pyman.engine import kill
+from pyman.engine import kill, restart_policy
 from pyman.engine.container import RUNNING
 from pyman.state import lock
 
@@ -24,7 +24,7 @@ def main(opts: Any, args: list[str]) -> int:
     def action(container: Container) -> bool:
         if opts.get("all"):
             container.sync()
-            if container.state["status"] not in ("running", "paused"):
+            if container.state["status"] not in ("running", "paused") and not restart_policy.pending(container.state):
                 return False
         return send(container)
 
