@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Cause = tuple[str, str, list[str], str]
 
 _NO_ROOM = 64 << 10  # bytes: too few for an event and a state
-_FULL = ("No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT")
+_MUCH_ROOM = 1 << 30  # bytes: it is not the store that is full
+_QUOTA = ("Disk quota exceeded", "EDQUOT")
+_FULL = ("No space left on device", "ENOSPC", *_QUOTA)
 # What a signal that the program brought upon itself means: (kind, sentence, hint).
 _OWN = {
     4: ("illegal-instruction", "executed an instruction that this processor does not have", "use an image built for this processor"),
@@ -219,7 +221,10 @@ def _disk(run: Run) -> Cause | None:
     if run["room"] >= 0:
         proof.append(f"the store has {amount(run['room'])} free now")
     sentence = f"ended with exit code {run['exit_code']} when a disk was full"
-    return ("disk-full", sentence, proof, "free some room: pyman image prune, or look with df at its volumes")
+    hint = "free some room: pyman image prune, or look with df at its volumes"
+    if not full and run["room"] >= _MUCH_ROOM and not any(word in line for word in _QUOTA):
+        hint = "look with df which file system of the container is full: a volume, a --tmpfs, or /dev/shm (--shm-size)"
+    return ("disk-full", sentence, proof, hint)
 
 
 def _code(run: Run) -> Cause:

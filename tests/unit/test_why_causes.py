@@ -118,6 +118,15 @@ def test_sentences(changes: dict[str, Any], kind: str, words: list[str]) -> None
     assert found == kind and all(word in text for word in words), text
 
 
+def test_the_hint_for_a_full_disk_is_for_the_one_that_is_full() -> None:
+    full = {"exit_code": 1, "tail": ["write: No space left on device"]}
+    assert "image prune" in why_causes.explain(run(**full, room=4096))[3] and "image prune" in why_causes.explain(run(**full))[3]
+    hint = why_causes.explain(run(**full, room=70 << 30))[3]
+    assert "--shm-size" in hint and "prune" not in hint
+    for changes in ({"facts": {"LogLost": True}}, {"tail": ["Disk quota exceeded"]}):
+        assert "image prune" in why_causes.explain(run(**{**full, **changes}, room=70 << 30))[3]
+
+
 def test_no_hint_leads_to_a_log_that_is_not_there() -> None:
     assert "pyman logs" in why_causes.explain(run(exit_code=3))[3]
     assert not any(why_causes.explain(run(exit_code=code, silent=True))[3] for code in (3, 126, 127))
