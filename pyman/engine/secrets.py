@@ -87,16 +87,19 @@ def create(
 ) -> str:
     """Make a secret; its id. With `ignore` an existing one's id. UsageError, NameInUse, StorageError, MissingProgram."""
     check_name(name)
+    given = name
     if not 0 < len(value) < MAX_SIZE:
         raise UsageError(f"cannot create secret {name}", f"secret data must be larger than 0 and less than {MAX_SIZE} bytes")
     used = secret_drivers.check(driver, options or {})
     os.makedirs(secret_drivers.directory(), 0o700, exist_ok=True)
     with Lock(secret_drivers.directory()):
-        old = next((record for record in every()[0] if record["name"] == name), None)
+        # A name that is another one's id would mean that one: as in Podman it is that one's, with --replace too.
+        old = next((record for record in every()[0] if name in (record["name"], record["id"])), None)
+        name = str(old["name"]) if old else name
         if old and ignore:
             return str(old["id"])
         if old and not replace:
-            raise NameInUse(f"cannot create secret {name}", "secret name in use", "take another name, --replace or --ignore")
+            raise NameInUse(f"cannot create secret {given}", "secret name in use", "take another name, --replace or --ignore")
         now = time.time()
         record = {
             "id": os.urandom(13).hex()[:25],

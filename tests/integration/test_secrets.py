@@ -87,6 +87,22 @@ def test_create_ls_inspect_exists_rm(pyman: Run, base: Path) -> None:
     assert pyman("secret", "inspect", "--showsecret", "big", "--format", "{{len .SecretData}}").stdout == "511999\n"
 
 
+def test_a_name_that_is_an_id(pyman: Run) -> None:
+    """It means the secret of that id, as everywhere else; no other one gets it."""
+    found = pyman("secret", "create", "first", "-", input="AAA").stdout.strip()
+    done = pyman("secret", "create", found, "-", input="BBB", rc=125)
+    assert found in done.stderr and "secret name in use" in done.stderr
+    assert pyman("secret", "create", "--ignore", found, "-", input="BBB").stdout.strip() == found
+    assert pyman("secret", "inspect", "--showsecret", "first", "-f", "{{.SecretData}}").stdout == "AAA\n"
+    changed = pyman("secret", "create", "--replace", found, "-", input="CCC").stdout.strip()
+    assert pyman("secret", "ls", "--format", "{{.ID}} {{.Name}}").stdout == f"{changed} first\n"
+    assert pyman("secret", "inspect", "--showsecret", "first", "-f", "{{.SecretData}}").stdout == "CCC\n"
+    # The beginning of one is a name like others.
+    pyman("secret", "create", changed[:10], "-", input="DDD")
+    assert pyman("secret", "inspect", "--showsecret", changed[:10], "-f", "{{.SecretData}}").stdout == "DDD\n"
+    pyman("secret", "rm", "first", changed[:10])
+
+
 def test_in_a_container(pyman: Run, image: str) -> None:
     create(pyman, "s1")
     create(pyman, "s2", "second\nline\n")
