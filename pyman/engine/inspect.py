@@ -204,14 +204,20 @@ def _mounts(chosen: list[Mount]) -> list[dict[str, Any]]:
                 "Source": mount.made.get("image") or mount.made.get("artifact") or entry["source"],
                 "Destination": entry["destination"],
                 "Driver": _driver(mount.volume) if mount.volume else "",
-                "Mode": "",
-                "Options": shown + [option for option in options if option in ("bind", "rbind")],
+                "Mode": mount.relabel,
+                "Options": _special(mount) + shown + [option for option in options if option in ("bind", "rbind")],
                 "RW": "ro" not in options,
                 "Propagation": next((option for option in options if option in _PROPAGATION), "rprivate"),
                 **({"SubPath": mount.made["subpath"]} if mount.made.get("subpath") else {}),
             }
         )
     return result
+
+
+def _special(mount: Mount) -> list[str]:
+    """The options of a mount that are no flags of the kernel's."""
+    beside = [f"{key}={mount.made[key]}" for key in ("upperdir", "workdir") if mount.made.get(key)]
+    return [*(["O"] if mount.made.get("overlay") else []), *beside, *(["U"] if mount.chown else [])]
 
 
 def _network(container: Container, mode: str) -> dict[str, Any]:

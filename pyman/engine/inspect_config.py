@@ -206,7 +206,11 @@ def _capabilities(names: list[str]) -> list[str]:
 
 
 def _bind(mount: dict[str, Any]) -> str:
-    flags = [*([] if mount["RW"] else ["ro"]), mount["Propagation"], *mount["Options"]]
+    special = [word for word in mount["Options"] if word in ("O", "U") or word.startswith(("upperdir=", "workdir="))]
+    flags = [*([] if mount["RW"] else ["ro"]), mount["Propagation"], *mount["Options"][len(special) :]]
+    if mount["Type"] == "bind" and "O" in special:
+        flags = []  # which takes no others: as it was written it can be given again
+    flags = special + ([mount["Mode"]] if mount["Mode"] else []) + flags
     return f"{mount.get('Name') or mount['Source']}:{mount['Destination']}:{','.join(flags)}"
 
 

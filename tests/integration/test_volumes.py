@@ -427,6 +427,47 @@ def test_inspect_and_ps_of_mounts(pyman: Run, image: str, base: Path) -> None:
     pyman("rm", "-v", "m")
 
 
+def test_inspect_tells_overlays_and_owners(pyman: Run, image: str, base: Path, tmp_path: Path) -> None:
+    """What `Binds` says can be given to -v again, and means the same."""
+    for name in ("seen", "up", "work"):
+        (tmp_path / name).mkdir()
+    upper = f"upperdir={tmp_path}/up,workdir={tmp_path}/work"
+    flags = "rprivate,nosuid,nodev,rbind"
+    for given, told in (
+        (f"{tmp_path}/seen:/o:O", f"{tmp_path}/seen:/o:O"),
+        (f"{tmp_path}/seen:/o:O,U,{upper}", f"{tmp_path}/seen:/o:O,{upper},U"),
+        ("seen:/o:O", f"seen:/o:O,{flags}"),
+        ("seen:/o:ro,O", f"seen:/o:O,ro,{flags}"),
+        (f"seen:/o:O,{upper}", f"seen:/o:O,{upper},{flags}"),
+        ("seen:/o:z,U", f"seen:/o:U,z,{flags}"),
+        (f"{tmp_path}/seen:/o:Z", f"{tmp_path}/seen:/o:Z,{flags}"),
+    ):
+        found = []
+        for volume in (given, told):
+            pyman("create", "--name", "seen", "-v", volume, image)
+            found.append(json.loads(pyman("inspect", "seen").stdout)[0])
+            pyman("rm", "seen")
+        assert [value["HostConfig"]["Binds"] for value in found] == [[told], [told]]
+        assert found[0]["Mounts"] == found[1]["Mounts"] and ("O" in found[0]["Mounts"][0]["Options"]) == (
+            "O" in told.split(":")[2].split(",")
+        )
+    pyman("create", "--name", "seen", "-v", f"{tmp_path}/seen:/o:O", image, "touch", "/o/new")
+    pyman("start", "-a", "seen")
+    pyman(
+        "create",
+        "--name",
+        "again",
+        "-v",
+        json.loads(pyman("inspect", "seen").stdout)[0]["HostConfig"]["Binds"][0],
+        image,
+        "touch",
+        "/o/new",
+    )
+    pyman("start", "-a", "again")
+    pyman("rm", "seen", "again")
+    assert os.listdir(tmp_path / "seen") == []
+
+
 def test_long_walks_are_told_of(base: Path) -> None:
     from pyman.engine.volume_fill import Progress
 
