@@ -24,13 +24,20 @@ def sample(container: Container, before: Sample | None = None) -> Sample:
 
     Times in nanoseconds, sizes in bytes: id, name, cpu_nano, system_nano (processor time in the kernel), cpu (percent since `before`,
     or since its start), avg_cpu, memory, limit, memory_percent, network ({interface: counters}), block_input, block_output,
-    pids, now, summed (whether it has no control group of its own, so that ended processes are not counted).
+    pids, now, clock (since boot), summed (whether it has no control group of its own, so that ended processes are not counted).
     """
     container._state = None
     container.sync()
     state = container.state
-    now = time.time_ns()
-    found: Sample = {"id": container.id, "name": container.name, "now": now, "running": state["status"] in RUNNING, "summed": False}
+    clock = time.clock_gettime_ns(time.CLOCK_BOOTTIME)  # whoever sets the time does not change how long something has run
+    found: Sample = {
+        "id": container.id,
+        "name": container.name,
+        "now": time.time_ns(),
+        "clock": clock,
+        "running": state["status"] in RUNNING,
+        "summed": False,
+    }
     found.update(cpu_nano=0, system_nano=0, memory=0, limit=0, block_input=0, block_output=0, pids=0, network={}, cpu=0.0, avg_cpu=0.0)
     found["memory_percent"] = 0.0
     if not found["running"]:
@@ -47,9 +54,9 @@ def sample(container: Container, before: Sample | None = None) -> Sample:
         found["limit"] = total
     found["network"] = network(int(state["pid"]))
     since = before if before and before["running"] and before["cpu_nano"] <= found["cpu_nano"] else None
-    started = int(state["started"] * 10**9)
-    found["avg_cpu"] = 100 * found["cpu_nano"] / max(now - started, 1)
-    found["cpu"] = 100 * (found["cpu_nano"] - since["cpu_nano"]) / max(now - since["now"], 1) if since else found["avg_cpu"]
+    started = int(state["pid_start"]) * (10**9 // processes.TICKS)
+    found["avg_cpu"] = 100 * found["cpu_nano"] / max(clock - started, 10**9 // processes.TICKS)
+    found["cpu"] = 100 * (found["cpu_nano"] - since["cpu_nano"]) / max(clock - since["clock"], 1) if since else found["avg_cpu"]
     found["memory_percent"] = 100 * found["memory"] / found["limit"]
     return found
 
