@@ -116,9 +116,9 @@ def _run(argv: list[str]) -> int:
         slow.explain(argv)
         raise
     if parsed.globals.get("version"):
-        from pyman.version import VERSION
+        from pyman.version import VERSION, told
 
-        sys.stdout.write(f"pyman version {VERSION}\n")
+        sys.stdout.write(f"pyman version {VERSION}\n" if told() == VERSION else f"podman version {told()}\n")
         return 0
     if parsed.help or parsed.command is None:
         from pyman.cli import help as slow

@@ -99,7 +99,7 @@ def release() -> dict[str, Any]:
     moment = int(os.stat(version.__file__).st_mtime)
     return {
         "APIVersion": version.COMPAT_VERSION,
-        "Version": version.VERSION,
+        "Version": version.told(),
         "GoVersion": "",
         "GitCommit": "",
         "BuildOrigin": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyman.state.lock import Lock
-from tests.conftest import Run, command, environment, until
+from tests.conftest import ROOT, Run, command, environment, until
 
 NONE = ("--network", "none")
 
@@ -168,6 +169,22 @@ def test_a_group_without_a_command_is_a_mistake(pyman: Run) -> None:
 def test_version_templates(pyman: Run) -> None:
     client, server, plain = pyman("version", "--format", "{{.Client.Version}} {{.Server.Version}} {{.Version}}").stdout.split()
     assert client == server == plain == json.loads(pyman("version", "-f", "json").stdout)["Client"]["Version"]
+
+
+@pytest.mark.parametrize("name", ["podman", "docker"])
+def test_scripts_for_podman_are_told_its_version(pyman: Run, base: Path, tmp_path: Path, name: str) -> None:
+    """They choose by it what they may use; called by its own name pyman tells its own."""
+    (tmp_path / "pyman").write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
+    (tmp_path / "pyman").chmod(0o755)
+    env = environment(base, PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    def told(*words: str) -> str:
+        return subprocess.run([ROOT / "shims" / name, *words], env=env, capture_output=True, text=True, check=True).stdout
+
+    api = pyman("version", "--format", "{{.Client.APIVersion}}").stdout
+    assert told("--version") == f"podman version {api}"
+    assert told("version", "--format", "{{.Client.Version}}") == api != pyman("version", "--format", "{{.Client.Version}}").stdout
+    assert pyman("--version").stdout.startswith("pyman version ")
 
 
 def test_unshare_says_where_the_store_is(pyman: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyman.linux.machine import architecture
-from pyman.version import COMPAT_VERSION, VERSION
+from pyman.version import COMPAT_VERSION, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,6 @@ def main(opts: Any, args: list[str]) -> int:
             output.print_filled(gotemplate.compile_format(opts["format"])[0], data)
         return 0
     sys.stdout.write(
-        f"Client:       pyman\nVersion:      {VERSION}\nAPI Version:  {COMPAT_VERSION}\nPython:       {python}\nOS/Arch:      linux/{architecture()}\n"
+        f"Client:       pyman\nVersion:      {told()}\nAPI Version:  {COMPAT_VERSION}\nPython:       {python}\nOS/Arch:      linux/{architecture()}\n"
     )
     return 0
