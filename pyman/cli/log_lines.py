@@ -23,9 +23,13 @@ _RESET = b"\x1b[0m"
 
 class Printer:
     """How the lines of one container are printed. prefix: what stands before each; color: the sequence that begins each, or
-    nothing; escaped: the streams (1, 2) that are terminals."""
+    nothing; escaped: the streams (1, 2) that are terminals.
 
-    __slots__ = ("_at_start", "_color", "_escaped", "_json", "_prefix", "_timestamps")
+    What goes on with a line after one of the other stream has a prefix and a time again, as with Podman: where both streams are read
+    as one, it stands in a line of its own.
+    """
+
+    __slots__ = ("_at_start", "_color", "_escaped", "_json", "_last", "_prefix", "_timestamps")
 
     def __init__(self, prefix: bytes, color: bytes, timestamps: bool, escaped: set[int], json_format: bool) -> None:
         self._prefix = prefix
@@ -34,6 +38,7 @@ class Printer:
         self._escaped = escaped
         self._json = json_format
         self._at_start = {1: True, 2: True}
+        self._last = 0  # the stream of the last piece
 
     def render(self, lines: list[bytes]) -> Outputs:
         """(stream, bytes) in the order in which they are to be written."""
@@ -92,12 +97,12 @@ class Printer:
                 continue
             stream = 2 if entry.stream == "stderr" else 1
             head = b""
-            if self._at_start[stream]:
+            if self._at_start[stream] or stream != self._last:
                 time = entry.when.removesuffix("+00:00").removesuffix("Z").encode() + b"Z " if self._timestamps else b""
                 head = self._color + self._prefix + time
             text = visible(entry.text) if stream in self._escaped else entry.text
             end = ((_RESET if self._color else b"") + b"\n") if entry.whole else b""
-            self._at_start[stream] = entry.whole
+            self._at_start[stream], self._last = entry.whole, stream
             found.append((stream, head + text + end))
         return found
 

@@ -49,3 +49,22 @@ def test_many_lines_at_once(json_format: bool, cut: float, look: tuple[bytes, by
             expected = [part for line in lines for part in alone._one_by_one([line])]
             assert _joined(together.render(lines)) == _joined(expected)
         assert together.finish() == alone.finish()
+
+
+@pytest.mark.parametrize("json_format", [False, True])
+def test_a_line_that_goes_on_after_another_streams(json_format: bool) -> None:
+    """It has its name and time again, as with Podman; pieces that follow each other have them once, and without either nothing is added."""
+
+    def line(stream: str, text: str, whole: bool, second: int) -> bytes:
+        when = f"2026-01-31T12:00:0{second}.000000000"
+        if json_format:
+            return json.dumps({"log": text + "\n" * whole, "stream": stream, "time": when + "Z"}, separators=(",", ":")).encode()
+        return f"{when}+00:00 {stream} {'F' if whole else 'P'} {text}".encode()
+
+    lines = [line("stdout", "a", False, 1), line("stdout", "b", False, 2), line("stderr", "e", True, 3)]
+    lines += [line("stdout", "c", False, 4), line("stdout", "d", True, 5), line("stdout", "f", True, 6)]
+    printer = Printer(b"name ", b"", True, set(), json_format)
+    shown = b"".join(data for part in (lines[:3], lines[3:]) for _, data in printer.render(part)).decode()
+    first, third, fourth, sixth = (f"name 2026-01-31T12:00:0{second}.000000000Z " for second in (1, 3, 4, 6))
+    assert shown == f"{first}ab{third}e\n{fourth}cd\n{sixth}f\n"
+    assert b"".join(data for _, data in Printer(b"", b"", False, set(), json_format).render(lines)) == b"abe\ncd\nf\n"
