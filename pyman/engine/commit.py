@@ -19,7 +19,7 @@ from pyman.image import reference
 from pyman.image.manifest import host_platform
 from pyman.linux import fs, process
 from pyman.rootless import userns
-from pyman.state import fastjson, store
+from pyman.state import fastjson
 from pyman.storage import image_config, images, intents, layers, partial, sharing, tarsink, tarwriter, trash, unpacker
 
 TYPE_CHECKING = False
@@ -202,10 +202,7 @@ def _config(container: Container, opts: dict[str, Any]) -> dict[str, Any]:
     if opts.get("include_volumes"):
         config["Volumes"].update({path: {} for path in _destinations(container)})
     if opts.get("config"):
-        text = store.read_text(str(opts["config"]), 1 << 20)
-        if text is None:
-            raise UsageError(f"cannot use the configuration {opts['config']}", "no such file")
-        image_changes.override(config, text, str(opts["config"]))
+        image_changes.override(config, str(opts["config"]))
     return config
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 INSTRUCTIONS = ("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
+_LARGEST = 1 << 20  # bytes of a configuration
 _HEALTH = {
     "interval": "Interval",
     "timeout": "Timeout",
@@ -190,12 +191,21 @@ _APPLY: dict[str, Any] = {
 }
 
 
-def override(config: dict[str, Any], data: str, path: str) -> None:
-    """--config FILE: the fields of a configuration in JSON take the place of `config`'s; maps and Env are merged. UsageError."""
+def override(config: dict[str, Any], path: str) -> None:
+    """--config FILE: the fields of a configuration in JSON take the place of `config`'s; maps and Env are merged. UsageError.
+
+    It may be a pipe, as of `<(COMMAND)`, and say nothing.
+    """
     from pyman.state import fastjson
 
     try:
-        value = fastjson.loads(data)
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ValueError(f"it has more than the {_LARGEST} bytes allowed")
+        value = fastjson.loads(data.decode("utf-8", "replace")) if data.strip() else {}
+    except OSError as err:
+        raise UsageError(f"cannot use the configuration {path}", err.strerror or str(err), errno=err.errno or 0) from err
     except ValueError as err:
         raise UsageError(f"cannot use the configuration {path}", str(err)) from err
     if not isinstance(value, dict):

@@ -104,7 +104,7 @@ def _proc_options(spec: dict[str, Any], value: str) -> None:
 def _profile(path: str, bounding: list[str]) -> dict[str, Any]:
     if path in ("", "default"):
         return seccomp_default.profile(bounding, os.uname().machine)
-    text = store.read_text(path)
+    text = store.read_text(path, follow=True)
     if text is None:
         raise UsageError(f"cannot read seccomp profile {path}", "no such file", errno=2)
     try:

@@ -255,3 +255,24 @@ def test_volumes_of_every_kind(pyman: Run, image: str) -> None:
         assert set(json.loads(pyman("image", "inspect", "--format", "{{json .Config.Volumes}}", made).stdout)) == expected
         pyman("rmi", made)
     pyman("rm", "-v", "kinds")
+
+
+def test_configurations(pyman: Run, image: str, base: Path) -> None:
+    """--config reads whatever its user may read: a link, a pipe, and what says nothing."""
+    (base / "given.json").write_text('{"User": "7"}')
+    (base / "link.json").symlink_to("given.json")
+    (base / "large.json").write_text(" " * (1 << 20) + "{}")
+    pyman("create", "--name", "given", "--network", "none", image, "true")
+    for path, user, typed in (
+        (base / "link.json", "7", None),
+        ("/dev/stdin", "8", '{"User": "8"}'),
+        ("/dev/null", "", None),
+        ("/dev/stdin", "", " \n"),
+    ):
+        made = pyman("commit", "-q", "--config", str(path), "given", input=typed).stdout.strip()
+        assert pyman("image", "inspect", "--format", "{{.User}}", made).stdout == f"{user}\n"
+        pyman("rmi", made)
+    for path, why in (("/nope", "No such file"), (base, "Is a directory"), (base / "large.json", "more than the")):
+        done = pyman("commit", "-q", "--config", str(path), "given", rc=125).stderr
+        assert f"cannot use the configuration {path}" in done and why in done
+    pyman("rm", "given")
