@@ -64,7 +64,7 @@ def _limits(spec: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         "CpusetMems": cpu.get("mems", ""),
         "MemoryReservation": memory.get("reservation", 0),
         "MemorySwap": memory.get("swap", 0),
-        "PidsLimit": max((found.get("pids") or {}).get("limit", 0), 0),
+        "PidsLimit": max((found.get("pids") or {}).get("limit", 0), -1 if str(options.get("pids_limit") or 0)[0] == "-" else 0),
         "CgroupConf": found.get("unified"),
         **_NEVER,
     }

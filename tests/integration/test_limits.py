@@ -169,6 +169,10 @@ def test_limits_are_shown_as_given(pyman: Run, image: str) -> None:
         "CpuShares": 512,
     }
     assert (shown["CpusetCpus"], shown["PidsLimit"], shown["BlkioWeight"]) == ("0-1", 50, 300)
+    for value, expected in (("-1", "-1\n"), ("0", "0\n"), ("5", "5\n")):
+        pyman("create", "--name", "pids", *NONE, "--pids-limit", value, image, "true")
+        assert pyman("inspect", "--format", "{{.HostConfig.PidsLimit}}", "pids").stdout == expected
+        pyman("rm", "pids")
     pyman("rm", made)
 
 
