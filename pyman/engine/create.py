@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 CHECKED = frozenset(
     "add_host annotation arch attach authfile blkio_weight blkio_weight_device cap_add cap_drop cgroup_conf cgroupns cpu_period "
     "cpu_quota cpu_shares cpus cpuset_cpus cpuset_mems detach_keys device device_read_bps device_read_iops device_write_bps "
-    "device_write_iops dns dns_option dns_search env_merge expose hostname hosts_file init ipc memory memory_reservation memory_swap "
-    "oom_score_adj os personality pid pids_limit platform replace retry_delay security_opt shm_size sysctl timeout tmpfs tz uidmap gidmap "
+    "device_write_iops dns dns_option dns_search env_merge expose hostname hosts_file image_volume init ipc memory memory_reservation "
+    "memory_swap oom_score_adj os personality pid pids_limit platform replace retry_delay security_opt shm_size sysctl timeout tmpfs tz uidmap gidmap "
     "ulimit umask userns uts".split()
 )
 GROUPED = frozenset(("cgroups", "cgroup_manager", "cgroup_parent", "limits"))

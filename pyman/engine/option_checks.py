@@ -60,6 +60,8 @@ def check(opts: dict[str, Any], conf: dict[str, Any]) -> None:
     for item in opts.get("env_merge") or []:
         if "=" not in item.lstrip("="):
             raise _invalid(item, "env-merge", "the form is NAME=VALUE", "for example: --env-merge 'PATH=/opt/bin:${PATH}'")
+    if opts.get("image_volume") not in (None, "", "anonymous", "ignore", "tmpfs"):
+        raise _invalid(opts["image_volume"], "image-volume", "it must be anonymous, tmpfs or ignore")
     if not -1000 <= int(opts.get("oom_score_adj") or 0) <= 1000:
         raise _invalid(str(opts["oom_score_adj"]), "oom-score-adj", "it must be -1000 to 1000")
     if int(opts.get("timeout") or 0) >= 1 << 31:

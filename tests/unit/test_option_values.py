@@ -58,6 +58,8 @@ REFUSED = """\
 --replace
 --platform linux/amd64 --arch amd64
 --init --pid host
+--image-volume bogus
+--image-volume bind
 --security-opt proc-opts=bogus"""
 TAKEN = """\
 --stop-timeout 0
@@ -76,6 +78,7 @@ TAKEN = """\
 --env-merge PATH=/x:$PATH
 --replace --name x
 --init --pid private
+--image-volume tmpfs
 --security-opt proc-opts=hidepid=2,subset=pid"""
 
 
