@@ -39,7 +39,7 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
     mounts = _mounts(chosen)
     network = _network(container, state["network_mode"])
     own_ports = {} if state["network_mode"].startswith("container:") else network["Ports"]
-    return {
+    value = {
         "Id": container.id,
         "Created": rfc3339(config["created"]),
         "Path": args[0] if args else "",
@@ -93,15 +93,17 @@ def inspect_container(container: Container, rfc3339: Callable[[float], str]) -> 
             "Tmpfs": {mount.entry["destination"]: ",".join(mount.entry["options"]) for mount in chosen if mount.entry["type"] == "tmpfs"},
         },
     }
+    if any(options.get(key) for key in ("userns", "uidmap", "gidmap", "subuidname", "subgidname")):
+        from pyman.engine import inspect_namespaces  # such containers only
+
+        inspect_namespaces.amend(value, options)
+    return value
 
 
 def _hostname(container: Container, mode: str) -> str:
-    from pyman.engine import plan  # in a UTS namespace that is not its own, or before its first start
+    from pyman.engine import inspect_namespaces  # in a UTS namespace that is not its own, or before its first start
 
-    try:
-        return plan.hostname(container, mode)
-    except (NoSuchContainer, StorageError):
-        return container.id[:12]  # the other one was removed by force, or is damaged
+    return inspect_namespaces.hostname(container, mode)
 
 
 def _id_mappings(linux: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyman.config import containers as containers_conf
-from pyman.engine import caps, env, logopts, plan, specgen
+from pyman.engine import caps, env, inspect_namespaces, logopts, plan, specgen
 from pyman.engine.container import Container
 from pyman.errors import PymanError
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 
 def spec(container: Container) -> dict[str, Any]:
-    """process, mounts (/dev/shm only) and limits. What an option's mistake leaves open is left out: the start says what is wrong."""
+    """process, mounts (/dev/shm only), id maps and limits. What an option's mistake leaves open is left out: the start says what is wrong."""
     config = container.config
     conf, opts = containers_conf.load(), config["options"]
+    user, maps = inspect_namespaces.decided(opts) if any(opts.get(key) for key in inspect_namespaces.OPTIONS) else ("", {})
     return {
         "process": {
             "env": _environment(container, conf),
-            "capabilities": _or(lambda: _capabilities(config, conf), {}),
+            "capabilities": _or(lambda: _capabilities(config, conf, user), {}),
             "rlimits": _or(lambda: specgen.rlimits(opts, conf["containers"]), []),
         },
         "mounts": _or(lambda: [_shm(opts, conf)], []),
-        "linux": {"resources": _or(lambda: specgen.resources(opts), {})},
+        "linux": {"resources": _or(lambda: specgen.resources(opts), {}), **maps},
     }
 
 
@@ -51,12 +52,12 @@ def _environment(container: Container, conf: dict[str, Any]) -> list[str]:
     return found
 
 
-def _capabilities(config: dict[str, Any], conf: dict[str, Any]) -> dict[str, list[str]]:
+def _capabilities(config: dict[str, Any], conf: dict[str, Any], keeps: str) -> dict[str, list[str]]:
     opts = config["options"]
     added = list(opts.get("cap_add") or [])
     default = list(conf["containers"].get("default_capabilities") or [])
     bounding = caps.bounding(added, list(opts.get("cap_drop") or []), bool(opts.get("privileged")), default)
-    user = str(opts.get("user") or config["image_config"].get("User") or "").partition(":")[0]
+    user = str(opts.get("user") or keeps or config["image_config"].get("User") or "").partition(":")[0]
     return caps.process_sets(bounding, user in ("", "0", "root"), added)
 
 

@@ -235,3 +235,30 @@ def test_host_name(pyman: Run, image: str, options: list[str], expected: str) ->
             assert pyman("exec", "h", "sh", "-c", "hostname; echo $HOSTNAME; cat /etc/hostname").stdout.split() == [expected] * 3
             assert options[1] == "host" or {expected, "h"} <= set(pyman("exec", "h", "cat", "/etc/hosts").stdout.split())
     pyman("rm", "-f", "-t", "0", "h", "named")
+
+
+@pytest.mark.parametrize(
+    ("options", "user"),
+    [
+        (["--userns", "keep-id"], f"{os.getuid()}:{os.getgid()}"),
+        (["--userns", "keep-id:uid=5,gid=6"], "5:6"),
+        (["--userns", "keep-id", "-u", "7"], "7"),
+        (["--userns", "nomap"], ""),
+        (["--uidmap", "0:1:100"], ""),
+        (["--userns", "host"], ""),
+    ],
+)
+def test_user_namespaces(pyman: Run, image: str, options: list[str], user: str) -> None:
+    """User, mode, maps and capabilities are known before the start, as with Podman."""
+    pyman("create", "--name", "u", *NONE, *options, image, "sleep", "600")
+    before = inspect(pyman, "u")
+    pyman("start", "u")
+    after = inspect(pyman, "u")
+    host = before["HostConfig"]
+    assert before["Config"]["User"] == user and host["UsernsMode"] == ("" if "host" in options else "private")
+    assert ("IDMappings" in host) == ("host" not in options)
+    for value in (before, after):
+        assert (value["Config"]["User"], value["HostConfig"].get("IDMappings"), value["EffectiveCaps"]) == (
+            *(user, host.get("IDMappings"), before["EffectiveCaps"]),
+        )
+    pyman("rm", "-f", "-t", "0", "u")
