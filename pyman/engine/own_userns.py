@@ -35,7 +35,8 @@ def _for_strangers(plan: Plan, spec: dict[str, Any]) -> tuple[dict[str, Any], An
     """Without the caller's id in it (nomap, some --uidmap): what it needs of the caller's directories is opened for it."""
     state = {"ociVersion": spec["ociVersion"], "id": plan.container.id, "status": "creating", "bundle": plan.container.run_dir}
     spec = {**spec, "mounts": [dict(entry) for entry in spec["mounts"]]}  # descriptors are added, which spec.json is not to have
-    return spec, Extras(spec, state)
+    # Unlike the runtime program it makes no working directory outside of mounts: who asks for one has it, or gets an error.
+    return spec, Extras({**spec, "process": {**spec["process"], "cwd": "/"}}, state)
 
 
 def _opened(spec: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:

@@ -129,6 +129,15 @@ def test_one_that_is_there_is_entered_through_any_link(pyman: Run, image: str, p
     assert pyman("run", *NONE, "-v", f"{place}:/wd:ro", "-w", "/wd/link", image, "pwd", "-P").stdout == "/etc\n"
 
 
+def test_so_it_is_without_the_callers_id(pyman: Run, image: str) -> None:
+    options = (*NONE, "--userns", "nomap", "-v", "wd:/wd", "-v", "other:/other")
+    assert pyman("run", *options, image, "ln", "-s", "../other", "/wd/out").stdout == ""
+    assert pyman("run", *options, "-w", "/wd/x", image, *LOOK).stdout == "/wd/x\n755 0:0\n"
+    for path in ("/nw/x", "/wd/out/x"):
+        assert path in pyman("run", *options, "-w", path, image, "true", rc=126).stderr
+    assert pyman("run", *options, image, "ls", "/other").stdout == ""
+
+
 def test_exec_makes_none(pyman: Run, image: str) -> None:
     pyman("run", "-d", "--name", "wd-exec", "--network", "none", "-v", "wd:/wd", image, "sleep", "100")
     assert "/wd/x" in pyman("exec", "-w", "/wd/x", "wd-exec", "true", rc=127).stderr
