@@ -88,6 +88,8 @@ def _limits(given: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         changed.update({key: None for key in ("cpu_period", "cpu_quota") if old.get(key) and key not in changed})
     elif ("cpu_period" in changed or "cpu_quota" in changed) and old.get("cpus"):
         changed["cpus"] = None
+    if "memory" in changed and old.get("memory_swap"):
+        changed.setdefault("memory_swap", None)  # twice the memory, as at creation: an older value may leave no swap, or be too low
     return changed
 
 

@@ -179,3 +179,18 @@ def test_kill(pyman: Run, running: str, base: Path, stage: str) -> None:
     pyman("update", "--health-cmd", "true", "--health-interval", "disable", "--env", "A=2", "u")
     pyman("healthcheck", "run", "u")
     assert "A=2" in pyman("exec", "u", "env").stdout
+
+
+@pytest.mark.parametrize("swap", [[], ["--memory-swap", "200m"], ["--memory-swap", "-1"]])
+def test_swap_follows_the_memory(pyman: Run, image: str, swap: list[str]) -> None:
+    """As with Podman: who gives the memory alone gives as much swap again, whatever was before."""
+    pyman("create", "--name", "u", "--network", "none", "--memory", "100m", *swap, image, "true")
+    for words, expected in (
+        (["--memory", "300m"], "314572800 629145600"),
+        (["--memory", "400m", "--memory-swap", "500m"], "419430400 524288000"),
+    ):
+        pyman("update", *words, "u")
+        assert field(pyman, "u", "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}") == expected
+    pyman("update", "--cpu-shares", "9", "u")
+    assert field(pyman, "u", "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}") == expected
+    pyman("rm", "u")
