@@ -242,7 +242,9 @@ def _network(container: Container, mode: str) -> dict[str, Any]:
             ports[key] = [*(ports.get(key) or []), bound]
     networks = {status["name"]: _endpoint(container, status) for status in state.get("attached") or []}
     if not networks and state.get("networks"):
-        networks = {name: _endpoint(container, _to_come(name)) for name in state["networks"]}
+        from pyman.engine import networks as objects  # such a container only
+
+        networks = {status["name"]: _endpoint(container, status) for status in objects.to_come(container)}
     if not networks and (mode in ("none", "host") or (mode in ("pasta", "slirp4netns") and not state["pid"])):
         # As in Podman (with a helper that has given it an address none is named there), for scripts that take the first one.
         empty = {"name": mode, "addresses": [], "mac": "", "id": mode, "aliases": []}
@@ -265,17 +267,6 @@ def _network(container: Container, mode: str) -> dict[str, Any]:
         "SandboxKey": f"/proc/{state['pid']}/ns/net" if state["pid"] and mode != "host" else "",
         "Networks": networks,
     }
-
-
-def _to_come(name: str) -> dict[str, Any]:
-    """What is known of a network before the container is on it."""
-    from pyman.engine import networks as objects  # such a container only
-
-    try:
-        identifier = objects.get(name)["id"]
-    except PymanError:
-        identifier = ""  # it has gone, or is damaged
-    return {"name": name, "addresses": [], "mac": "", "id": identifier, "aliases": []}
 
 
 def _endpoint(container: Container, status: dict[str, Any]) -> dict[str, Any]:

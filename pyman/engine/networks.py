@@ -36,6 +36,22 @@ def attached_to(container: Container) -> list[dict[str, Any]]:
     return attachments.parse(options, values, conf) if attachments.is_bridge(values[0]) else []
 
 
+def to_come(container: Container) -> list[dict[str, Any]]:
+    """What is known of a container's networks before it is on them: as what the state notes afterwards."""
+    try:
+        aliases = {entry["name"]: entry["aliases"] for entry in attached_to(container)}
+    except PymanError:
+        aliases = {}  # the next start says what is wrong with the options
+    found = []
+    for name in container.state["networks"]:
+        try:
+            identifier = get(name)["id"]
+        except PymanError:
+            identifier = ""  # it has gone, or is damaged
+        found.append({"name": name, "addresses": [], "mac": "", "id": identifier, "aliases": aliases.get(name, [])})
+    return found
+
+
 def uses() -> dict[str, list[Container]]:
     """Network name -> the containers that are attached to it, or will be when they start."""
     found: dict[str, list[Container]] = {}

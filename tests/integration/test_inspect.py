@@ -262,3 +262,17 @@ def test_user_namespaces(pyman: Run, image: str, options: list[str], user: str) 
             *(user, host.get("IDMappings"), before["EffectiveCaps"]),
         )
     pyman("rm", "-f", "-t", "0", "u")
+
+
+def test_aliases_before_the_start(pyman: Run, image: str) -> None:
+    pyman("network", "create", "aliased")
+    for options, aliases in (
+        (["aliased", "--network-alias", "a", "--network-alias", "b"], ["a", "b"]),
+        (["aliased:alias=c"], ["c"]),
+        (["aliased"], []),
+    ):
+        identifier = pyman("create", "--name", "n", "--network", *options, image, "true").stdout[:12]
+        network = inspect(pyman, "n")["NetworkSettings"]["Networks"]["aliased"]
+        assert network["Aliases"] == [*aliases, identifier] and network["NetworkID"] == inspect(pyman, "aliased")["id"]
+        pyman("rm", "n")
+    pyman("network", "rm", "aliased")
