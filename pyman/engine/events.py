@@ -56,10 +56,17 @@ def _raw(opts: Any, end: float | None, from_start: bool, idle: Callable[[], None
     paths.ensure_private(paths.graphroot())
     directory = os.path.dirname(events.path())
     os.makedirs(directory, 0o700, exist_ok=True)
-    watch = Watch([directory])
+    place, watch = _place(directory), Watch([directory])
 
     def wait() -> bool:
+        nonlocal watch, place
         idle()
+        if not _same(directory, place):  # it was removed, and perhaps made anew: until then there is nothing to watch
+            watch.close()
+            os.close(place)
+            place, watch = _place(directory), Watch([directory])
+            if watch.fd >= 0:
+                return True  # something may have been written before it was watched
         left = end - time.time() if end is not None else 60.0
         if left <= 0:
             return False
@@ -70,6 +77,23 @@ def _raw(opts: Any, end: float | None, from_start: bool, idle: Callable[[], None
         yield from eventlog.follow(from_start, wait)
     finally:
         watch.close()
+        os.close(place)
+
+
+def _place(directory: str) -> int:
+    """A descriptor of a directory; of the nearest one above it that there is, where it is not."""
+    while True:
+        try:
+            return os.open(directory, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            directory = os.path.dirname(directory)
+
+
+def _same(directory: str, place: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(directory), os.fstat(place))
+    except FileNotFoundError:
+        return False
 
 
 def compile_filters(filters: list[str]) -> Callable[[Event], bool]:

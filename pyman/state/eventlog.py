@@ -44,7 +44,10 @@ class _File:
         self.rest = b""
 
     def lines(self) -> Iterator[bytes]:
-        """Complete lines from where the last call ended up to the end of the file."""
+        """Complete lines from where the last call ended up to the end of the file; all of one that was emptied meanwhile."""
+        if os.fstat(self.fd).st_size < os.lseek(self.fd, 0, os.SEEK_CUR):
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            self.rest = b""
         while True:
             data = os.read(self.fd, _PIECE)
             if not data:

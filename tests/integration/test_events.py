@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,36 @@ def test_following_loses_nothing_over_rotations(base: Path, pyman: Run) -> None:
     assert write("last", _WRITER.format(root=str(ROOT), count=1)).wait() == 0
     shown = pyman("events", "--stream=false", "--format", "{{.Name}}", env={"PYMAN_GRAPHROOT": str(base / "ev-rotated")}).stdout
     assert shown.splitlines()[-1] == "last-0"
+
+
+def test_following_goes_on_after_the_log_was_emptied_or_removed(base: Path, pyman: Run) -> None:
+    root, out = base / "ev-emptied", base / "ev-shown"
+    env = environment(base, PYMAN_GRAPHROOT=str(root))
+    numbers = iter(range(10_000))
+
+    def happen() -> str:
+        name = f"n{next(numbers)}"
+        pyman("volume", "create", name, env={"PYMAN_GRAPHROOT": str(root)})
+        return name
+
+    def heard() -> None:
+        name = happen()
+        until(lambda: f"{name}\n" in out.read_text())
+
+    pyman("images", env={"PYMAN_GRAPHROOT": str(root)})
+    with out.open("w") as file:
+        args = [*command(), "events", "--filter", "type=volume", "--format", "{{.Name}}"]
+        reader = subprocess.Popen(args, env=env, stdout=file, stdin=subprocess.DEVNULL)
+    try:
+        until(lambda: happen() and out.read_text())
+        for end in (lambda: os.truncate(root / "events/events.log", 0), lambda: shutil.rmtree(root / "events")):
+            heard()
+            end()
+            heard()
+            heard()
+    finally:
+        reader.terminate()
+        reader.wait()
 
 
 def test_times_filters_and_mistakes(pyman: Run, image: str) -> None:
