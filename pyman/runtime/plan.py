@@ -113,8 +113,13 @@ def all_mounts(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _make_directory(entry: dict[str, Any], cwd: str) -> None:
-    """Have the working directory made where it is missing inside this mount, the innermost around it, also in one that is to be read-only."""
+    """Have the working directory made where it is missing inside this mount, the innermost around it.
+
+    Not in a read-only bind: nothing is written there, least of all because an image says so.
+    """
     at = place(entry["target"])
+    if entry["how"] == "bind" and (entry.get("readonly_last") or (entry["attributes"][0] | entry["deep"][0]) & _RDONLY):
+        return
     if cwd == at or at in _SYSTEM or (entry["how"], entry.get("type")) not in (("bind", "bind"), ("new", "tmpfs"), ("new", "ramfs")):
         return
     entry["directory"] = cwd[len(at) + 1 :]
