@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 from pyman.engine import container
 from pyman.errors import NoSuchContainer, PymanError, UsageError
+from pyman.state.lock import Lock
+
+_PATIENCE = 3  # seconds
 
 # Commands of one or two containers which they do not remove themselves.
 MODULES = frozenset(
@@ -18,5 +22,13 @@ def explain(module: str, err: OSError | PymanError) -> None:
     if module not in MODULES or isinstance(err, (NoSuchContainer, UsageError)) or not (err.errno == 2 or "No such file" in str(err)):
         return
     for name, found in container.looked_up.items():
+        _await_removal(found.dir)
         if not os.path.exists(os.path.join(found.dir, "config.json")):
             raise NoSuchContainer(f"no container with name or ID {name} found", "it was removed meanwhile") from err
+
+
+def _await_removal(directory: str) -> None:
+    """While another command holds the container's lock: it may be about to remove it, of which what is missing was the first part."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end and Lock(directory).held():
+        time.sleep(0.02)
