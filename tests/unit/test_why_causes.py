@@ -86,6 +86,11 @@ def run(**changes: Any) -> dict[str, Any]:
             "health",
             ["its health check: it had not ended 1 second after SIGTERM", "then pyman stop kept it from"],
         ),
+        (  # the clock was set back meanwhile
+            {"signal": 9, "exit_code": 137, "finished": 3.0, "asked": [SLOW], "facts": {"HealthKilled": True}},
+            "health",
+            ["its health check: it had not ended 1 second after SIGTERM"],
+        ),
         (
             {"signal": 9, "exit_code": 137, "asked": [SLOW, {**DEAF[0], "At": 19.5}]},
             "health",
