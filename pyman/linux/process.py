@@ -26,7 +26,12 @@ def start_time(pid: int) -> int:
     A zombie counts as gone: its pid still exists, but nothing runs.
     """
     found = _stat(pid)
-    return 0 if not found or found[1][0] in (b"Z", b"X") else int(found[1][19])
+    return 0 if not found or _over(found[1]) else int(found[1][19])
+
+
+def _over(fields: list[bytes]) -> bool:
+    """Whether nothing of a process runs. Where its first thread alone has ended (pthread_exit in main) others do, and count as its threads."""
+    return fields[0] in (b"Z", b"X") and int(fields[17]) < 2
 
 
 def runs(pid: int, started: int) -> bool:
@@ -36,7 +41,9 @@ def runs(pid: int, started: int) -> bool:
     parent outside, in the end the host's first process, which may never reap it if the host is itself a container.
     """
     found = _stat(pid) if pid > 0 and started > 0 else None
-    return found is not None and found[1][0] not in (b"Z", b"X") and int(found[1][19]) == started and not int(found[1][6]) & _PF_EXITING
+    if found is None or _over(found[1]) or int(found[1][19]) != started:
+        return False
+    return not int(found[1][6]) & _PF_EXITING or int(found[1][17]) > 1
 
 
 def began(pid: int) -> float:
@@ -87,7 +94,7 @@ def children(parent: int) -> list[tuple[int, str, str]]:
     found = []
     for entry in os.listdir("/proc"):
         seen = _stat(int(entry)) if entry.isdigit() else None
-        if seen and int(seen[1][1]) == parent and seen[1][0] not in (b"Z", b"X"):
+        if seen and int(seen[1][1]) == parent and not _over(seen[1]):
             found.append((int(entry), seen[0].decode(errors="replace"), seen[1][0].decode()))
     return found
 

@@ -64,7 +64,7 @@ static int startup_passed, health_stale;
 static int checker_pid, checker_fd = -1; /* the channel to it */
 static char checker_error[256];
 static int check_runs, check_alone; /* one is asked for or under way; the checker begins them by itself */
-static int check_is_startup, check_killed, check_timed_out, check_was_frozen;
+static int check_is_startup, check_killed, check_timed_out, check_sigkilled, check_was_frozen;
 static uint32_t told_number;               /* the last result that the checker has told */
 static uint32_t board_seen, board_watched; /* how many of the board's results are known; how many there were at the last look */
 static char *check_output;
@@ -73,6 +73,7 @@ static long long check_due = -1, check_deadline = -1, check_watch = -1, kill_due
 static struct timespec check_began;
 static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
 static long long check_ended_ms; /* of the last one that was told */
+static long long stopping_until; /* for so long the program may come to its end, whoever has asked for that and has gone */
 static int check_interrupted; /* by the container's end */
 static int *waiters, n_waiters, waiters_room, n_asked; /* asked: how many of them had asked before the check began */
 static const char *health_action_taken = "";

@@ -234,10 +234,12 @@ static void check_done(long long exit_code)
     check_runs = 0;
     check_deadline = -1;
     check_ended_ms = now_ms();
-    int ending = exit_code && container_ending();
-    if (ending || (exit_code && stop_under_way())) { /* that a program which comes to its end does not answer is no failure */
+    int ending = exit_code && check_sigkilled && container_ending();
+    if (exit_code && stop_under_way())
+        stopping_until = check_ended_ms + (plan.stop_timeout > 0 ? plan.stop_timeout : 0);
+    if (ending || (exit_code && check_ended_ms <= stopping_until)) { /* that a program which comes to its end does not answer is no failure */
         check_interrupted |= ending;
-        check_due = ending ? -1 : now_ms() + STOPPING;
+        check_due = check_ended_ms + STOPPING;
         check_answer("stopped", ending ? 0 : n_waiters);
         return;
     }

@@ -81,13 +81,27 @@ static void check_left(void)
         board->child = 0;
 }
 
+/* Kills the checker. 0: it waits inside the kernel, for a file system of the container's that does not answer. */
+static int checker_kill(void)
+{
+    struct timespec moment = {0, 1000000};
+    kill(checker_pid, SIGKILL);
+    for (int turns = 0; turns < 100; turns++) {
+        if (waitpid(checker_pid, NULL, WNOHANG) != 0)
+            return 1;
+        nanosleep(&moment, NULL);
+    }
+    return 0;
+}
+
 static void checker_end(void)
 {
-    if (checker_pid > 0) {
-        kill(checker_pid, SIGKILL);
-        while (waitpid(checker_pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+    if (checker_pid > 0 && checker_kill()) {
         check_left();
+    } else if (checker_pid > 0 && board) { /* it is taken back when it ends; until then the board is its own, and the next one has another */
+        munmap(board, sizeof *board);
+        board = NULL;
+        board_seen = 0;
     }
     if (checker_fd >= 0)
         close(checker_fd);
@@ -109,7 +123,7 @@ static int order(char what, long long interval, uint32_t silent)
 static void check_runs_now(long long time)
 {
     check_runs = 1;
-    check_alone = check_length = check_killed = check_timed_out = check_was_frozen = n_asked = 0;
+    check_sigkilled = check_alone = check_length = check_killed = check_timed_out = check_was_frozen = n_asked = 0;
     check_due = check_watch = -1;
     check_deadline = time > 0 ? now_ms() + time : -1;
     clock_gettime(CLOCK_REALTIME, &check_began);
@@ -121,6 +135,7 @@ static void check_impossible(const char *why)
 {
     if (!check_runs)
         check_runs_now(0);
+    check_sigkilled = 1; /* as far as is known */
     check_length = (size_t)snprintf(check_output, check_room, "cannot run the check: %s", why);
     check_length = check_length < check_room ? check_length : check_room - 1;
     check_done(125);
@@ -187,6 +202,7 @@ static void checker_says(const char *packet, size_t size)
         told_number = told.number;
         n_asked = told.asked ? n_asked : 0; /* it may have begun before it was asked for */
         check_timed_out = told.what == 'K';
+        check_sigkilled = WIFSIGNALED(told.status) && WTERMSIG(told.status) == SIGKILL;
         check_reap(told.status);
     }
 }
