@@ -77,7 +77,7 @@ static int exit_code(int status)
 
 static void note_end(int status, int oom)
 {
-    char facts[320];
+    char facts[512];
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     int n = snprintf(facts, sizeof facts, ",\"ContainerExitCode\":%d", exit_code(status));
     if (sig)

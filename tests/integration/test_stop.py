@@ -250,3 +250,30 @@ def test_others_see_that_it_is_being_stopped(pyman: Run, image: str, base: Path)
         pyman("kill", "s")
     assert stopping.returncode == 0 and field(pyman, "s", "{{.State.Status}} {{.State.StoppedByUser}}") == "exited true"
     pyman("rm", "s")
+
+
+THREADS = r"""
+#include <pthread.h>
+#include <unistd.h>
+static void *live(void *unused) { (void)unused; for (;;) pause(); }
+int main(void) { pthread_t thread; pthread_create(&thread, 0, live, 0); pthread_exit(0); }
+"""
+
+
+@pytest.mark.parametrize("words", [("kill",), ("stop", "-t", "1"), ("rm", "-f", "-t", "0"), ("restart", "-t", "0")])
+def test_what_lives_on_in_other_threads_is_ended(pyman: Run, image: str, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The main thread of the first process has ended: it is a zombie by its name, and runs all the same."""
+    (tmp_path / "live.c").write_text(THREADS)
+    subprocess.run(["cc", "-static", "-pthread", "-o", tmp_path / "live", tmp_path / "live.c"], check=True)
+    pyman("run", "-d", "--name", "lives", "--network", "none", "-v", f"{tmp_path}/live:/live:ro", image, "/live")
+    pid = int(pyman("inspect", "-f", "{{.State.Pid}}", "lives").stdout)
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    assert pyman("ps", "--format", "{{.Names}}").stdout == "lives\n"
+    pyman(*words, "lives", timeout=60)
+    if words[0] == "restart":
+        assert int(pyman("inspect", "-f", "{{.State.Pid}}", "lives").stdout) not in (0, pid)
+        pyman("rm", "-f", "-t", "0", "lives")
+    elif words[0] != "rm":
+        assert pyman("wait", "lives", timeout=60).stdout == "137\n"
+        pyman("rm", "lives")
+    until(lambda: not Path(f"/proc/{pid}").exists())
