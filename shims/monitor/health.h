@@ -75,6 +75,7 @@ static long long check_began_ms; /* the same moment, of CLOCK_MONOTONIC */
 static long long check_ended_ms; /* of the last one that was told */
 static long long stopping_until; /* for so long the program may come to its end, whoever has asked for that and has gone */
 static int check_interrupted; /* by the container's end */
+static int plan_changed;      /* while a check ran */
 static int *waiters, n_waiters, waiters_room, n_asked; /* asked: how many of them had asked before the check began */
 static const char *health_action_taken = "";
 static char **health_argv; /* the monitor's arguments */
@@ -135,13 +136,16 @@ static void health_namespaces(void)
     }
 }
 
-/* At the start, and when `update` has changed the plan: what was found so far stays. */
+/* At the start, and when `update` has changed the plan: what was found so far stays. A check that runs comes to its end by its own plan first. */
 static void health_load(void)
 {
     int was_on = health_on;
+    plan_changed = check_runs && access(health_path, F_OK) == 0;
+    if (plan_changed)
+        return;
     secrets_read();
     board_read();
-    checker_end(); /* its plan is going away: the result of what runs does not count */
+    checker_end(); /* there is no plan any more: the result of what runs does not count */
     if (board && board->ended_ms > check_ended_ms && board->ended_ms <= now_ms())
         check_ended_ms = board->ended_ms;
     check_runs = 0;

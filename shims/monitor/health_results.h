@@ -223,7 +223,8 @@ static int stop_under_way(void);
 static void checker_end(void);
 static void check_go_alone(void);
 
-static void check_done(long long exit_code)
+/* Counts a result, and does what follows from it. */
+static void check_count(long long exit_code)
 {
     const char *before = health_status, *answer = "healthy";
     long long streak = failing_streak, action = ACTION_NONE;
@@ -284,4 +285,14 @@ static void check_done(long long exit_code)
     if (exit_code == 0 && interval > 0 && !check_is_startup && !each && !n_waiters && !*health_action_taken)
         check_go_alone();
     health_act(action);
+}
+
+static void health_load(void);
+
+/* A check has ended. */
+static void check_done(long long exit_code)
+{
+    check_count(exit_code);
+    if (plan_changed)
+        health_load();
 }

@@ -714,6 +714,25 @@ def test_changes_do_not_put_checks_off(pyman: Run, image: str) -> None:
     until(again)
 
 
+def test_changes_let_a_check_come_to_its_end(pyman: Run, image: str) -> None:
+    """However often the plan is changed meanwhile; the next one is by the new plan."""
+    start(pyman, image, "--health-cmd", "echo old; sleep 2", "--health-interval", "10ms")
+    outputs: list[str] = []
+
+    def first() -> bool:
+        pyman("update", "--health-cmd", "echo new", "h")
+        outputs[:] = [entry["Output"] for entry in health(pyman)["Log"] or ()]
+        return bool(outputs)
+
+    until(first)
+    assert outputs[0] == "old\n"
+    until(lambda: health(pyman)["Log"][-1]["Output"] == "new\n")
+    pyman("update", "--health-cmd", "sleep 600", "--health-interval", "10ms", "--health-timeout", "600s", "h")
+    until(lambda: "sleep 600" in pyman("exec", "h", "ps").stdout.replace("sleep 600\n", "", 1))
+    pyman("update", "--no-healthcheck", "h")
+    until(lambda: pyman("exec", "h", "ps").stdout.count("sleep 600") == 1)
+
+
 def test_ended_while_being_checked(pyman: Run, image: str) -> None:
     start(pyman, image, *by_hand("kill -9 1; sleep 60"), command=("sh", "-c", "trap 'exit 3' HUP; echo up; while :; do sleep 0.05; done"))
     until(lambda: pyman("logs", "h").stdout == "up\n")
