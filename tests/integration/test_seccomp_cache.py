@@ -48,8 +48,9 @@ def test_another_description_s_filter_is_not_taken(pyman: Run, image: str, base:
     (mine,) = set(cache.glob("*.bpf")) - {usual}
     mine.write_bytes(usual.read_bytes())
     pyman(*strict, rc=1, env=own)
-    (base / "link.json").symlink_to(profile.name)  # as where configuration is managed by links
-    pyman(*NONE, "--security-opt", f"seccomp={base / 'link.json'}", image, "mkdir", "/made", rc=1, env=own)
+    link = base / "link-to-no-mkdir.json"  # as where configuration is managed by links
+    link.symlink_to(profile.name)
+    pyman(*NONE, "--security-opt", f"seccomp={link}", image, "mkdir", "/made", rc=1, env=own)
 
 
 @pytest.mark.parametrize("left", ["", "0", "-1", "abc"])
