@@ -24,8 +24,8 @@
 #include <sys/mman.h>
 
 enum { MAX_WAITERS = 1024, MAX_OUTPUT = 16 << 20, MAX_LOG = 16 << 20, MAX_PLAN = 8 << 20, MAX_GROUPS = 1024, MAX_RLIMITS = 16, FEW_FILES = 16 };
-enum { SLOW_CHECK = 50, GRACE = 1000, SILENCE = 5000, STOPPING = 1000 }; /* milliseconds: quicker checks are not told of; for a kill; beyond the
-interval; until the next one after one that has failed while the container was being stopped */
+/* Milliseconds: quicker checks are not told of; for a kill; beyond the interval; until the next check while the container comes to its end. */
+enum { SLOW_CHECK = 50, GRACE = 1000, SILENCE = 5000, STOPPING = 1000 };
 enum { ACTION_NONE, ACTION_KILL, ACTION_RESTART, ACTION_STOP };
 
 struct health_plan {

@@ -235,13 +235,14 @@ static void check_count(long long exit_code)
     check_runs = 0;
     check_deadline = -1;
     check_ended_ms = now_ms();
+    long long interval = check_is_startup ? plan.startup_interval : plan.interval;
     int ending = exit_code && check_sigkilled && container_ending();
     if (exit_code && stop_under_way())
         stopping_until = check_ended_ms + (plan.stop_timeout > 0 ? plan.stop_timeout : 0);
     if (ending || (exit_code && check_ended_ms <= stopping_until)) { /* that a program which comes to its end does not answer is no failure */
         check_interrupted |= ending;
-        check_due = check_ended_ms + STOPPING;
         check_answer("stopped", ending ? 0 : n_waiters);
+        check_due = interval > 0 || n_waiters ? check_ended_ms + STOPPING : -1;
         return;
     }
     if (plan.divides)
@@ -275,7 +276,8 @@ static void check_count(long long exit_code)
         health_event(end, exit_code);
     check_answer(check_timed_out ? "timeout" : answer, n_asked);
     reach("monitor:checked");
-    long long interval = check_is_startup && !startup_passed ? plan.startup_interval : plan.interval;
+    if (startup_passed)
+        interval = plan.interval;
     if (n_waiters)
         check_due = now_ms();
     else
