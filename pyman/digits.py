@@ -1,6 +1,9 @@
-"""Whole numbers in texts of others. Pure."""
+"""Whole numbers and truth values in texts of others. Pure."""
 
 from __future__ import annotations
+
+# As Go reads them, and no others.
+TRUE, FALSE = ("true", "1", "t", "T", "True", "TRUE"), ("false", "0", "f", "F", "False", "FALSE")
 
 
 def is_whole(text: str, most: int = 18) -> bool:

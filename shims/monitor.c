@@ -57,6 +57,16 @@ static void note(const char *what)
     dprintf(2, "pyman-monitor: %s: %s\n", what, strerror(errno));
 }
 
+/* What a small file says, as a text; empty if it cannot be read. */
+static void text_of(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+}
+
 #include "monitor/log.h"
 #include "monitor/clients.h"
 #include "monitor/attach.h"

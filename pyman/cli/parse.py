@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyman.cli import table
 from pyman.cli.table import GROUPS, Command
-from pyman.digits import is_whole
+from pyman.digits import FALSE, TRUE, is_whole
 from pyman.errors import UsageError
 
 TYPE_CHECKING = False
@@ -32,7 +32,6 @@ _OLD = {
     "timeout": "time",
 }
 _NONE = 1 << 63  # the first whole number that is not taken
-_TRUE, _FALSE = ("true", "1", "t", "T", "True", "TRUE"), ("false", "0", "f", "F", "False", "FALSE")
 
 
 class Options(dict):  # type: ignore[type-arg]
@@ -67,8 +66,8 @@ def named(name: str, longs: dict[str, Row]) -> Row | None:
 def _value(row: Row, text: str, spelled: str) -> Any:
     kind = row[2]
     if kind == "bool":
-        if text in _TRUE or text in _FALSE:
-            return text in _TRUE
+        if text in TRUE or text in FALSE:
+            return text in TRUE
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be true or false")
     if kind == "uint" and not is_whole(text, 18):
         raise UsageError(f"invalid value {text!r} for option {spelled}", "it must be a whole number, not below 0")

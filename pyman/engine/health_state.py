@@ -68,7 +68,8 @@ def results(container: Container) -> dict[str, Any] | None:
 def ask(container: Container, what: bytes) -> str:
     """The monitor's answer to g (write down what is known) or h (run a check now); empty if it has none, or has ended.
 
-    `asleep` if somebody has stopped it (SIGSTOP), or if it has not answered g for some seconds. `full` if it has no room for another client; who only asks leaves at once, so that is tried for a while.
+    `asleep` if somebody has stopped it (SIGSTOP), or if it has not answered g for some seconds. `full` if it has no room for another
+    client; who only asks leaves at once, so that is tried for a while.
     """
     deadline = time.monotonic() + _PATIENCE
     while (answer := _asked(container, what)) == "full" and time.monotonic() < deadline:

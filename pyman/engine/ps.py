@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyman.digits import is_whole
+from pyman.digits import FALSE, TRUE, is_whole
 from pyman.engine.container import shown_status
 from pyman.errors import PymanError, UsageError
 
@@ -28,10 +28,9 @@ _KNOWN = (
     "restart-policy",
     "should-start-on-boot",
 )
-_YES = ("true", "1", "t", "T", "True", "TRUE")
 _VALUES = {
     "restart-policy": ("always", "no", "none", "on-failure", "unless-stopped"),
-    "should-start-on-boot": (*_YES, "false", "0", "f", "F", "False", "FALSE"),
+    "should-start-on-boot": (*TRUE, *FALSE),
     "status": ("created", "initialized", "exited", "paused", "running", "stopped", "stopping", "removing", "unknown"),
 }
 _LONGEST = 20  # containers that live in each other's networks
@@ -119,7 +118,7 @@ def _one(state: dict[str, Any], key: str, value: str, everything: list[dict[str,
     from pyman.engine.container import containers_dir
 
     starts = restart_policy.starts_on_boot(state, f"{containers_dir()}/{state['id']}")
-    return starts == (value in _YES)
+    return starts == (value in TRUE)
 
 
 def _shares(state: dict[str, Any], value: str, everything: list[dict[str, Any]]) -> bool:

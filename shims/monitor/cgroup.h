@@ -3,13 +3,9 @@
 static int oom_kills(const char *path)
 {
     char data[16384]; /* /proc/vmstat */
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    ssize_t n = fd >= 0 ? read(fd, data, sizeof data - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
+    if (!path)
         return 0;
-    data[n] = 0;
+    text_of(path, data, sizeof data);
     char *at = strstr(data, "oom_kill ");
     return at ? atoi(at + 9) : 0;
 }

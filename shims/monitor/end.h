@@ -40,12 +40,8 @@ static long long counter(const char *group, const char *file)
 {
     char path[4200], data[64];
     snprintf(path, sizeof path, "%s/%s", group, file);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, data, sizeof data - 1) : 0;
-    if (fd >= 0)
-        close(fd);
-    data[n > 0 ? n : 0] = 0;
-    return n > 0 && data[0] >= '0' && data[0] <= '9' ? atoll(data) : -1;
+    text_of(path, data, sizeof data);
+    return data[0] >= '0' && data[0] <= '9' ? atoll(data) : -1;
 }
 
 static void look_at_memory(const char *group, int kills)

@@ -6,11 +6,7 @@ static int inner_group(void)
 {
     char text[4096], path[40], *group;
     snprintf(path, sizeof path, "/proc/%d/cgroup", health_init);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = 0;
+    text_of(path, text, sizeof text);
     group = strncmp(text, "0::/", 4) ? strstr(text, "\n0::/") : text;
     if (!group)
         return -1;
@@ -240,11 +236,7 @@ static int container_ending(void)
         if (entry->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "/proc/%d/task/%.10s/stat", health_init, entry->d_name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-        if (fd >= 0)
-            close(fd);
-        text[n > 0 ? n : 0] = 0;
+        text_of(path, text, sizeof text);
         const char *rest = strrchr(text, ')'); /* a name may have spaces and brackets */
         living = rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && !(flags & EXITING);
     }

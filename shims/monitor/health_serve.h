@@ -105,12 +105,18 @@ static void run_begin(char **check)
     fcntl(run->output, F_SETFL, O_NONBLOCK);
 }
 
+/* Waits until there is something to read, at most `wait` ms (-1: for ever); as poll. */
+static int wait_for(int fd, long long wait)
+{
+    struct pollfd one = {fd, POLLIN, 0};
+    struct timespec limit = {wait / 1000, wait % 1000 * 1000000};
+    return ppoll(&one, 1, wait < 0 ? NULL : &limit, NULL);
+}
+
 /* Waits for an order, at most `wait` ms (-1: for ever). 0: none has come. */
 static int order_take(struct order *order, long long wait)
 {
-    struct pollfd one = {3, POLLIN, 0};
-    struct timespec limit = {wait / 1000, wait % 1000 * 1000000};
-    int n = ppoll(&one, 1, wait < 0 ? NULL : &limit, NULL);
+    int n = wait_for(3, wait);
     ssize_t size = n > 0 ? recv(3, order, sizeof *order, 0) : -1;
     if (n > 0 && size <= 0)
         _exit(0); /* the monitor has ended */
@@ -151,9 +157,7 @@ static void run_check(char **check, long long patience, int asked, int silent)
     run->written = 0;
     run->passed_on = 0;
     run_begin(check);
-    struct pollfd end = {run->pidfd, POLLIN, 0};
-    struct timespec limit = {patience / 1000, patience % 1000 * 1000000};
-    if (ppoll(&end, 1, &limit, NULL) <= 0)
+    if (wait_for(run->pidfd, patience) <= 0)
         run_attend();
     run_read();
     while (wait4(board->child, &status, __WALL, NULL) < 0 && errno == EINTR)
